@@ -1,0 +1,239 @@
+// Opening, in this order: which files (index, single file), every shard's
+// header, the index against the headers, config.json, then what is refused.
+#include "common/checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <set>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
+#include "common/base/executor.h"
+#include "common/base/status.h"
+#include "common/checkpoint/model_config.h"
+#include "common/checkpoint/refusals.h"
+#include "common/format/hf_index.h"
+#include "common/format/safetensors.h"
+#include "common/format/text.h"
+#include "common/storage/open.h"
+
+namespace merganser {
+namespace {
+
+constexpr char kIndexFile[] = "model.safetensors.index.json";
+constexpr char kSingleFile[] = "model.safetensors";
+constexpr char kConfigFile[] = "config.json";
+// One request is enough for the headers of most shards.
+constexpr uint64_t kFirstRead = 64 * 1024;
+constexpr uint64_t kMaxIndexBytes = 256ull << 20;
+// Headers are small and far away: what counts is how many requests are on the way.
+constexpr size_t kConcurrentReads = 8;
+
+std::span<std::byte> WritableBytes(std::string& text, size_t from) {
+  return std::as_writable_bytes(std::span<char>(text.data() + from, text.size() - from));
+}
+
+// nullopt when the file is not there.
+absl::StatusOr<std::optional<std::string>> ReadSmallFile(ObjectStore& store, std::string_view key,
+                                                         uint64_t limit) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(key));
+  if (!info.has_value()) return std::optional<std::string>();
+  if (info->size > limit) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(store.Describe(key), ": ", info->size, " bytes, expected at most ", limit));
+  }
+  std::string text(info->size, '\0');
+  if (!text.empty()) {
+    MERGANSER_RETURN_IF_ERROR(store.Read(key, 0, WritableBytes(text, 0), info->identity));
+  }
+  return std::optional<std::string>(std::move(text));
+}
+
+struct ShardHeader {
+  absl::Status status;
+  CheckpointShard shard;
+  bool missing = false;
+  SafetensorsHeader header;
+};
+
+absl::Status ReadHeader(ObjectStore& store, ShardHeader& out) {
+  const std::string& key = out.shard.key;
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(key));
+  out.missing = !info.has_value();
+  if (out.missing) return absl::OkStatus();
+  out.shard.info = *info;
+  std::string bytes(std::min(info->size, kFirstRead), '\0');
+  if (!bytes.empty()) {
+    MERGANSER_RETURN_IF_ERROR(store.Read(key, 0, WritableBytes(bytes, 0), info->identity));
+  }
+  const absl::StatusOr<uint64_t> length = ParseSafetensorsPrefix(bytes, info->size);
+  if (!length.ok()) return Annotate(length.status(), store.Describe(key));
+  const uint64_t end = kSafetensorsPrefix + *length;
+  const size_t have = std::min<uint64_t>(bytes.size(), end);
+  bytes.resize(end);
+  if (have < end) {
+    MERGANSER_RETURN_IF_ERROR(store.Read(key, have, WritableBytes(bytes, have), info->identity));
+  }
+  absl::StatusOr<SafetensorsHeader> header =
+      ParseSafetensorsHeader(std::string_view(bytes).substr(kSafetensorsPrefix), info->size);
+  if (!header.ok()) return Annotate(header.status(), store.Describe(key));
+  out.header = *std::move(header);
+  out.shard.header_digest = DigestHex(bytes);
+  return absl::OkStatus();
+}
+
+std::vector<ShardHeader> ReadHeaders(ObjectStore& store, const std::vector<std::string>& files) {
+  std::vector<ShardHeader> headers(files.size());
+  for (size_t i = 0; i < files.size(); ++i) headers[i].shard.key = files[i];
+  const auto read = [&](size_t i) { headers[i].status = ReadHeader(store, headers[i]); };
+  if (files.size() == 1) {
+    read(0);
+  } else {
+    ThreadPool pool(std::min(files.size(), kConcurrentReads) - 1);
+    pool.ParallelFor(files.size(), read);
+  }
+  return headers;
+}
+
+// The one file of weights when there is no index.
+absl::StatusOr<std::string> FindSingleFile(ObjectStore& store) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> single, store.Stat(kSingleFile));
+  if (single.has_value()) return std::string(kSingleFile);
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(""));
+  std::vector<std::string> files, weights;
+  for (const ListedObject& object : listed) {
+    if (object.key.find('/') != std::string::npos || object.key.starts_with('.')) continue;
+    files.push_back(object.key);
+    if (object.key.ends_with(".safetensors") && !IsAdapterFile(object.key)) {
+      weights.push_back(object.key);
+    }
+  }
+  if (weights.empty()) return ExplainNoWeights(files, store.Describe(""));
+  if (weights.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        store.Describe(""), ": ", weights.size(), " .safetensors files (", FirstFew(weights),
+        ") and no ", kIndexFile, " that says which of them are the model"));
+  }
+  return weights.front();
+}
+
+absl::Status RefuseFilePath(std::string_view uri) {
+  for (const std::string_view ending : {".safetensors", ".gguf", ".bin", ".pt", ".pth"}) {
+    if (!uri.ends_with(ending)) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        OneLine(uri), ": names a ", std::string(ending),
+        ending == ".safetensors" ? " file, expected the folder of the checkpoint that it is part of"
+                                 : " file, expected a folder with safetensors weights"));
+  }
+  return absl::OkStatus();
+}
+
+// Every tensor of the index is where it says, and there is no other.
+absl::Status CheckIndex(const Checkpoint& checkpoint, const HfIndex& index) {
+  const std::string where = checkpoint.store->Describe(kIndexFile);
+  for (const auto& [name, file] : index.weight_map) {
+    const CheckpointTensor* tensor = checkpoint.Find(name);
+    if (tensor == nullptr) {
+      return absl::DataLossError(absl::StrCat(where, ": tensor ", Quoted(name),
+                                              " is said to be in ", Quoted(file),
+                                              ", which does not have it"));
+    }
+    if (const std::string& found = checkpoint.shards[tensor->shard].key; found != file) {
+      return absl::DataLossError(absl::StrCat(where, ": tensor ", Quoted(name),
+                                              " is said to be in ", Quoted(file), ", found in ",
+                                              Quoted(found)));
+    }
+  }
+  if (index.weight_map.size() == checkpoint.tensors.size()) return absl::OkStatus();
+  for (const CheckpointTensor& tensor : checkpoint.tensors) {
+    const auto at = std::lower_bound(
+        index.weight_map.begin(), index.weight_map.end(), tensor.name,
+        [](const auto& item, const std::string& name) { return item.first < name; });
+    if (at == index.weight_map.end() || at->first != tensor.name) {
+      return absl::DataLossError(absl::StrCat(checkpoint.DescribeShard(tensor.shard), ": tensor ",
+                                              Quoted(tensor.name), " is missing from ", where));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddShard(ShardHeader& read, Checkpoint& checkpoint) {
+  const auto shard = static_cast<uint32_t>(checkpoint.shards.size());
+  checkpoint.shards.push_back(std::move(read.shard));
+  for (SafetensorsEntry& entry : read.header.tensors) {
+    const auto at = static_cast<uint32_t>(checkpoint.tensors.size());
+    const auto [known, added] = checkpoint.by_name.emplace(entry.name, at);
+    if (!added) {
+      return absl::DataLossError(absl::StrCat(
+          checkpoint.DescribeShard(shard), ": tensor ", Quoted(entry.name), " is also in ",
+          Quoted(checkpoint.shards[checkpoint.tensors[known->second].shard].key),
+          ", expected each tensor in one shard"));
+    }
+    checkpoint.tensors.push_back({std::move(entry.name), entry.dtype, std::move(entry.shape), shard,
+                                  entry.offset, entry.size});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+const CheckpointTensor* Checkpoint::Find(std::string_view name) const {
+  const auto found = by_name.find(name);
+  return found == by_name.end() ? nullptr : &tensors[found->second];
+}
+
+absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given) {
+  MERGANSER_RETURN_IF_ERROR(RefuseFilePath(resolved_uri));
+  Checkpoint checkpoint;
+  checkpoint.uri = std::string(resolved_uri);
+  checkpoint.given = std::string(given);
+  MERGANSER_ASSIGN_OR_RETURN(checkpoint.store, OpenStore(resolved_uri));
+  ObjectStore& store = *checkpoint.store;
+
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> index_text,
+                             ReadSmallFile(store, kIndexFile, kMaxIndexBytes));
+  std::optional<HfIndex> index;
+  std::set<std::string> files;
+  if (index_text.has_value()) {
+    absl::StatusOr<HfIndex> parsed = ParseHfIndex(*index_text);
+    if (!parsed.ok()) return Annotate(parsed.status(), store.Describe(kIndexFile));
+    index = *std::move(parsed);
+    for (const auto& [name, file] : index->weight_map) files.insert(file);
+    if (files.empty()) {
+      return absl::DataLossError(
+          absl::StrCat(store.Describe(kIndexFile), ": weight_map is empty, expected tensors"));
+    }
+  } else {
+    MERGANSER_ASSIGN_OR_RETURN(std::string file, FindSingleFile(store));
+    files.insert(std::move(file));
+  }
+
+  std::vector<ShardHeader> headers =
+      ReadHeaders(store, std::vector<std::string>(files.begin(), files.end()));
+  std::vector<std::string> missing;
+  for (const ShardHeader& header : headers) {
+    MERGANSER_RETURN_IF_ERROR(header.status);
+    if (header.missing) missing.push_back(header.shard.key);
+  }
+  if (!missing.empty()) {
+    return absl::NotFoundError(absl::StrCat(
+        store.Describe(index.has_value() ? kIndexFile : missing.front()), ": ", missing.size(),
+        " of ", headers.size(), " weight files are not there: ", FirstFew(missing),
+        "; was the download or copy finished?"));
+  }
+  for (ShardHeader& header : headers) MERGANSER_RETURN_IF_ERROR(AddShard(header, checkpoint));
+  if (index.has_value()) MERGANSER_RETURN_IF_ERROR(CheckIndex(checkpoint, *index));
+
+  MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> config_text,
+                             ReadSmallFile(store, kConfigFile, kMaxConfigBytes));
+  if (config_text.has_value()) {
+    absl::StatusOr<ModelConfig> config = ParseModelConfig(*std::move(config_text));
+    if (!config.ok()) return Annotate(config.status(), store.Describe(kConfigFile));
+    checkpoint.config = *std::move(config);
+  }
+  MERGANSER_RETURN_IF_ERROR(RefuseQuantised(checkpoint));
+  return checkpoint;
+}
+
+}  // namespace merganser

@@ -1,0 +1,79 @@
+// A checkpoint in Hugging Face layout over any store: headers and small files
+// only, read by range. Tensor data is read by the worker.
+#ifndef MERGANSER_COMMON_CHECKPOINT_CHECKPOINT_H_
+#define MERGANSER_COMMON_CHECKPOINT_CHECKPOINT_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/storage/object_store.h"
+#include "common/tensor/dtype.h"
+#include "common/tensor/view.h"
+
+namespace merganser {
+
+struct CheckpointShard {
+  std::string key;  // "model-00001-of-00002.safetensors"
+  ObjectInfo info;
+  std::string header_digest;  // of prefix and JSON: part of the input's identity
+};
+
+struct CheckpointTensor {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  uint32_t shard = 0;   // index into Checkpoint::shards
+  uint64_t offset = 0;  // bytes from the start of the shard's file
+  uint64_t size = 0;    // bytes
+};
+
+// What config.json says, as far as merging cares.
+struct ModelConfig {
+  std::string text;  // the file, verbatim; empty if there is none
+  std::string model_type;
+  std::string architecture;          // first of `architectures`
+  bool tie_word_embeddings = false;  // also from a nested text_config
+  // Whether config.json says so itself; if not, the model's class decides.
+  bool tie_stated = false;
+  std::string quantization_method;  // empty if not quantised
+};
+
+struct Checkpoint {
+  std::string uri;    // resolved: absolute path or s3://...
+  std::string given;  // as the user wrote it
+  std::shared_ptr<ObjectStore> store;
+  std::vector<CheckpointShard> shards;    // by file name
+  std::vector<CheckpointTensor> tensors;  // by shard, then by offset: "the base's order"
+  std::map<std::string, uint32_t, std::less<>> by_name;
+  ModelConfig config;
+
+  const CheckpointTensor* Find(std::string_view name) const;
+  std::string DescribeShard(uint32_t shard) const { return store->Describe(shards[shard].key); }
+};
+
+// Turns what a recipe or command line says into a URI: a path or URI is made
+// absolute against `directory`; "org/name" that is not an existing folder is
+// looked up in the local Hugging Face cache (HF_HUB_CACHE, HF_HOME, then
+// ~/.cache/huggingface/hub; refs/main, else the only snapshot). Nothing is
+// downloaded: a miss is kNotFound and says which places were tried and how to
+// fetch it.
+absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_view directory);
+
+// Opens a checkpoint: model.safetensors.index.json and its shards, else
+// model.safetensors, else the only other *.safetensors file. Every header is
+// checked (ParseSafetensorsHeader) and the index is held against the shards:
+// a tensor in another file than the index says, missing from it or from the
+// file is kDataLoss. Pickle files alone and quantised checkpoints are
+// kInvalidArgument with what to do instead; no weights at all is kNotFound.
+// `resolved_uri` comes from ResolveModel, `given` is kept for messages.
+absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_CHECKPOINT_CHECKPOINT_H_

@@ -1,0 +1,130 @@
+// Names of models: paths, URIs, and repositories in the local Hugging Face cache.
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/checkpoint/checkpoint.h"
+#include "common/checkpoint/refusals.h"
+#include "common/format/text.h"
+#include "common/storage/uri.h"
+
+namespace merganser {
+namespace {
+
+namespace fs = std::filesystem;
+
+// "name" or "org/name" as the Hub allows them.
+bool IsRepository(std::string_view text) {
+  if (text.empty() || text.size() > 96 * 2 + 1) return false;
+  size_t parts = 1;
+  char previous = '/';
+  for (const char c : text) {
+    const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (c == '/') {
+      if (previous == '/' || ++parts > 2) return false;
+    } else if (!word && c != '-' && c != '_' && c != '.') {
+      return false;
+    } else if (previous == '/' && !word && c != '_') {
+      return false;  // ".", "..", "-x"
+    }
+    previous = c;
+  }
+  return previous != '/';
+}
+
+std::string Variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+// As huggingface_hub finds it: the first of these that is set.
+std::string CacheFolder() {
+  if (const std::string hub = Variable("HF_HUB_CACHE"); !hub.empty()) return hub;
+  if (const std::string home = Variable("HF_HOME"); !home.empty()) {
+    return absl::StrCat(home, "/hub");
+  }
+  if (const std::string xdg = Variable("XDG_CACHE_HOME"); !xdg.empty()) {
+    return absl::StrCat(xdg, "/huggingface/hub");
+  }
+  if (const std::string home = Variable("HOME"); !home.empty()) {
+    return absl::StrCat(home, "/.cache/huggingface/hub");
+  }
+  return "";
+}
+
+bool IsFolder(const fs::path& path) {
+  std::error_code error;
+  return fs::is_directory(path, error);
+}
+
+// The commit in refs/main; empty if there is none. It becomes a folder's name,
+// so only what can be one is believed.
+std::string MainRevision(const fs::path& repository) {
+  std::ifstream file(repository / "refs" / "main");
+  std::string commit;
+  file >> commit;
+  const bool hex = std::all_of(commit.begin(), commit.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  });
+  return hex && commit.size() <= 64 ? commit : "";
+}
+
+absl::StatusOr<std::string> FindSnapshot(const std::string& cache, const std::string& model,
+                                         const std::string& tried) {
+  std::string folder = "models--";
+  for (const char c : model) folder.append(c == '/' ? "--" : std::string(1, c));
+  const fs::path repository = fs::path(cache) / folder;
+  const std::string fetch =
+      absl::StrCat("fetch it first, e.g. with: huggingface-cli download ", model);
+  if (!IsFolder(repository)) {
+    return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": found neither ", tried,
+                                            " nor ", repository.string(),
+                                            " (the Hugging Face cache): ", fetch));
+  }
+  if (const std::string commit = MainRevision(repository); !commit.empty()) {
+    const fs::path snapshot = repository / "snapshots" / commit;
+    if (IsFolder(snapshot)) return snapshot.string();
+    return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": refs/main names ",
+                                            snapshot.string(), ", which is not there: ", fetch));
+  }
+  std::vector<std::string> snapshots;
+  std::error_code error;
+  for (fs::directory_iterator it(repository / "snapshots", error), end; !error && it != end;
+       it.increment(error)) {
+    if (IsFolder(it->path())) snapshots.push_back(it->path().string());
+  }
+  if (snapshots.size() == 1) return snapshots.front();
+  std::sort(snapshots.begin(), snapshots.end());
+  return absl::NotFoundError(absl::StrCat(
+      "model ", Quoted(model), ": ", repository.string(), " has no refs/main and ",
+      snapshots.size(), " snapshots, expected one",
+      snapshots.empty() ? absl::StrCat(": ", fetch)
+                        : absl::StrCat(" (", FirstFew(snapshots), "): give the path of one")));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_view directory) {
+  if (model.empty()) {
+    return absl::InvalidArgumentError("model '': expected a path, a URI or org/name");
+  }
+  MERGANSER_ASSIGN_OR_RETURN(const Uri parsed, ParseUri(model));
+  MERGANSER_ASSIGN_OR_RETURN(const Uri uri, Absolute(parsed, directory));
+  if (uri.scheme != "file") return uri.ToString();
+  const bool is_path =
+      model.find("://") != std::string_view::npos || !IsRepository(model) || IsFolder(uri.path);
+  if (is_path) return uri.path;
+  const std::string cache = CacheFolder();
+  if (cache.empty()) {
+    return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": found no folder ", uri.path,
+                                            ", and no Hugging Face cache is known (set "
+                                            "HF_HUB_CACHE, HF_HOME or HOME)"));
+  }
+  return FindSnapshot(cache, std::string(model), uri.path);
+}
+
+}  // namespace merganser

@@ -1,0 +1,128 @@
+#include "common/checkpoint/model_config.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status.h"
+#include "common/format/json_events.h"
+
+namespace merganser {
+namespace {
+
+constexpr size_t kMaxDepth = 200;
+
+// Writes numbers of the same length over NaN and Infinity outside of strings.
+std::string WithoutPythonNumbers(std::string text) {
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (in_string) {
+      if (text[i] == '\\') {
+        ++i;
+      } else if (text[i] == '"') {
+        in_string = false;
+      }
+      continue;
+    }
+    if (text[i] == '"') in_string = true;
+    for (const std::string_view word : {std::string_view("Infinity"), std::string_view("NaN")}) {
+      if (text.compare(i, word.size(), word) == 0) {
+        text.replace(i, word.size(), std::string("0") + std::string(word.size() - 1, ' '));
+      }
+    }
+  }
+  return text;
+}
+
+class ConfigHandler final : public JsonHandler {
+ public:
+  explicit ConfigHandler(ModelConfig& config) : config_(config) {}
+
+  absl::Status On(const JsonEvent& event) override {
+    switch (event.kind) {
+      case Kind::kObjectEnd:
+      case Kind::kArrayEnd:
+        path_.pop_back();
+        return absl::OkStatus();
+      case Kind::kKey:
+        path_.back() = std::string(event.text);
+        return absl::OkStatus();
+      default:
+        break;
+    }
+    if (path_.empty() && event.kind != Kind::kObjectBegin) {
+      return absl::DataLossError(absl::StrCat("is ", DescribeJson(event), ", expected an object"));
+    }
+    MERGANSER_RETURN_IF_ERROR(OnValue(event));
+    // An array's elements all carry the place of the array and a star.
+    if (event.kind == Kind::kObjectBegin) path_.emplace_back();
+    if (event.kind == Kind::kArrayBegin) path_.emplace_back("*");
+    return absl::OkStatus();
+  }
+
+  void Finish() {
+    if (tie_.has_value() || nested_tie_.has_value()) {
+      config_.tie_stated = true;
+      config_.tie_word_embeddings = tie_.value_or(nested_tie_.value_or(false));
+    }
+  }
+
+ private:
+  using Kind = JsonEvent::Kind;
+
+  absl::Status OnValue(const JsonEvent& event) {
+    const std::string path = path_.size() <= 2 ? absl::StrJoin(path_, ".") : "";
+    if (event.kind == Kind::kNull) return absl::OkStatus();
+    if (path == "model_type") return Text(path, event, config_.model_type);
+    if (path == "architectures.*") {
+      if (!config_.architecture.empty()) return absl::OkStatus();
+      return Text(path, event, config_.architecture);
+    }
+    if (path == "tie_word_embeddings") return Flag(path, event, tie_);
+    if (path == "text_config.tie_word_embeddings") return Flag(path, event, nested_tie_);
+    if (path == "quantization_config" || path == "compression_config") {
+      if (config_.quantization_method.empty()) config_.quantization_method = "unnamed";
+    } else if (path == "quantization_config.quant_method" ||
+               path == "compression_config.quant_method") {
+      return Text(path, event, config_.quantization_method);
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status Text(const std::string& path, const JsonEvent& event, std::string& out) {
+    if (event.kind != Kind::kString) {
+      return absl::DataLossError(
+          absl::StrCat("key '", path, "': found ", DescribeJson(event), ", expected a string"));
+    }
+    out = std::string(event.text);
+    return absl::OkStatus();
+  }
+  static absl::Status Flag(const std::string& path, const JsonEvent& event,
+                           std::optional<bool>& out) {
+    if (event.kind != Kind::kBool) {
+      return absl::DataLossError(absl::StrCat("key '", path, "': found ", DescribeJson(event),
+                                              ", expected true or false"));
+    }
+    out = event.boolean;
+    return absl::OkStatus();
+  }
+
+  ModelConfig& config_;
+  std::vector<std::string> path_;
+  std::optional<bool> tie_, nested_tie_;
+};
+
+}  // namespace
+
+absl::StatusOr<ModelConfig> ParseModelConfig(std::string text) {
+  ModelConfig config;
+  ConfigHandler handler(config);
+  MERGANSER_RETURN_IF_ERROR(ReadJson(WithoutPythonNumbers(text), kMaxDepth, handler));
+  handler.Finish();
+  config.text = std::move(text);
+  return config;
+}
+
+}  // namespace merganser

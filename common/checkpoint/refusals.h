@@ -1,0 +1,31 @@
+// Which inputs are refused by name, and what the message says to do instead.
+// Private to this folder.
+#ifndef MERGANSER_COMMON_CHECKPOINT_REFUSALS_H_
+#define MERGANSER_COMMON_CHECKPOINT_REFUSALS_H_
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/checkpoint/checkpoint.h"
+
+namespace merganser {
+
+// kInvalidArgument when a tensor or config.json shows that the weights are
+// quantised or packed: values that cannot be averaged as they are stored.
+absl::Status RefuseQuantised(const Checkpoint& checkpoint);
+
+// Why a folder with `files` holds no weights to merge: an adapter, pickle or
+// GGUF weights (kInvalidArgument), or none at all (kNotFound). `where` names it.
+absl::Status ExplainNoWeights(const std::vector<std::string>& files, std::string_view where);
+
+// True for the files of a PEFT adapter.
+bool IsAdapterFile(std::string_view file);
+
+// "'a', 'b', 'c' and 4 more".
+std::string FirstFew(const std::vector<std::string>& names);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_CHECKPOINT_REFUSALS_H_

@@ -1,0 +1,108 @@
+#include "common/engine/auxiliary_files.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <span>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+
+namespace merganser {
+namespace {
+
+constexpr std::array<std::string_view, 23> kNames = {
+    "added_tokens.json",
+    "bpe.codes",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+    "image_processor.json",
+    "image_processor_config.json",
+    "merges.txt",
+    "normalizer.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tekken.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "video_preprocessor.json",
+    "video_preprocessor_config.json",
+    "vocab.json",
+    "vocab.txt",
+};
+
+constexpr std::array<std::string_view, 3> kPrefixes = {"LICENSE", "NOTICE", "USE_POLICY"};
+constexpr std::array<std::string_view, 9> kWeights = {
+    ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".onnx", ".msgpack"};
+constexpr std::string_view kTemplates = "additional_chat_templates/";
+
+bool Bare(std::string_view name) {
+  return !name.empty() && name.front() != '.' && name.find('/') == std::string_view::npos;
+}
+
+}  // namespace
+
+bool IsReplaceableAuxiliaryFile(std::string_view key) {
+  if (key.starts_with(kTemplates)) return Bare(key.substr(kTemplates.size()));
+  return Bare(key) && (std::find(kNames.begin(), kNames.end(), key) != kNames.end() ||
+                       key.ends_with(".tiktoken"));
+}
+
+bool IsAuxiliaryFile(std::string_view key) {
+  for (std::string_view ending : kWeights) {
+    if (key.ends_with(ending)) return false;
+  }
+  if (IsReplaceableAuxiliaryFile(key)) return true;
+  if (!Bare(key)) return false;
+  if (key.ends_with(".py")) return true;
+  return std::any_of(kPrefixes.begin(), kPrefixes.end(),
+                     [&](std::string_view prefix) { return key.starts_with(prefix); });
+}
+
+absl::StatusOr<std::vector<ListedObject>> ListAuxiliaryFiles(const Checkpoint& checkpoint) {
+  std::vector<ListedObject> files;
+  absl::StatusOr<std::vector<ListedObject>> listed = checkpoint.store->List("");
+  if (listed.ok()) {
+    for (ListedObject& object : *listed) {
+      if (IsAuxiliaryFile(object.key)) files.push_back(std::move(object));
+    }
+  } else if (absl::IsUnimplemented(listed.status())) {
+    // A store without listing (plain HTTP) can still be asked for known names.
+    for (std::string_view name : kNames) {
+      MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info,
+                                 checkpoint.store->Stat(name));
+      if (info) files.push_back({std::string(name), *info});
+    }
+  } else {
+    return listed.status();
+  }
+  for (const ListedObject& file : files) {
+    if (file.info.size > kMaxAuxiliaryBytes) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          checkpoint.store->Describe(file.key), ": found ", FormatBytes(file.info.size),
+          ", expected at most ", FormatBytes(kMaxAuxiliaryBytes),
+          " of a file that is copied to the output; move it out of the checkpoint's folder"));
+    }
+  }
+  return files;
+}
+
+absl::Status CopyAuxiliaryFile(const Checkpoint& checkpoint, const ListedObject& file,
+                               ObjectStore& output) {
+  std::string bytes(file.info.size, '\0');
+  if (!bytes.empty()) {
+    MERGANSER_RETURN_IF_ERROR(checkpoint.store->Read(
+        file.key, 0, std::as_writable_bytes(std::span<char>(bytes.data(), bytes.size())),
+        file.info.identity));
+  }
+  return output.Put(file.key, bytes);
+}
+
+}  // namespace merganser

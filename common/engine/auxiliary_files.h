@@ -1,0 +1,41 @@
+// The small files beside the weights that an output takes over from its
+// reference checkpoint: tokenizer, templates, remote code, licence.
+#ifndef MERGANSER_COMMON_ENGINE_AUXILIARY_FILES_H_
+#define MERGANSER_COMMON_ENGINE_AUXILIARY_FILES_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/checkpoint/checkpoint.h"
+#include "common/storage/object_store.h"
+
+namespace merganser {
+
+// A larger one is refused: it is no small file, whatever its name.
+inline constexpr uint64_t kMaxAuxiliaryBytes = uint64_t{256} << 20;
+
+// True for keys that are copied: a fixed list of names, `additional_chat_templates/*`,
+// `*.py`, `*.tiktoken`, `LICENSE*`, `NOTICE*` and `USE_POLICY*` of the top level.
+// Never weights, hidden files, config.json (it is rewritten) or README.md.
+bool IsAuxiliaryFile(std::string_view key);
+
+// True for those of them that would mislead if an overwritten model's were left
+// beside the new one: names on the fixed list and templates, which no user
+// keeps for another purpose. Code and licences are not among them.
+bool IsReplaceableAuxiliaryFile(std::string_view key);
+
+// What of `checkpoint` is copied, in key order. kInvalidArgument naming a file
+// that is too large. Cheap enough to ask before a merge starts.
+absl::StatusOr<std::vector<ListedObject>> ListAuxiliaryFiles(const Checkpoint& checkpoint);
+
+// Copies one of ListAuxiliaryFiles into `output`. kDataLoss when it changed since.
+absl::Status CopyAuxiliaryFile(const Checkpoint& checkpoint, const ListedObject& file,
+                               ObjectStore& output);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_ENGINE_AUXILIARY_FILES_H_

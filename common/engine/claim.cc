@@ -1,0 +1,237 @@
+#include "common/engine/claim.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/base/status.h"
+#include "nlohmann/json.hpp"
+
+namespace merganser {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr uint64_t kMaxClaimBytes = 64 << 10;
+constexpr uint64_t kMaxRecordBytes = 64 << 20;
+
+std::string JobPrefix(std::string_view job) {
+  return std::string(kWorkPrefix) + std::string(job) + "/";
+}
+
+std::string RecordKey(std::string_view job) { return JobPrefix(job) + "writes.json"; }
+
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+void Keep(absl::Status& first, const absl::Status& status) {
+  if (first.ok()) first = status;
+}
+
+absl::Status Claimed(ObjectStore& store, std::string_view text) {
+  absl::StatusOr<ClaimRecord> claim = ParseClaim(text);
+  const std::string who =
+      claim.ok()
+          ? absl::StrCat("held by job ", OneLine(claim->job), " (started ", OneLine(claim->started),
+                         ", host ", OneLine(claim->host), ", pid ", claim->pid, ")")
+          : std::string("held by an unknown job (its text cannot be read)");
+  return absl::FailedPreconditionError(
+      absl::StrCat(store.Describe(kClaimKey), ": ", who,
+                   ": another merge is writing here, or one was killed; if none runs, repeat with "
+                   "--overwrite"));
+}
+
+absl::StatusOr<std::vector<PlannedWrite>> ReadRecord(ObjectStore& store, std::string_view job) {
+  const std::string key = RecordKey(job);
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
+                             ReadSmallObject(store, key, kMaxRecordBytes));
+  std::vector<PlannedWrite> writes;
+  if (!text) return writes;
+  const Json json = Json::parse(*text, nullptr, false);
+  const absl::Status broken = absl::DataLossError(
+      absl::StrCat(store.Describe(key), ": found something else than a list of planned writes"));
+  if (!json.is_array()) return broken;
+  for (const Json& entry : json) {
+    const auto name = entry.is_object() ? entry.find("key") : entry.end();
+    if (!entry.is_object() || name == entry.end() || !name->is_string()) return broken;
+    PlannedWrite write;
+    write.key = name->get<std::string>();
+    const auto size = entry.find("size");
+    if (size != entry.end() && size->is_number_unsigned()) write.size = size->get<uint64_t>();
+    const auto upload = entry.find("upload");
+    if (upload != entry.end() && upload->is_string()) write.upload = upload->get<std::string>();
+    if (!ValidateKey(write.key).ok()) return broken;
+    writes.push_back(std::move(write));
+  }
+  return writes;
+}
+
+// A write whose upload is unknown was perhaps begun: beginning it again for the
+// same writer starts over, and what is begun can be aborted.
+absl::Status AbortOne(ObjectStore& store, std::string_view job, const PlannedWrite& write) {
+  if (!write.upload.empty()) return store.AbortWrite(write);
+  if (!IsJobUid(job)) return absl::OkStatus();  // no job of ours: it began nothing
+  absl::StatusOr<PlannedWrite> again = store.BeginWrite(write.key, 1, job);
+  // Where it cannot begin now there is no reason to think that it did before.
+  if (!again.ok()) return IsRetryable(again.status()) ? again.status() : absl::OkStatus();
+  return store.AbortWrite(*again);
+}
+
+}  // namespace
+
+std::string FormatWallTime(WallTime time) {
+  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%SZ", absl::FromChrono(time), absl::UTCTimeZone());
+}
+
+bool IsJobUid(std::string_view uid) {
+  return !uid.empty() && uid.size() <= 64 && std::all_of(uid.begin(), uid.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  });
+}
+
+ClaimRecord MakeClaim(std::string_view job, int epoch, const Clock& clock) {
+  ClaimRecord claim;
+  claim.job = job;
+  claim.epoch = epoch;
+  claim.started = FormatWallTime(clock.WallNow());
+  char host[256] = {};
+  claim.host = ::gethostname(host, sizeof host - 1) == 0 ? host : "unknown";
+  claim.pid = ::getpid();
+  return claim;
+}
+
+std::string WriteClaim(const ClaimRecord& claim) {
+  return Dump({{"job", claim.job},
+               {"epoch", claim.epoch},
+               {"started", claim.started},
+               {"host", claim.host},
+               {"pid", claim.pid}});
+}
+
+absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text) {
+  try {
+    const Json json = Json::parse(text);
+    ClaimRecord claim;
+    json.at("job").get_to(claim.job);
+    json.at("epoch").get_to(claim.epoch);
+    json.at("started").get_to(claim.started);
+    json.at("host").get_to(claim.host);
+    json.at("pid").get_to(claim.pid);
+    return claim;
+  } catch (const Json::exception& error) {
+    return absl::DataLossError(absl::StrCat("not a claim: ", OneLine(error.what())));
+  }
+}
+
+absl::StatusOr<std::optional<std::string>> ReadSmallObject(ObjectStore& store, std::string_view key,
+                                                           uint64_t max_bytes) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(key));
+  if (!info) return std::nullopt;
+  if (info->size > max_bytes) {
+    return absl::DataLossError(absl::StrCat(store.Describe(key), ": found ", info->size,
+                                            " bytes, expected at most ", max_bytes));
+  }
+  std::string text(info->size, '\0');
+  if (text.empty()) return text;
+  MERGANSER_RETURN_IF_ERROR(store.Read(
+      key, 0, std::as_writable_bytes(std::span<char>(text.data(), text.size())), info->identity));
+  return text;
+}
+
+absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& claim, bool takeover) {
+  const std::string text = WriteClaim(claim);
+  // One attempt, and one more after what was there has been removed.
+  for (bool may_remove : {takeover, false}) {
+    const absl::StatusOr<bool> created = store.PutIfAbsent(kClaimKey, text);
+    if (!created.ok()) {
+      // It may have been created all the same.
+      (void)ReleaseClaim(store, text);
+      return created.status();
+    }
+    if (*created) return text;
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> other,
+                               ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
+    if (other && *other == text) return text;  // a retried request that had succeeded
+    if (!may_remove) return Claimed(store, other.value_or(""));
+    if (other) MERGANSER_RETURN_IF_ERROR(ReleaseClaim(store, *other));
+  }
+  return absl::InternalError("unreachable");
+}
+
+absl::Status CheckClaim(ObjectStore& store, std::string_view text) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now,
+                             ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
+  if (now && *now == text) return absl::OkStatus();
+  if (now) return Annotate(Claimed(store, *now), "this job's claim was taken over");
+  return absl::FailedPreconditionError(
+      absl::StrCat(store.Describe(kClaimKey),
+                   ": this job's claim is gone; another merge took the output over, or the file "
+                   "was removed"));
+}
+
+absl::Status ReleaseClaim(ObjectStore& store, std::string_view text) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now,
+                             ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
+  if (!now || *now != text) return absl::OkStatus();
+  return store.Delete(kClaimKey);
+}
+
+absl::Status RecordWrites(ObjectStore& store, std::string_view job,
+                          std::span<const PlannedWrite> writes) {
+  Json json = Json::array();
+  for (const PlannedWrite& write : writes) {
+    json.push_back({{"key", write.key}, {"size", write.size}, {"upload", write.upload}});
+  }
+  return store.Put(RecordKey(job), Dump(json));
+}
+
+absl::Status ClearJob(ObjectStore& store, std::string_view job,
+                      std::span<const PlannedWrite> writes) {
+  absl::Status first;
+  std::vector<PlannedWrite> recorded;
+  if (writes.empty()) {
+    absl::StatusOr<std::vector<PlannedWrite>> read = ReadRecord(store, job);
+    if (read.ok()) {
+      recorded = *std::move(read);
+      writes = recorded;
+    } else if (IsRetryable(read.status())) {
+      Keep(first, read.status());
+    }  // A record that cannot be understood now will not be later: it goes too.
+  }
+  for (const PlannedWrite& write : writes) Keep(first, AbortOne(store, job, write));
+  const bool forget = first.ok();
+  const absl::StatusOr<std::vector<ListedObject>> listed = store.List(JobPrefix(job));
+  Keep(first, listed.status());
+  const std::string record = RecordKey(job);
+  if (listed.ok()) {
+    for (const ListedObject& object : *listed) {
+      if (object.key != record) Keep(first, store.Delete(object.key));
+    }
+  }
+  if (forget) Keep(first, store.Delete(record));
+  return first;
+}
+
+absl::Status ClearAllJobs(ObjectStore& store) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(kWorkPrefix));
+  std::set<std::string> jobs;
+  absl::Status first;
+  for (const ListedObject& object : listed) {
+    const std::string_view rest = std::string_view(object.key).substr(kWorkPrefix.size());
+    const size_t slash = rest.find('/');
+    if (slash == std::string_view::npos) {
+      if (object.key != kClaimKey) Keep(first, store.Delete(object.key));
+    } else {
+      jobs.emplace(rest.substr(0, slash));
+    }
+  }
+  for (const std::string& job : jobs) Keep(first, ClearJob(store, job, {}));
+  return first;
+}
+
+}  // namespace merganser

@@ -1,0 +1,82 @@
+// Who may write one output, and what a killed job left there.
+//
+//   .merganser/claim               created exclusively; names the job
+//   .merganser/JOB-UID/writes.json  the planned writes that the job began
+//   .merganser/JOB-UID/...          keepsakes and progress log (not of this file)
+//
+// A job's folder lives only while the job holds the claim, so whoever holds it
+// may clear the folders of others.
+#ifndef MERGANSER_COMMON_ENGINE_CLAIM_H_
+#define MERGANSER_COMMON_ENGINE_CLAIM_H_
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/storage/object_store.h"
+
+namespace merganser {
+
+inline constexpr std::string_view kWorkPrefix = ".merganser/";
+inline constexpr std::string_view kClaimKey = ".merganser/claim";
+
+struct ClaimRecord {
+  std::string job;  // its UID
+  int epoch = 1;
+  std::string started;  // RFC 3339, UTC
+  std::string host;
+  int64_t pid = 0;
+};
+
+// "2026-01-31T23:59:59Z".
+std::string FormatWallTime(WallTime time);
+
+// Lower-case letters, digits and '-', at most 64: safe in keys and file names.
+bool IsJobUid(std::string_view uid);
+
+// A claim by this process.
+ClaimRecord MakeClaim(std::string_view job, int epoch, const Clock& clock);
+
+std::string WriteClaim(const ClaimRecord& claim);
+// kDataLoss when `text` is no claim.
+absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text);
+
+// The whole of a small object; nullopt when there is none. More than
+// `max_bytes` is kDataLoss: it is not what it should be.
+absl::StatusOr<std::optional<std::string>> ReadSmallObject(ObjectStore& store, std::string_view key,
+                                                           uint64_t max_bytes);
+
+// Creates the claim and returns its text, by which it is held from now on.
+// kFailedPrecondition naming job, start, host and pid when there is one already;
+// with `takeover` that one is removed first, unless it changes meanwhile. On
+// failure no claim of ours stays behind.
+absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& claim, bool takeover);
+
+// kFailedPrecondition when the claim is no longer `text`: it was taken over.
+absl::Status CheckClaim(ObjectStore& store, std::string_view text);
+
+// Removes the claim if it is still `text`.
+absl::Status ReleaseClaim(ObjectStore& store, std::string_view text);
+
+// Puts down which planned writes `job` has begun. An entry with an empty upload
+// is one that may have been begun.
+absl::Status RecordWrites(ObjectStore& store, std::string_view job,
+                          std::span<const PlannedWrite> writes);
+
+// Aborts `writes` of `job`; without any, those that RecordWrites put down. Then
+// removes the job's working folder, its record last, and only if nothing that it
+// names may be left. Does all it can and returns the first error.
+absl::Status ClearJob(ObjectStore& store, std::string_view job,
+                      std::span<const PlannedWrite> writes);
+
+// ClearJob for every working folder of the output. To be called under a claim.
+absl::Status ClearAllJobs(ObjectStore& store);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_ENGINE_CLAIM_H_

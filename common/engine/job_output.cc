@@ -1,0 +1,264 @@
+#include "common/engine/job_output.h"
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/engine/auxiliary_files.h"
+#include "common/engine/claim.h"
+#include "common/engine/config_json.h"
+#include "common/engine/model_card.h"
+#include "common/engine/overlap.h"
+#include "common/engine/report.h"
+#include "common/format/hf_index.h"
+#include "common/format/safetensors.h"
+
+namespace merganser {
+namespace {
+
+constexpr std::string_view kIndexKey = "model.safetensors.index.json";
+constexpr std::string_view kRecipeKey = "merge_recipe.yaml";
+constexpr std::string_view kCardKey = "README.md";
+constexpr std::string_view kConfigKey = "config.json";
+
+bool TopLevel(std::string_view key) { return key.find('/') == std::string_view::npos; }
+
+// kFailedPrecondition for the first object that is not ours.
+absl::Status RefuseObjects(const ObjectStore& store, const std::vector<ListedObject>& listed) {
+  const ListedObject* first = nullptr;
+  size_t count = 0;
+  for (const ListedObject& object : listed) {
+    if (object.key == kClaimKey) continue;
+    if (!first) first = &object;
+    ++count;
+  }
+  if (!first) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      OneLine(store.Describe(first->key)), ": the output is not empty: it holds ", count,
+      count == 1 ? " object" : " objects",
+      ", of which this is the first; choose an empty output or repeat with --overwrite"));
+}
+
+absl::StatusOr<HfIndex> MakeIndex(const Plan& plan) {
+  HfIndex index;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const std::optional<uint64_t> bytes = TensorBytes(tensor.dtype, tensor.spec.shape);
+    if (!bytes || tensor.shard >= plan.shards.size()) {
+      return absl::InternalError(
+          absl::StrCat("tensor '", OneLine(tensor.spec.name), "' has no place in the plan"));
+    }
+    index.total_size += *bytes;
+    index.weight_map.emplace_back(tensor.spec.name, plan.shards[tensor.shard].key);
+  }
+  std::sort(index.weight_map.begin(), index.weight_map.end());
+  return index;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<ObjectStore> store,
+                                                            std::string_view output_uri,
+                                                            const Plan& plan,
+                                                            const JobOutputOptions& options) {
+  if (!IsJobUid(options.job_uid)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("job UID '", OneLine(options.job_uid),
+                     "': expected 1 to 64 lower-case letters, digits and '-'"));
+  }
+  if (plan.shards.empty()) return absl::InternalError("the plan has no output shard");
+  MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
+
+  if (!options.overwrite) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store->List(""));
+    // A claim says more than the objects beside it: TakeClaim reports it.
+    const bool claimed = std::any_of(listed.begin(), listed.end(), [](const ListedObject& object) {
+      return object.key == kClaimKey;
+    });
+    if (!claimed) MERGANSER_RETURN_IF_ERROR(RefuseObjects(*store, listed));
+  }
+
+  std::unique_ptr<JobOutput> output(new JobOutput);
+  output->store_ = std::move(store);
+  output->uri_ = output_uri;
+  output->plan_ = &plan;
+  output->options_ = options;
+  MERGANSER_ASSIGN_OR_RETURN(
+      output->claim_,
+      TakeClaim(*output->store_, MakeClaim(options.job_uid, options.epoch, SystemClock()),
+                options.overwrite));
+  if (absl::Status status = output->BeginWrites(); !status.ok()) {
+    (void)output->Abandon();
+    return status;
+  }
+  return output;
+}
+
+absl::Status JobOutput::BeginWrites() {
+  if (options_.overwrite) {
+    MERGANSER_RETURN_IF_ERROR(ClearAllJobs(*store_));
+  } else {
+    // Again, now under the claim: another job may have published in between.
+    MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store_->List(""));
+    MERGANSER_RETURN_IF_ERROR(RefuseObjects(*store_, listed));
+  }
+  for (const PlannedShard& shard : plan_->shards) {
+    // Put down before it exists, so that whoever takes over can find it.
+    writes_.push_back({shard.key, shard.size, ""});
+    MERGANSER_RETURN_IF_ERROR(RecordWrites(*store_, options_.job_uid, writes_));
+    MERGANSER_ASSIGN_OR_RETURN(writes_.back(),
+                               store_->BeginWrite(shard.key, shard.size, options_.job_uid));
+  }
+  return RecordWrites(*store_, options_.job_uid, writes_);
+}
+
+absl::Status JobOutput::CheckResults(const std::vector<UnitResult>& results) const {
+  if (results.size() != plan_->units.size()) {
+    return absl::InternalError(absl::StrCat("publishing ", results.size(),
+                                            " unit results, expected ", plan_->units.size()));
+  }
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (results[i].unit != i ||
+        results[i].segment_digests.size() != plan_->units[i].segments.size()) {
+      return absl::InternalError(
+          absl::StrCat("publishing: result ", i, " is of unit ", results[i].unit, " with ",
+                       results[i].segment_digests.size(), " segments, expected unit ", i, " with ",
+                       plan_->units[i].segments.size()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// The index goes first: without it no reader takes several shards for a model.
+absl::Status JobOutput::RemoveOld() {
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store_->List(""));
+  bool ours = false;
+  for (const ListedObject& object : listed) ours = ours || object.key == kReportKey;
+  MERGANSER_RETURN_IF_ERROR(store_->Delete(kIndexKey));
+  for (const ListedObject& object : listed) {
+    if (TopLevel(object.key) && object.key.ends_with(".safetensors")) {
+      MERGANSER_RETURN_IF_ERROR(store_->Delete(object.key));
+    }
+  }
+  // Of a folder that this program did not write, small files are only replaced.
+  if (!ours) return absl::OkStatus();
+  for (const ListedObject& object : listed) {
+    if (object.key == kConfigKey || object.key == kRecipeKey || object.key == kCardKey ||
+        IsReplaceableAuxiliaryFile(object.key)) {
+      MERGANSER_RETURN_IF_ERROR(store_->Delete(object.key));
+    }
+  }
+  // Last: while it is there, a repeated run still knows whose the rest is.
+  return store_->Delete(kReportKey);
+}
+
+absl::Status JobOutput::PutFile(std::string_view key, std::string_view bytes) {
+  visible_.emplace_back(key);
+  return store_->Put(key, bytes);
+}
+
+absl::Status JobOutput::PutSmallFiles(const Checkpoint& reference,
+                                      const std::vector<ListedObject>& auxiliary,
+                                      const std::string& config, const std::string& report_json) {
+  for (const ListedObject& file : auxiliary) {
+    visible_.push_back(file.key);
+    MERGANSER_RETURN_IF_ERROR(CopyAuxiliaryFile(reference, file, *store_));
+  }
+  if (!config.empty()) MERGANSER_RETURN_IF_ERROR(PutFile(kConfigKey, config));
+  MERGANSER_RETURN_IF_ERROR(PutFile(kCardKey, ModelCard(*plan_)));
+  MERGANSER_RETURN_IF_ERROR(PutFile(kRecipeKey, plan_->recipe_text));
+  return PutFile(kReportKey, report_json);
+}
+
+absl::Status JobOutput::CommitShard(size_t shard, const std::vector<UnitResult>& results) {
+  std::vector<WriteReceipt> receipts;
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (plan_->units[i].shard != shard) continue;
+    receipts.insert(receipts.end(), results[i].receipts.begin(), results[i].receipts.end());
+  }
+  visible_.push_back(writes_[shard].key);
+  return store_->CommitWrite(writes_[shard], receipts);
+}
+
+// Publication, in this order:
+//   1. Everything that can fail without touching the output is done: results,
+//      index, config, the list of small files.
+//   2. The claim is still ours.
+//   3. With --overwrite the old index, weights and small files are removed.
+//   4. Several shards: they are committed; without an index they are no model.
+//   5. Small files and report are put.
+//   6. The claim is still ours.
+//   7. The index, or the only shard, becomes visible: now it is a model.
+//   8. Working folder and claim are removed. Failing here does not unmake it.
+absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Checkpoint& reference,
+                                const std::string& report_json) {
+  if (published_ || abandoned_) {
+    return absl::InternalError(
+        absl::StrCat(uri_, ": published after it was published or abandoned"));
+  }
+  MERGANSER_RETURN_IF_ERROR(CheckResults(results));
+  const bool single = plan_->shards.size() == 1;
+  MERGANSER_ASSIGN_OR_RETURN(const HfIndex index, MakeIndex(*plan_));
+  std::string config;
+  if (!reference.config.text.empty()) {
+    MERGANSER_ASSIGN_OR_RETURN(config,
+                               RewriteConfig(reference.config.text, DominantTorchDtype(*plan_),
+                                             reference.store->Describe(kConfigKey)));
+  }
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> auxiliary,
+                             ListAuxiliaryFiles(reference));
+  MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
+
+  if (options_.overwrite) MERGANSER_RETURN_IF_ERROR(RemoveOld());
+  for (size_t i = 0; !single && i < writes_.size(); ++i) {
+    MERGANSER_RETURN_IF_ERROR(CommitShard(i, results));
+  }
+  MERGANSER_RETURN_IF_ERROR(PutSmallFiles(reference, auxiliary, config, report_json));
+  MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
+  if (single) {
+    MERGANSER_RETURN_IF_ERROR(CommitShard(0, results));
+  } else {
+    MERGANSER_RETURN_IF_ERROR(PutFile(kIndexKey, WriteHfIndex(index)));
+  }
+  published_ = true;
+
+  if (absl::Status status = ClearUp(); !status.ok()) {
+    warnings_.push_back(
+        absl::StrCat("the merge is complete, but its working folder could not be removed: ",
+                     OneLine(std::string_view(status.message().data(), status.message().size())),
+                     "; it may be deleted"));
+  }
+  return absl::OkStatus();
+}
+
+// The claim goes last: whoever finds the folder without it may clear the folder.
+absl::Status JobOutput::ClearUp() {
+  absl::Status first = ClearJob(*store_, options_.job_uid, writes_);
+  const absl::Status released = ReleaseClaim(*store_, claim_);
+  if (first.ok()) first = released;
+  if (first.ok()) claim_.clear();
+  return first;
+}
+
+absl::Status JobOutput::Abandon() {
+  if (claim_.empty()) return absl::OkStatus();
+  abandoned_ = true;
+  absl::Status first;
+  if (!published_ && !visible_.empty()) {
+    // Last made visible, first removed: the index or the only shard before what
+    // it needs. Only under the claim: after a takeover these may be another's.
+    first = CheckClaim(*store_, claim_);
+    const bool held = first.ok();
+    if (absl::IsFailedPrecondition(first)) first = absl::OkStatus();
+    for (auto key = visible_.rbegin(); held && key != visible_.rend(); ++key) {
+      const absl::Status removed = store_->Delete(*key);
+      if (first.ok()) first = removed;
+    }
+    if (held && first.ok()) visible_.clear();
+  }
+  const absl::Status cleared = ClearUp();
+  return first.ok() ? cleared : first;
+}
+
+}  // namespace merganser

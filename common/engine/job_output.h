@@ -1,0 +1,98 @@
+// The output of one job from claim to publication: what makes sure that a
+// reader never sees half a model, and that two jobs never write one output.
+//
+//   1. Claim: `.merganser/claim` is created exclusively and names the job.
+//   2. Begin: every shard is begun as a planned write (hidden, full size).
+//   3. Units write their ranges (not here).
+//   4. Publish: with --overwrite the old index and weights go first; shards are
+//      committed; auxiliary files, model card, recipe and report are put; the
+//      index, or without one model.safetensors, becomes visible last; the working
+//      folder and the claim are removed.
+//   or Abandon: partial files and the claim are removed; nothing looks like a model.
+#ifndef MERGANSER_COMMON_ENGINE_JOB_OUTPUT_H_
+#define MERGANSER_COMMON_ENGINE_JOB_OUTPUT_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/checkpoint/checkpoint.h"
+#include "common/engine/unit_result.h"
+#include "common/plan/plan.h"
+#include "common/storage/object_store.h"
+
+namespace merganser {
+
+struct JobOutputOptions {
+  std::string job_uid;  // lower-case letters, digits and '-'
+  bool overwrite = false;
+  int epoch = 1;
+};
+
+// Not thread-safe.
+class JobOutput {
+ public:
+  // Steps 1 and 2. `store` is rooted at the output. kFailedPrecondition when
+  // the output holds anything already (other than an empty folder) and
+  // overwrite is off, when another job's claim is there (the message names it
+  // and says how to take over), or when the output is one of the inputs.
+  // `plan` must outlive this object. On failure nothing stays behind.
+  static absl::StatusOr<std::unique_ptr<JobOutput>> Begin(std::shared_ptr<ObjectStore> store,
+                                                          std::string_view output_uri,
+                                                          const Plan& plan,
+                                                          const JobOutputOptions& options);
+
+  // One a shard, in shard order: to be handed to whoever writes units.
+  const std::vector<PlannedWrite>& writes() const { return writes_; }
+
+  // Step 4. `results` hold every unit once, in unit order (kInternal if not).
+  // `reference` is the checkpoint whose small files are copied. `report_json` is
+  // what BuildReport made. A failure leaves nothing that looks like a model;
+  // call Abandon afterwards. kFailedPrecondition when another job took the claim
+  // over meanwhile. Only once: kInternal after it succeeded or after Abandon.
+  absl::Status Publish(const std::vector<UnitResult>& results, const Checkpoint& reference,
+                       const std::string& report_json);
+
+  // Removes partial files, what a failed Publish made visible, working folder and
+  // claim. Best effort; the first error is returned, the rest is done all the
+  // same. Harmless after Publish succeeded: only what it could not clear up is
+  // tried again. Where another job took the claim over, its files are left alone.
+  absl::Status Abandon();
+
+  // What Publish could not clear up after the model was visible, one line each:
+  // the merge is complete all the same.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  JobOutput() = default;
+
+  absl::Status BeginWrites();
+  absl::Status CheckResults(const std::vector<UnitResult>& results) const;
+  absl::Status RemoveOld();
+  absl::Status PutFile(std::string_view key, std::string_view bytes);
+  absl::Status PutSmallFiles(const Checkpoint& reference,
+                             const std::vector<ListedObject>& auxiliary, const std::string& config,
+                             const std::string& report_json);
+  absl::Status CommitShard(size_t shard, const std::vector<UnitResult>& results);
+  absl::Status ClearUp();
+
+  std::shared_ptr<ObjectStore> store_;
+  std::string uri_;
+  const Plan* plan_ = nullptr;
+  JobOutputOptions options_;
+  std::vector<PlannedWrite> writes_;
+  std::string claim_;                 // its text; empty when not held
+  std::vector<std::string> visible_;  // keys that Publish may have made visible, in order
+  std::vector<std::string> warnings_;
+  bool published_ = false;
+  bool abandoned_ = false;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_ENGINE_JOB_OUTPUT_H_

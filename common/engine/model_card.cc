@@ -1,0 +1,223 @@
+#include "common/engine/model_card.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/engine/config_json.h"
+#include "common/engine/numbers.h"
+
+namespace merganser {
+namespace {
+
+constexpr uint32_t kReplacement = 0xFFFD;
+
+// The next code point of `text`, which is shortened; U+FFFD for one byte that
+// begins none (overlong forms and surrogates among them).
+uint32_t NextCodePoint(std::string_view& text) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t lead = byte(0);
+  size_t more = lead < 0x80 ? 0 : lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
+  uint32_t point = more == 0 ? lead : lead & (0x3F >> more);
+  bool good = lead < 0x80 || (lead >= 0xC2 && lead <= 0xF4);
+  for (size_t i = 1; good && i <= more; ++i) {
+    good = i < text.size() && (byte(i) & 0xC0) == 0x80;
+    if (good) point = point << 6 | (byte(i) & 0x3F);
+  }
+  constexpr uint32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
+  good = good && point >= kLeast[more] && point <= 0x10FFFF && (point < 0xD800 || point > 0xDFFF);
+  text.remove_prefix(good ? more + 1 : 1);
+  return good ? point : kReplacement;
+}
+
+void AppendUtf8(uint32_t point, std::string& out) {
+  if (point < 0x80) {
+    out += static_cast<char>(point);
+    return;
+  }
+  const int more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+  constexpr uint8_t kLead[] = {0, 0xC0, 0xE0, 0xF0};
+  out += static_cast<char>(kLead[more] | (point >> (6 * more)));
+  for (int i = more - 1; i >= 0; --i) {
+    out += static_cast<char>(0x80 | ((point >> (6 * i)) & 0x3F));
+  }
+}
+
+// Controls, and what some YAML and markdown readers take for a line's end or
+// for writing direction.
+bool IsInvisible(uint32_t point) {
+  return point < 0x20 || (point >= 0x7F && point <= 0x9F) || (point >= 0x200B && point <= 0x200F) ||
+         (point >= 0x2028 && point <= 0x202E) || (point >= 0x2066 && point <= 0x2069) ||
+         point == 0xFEFF;
+}
+
+std::vector<std::string_view> PathParts(std::string_view text) {
+  std::vector<std::string_view> parts;
+  while (!text.empty()) {
+    const size_t slash = std::min(text.find('/'), text.size());
+    if (slash > 0) parts.push_back(text.substr(0, slash));
+    text.remove_prefix(std::min(slash + 1, text.size()));
+  }
+  return parts;
+}
+
+bool IsHubName(std::string_view name) {
+  const auto word = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  };
+  return !name.empty() && name.size() <= 96 && word(name.front()) &&
+         std::all_of(name.begin(), name.end(),
+                     [&](char c) { return word(c) || c == '-' || c == '.'; });
+}
+
+bool IsHubId(std::string_view text) {
+  const size_t slash = text.find('/');
+  return slash != std::string_view::npos && IsHubName(text.substr(0, slash)) &&
+         IsHubName(text.substr(slash + 1));
+}
+
+void AppendRow(std::string_view left, std::string_view right, std::string& out) {
+  absl::StrAppend(&out, "| ", MarkdownCell(left), " | ", MarkdownCell(right), " |\n");
+}
+
+void AppendFrontMatter(const Plan& plan, std::string& out) {
+  out += "---\nbase_model:\n";
+  std::vector<std::string> names;
+  for (const PlannedModel& model : plan.models) {
+    std::string name = DisplayModel(model);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  for (const std::string& name : names) absl::StrAppend(&out, "- ", YamlQuoted(name), "\n");
+  out += "library_name: transformers\ntags:\n- merganser\n- merge\n---\n";
+}
+
+void AppendModels(const Plan& plan, std::string& out) {
+  out += "## Models\n\n| model | role |\n| --- | --- |\n";
+  size_t expert = 0;
+  for (size_t i = 0; i < plan.models.size(); ++i) {
+    std::string role = plan.has_base && i == 0 ? std::string("base") : std::string("expert");
+    if (role == "expert") {
+      if (expert < plan.method.per_model.size()) {
+        for (const auto& [key, value] : plan.method.per_model[expert]) {
+          absl::StrAppend(&role, ", ", key, " ", ShortNumber(value));
+        }
+      }
+      ++expert;
+    }
+    AppendRow(DisplayModel(plan.models[i]), role, out);
+  }
+}
+
+void AppendMethod(const Plan& plan, std::string& out) {
+  absl::StrAppend(&out, "\n## Method\n\nMerged with ", MarkdownCell(plan.method.method),
+                  plan.has_base ? " over the base model's tensors" : "", ": ", plan.tensors.size(),
+                  " tensors, ", FormatCount(plan.parameters), " parameters");
+  if (const std::string dtype = DominantTorchDtype(plan); !dtype.empty()) {
+    absl::StrAppend(&out, ", written as ", dtype);
+  }
+  out += ".\n";
+  if (!plan.method.numbers.empty() || !plan.method.choices.empty()) {
+    out += "\n| parameter | value |\n| --- | --- |\n";
+    for (const auto& [key, value] : plan.method.choices) AppendRow(key, value, out);
+    for (const auto& [key, value] : plan.method.numbers) AppendRow(key, ShortNumber(value), out);
+  }
+  std::map<std::string, std::pair<uint64_t, uint64_t>> modes;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    auto& [count, elements] = modes[tensor.needs.mode];
+    ++count;
+    elements += tensor.elements;
+  }
+  out += "\n| treated as | tensors | parameters |\n| --- | --- | --- |\n";
+  for (const auto& [mode, totals] : modes) {
+    absl::StrAppend(&out, "| ", MarkdownCell(mode), " | ", totals.first, " | ",
+                    FormatCount(totals.second), " |\n");
+  }
+}
+
+}  // namespace
+
+std::string DisplayModel(const PlannedModel& model) {
+  const std::vector<std::string_view> parts = PathParts(model.uri);
+  // .../models--org--name/snapshots/<revision>
+  for (size_t i = 0; i + 1 < parts.size(); ++i) {
+    constexpr std::string_view kCached = "models--";
+    if (parts[i + 1] != "snapshots" || !parts[i].starts_with(kCached)) continue;
+    std::string id(parts[i].substr(kCached.size()));
+    if (const size_t dashes = id.find("--"); dashes != std::string::npos) {
+      id.replace(dashes, 2, "/");
+      if (IsHubId(id)) return id;
+    }
+  }
+  // "models/a" is a hub's id by its looks, but not if such a folder was read.
+  const bool folder = model.uri.starts_with('/') && model.uri.ends_with("/" + model.given);
+  if (IsHubId(model.given) && !folder) return model.given;
+  if (!parts.empty()) return std::string(parts.back());
+  return model.given;
+}
+
+std::string YamlQuoted(std::string_view text) {
+  std::string out = "\"";
+  while (!text.empty()) {
+    const uint32_t point = NextCodePoint(text);
+    if (point == '"' || point == '\\') {
+      out += '\\';
+      out += static_cast<char>(point);
+    } else if (IsInvisible(point)) {
+      out += absl::StrFormat("\\u%04X", point);
+    } else {
+      AppendUtf8(point, out);
+    }
+  }
+  return out + "\"";
+}
+
+std::string MarkdownCell(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const uint32_t point = NextCodePoint(text);
+    if (IsInvisible(point)) {
+      out += ' ';
+    } else if (point == '<') {
+      out += "&lt;";
+    } else if (point == '&') {
+      out += "&amp;";
+    } else {
+      if (point < 0x80 && std::string_view("\\|`*[]!#~$>").find(static_cast<char>(point)) !=
+                              std::string_view::npos) {
+        out += '\\';
+      }
+      AppendUtf8(point, out);
+    }
+  }
+  return out;
+}
+
+std::string FenceFor(std::string_view text) {
+  size_t longest = 0, run = 0;
+  for (char c : text) {
+    run = c == '`' ? run + 1 : 0;
+    longest = std::max(longest, run);
+  }
+  return std::string(std::max<size_t>(3, longest + 1), '`');
+}
+
+std::string ModelCard(const Plan& plan) {
+  std::string out;
+  AppendFrontMatter(plan, out);
+  out +=
+      "\n# Merged model\n\nMade with merganser; measurements and checksums are in "
+      "`merge_report.json`.\n\n";
+  AppendModels(plan, out);
+  AppendMethod(plan, out);
+  const std::string fence = FenceFor(plan.recipe_text);
+  absl::StrAppend(&out, "\n## Recipe\n\n", fence, "yaml\n", plan.recipe_text);
+  if (!plan.recipe_text.ends_with('\n')) out += '\n';
+  absl::StrAppend(&out, fence, "\n");
+  return out;
+}
+
+}  // namespace merganser

@@ -1,0 +1,41 @@
+// From a recipe to a plan: what `merge`, `plan` and the coordinator share.
+#ifndef MERGANSER_COMMON_ENGINE_PREPARE_H_
+#define MERGANSER_COMMON_ENGINE_PREPARE_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/checkpoint/checkpoint.h"
+#include "common/plan/plan.h"
+#include "common/recipe/recipe.h"
+
+namespace merganser {
+
+struct PreparedMerge {
+  Recipe recipe;
+  Plan plan;
+  // The reference (base) first; kept for auxiliary files and the report.
+  std::vector<std::shared_ptr<const Checkpoint>> checkpoints;
+};
+
+// Parses the recipe, resolves its models, opens and aligns the checkpoints
+// (headers only) and plans. Every failure that is not IsRetryable means that the
+// request is wrong. A relative path is looked for in each of `directories`, the
+// first that has it wins: the current directory, as mergekit does, then the
+// recipe's own.
+absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
+                                           std::string_view source_name,
+                                           const std::vector<std::string>& directories);
+
+// The directories for a recipe file: the current one and the file's own, absolute.
+std::vector<std::string> RecipeDirectories(const std::string& recipe_path);
+
+// Reads a recipe file (at most kMaxRecipeBytes) through no store: it is local.
+absl::StatusOr<std::string> ReadRecipeFile(const std::string& path);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_ENGINE_PREPARE_H_

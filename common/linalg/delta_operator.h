@@ -1,0 +1,67 @@
+// A task vector as a linear operator, applied by streaming passes over base and
+// expert: nothing of the size of the matrix is ever formed.
+#ifndef MERGANSER_COMMON_LINALG_DELTA_OPERATOR_H_
+#define MERGANSER_COMMON_LINALG_DELTA_OPERATOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "common/base/executor.h"
+#include "common/base/mutex.h"
+#include "common/linalg/task_vector.h"
+
+namespace merganser::linalg {
+
+// How a pass is cut, from shapes alone.
+struct PassLayout {
+  PassLayout(int64_t rows, int64_t cols, size_t max_block);
+  size_t rows, cols;
+  size_t padded;      // cols, in whole lanes
+  size_t stride;      // of vectors of `cols` doubles; keeps neighbours out of one cache set
+  size_t group;       // rows converted and used together
+  size_t block_rows;  // rows of a block: one task, one partial sum
+  size_t blocks;
+  size_t scratch;  // doubles a running task needs
+  uint64_t Bytes(size_t max_block) const;
+};
+
+// Not thread-safe; the executor's threads are its own affair.
+class DeltaOperator {
+ public:
+  // At most `max_block` vectors a pass.
+  DeltaOperator(const TaskVector& delta, size_t max_block, Executor& executor);
+
+  // z_j = delta^T (delta x_j) for `count` vectors in one pass; where `w` is not
+  // null also w_j = delta x_j. x and z have the layout's stride and are padded;
+  // w_j starts at w + j * w_stride. All is of scale() * delta.
+  void Apply(const double* x, size_t count, double* z, double* w, size_t w_stride);
+
+  // Whether every element of delta is zero: one pass.
+  bool IsZero();
+
+  const PassLayout& layout() const { return layout_; }
+  // A power of two. Other than 1 only for F64 inputs so large or small that
+  // squares would leave the range of float64.
+  double scale() const { return scale_; }
+  int passes() const { return passes_; }
+
+ private:
+  double MaxHalfMagnitude();
+  std::unique_ptr<double[]> TakeScratch();
+  void GiveScratch(std::unique_ptr<double[]> scratch);
+
+  const TaskVector delta_;
+  const PassLayout layout_;
+  Executor& executor_;
+  double scale_ = 1;
+  int passes_ = 0;
+  std::vector<double> partial_;  // blocks x max_block x stride
+  Mutex mutex_;
+  std::vector<std::unique_ptr<double[]>> free_ MERGANSER_GUARDED_BY(mutex_);
+};
+
+}  // namespace merganser::linalg
+
+#endif  // MERGANSER_COMMON_LINALG_DELTA_OPERATOR_H_

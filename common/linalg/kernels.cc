@@ -1,0 +1,258 @@
+#include "common/linalg/kernels.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <limits>
+
+#include "common/linalg/block_ops.h"
+#include "common/tensor/float_codec.h"
+
+namespace merganser {
+namespace {
+
+using linalg::kLanes;
+using linalg::PadLanes;
+
+constexpr uint64_t kNone = std::numeric_limits<uint64_t>::max();
+constexpr uint64_t kBlock = uint64_t{1} << 16;        // elements of an element-wise block
+constexpr uint64_t kMatrixBlock = uint64_t{1} << 18;  // about so many of a block of rows
+constexpr uint64_t kChunk = 1024;                     // elements that stay in the first cache
+constexpr size_t kGramChunk = 512;
+constexpr size_t kGramStride =
+    kGramChunk + kLanes;  // not a power of two: no cache set is shared by all
+
+std::optional<uint64_t> First(const std::vector<uint64_t>& found) {
+  for (const uint64_t index : found) {
+    if (index != kNone) return index;
+  }
+  return std::nullopt;
+}
+
+// Calls `block(begin, end)` for [0, count) cut into runs of `size`; it returns
+// an index or kNone. The least index found, if any.
+template <class F>
+std::optional<uint64_t> ForBlocks(uint64_t count, uint64_t size, Executor& executor, F block) {
+  const uint64_t blocks = count / size + (count % size != 0);
+  std::vector<uint64_t> found(blocks, kNone);
+  executor.ParallelFor(
+      blocks, [&](size_t b) { found[b] = block(b * size, std::min(count, (b + 1) * size)); });
+  return First(found);
+}
+
+uint64_t RowsPerBlock(int64_t cols) {
+  return std::max<uint64_t>(1, kMatrixBlock / std::max<uint64_t>(1, static_cast<uint64_t>(cols)));
+}
+
+bool IsFinite(const TensorView& tensor, uint64_t index) {
+  return !linalg::HasNonFinite(tensor.Slice(index, 1));
+}
+
+}  // namespace
+
+std::optional<uint64_t> FindNonFinite(const TensorView& tensor, Executor& executor) {
+  return ForBlocks(tensor.size, kMatrixBlock, executor, [&](uint64_t begin, uint64_t end) {
+    if (!linalg::HasNonFinite(tensor.Slice(begin, end - begin))) return kNone;
+    uint64_t i = begin;
+    while (IsFinite(tensor, i)) ++i;
+    return i;
+  });
+}
+
+double ElementAt(const TensorView& tensor, uint64_t index) {
+  const std::byte* p = tensor.data + index * BytesPerElement(tensor.dtype);
+  if (tensor.dtype == DType::kF64 || tensor.dtype == DType::kF32) {
+    if (tensor.dtype == DType::kF64) {
+      double value;
+      std::memcpy(&value, p, sizeof(value));
+      return value;
+    }
+    float value;
+    std::memcpy(&value, p, sizeof(value));
+    return static_cast<double>(value);
+  }
+  uint16_t raw;
+  std::memcpy(&raw, p, sizeof(raw));
+  return static_cast<double>(tensor.dtype == DType::kBF16 ? Bf16ToFloat(raw) : HalfToFloat(raw));
+}
+
+std::optional<uint64_t> WeightedSum(std::span<const TensorView> inputs,
+                                    std::span<const double> weights, double divisor,
+                                    MutableTensorView out, Executor& executor) {
+  return ForBlocks(out.size, kBlock, executor, [&](uint64_t begin, uint64_t end) {
+    double sum[kChunk] = {}, x[kChunk];
+    for (uint64_t at = begin; at < end; at += kChunk) {
+      const uint64_t n = std::min(kChunk, end - at);
+      for (size_t i = 0; i < inputs.size(); ++i) {
+        linalg::LoadDoubles(inputs[i].Slice(at, n), x);
+        // The first product is not added to zero: a sum of -0 stays -0.
+        if (i == 0) {
+          linalg::Scale(weights[i], x, n, sum);
+        } else {
+          linalg::AddScaled(weights[i], x, n, sum);
+        }
+      }
+      if (divisor != 1.0) linalg::Divide(divisor, n, sum);
+      if (const uint64_t bad = linalg::StoreDoubles(sum, out.Slice(at, n)); bad != n)
+        return at + bad;
+    }
+    return kNone;
+  });
+}
+
+std::optional<uint64_t> AddTaskVectors(const TensorView& base, std::span<const TensorView> experts,
+                                       std::span<const double> weights, double scale,
+                                       MutableTensorView out, Executor& executor) {
+  return ForBlocks(out.size, kBlock, executor, [&](uint64_t begin, uint64_t end) {
+    double sum[kChunk] = {}, x[kChunk];
+    for (uint64_t at = begin; at < end; at += kChunk) {
+      const uint64_t n = std::min(kChunk, end - at);
+      const TensorView from = base.Slice(at, n);
+      for (size_t i = 0; i < experts.size(); ++i) {
+        linalg::LoadDelta(from, experts[i].Slice(at, n), 1.0, x);
+        if (i == 0) {
+          linalg::Scale(weights[i], x, n, sum);
+        } else {
+          linalg::AddScaled(weights[i], x, n, sum);
+        }
+      }
+      linalg::LoadDoubles(from, x);
+      linalg::AddToBase(scale, sum, n, x);
+      if (const uint64_t bad = linalg::StoreDoubles(x, out.Slice(at, n)); bad != n) return at + bad;
+    }
+    return kNone;
+  });
+}
+
+std::vector<double> ResidualGram(const TensorView& base, std::span<const TensorView> experts,
+                                 std::span<const Triplets> heads, int64_t rows, int64_t cols,
+                                 Executor& executor) {
+  const size_t n = experts.size();
+  const size_t pairs = n * (n + 1) / 2;
+  const uint64_t height = static_cast<uint64_t>(rows), width = static_cast<uint64_t>(cols);
+  const uint64_t block_rows = RowsPerBlock(cols);
+  const uint64_t blocks = height / block_rows + (height % block_rows != 0);
+  std::vector<double> partial(blocks * pairs);
+  executor.ParallelFor(blocks, [&](size_t b) {
+    std::vector<double> residual(n * kGramStride);
+    std::vector<double> acc(pairs * kLanes);
+    const uint64_t end = std::min(height, (b + 1) * block_rows);
+    for (uint64_t row = b * block_rows; row < end; ++row) {
+      for (uint64_t col = 0; col < width; col += kGramChunk) {
+        const uint64_t len = std::min<uint64_t>(kGramChunk, width - col);
+        const TensorView from = base.Slice(row * width + col, len);
+        for (size_t i = 0; i < n; ++i) {
+          double* r = residual.data() + i * kGramStride;
+          linalg::LoadDelta(from, experts[i].Slice(row * width + col, len), 1.0, r);
+          const Triplets& head = heads[i];
+          for (size_t k = 0; k < static_cast<size_t>(head.k); ++k) {
+            const double weight = head.sigma[k] * head.u[k * height + row];
+            if (weight != 0) linalg::AddScaled(-weight, head.v.data() + k * width + col, len, r);
+          }
+        }
+        size_t at = 0;
+        for (size_t i = 0; i < n; at += n - i, ++i) {
+          const double* r = residual.data() + i * kGramStride;
+          linalg::DotBlock(r, kGramStride, 1, r, kGramStride, n - i, PadLanes(len),
+                           acc.data() + at * kLanes);
+        }
+      }
+    }
+    for (size_t p = 0; p < pairs; ++p) {
+      partial[b * pairs + p] = linalg::SumLanes(acc.data() + p * kLanes);
+    }
+  });
+  std::vector<double> gram(n * n);
+  size_t pair = 0;
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = i; j < n; ++j, ++pair) {
+      double sum = 0;
+      for (uint64_t b = 0; b < blocks; ++b) sum += partial[b * pairs + pair];
+      gram[i * n + j] = gram[j * n + i] = sum;
+    }
+  }
+  return gram;
+}
+
+namespace {
+
+// <a, b> of two spans without padding.
+double DotUnpadded(const double* a, const double* b, size_t n) {
+  double acc[kLanes] = {};
+  const size_t whole = n / kLanes * kLanes;
+  linalg::DotBlock(a, 0, 1, b, 0, 1, whole, acc);
+  if (whole != n) {
+    double ta[kLanes] = {}, tb[kLanes] = {};
+    std::copy(a + whole, a + n, ta);
+    std::copy(b + whole, b + n, tb);
+    linalg::DotBlock(ta, 0, 1, tb, 0, 1, kLanes, acc);
+  }
+  return linalg::SumLanes(acc);
+}
+
+}  // namespace
+
+std::vector<double> HeadGram(std::span<const Triplets> heads) {
+  const size_t n = heads.size();
+  std::vector<double> gram(n * n);
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = i; j < n; ++j) {
+      const Triplets &a = heads[i], &b = heads[j];
+      double sum = 0;
+      for (size_t p = 0; p < static_cast<size_t>(a.k); ++p) {
+        for (size_t q = 0; q < static_cast<size_t>(b.k); ++q) {
+          if (a.sigma[p] == 0 || b.sigma[q] == 0) continue;
+          const size_t height = static_cast<size_t>(a.rows), width = static_cast<size_t>(a.cols);
+          const double u = DotUnpadded(a.u.data() + p * height, b.u.data() + q * height, height);
+          const double v = DotUnpadded(a.v.data() + p * width, b.v.data() + q * width, width);
+          sum += (a.sigma[p] * b.sigma[q]) * (u * v);
+        }
+      }
+      gram[i * n + j] = gram[j * n + i] = sum;
+    }
+  }
+  return gram;
+}
+
+std::optional<uint64_t> CombineResiduals(const TensorView& base,
+                                         std::span<const TensorView> experts,
+                                         std::span<const Triplets> heads, int64_t rows,
+                                         int64_t cols, std::span<const double> residual_weights,
+                                         std::span<const double> head_weights,
+                                         MutableTensorView out, Executor& executor) {
+  const uint64_t height = static_cast<uint64_t>(rows), width = static_cast<uint64_t>(cols);
+  return ForBlocks(height, RowsPerBlock(cols), executor, [&](uint64_t begin, uint64_t end) {
+    double sum[kChunk] = {}, x[kChunk];
+    for (uint64_t row = begin; row < end; ++row) {
+      for (uint64_t col = 0; col < width; col += kChunk) {
+        const uint64_t n = std::min(kChunk, width - col);
+        const uint64_t at = row * width + col;
+        const TensorView from = base.Slice(at, n);
+        // sum_i a_i (delta_i - H_i) + b_i H_i = sum_i a_i delta_i + (b_i - a_i) H_i
+        for (size_t i = 0; i < experts.size(); ++i) {
+          linalg::LoadDelta(from, experts[i].Slice(at, n), 1.0, x);
+          if (i == 0) {
+            linalg::Scale(residual_weights[i], x, n, sum);
+          } else {
+            linalg::AddScaled(residual_weights[i], x, n, sum);
+          }
+        }
+        for (size_t i = 0; i < heads.size(); ++i) {
+          const Triplets& head = heads[i];
+          for (size_t k = 0; k < static_cast<size_t>(head.k); ++k) {
+            const double weight = (head_weights[i] - residual_weights[i]) *
+                                  (head.sigma[k] * head.u[k * height + row]);
+            if (weight != 0) linalg::AddScaled(weight, head.v.data() + k * width + col, n, sum);
+          }
+        }
+        linalg::LoadDoubles(from, x);
+        linalg::AddToBase(1.0, sum, n, x);
+        if (const uint64_t bad = linalg::StoreDoubles(x, out.Slice(at, n)); bad != n)
+          return at + bad;
+      }
+    }
+    return kNone;
+  });
+}
+
+}  // namespace merganser

@@ -1,0 +1,141 @@
+// The seam behind which every merge method stands. A method is a pure function
+// of tensor data and parameters: no I/O, no clock, no threads of its own, no
+// state between calls. How to add one: README.md beside this file.
+//
+// Per leaf (the smallest piece with statistics of its own: a matrix, or a block
+// of kLeafElements elements), the engine runs
+//
+//   for round in [0, rounds):  Analyze every leaf; add the leaves' Stats in
+//                              tensor and leaf order; Reduce to the next Gate
+//   Apply every leaf under the last Gate, with the Keepsake that its own
+//   analysis left
+//
+// Where the gate's scope is one leaf that is in memory anyway, all of it happens
+// in one visit.
+#ifndef MERGANSER_COMMON_METHODS_MERGE_METHOD_H_
+#define MERGANSER_COMMON_METHODS_MERGE_METHOD_H_
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/executor.h"
+#include "common/tensor/dtype.h"
+#include "common/tensor/view.h"
+
+namespace merganser {
+
+// Leaves of tensors that are split by elements hold this many, the last fewer.
+inline constexpr uint64_t kLeafElements = uint64_t{1} << 20;
+
+// How a tensor may be cut into leaves.
+enum class Split : uint8_t {
+  kWhole,     // one leaf: a 2-D tensor whose method needs the matrix
+  kMatrices,  // one leaf a matrix of a 3-D tensor (fused experts)
+  kElements,  // blocks of kLeafElements, whatever the shape
+};
+
+// What a method sees of a tensor at plan time: headers only.
+struct TensorSpec {
+  std::string name;
+  Shape shape;
+};
+
+// What a method wants done with one tensor.
+struct TensorNeeds {
+  std::string mode;    // what the plan and report call it: "spectral", "mean", ...
+  std::string family;  // "attention", "ffn", ...; empty where the method knows none
+  std::string note;    // something the user should see in the plan; usually empty
+  Split split = Split::kElements;
+  bool reads_base = true;        // false: the base's data is not read at all
+  int rounds = 0;                // analysis rounds before Apply
+  uint64_t workspace_bytes = 0;  // memory beside inputs and output, largest leaf
+  double flops_per_element = 1;  // rough cost, for ordering work
+};
+
+// One leaf in memory. `base` is empty where TensorNeeds::reads_base is false.
+struct Leaf {
+  const TensorSpec* tensor = nullptr;
+  const TensorNeeds* needs = nullptr;
+  uint64_t index = 0;  // of the leaf within its tensor
+  int64_t rows = 0;    // of a matrix leaf; element leaves have 1 x size
+  int64_t cols = 0;
+  TensorView base;
+  std::span<const TensorView> experts;  // in model order
+};
+
+// What adds up over leaves. Layout of `sums` is the method's own; `counts` is a
+// sparse histogram, ascending by key. Plain data: it travels.
+struct Stats {
+  std::vector<double> sums;
+  std::vector<std::pair<uint64_t, uint64_t>> counts;
+
+  // Adds `other` element by element. Either may be empty.
+  void Add(const Stats& other);
+};
+
+// What Reduce derives for a scope; layout is the method's own. Plain data.
+struct Gate {
+  std::vector<double> values;
+};
+
+// What analysis found and application needs (a head's singular triplets):
+// kept beside the output between rounds, never sent.
+struct Keepsake {
+  std::vector<double> values;
+};
+
+// A measurement for the report. One value is written as a number, more as a list.
+struct ReportField {
+  std::string key;
+  std::vector<double> values;
+  bool list = false;
+};
+using ReportFields = std::vector<ReportField>;
+
+struct Analysis {
+  Stats stats;
+  Keepsake keepsake;
+  ReportFields report;
+};
+
+// Thread-safe: const, and without hidden state.
+class MergeMethod {
+ public:
+  virtual ~MergeMethod() = default;
+
+  virtual std::string_view name() const = 0;
+
+  // kInvalidArgument when the method cannot treat this tensor.
+  virtual absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const = 0;
+
+  // Called for rounds [0, needs.rounds). `state` is the previous round's gate
+  // (empty in round 0). Errors name what was wrong with the data; the caller
+  // adds file and tensor.
+  virtual absl::StatusOr<Analysis> Analyze(const Leaf& leaf, int round, const Gate& state,
+                                           Executor& executor) const = 0;
+
+  // `sum` over all leaves of one scope group, which share `needs.family`.
+  // `report` receives the gate's own measurements.
+  virtual absl::StatusOr<Gate> Reduce(const TensorNeeds& needs, int round, const Stats& sum,
+                                      ReportFields& report) const = 0;
+
+  // Fills `out` (leaf elements, output dtype) completely. A value that is
+  // finite and overflows the output dtype is kOutOfRange and names the element's
+  // index within the leaf.
+  virtual absl::Status Apply(const Leaf& leaf, const Gate& gate, const Keepsake& keepsake,
+                             MutableTensorView out, Executor& executor) const = 0;
+};
+
+// For Apply: OK without an index, else kOutOfRange "element INDEX overflows DTYPE".
+absl::Status OverflowStatus(std::optional<uint64_t> index, DType dtype);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_METHODS_MERGE_METHOD_H_

@@ -1,0 +1,148 @@
+#include "common/methods/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status.h"
+
+namespace merganser {
+namespace {
+
+std::string Found(const RecipeValue& value) {
+  if (const auto* boolean = std::get_if<bool>(&value.value)) return *boolean ? "true" : "false";
+  if (const auto* number = std::get_if<double>(&value.value)) return absl::StrCat(*number);
+  return absl::StrCat("\"", OneLine(std::get<std::string>(value.value)), "\"");
+}
+
+std::string Expected(const ParameterSpec& spec) {
+  const bool low = std::isfinite(spec.min), high = std::isfinite(spec.max);
+  std::string range;
+  if (low && high) {
+    range = absl::StrCat(" from ", spec.min, " to ", spec.max);
+  } else if (low) {
+    range = absl::StrCat(" of at least ", spec.min);
+  } else if (high) {
+    range = absl::StrCat(" of at most ", spec.max);
+  }
+  switch (spec.kind) {
+    case ParameterKind::kNumber:
+      return absl::StrCat("a number", range);
+    case ParameterKind::kInteger:
+      return absl::StrCat("a whole number", range);
+    case ParameterKind::kBoolean:
+      return "true or false";
+    case ParameterKind::kChoice:
+      return absl::StrCat("one of: ", absl::StrJoin(spec.choices, ", "));
+  }
+  return "";
+}
+
+// Where the message points to.
+std::string Place(const Recipe& recipe, int line, std::string_view key) {
+  return absl::StrCat(recipe.source_name, ":", line, ": key 'parameters.", std::string(key), "'");
+}
+
+bool Read(const ParameterSpec& spec, const RecipeValue& given, ParameterValue& out) {
+  switch (spec.kind) {
+    case ParameterKind::kNumber:
+    case ParameterKind::kInteger: {
+      const auto* number = std::get_if<double>(&given.value);
+      if (number == nullptr || !(*number >= spec.min && *number <= spec.max)) return false;
+      if (spec.kind == ParameterKind::kInteger && *number != std::floor(*number)) return false;
+      out.number = *number;
+      return true;
+    }
+    case ParameterKind::kBoolean: {
+      const auto* boolean = std::get_if<bool>(&given.value);
+      if (boolean == nullptr) return false;
+      out.number = *boolean ? 1 : 0;
+      return true;
+    }
+    case ParameterKind::kChoice: {
+      const auto* text = std::get_if<std::string>(&given.value);
+      if (text == nullptr) return false;
+      out.choice = *text;
+      return std::find(spec.choices.begin(), spec.choices.end(), *text) != spec.choices.end();
+    }
+  }
+  return false;
+}
+
+size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+absl::StatusOr<ParameterValue> SettleParameter(const ParameterSpec& spec,
+                                               const std::vector<const RecipeParameters*>& levels,
+                                               const Recipe& recipe, std::string_view method) {
+  for (const RecipeParameters* level : levels) {
+    const auto it = level->find(spec.key);
+    if (it == level->end()) continue;
+    ParameterValue value;
+    if (!Read(spec, it->second, value)) {
+      return absl::InvalidArgumentError(absl::StrCat(Place(recipe, it->second.line, spec.key),
+                                                     ": found ", Found(it->second), ", expected ",
+                                                     Expected(spec)));
+    }
+    return value;
+  }
+  if (spec.required) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        recipe.source_name, ":", recipe.method_line, ": key 'parameters.", spec.key, "': missing; ",
+        std::string(method), " expects ", Expected(spec),
+        spec.per_model ? " under every model, or one for all under the recipe's parameters" : ""));
+  }
+  return ParameterValue{spec.number, spec.choice};
+}
+
+absl::Status CheckKnownParameters(const RecipeParameters& given,
+                                  const std::vector<ParameterSpec>& specs, bool model,
+                                  const Recipe& recipe, std::string_view method) {
+  for (const auto& [key, value] : given) {
+    const auto known = std::find_if(specs.begin(), specs.end(),
+                                    [&](const ParameterSpec& spec) { return spec.key == key; });
+    if (known != specs.end() && (!model || known->per_model || !known->no_effect.empty())) continue;
+    if (known != specs.end()) {
+      return absl::InvalidArgumentError(absl::StrCat(Place(recipe, value.line, key),
+                                                     ": found under a model, expected under the "
+                                                     "recipe's own parameters: ",
+                                                     std::string(method),
+                                                     " has one for all models"));
+    }
+    std::vector<std::string> names;
+    const ParameterSpec* nearest = nullptr;
+    size_t best = 4;  // further away it is another word, not a slip
+    for (const ParameterSpec& spec : specs) {
+      if (model && !spec.per_model) continue;
+      if (spec.no_effect.empty()) names.push_back(spec.key);
+      if (const size_t distance = EditDistance(key, spec.key); distance < best) {
+        best = distance;
+        nearest = &spec;
+      }
+    }
+    return absl::InvalidArgumentError(absl::StrCat(
+        Place(recipe, value.line, key), ": unknown to ", std::string(method),
+        nearest != nullptr ? absl::StrCat("; did you mean '", nearest->key, "'?") : "",
+        names.empty() ? " (it has none here)"
+                      : absl::StrCat("; expected one of: ", absl::StrJoin(names, ", "))));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace merganser

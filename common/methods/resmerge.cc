@@ -1,0 +1,208 @@
+#include "common/methods/resmerge.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/linalg/kernels.h"
+#include "common/linalg/top_k.h"
+#include "common/methods/tensor_class.h"
+
+namespace merganser {
+namespace {
+
+// Key of the solver's start block: part of the numerics version.
+constexpr uint64_t kSolverSeed = 0x6d657267616e7365;
+
+// A keepsake is, expert by expert, sigma (K), u (K x rows), v (K x cols).
+Keepsake PackHeads(const std::vector<Triplets>& heads) {
+  Keepsake keepsake;
+  for (const Triplets& head : heads) {
+    auto& out = keepsake.values;
+    out.insert(out.end(), head.sigma.begin(), head.sigma.end());
+    out.insert(out.end(), head.u.begin(), head.u.end());
+    out.insert(out.end(), head.v.begin(), head.v.end());
+  }
+  return keepsake;
+}
+
+absl::StatusOr<std::vector<Triplets>> UnpackHeads(const Keepsake& keepsake, size_t experts, int k,
+                                                  int64_t rows, int64_t cols) {
+  const size_t each = static_cast<size_t>(k) * (1 + static_cast<size_t>(rows + cols));
+  if (keepsake.values.size() != experts * each) {
+    return absl::InternalError(
+        absl::StrCat("keepsake of ", keepsake.values.size(), " values, expected ", experts * each));
+  }
+  std::vector<Triplets> heads(experts);
+  auto at = keepsake.values.begin();
+  const auto take = [&](size_t count) {
+    std::vector<double> part(at, at + static_cast<ptrdiff_t>(count));
+    at += static_cast<ptrdiff_t>(count);
+    return part;
+  };
+  for (Triplets& head : heads) {
+    head.k = k;
+    head.rows = rows;
+    head.cols = cols;
+    head.sigma = take(static_cast<size_t>(k));
+    head.u = take(static_cast<size_t>(k * rows));
+    head.v = take(static_cast<size_t>(k * cols));
+  }
+  return heads;
+}
+
+class ResMerge final : public MergeMethod {
+ public:
+  ResMerge(const ResMergeParameters& parameters, int experts)
+      : parameters_(parameters), experts_(experts) {}
+
+  std::string_view name() const override { return "resmerge"; }
+
+  absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
+    TensorNeeds needs;
+    needs.family = FamilyName(ClassifyFamily(tensor.name));
+    SpectralMode mode = ClassifySpectral(tensor, parameters_.rank_topk);
+    if (!mode.spectral) {
+      needs.mode = "mean";
+      needs.reads_base = false;
+      if (!mode.reason.empty()) needs.note = absl::StrCat("mean of the experts: ", mode.reason);
+      return needs;
+    }
+    needs.mode = "spectral";
+    needs.split = mode.split;
+    needs.rounds = 1;
+    const size_t dims = tensor.shape.size();
+    const auto rows = static_cast<int64_t>(tensor.shape[dims - 2]);
+    const auto cols = static_cast<int64_t>(tensor.shape[dims - 1]);
+    // The heads are held twice for a moment: as triplets and as keepsake.
+    const uint64_t heads = static_cast<uint64_t>(experts_) *
+                           static_cast<uint64_t>(parameters_.rank_topk) *
+                           static_cast<uint64_t>(rows + cols + 1) * sizeof(double);
+    needs.workspace_bytes = TopKWorkspaceBytes(rows, cols, parameters_.rank_topk) + 3 * heads;
+    needs.flops_per_element = 20.0 * experts_;
+    if (LooksLikeVocabulary(tensor)) {
+      needs.note =
+          "spectral, though a side is as large as a vocabulary: an embedding or output head "
+          "under an unknown name?";
+    }
+    return needs;
+  }
+
+  absl::StatusOr<Analysis> Analyze(const Leaf& leaf, int /*round*/, const Gate& /*state*/,
+                                   Executor& executor) const override {
+    const size_t n = leaf.experts.size();
+    TopKOptions options;
+    options.k = parameters_.rank_topk;
+    options.seed = kSolverSeed;
+    Analysis analysis;
+    std::vector<Triplets> heads;
+    std::vector<double> steps, passes, residuals, gaps;
+    double ill_defined = 0;
+    for (size_t i = 0; i < n; ++i) {
+      const TaskVector delta{leaf.base, leaf.experts[i], leaf.rows, leaf.cols};
+      absl::StatusOr<TopKResult> top = ComputeTopK(delta, options, executor);
+      if (!top.ok()) return top.status();
+      if (top->outcome == SolverOutcome::kNotConverged) {
+        return absl::InternalError(
+            absl::StrCat("the singular triplets of expert ", i + 1, " did not converge in ",
+                         top->steps, " steps: residual ", top->residual,
+                         "; please report this with the shapes and dtypes of the tensor"));
+      }
+      if (top->outcome == SolverOutcome::kIllDefined) ill_defined += 1;
+      steps.push_back(top->steps);
+      passes.push_back(top->passes);
+      residuals.push_back(top->residual);
+      gaps.push_back(top->gap_ratio);
+      heads.push_back(std::move(top->triplets));
+    }
+    const std::vector<double> residual_gram =
+        ResidualGram(leaf.base, leaf.experts, heads, leaf.rows, leaf.cols, executor);
+    const std::vector<double> head_gram = HeadGram(heads);
+
+    std::vector<double> residual_norms, head_norms, energy, sigma;
+    for (size_t i = 0; i < n; ++i) {
+      const double r2 = residual_gram[i * n + i];
+      const double h2 = head_gram[i * n + i];
+      residual_norms.push_back(std::sqrt(r2));
+      head_norms.push_back(std::sqrt(h2));
+      energy.push_back(r2 + h2 > 0 ? h2 / (r2 + h2) : 0);
+      sigma.insert(sigma.end(), heads[i].sigma.begin(), heads[i].sigma.end());
+    }
+    analysis.report = {{"residual_norm", residual_norms, true},
+                       {"head_norm", head_norms, true},
+                       {"head_energy", energy, true},
+                       {"sigma", sigma, true},
+                       {"gap_ratio", gaps, true},
+                       {"ill_defined", {ill_defined}},
+                       {"steps", steps, true},
+                       {"passes", passes, true},
+                       {"solver_residual", residuals, true}};
+    analysis.stats.sums = residual_gram;
+    analysis.stats.sums.insert(analysis.stats.sums.end(), head_gram.begin(), head_gram.end());
+    analysis.keepsake = PackHeads(heads);
+    return analysis;
+  }
+
+  absl::StatusOr<Gate> Reduce(const TensorNeeds& needs, int /*round*/, const Stats& sum,
+                              ReportFields& report) const override {
+    const size_t n2 = static_cast<size_t>(experts_) * static_cast<size_t>(experts_);
+    if (sum.sums.size() != 2 * n2) {
+      return absl::InternalError(
+          absl::StrCat("stats of ", sum.sums.size(), " sums, expected ", 2 * n2));
+    }
+    const bool scored = needs.family == FamilyName(TensorFamily::kAttention) ||
+                        needs.family == FamilyName(TensorFamily::kFfn);
+    const std::span<const double> sums(sum.sums);
+    const ResMergeGate gate =
+        ComputeResMergeGate(sums.first(n2), sums.last(n2), experts_, scored, parameters_);
+    report.insert(report.end(), {{"coherence", {gate.coherence}},
+                                 {"jump_distance", {gate.jump_distance}},
+                                 {"s", {gate.pairwise}},
+                                 {"score", {gate.score}},
+                                 {"beta", {gate.beta}},
+                                 {"branch", {gate.sphere_branch ? 1.0 : 0.0}},
+                                 {"backbone_norm", {gate.backbone_norm}},
+                                 {"head_agreement", {gate.head_agreement}},
+                                 {"correction_norm", {gate.correction_norm}}});
+    Gate out;
+    out.values = gate.residual_weights;
+    out.values.insert(out.values.end(), gate.head_weights.begin(), gate.head_weights.end());
+    return out;
+  }
+
+  absl::Status Apply(const Leaf& leaf, const Gate& gate, const Keepsake& keepsake,
+                     MutableTensorView out, Executor& executor) const override {
+    const size_t n = leaf.experts.size();
+    std::optional<uint64_t> overflow;
+    if (leaf.needs->rounds == 0) {
+      const std::vector<double> ones(n, 1.0);
+      overflow = WeightedSum(leaf.experts, ones, static_cast<double>(n), out, executor);
+    } else {
+      if (gate.values.size() != 2 * n) {
+        return absl::InternalError(
+            absl::StrCat("gate of ", gate.values.size(), " values, expected ", 2 * n));
+      }
+      absl::StatusOr<std::vector<Triplets>> heads =
+          UnpackHeads(keepsake, n, parameters_.rank_topk, leaf.rows, leaf.cols);
+      if (!heads.ok()) return heads.status();
+      const std::span<const double> weights(gate.values);
+      overflow = CombineResiduals(leaf.base, leaf.experts, *heads, leaf.rows, leaf.cols,
+                                  weights.first(n), weights.last(n), out, executor);
+    }
+    return OverflowStatus(overflow, out.dtype);
+  }
+
+ private:
+  ResMergeParameters parameters_;
+  int experts_;
+};
+
+}  // namespace
+
+std::unique_ptr<MergeMethod> MakeResMerge(const ResMergeParameters& parameters, int experts) {
+  return std::make_unique<ResMerge>(parameters, experts);
+}
+
+}  // namespace merganser

@@ -1,0 +1,57 @@
+#include "common/plan/digest.h"
+
+#include <bit>
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
+
+namespace merganser {
+namespace {
+
+// Doubles go in as their shortest round-trip text would: by value, exactly.
+std::string Number(double value) { return absl::StrCat(absl::Hex(std::bit_cast<uint64_t>(value))); }
+
+}  // namespace
+
+std::string PlanDigest(const Plan& plan) {
+  Digester digest;
+  digest.UpdateField(absl::StrCat("numerics ", kNumericsVersion));
+  digest.UpdateField(plan.method.method);
+  for (const auto& [key, value] : plan.method.numbers) {
+    digest.UpdateField(key);
+    digest.UpdateField(Number(value));
+  }
+  for (const auto& [key, value] : plan.method.choices) {
+    digest.UpdateField(key);
+    digest.UpdateField(value);
+  }
+  for (const auto& model : plan.method.per_model) {
+    digest.UpdateField(absl::StrCat("model of ", model.size()));
+    for (const auto& [key, value] : model) {
+      digest.UpdateField(key);
+      digest.UpdateField(Number(value));
+    }
+  }
+  for (const PlannedModel& model : plan.models) {
+    digest.UpdateField(model.uri);
+    for (const CheckpointShard& shard : model.shards) {
+      digest.UpdateField(shard.key);
+      digest.UpdateField(absl::StrCat(shard.info.size));
+      digest.UpdateField(shard.info.identity);
+      digest.UpdateField(shard.header_digest);
+    }
+  }
+  for (const PlannedTensor& tensor : plan.tensors) {
+    digest.UpdateField(tensor.spec.name);
+    digest.UpdateField(tensor.needs.mode);
+    for (const PlannedSource& source : tensor.sources) {
+      digest.UpdateField(absl::StrCat(source.model, " ", source.shard, " ", source.offset));
+    }
+  }
+  for (const PlannedShard& shard : plan.shards) digest.UpdateField(shard.header);
+  return digest.Hex();
+}
+
+}  // namespace merganser

@@ -1,0 +1,17 @@
+#ifndef MERGANSER_COMMON_PLAN_DIGEST_H_
+#define MERGANSER_COMMON_PLAN_DIGEST_H_
+
+#include <string>
+
+#include "common/plan/plan.h"
+
+namespace merganser {
+
+// What decides a merge's bytes, as 32 hex digits: method and parameters, every
+// input's identity and header, the output's layout and the numerics version.
+// Work of a job is only ever resumed under the same digest.
+std::string PlanDigest(const Plan& plan);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_PLAN_DIGEST_H_

@@ -1,0 +1,164 @@
+#include "common/plan/layout.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/checked.h"
+#include "common/base/status.h"
+#include "common/format/safetensors.h"
+
+namespace merganser {
+namespace {
+
+// Buffers of a segment begin at cache lines; their padding counts as memory.
+constexpr uint64_t kBufferPadding = 64;
+// Fused experts are taken several matrices at a time up to this much output.
+constexpr uint64_t kMatrixSegmentBytes = uint64_t{8} << 20;
+// S3 takes at most 10,000 parts an object; this leaves room for uneven cuts.
+constexpr uint64_t kMaxUnitsPerShard = 9'000;
+
+uint64_t OutputBytes(const PlannedTensor& tensor) {
+  return tensor.elements * BytesPerElement(tensor.dtype);
+}
+
+uint64_t ElementsOf(const PlannedTensor& tensor, uint64_t leaf_begin, uint64_t leaf_end) {
+  const uint64_t begin = leaf_begin * tensor.leaf_elements;
+  return std::min(leaf_end * tensor.leaf_elements, tensor.elements) - begin;
+}
+
+uint64_t LeavesPerSegment(const PlannedTensor& tensor) {
+  switch (tensor.needs.split) {
+    case Split::kWhole:
+      return 1;
+    case Split::kMatrices:
+      return std::max<uint64_t>(
+          1, kMatrixSegmentBytes / (tensor.leaf_elements * BytesPerElement(tensor.dtype)));
+    case Split::kElements:
+      return kSegmentLeaves;
+  }
+  return 1;
+}
+
+Segment MakeSegment(const Plan& plan, uint32_t index, uint64_t leaf_begin, uint64_t leaf_end) {
+  const PlannedTensor& tensor = plan.tensors[index];
+  const uint64_t elements = ElementsOf(tensor, leaf_begin, leaf_end);
+  Segment segment;
+  segment.tensor = index;
+  segment.leaf_begin = leaf_begin;
+  segment.leaf_end = leaf_end;
+  segment.bytes_out = elements * BytesPerElement(tensor.dtype);
+  for (const PlannedSource& source : tensor.sources) {
+    segment.bytes_in += elements * BytesPerElement(source.dtype);
+  }
+  segment.memory = segment.bytes_in + segment.bytes_out + tensor.needs.workspace_bytes +
+                   (tensor.sources.size() + 1) * kBufferPadding;
+  return segment;
+}
+
+// Closes units when they are large enough, so that each is a run of segments.
+class UnitCutter {
+ public:
+  UnitCutter(Plan& plan, uint32_t shard) : plan_(plan) {
+    unit_.shard = shard;
+    target_ = std::max(kUnitBytes, CeilDiv(plan.shards[shard].size, kMaxUnitsPerShard));
+  }
+
+  void Add(const Segment& segment) {
+    unit_.end += segment.bytes_out;
+    unit_.bytes_in += segment.bytes_in;
+    unit_.memory = std::max(unit_.memory, segment.memory);
+    unit_.segments.push_back(segment);
+    if (unit_.end - unit_.begin >= target_) Close();
+  }
+
+  void Close() {
+    if (unit_.segments.empty()) return;
+    Unit next;
+    next.shard = unit_.shard;
+    next.begin = next.end = unit_.end;
+    plan_.units.push_back(std::exchange(unit_, next));
+  }
+
+ private:
+  Plan& plan_;
+  Unit unit_;
+  uint64_t target_;
+};
+
+}  // namespace
+
+absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan) {
+  std::vector<std::vector<uint32_t>> members(1);
+  uint64_t filled = 0;
+  for (uint32_t i = 0; i < plan.tensors.size(); ++i) {
+    const uint64_t bytes = OutputBytes(plan.tensors[i]);
+    if (!members.back().empty() && filled + bytes > max_shard_size) {
+      members.emplace_back();
+      filled = 0;
+    }
+    members.back().push_back(i);
+    filled += bytes;
+  }
+  if (members.size() > 99'999) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("key 'max_shard_size': found ", max_shard_size, " bytes, which makes ",
+                     members.size(), " shards; expected a size that makes at most 99999"));
+  }
+  for (uint32_t s = 0; s < members.size(); ++s) {
+    std::vector<SafetensorsSpec> specs;
+    for (uint32_t i : members[s]) {
+      specs.push_back(
+          {plan.tensors[i].spec.name, plan.tensors[i].dtype, plan.tensors[i].spec.shape});
+    }
+    MERGANSER_ASSIGN_OR_RETURN(SafetensorsLayout layout,
+                               LayOutSafetensors(specs, {{"format", "pt"}}));
+    for (size_t k = 0; k < members[s].size(); ++k) {
+      PlannedTensor& tensor = plan.tensors[members[s][k]];
+      tensor.shard = s;
+      tensor.offset = layout.tensors[k].offset;
+    }
+    PlannedShard shard;
+    shard.key = members.size() == 1
+                    ? "model.safetensors"
+                    : absl::StrFormat("model-%05d-of-%05d.safetensors", s + 1, members.size());
+    shard.header = std::move(layout.header);
+    shard.size = layout.file_size;
+    plan.shards.push_back(std::move(shard));
+  }
+  return absl::OkStatus();
+}
+
+void CutUnits(Plan& plan) {
+  std::vector<std::vector<uint32_t>> members(plan.shards.size());
+  for (uint32_t i = 0; i < plan.tensors.size(); ++i) {
+    members[plan.tensors[i].shard].push_back(i);
+    plan.parameters += plan.tensors[i].elements;
+  }
+  for (uint32_t s = 0; s < plan.shards.size(); ++s) {
+    UnitCutter cutter(plan, s);
+    Segment header;
+    header.header = true;
+    header.bytes_out = plan.shards[s].header.size();
+    header.memory = header.bytes_out;
+    cutter.Add(header);
+    for (uint32_t i : members[s]) {
+      const uint64_t step = plan.tensors[i].leaves == 0 ? 1 : LeavesPerSegment(plan.tensors[i]);
+      for (uint64_t leaf = 0; leaf < plan.tensors[i].leaves; leaf += step) {
+        cutter.Add(MakeSegment(plan, i, leaf, std::min(leaf + step, plan.tensors[i].leaves)));
+      }
+    }
+    cutter.Close();
+    plan.bytes_written += plan.shards[s].size;
+  }
+  for (const Unit& unit : plan.units) {
+    plan.bytes_read += unit.bytes_in;
+    plan.peak_leaf_memory = std::max(plan.peak_leaf_memory, unit.memory);
+  }
+}
+
+}  // namespace merganser

@@ -1,0 +1,22 @@
+// Where everything lies: output shards, and their cutting into segments and units.
+#ifndef MERGANSER_COMMON_PLAN_LAYOUT_H_
+#define MERGANSER_COMMON_PLAN_LAYOUT_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "common/plan/plan.h"
+
+namespace merganser {
+
+// Distributes `plan.tensors` over output shards of at most `max_shard_size`
+// bytes of tensor data (a larger tensor gets a shard of its own) and sets
+// plan.shards and every tensor's shard and offset.
+absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan);
+
+// Cuts the shards into segments and units; sets plan.units and the totals.
+void CutUnits(Plan& plan);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_PLAN_LAYOUT_H_

@@ -1,0 +1,117 @@
+// What the planner derives from a recipe and the inputs' headers alone: every
+// byte of the output has its place before the first is computed. Same inputs,
+// same plan, byte for byte; it depends on shapes and recipe, never on memory,
+// threads or timing. Plain data: it travels to workers.
+#ifndef MERGANSER_COMMON_PLAN_PLAN_H_
+#define MERGANSER_COMMON_PLAN_PLAN_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/checkpoint/alignment.h"
+#include "common/checkpoint/checkpoint.h"
+#include "common/methods/merge_method.h"
+#include "common/methods/registry.h"
+#include "common/recipe/recipe.h"
+#include "common/tensor/dtype.h"
+#include "common/tensor/view.h"
+
+namespace merganser {
+
+// Raised whenever the bytes of any merge may change; part of every plan digest.
+inline constexpr int kNumericsVersion = 1;
+
+// Tensors that may be split are cut into segments of at most this many leaves.
+inline constexpr uint64_t kSegmentLeaves = 4;
+// Units grow by whole segments until they write at least this much: large
+// enough for an S3 part (5 MiB) and to amortise a lease, small enough to lose.
+inline constexpr uint64_t kUnitBytes = uint64_t{16} << 20;
+
+struct PlannedModel {
+  std::string uri;                      // resolved
+  std::string given;                    // as written in the recipe
+  std::vector<CheckpointShard> shards;  // those that are read
+};
+
+// Where one model's copy of a tensor lies.
+struct PlannedSource {
+  uint32_t model = 0;
+  uint32_t shard = 0;   // index into PlannedModel::shards
+  uint64_t offset = 0;  // bytes from the start of the file
+  DType dtype = DType::kF32;
+  std::string tensor;  // its name there (differs for tied heads)
+};
+
+struct PlannedTensor {
+  TensorSpec spec;
+  DType dtype = DType::kF32;  // of the output
+  TensorNeeds needs;          // mode "copy": integers and bool, method not asked
+  bool tied = false;
+  uint64_t elements = 0;
+  uint64_t leaf_elements = 0;  // elements of every leaf but perhaps the last
+  uint64_t leaves = 0;         // 0 for a tensor without elements
+  // The base first, where it is read; then the experts in model order.
+  std::vector<PlannedSource> sources;
+  bool has_base_source = false;
+  uint32_t shard = 0;   // of the output
+  uint64_t offset = 0;  // bytes from the start of the output shard
+};
+
+// A run of leaves of one tensor, or the header of a shard.
+struct Segment {
+  bool header = false;
+  uint32_t tensor = 0;      // index into Plan::tensors
+  uint64_t leaf_begin = 0;  // leaves [leaf_begin, leaf_end)
+  uint64_t leaf_end = 0;
+  uint64_t bytes_out = 0;
+  uint64_t bytes_in = 0;
+  uint64_t memory = 0;  // inputs + output + workspace
+};
+
+// What is leased: adjacent segments of one output shard, one byte range.
+struct Unit {
+  uint32_t shard = 0;
+  uint64_t begin = 0;  // bytes in the output shard
+  uint64_t end = 0;
+  std::vector<Segment> segments;
+  uint64_t bytes_in = 0;
+  uint64_t memory = 0;  // of the largest segment
+};
+
+struct PlannedShard {
+  std::string key;     // "model.safetensors" or "model-00001-of-00003.safetensors"
+  std::string header;  // first bytes of the file
+  uint64_t size = 0;   // of the whole file
+};
+
+struct Plan {
+  MethodConfig method;
+  std::string recipe_text;
+  bool has_base = false;  // models[0] is the base, the rest experts
+  std::vector<PlannedModel> models;
+  std::vector<PlannedTensor> tensors;  // in the reference's order
+  std::vector<PlannedShard> shards;
+  std::vector<Unit> units;
+  std::vector<std::string> warnings;
+  uint64_t parameters = 0;  // elements of the output
+  uint64_t bytes_read = 0;  // tensor data, all rounds
+  uint64_t bytes_written = 0;
+  uint64_t peak_leaf_memory = 0;  // of the largest segment: the least budget that works
+  int rounds = 1;                 // passes over the units
+  // Of recipe, inputs' identities and numerics version: 32 hex digits.
+  std::string digest;
+};
+
+// `models` as AlignModels took them: the reference (base) first.
+// kInvalidArgument when the method refuses a tensor or the output cannot be laid
+// out.
+absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolved,
+                              const MergeMethod& method,
+                              const std::vector<const Checkpoint*>& models,
+                              const Alignment& alignment);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_PLAN_PLAN_H_

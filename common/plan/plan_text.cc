@@ -1,0 +1,124 @@
+#include "common/plan/plan_text.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+
+namespace merganser {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string Text(std::string_view view) { return std::string(view); }
+
+std::string ShapeText(const Shape& shape) {
+  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
+
+}  // namespace
+
+std::string WarningsText(const Plan& plan, size_t limit) {
+  std::string text;
+  for (size_t i = 0; i < std::min(limit, plan.warnings.size()); ++i) {
+    absl::StrAppend(&text, "warning: ", OneLine(plan.warnings[i]), "\n");
+  }
+  if (plan.warnings.size() > limit) {
+    absl::StrAppend(&text, "warning: and ", plan.warnings.size() - limit,
+                    " more; `merganser plan` lists them all\n");
+  }
+  return text;
+}
+
+std::string PlanText(const Plan& plan) {
+  size_t width = 6;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    width = std::max(width, std::min<size_t>(tensor.spec.name.size(), 80));
+  }
+  const int w = static_cast<int>(width);
+  std::string text = absl::StrFormat("%-*s  %-5s  %-20s  %-15s  %-9s  %s\n", w, "tensor", "dtype",
+                                     "shape", "mode", "family", "leaves");
+  for (const PlannedTensor& tensor : plan.tensors) {
+    absl::StrAppendFormat(&text, "%-*s  %-5s  %-20s  %-15s  %-9s  %d%s\n", w,
+                          OneLine(tensor.spec.name), Text(DTypeName(tensor.dtype)),
+                          ShapeText(tensor.spec.shape), tensor.needs.mode,
+                          tensor.needs.family.empty() ? "-" : tensor.needs.family, tensor.leaves,
+                          tensor.tied ? "  tied" : "");
+  }
+  absl::StrAppend(&text, "\nmethod       ", plan.method.method, "\n");
+  for (size_t i = 0; i < plan.models.size(); ++i) {
+    absl::StrAppend(&text, i == 0 && plan.has_base ? "base         " : "model        ",
+                    OneLine(plan.models[i].uri), "\n");
+  }
+  absl::StrAppend(&text, "parameters   ", plan.parameters, "\n");
+  absl::StrAppend(&text, "shards       ", plan.shards.size(), "\n");
+  absl::StrAppend(&text, "units        ", plan.units.size(), " in ", plan.rounds,
+                  plan.rounds == 1 ? " round\n" : " rounds\n");
+  absl::StrAppend(&text, "reads        ", FormatBytes(plan.bytes_read), "\n");
+  absl::StrAppend(&text, "writes       ", FormatBytes(plan.bytes_written), "\n");
+  absl::StrAppend(&text, "peak memory  ", FormatBytes(plan.peak_leaf_memory),
+                  " for the largest piece, beside the program's own\n");
+  absl::StrAppend(&text, "digest       ", plan.digest, "\n");
+  absl::StrAppend(&text, WarningsText(plan, plan.warnings.size()));
+  return text;
+}
+
+std::string PlanJson(const Plan& plan) {
+  Json json;
+  json["method"] = plan.method.method;
+  Json parameters = Json::object();
+  for (const auto& [key, value] : plan.method.numbers) parameters[key] = value;
+  for (const auto& [key, value] : plan.method.choices) parameters[key] = value;
+  json["parameters"] = std::move(parameters);
+  json["has_base"] = plan.has_base;
+  Json models = Json::array();
+  for (const PlannedModel& model : plan.models) {
+    uint64_t bytes = 0;
+    for (const CheckpointShard& shard : model.shards) bytes += shard.info.size;
+    models.push_back({{"uri", model.uri}, {"shards", model.shards.size()}, {"bytes", bytes}});
+  }
+  json["models"] = std::move(models);
+  json["rounds"] = plan.rounds;
+  json["elements"] = plan.parameters;
+  json["bytes_read"] = plan.bytes_read;
+  json["bytes_written"] = plan.bytes_written;
+  json["peak_leaf_memory"] = plan.peak_leaf_memory;
+  json["digest"] = plan.digest;
+  Json tensors = Json::array();
+  for (const PlannedTensor& tensor : plan.tensors) {
+    tensors.push_back({{"name", tensor.spec.name},
+                       {"dtype", Text(DTypeName(tensor.dtype))},
+                       {"shape", tensor.spec.shape},
+                       {"mode", tensor.needs.mode},
+                       {"family", tensor.needs.family},
+                       {"tied", tensor.tied},
+                       {"leaves", tensor.leaves},
+                       {"shard", plan.shards[tensor.shard].key},
+                       {"offset", tensor.offset}});
+  }
+  json["tensors"] = std::move(tensors);
+  Json shards = Json::array();
+  for (const PlannedShard& shard : plan.shards) {
+    shards.push_back({{"file", shard.key}, {"bytes", shard.size}});
+  }
+  json["shards"] = std::move(shards);
+  Json units = Json::array();
+  for (const Unit& unit : plan.units) {
+    units.push_back({{"file", plan.shards[unit.shard].key},
+                     {"begin", unit.begin},
+                     {"end", unit.end},
+                     {"segments", unit.segments.size()},
+                     {"bytes_read", unit.bytes_in},
+                     {"memory", unit.memory}});
+  }
+  json["units"] = std::move(units);
+  json["warnings"] = plan.warnings;
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace merganser

@@ -1,0 +1,58 @@
+// The merge recipe: mergekit's YAML grammar, extended. Which parameters exist
+// is the business of the methods (common/methods/params.h); this layer knows
+// the grammar.
+#ifndef MERGANSER_COMMON_RECIPE_RECIPE_H_
+#define MERGANSER_COMMON_RECIPE_RECIPE_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/tensor/dtype.h"
+
+namespace merganser {
+
+// A parameter as written, with its place in the recipe for messages.
+struct RecipeValue {
+  std::variant<bool, double, std::string> value;
+  int line = 0;  // from 1
+};
+using RecipeParameters = std::map<std::string, RecipeValue>;
+
+struct RecipeModel {
+  std::string model;  // as written
+  RecipeParameters parameters;
+  int line = 0;
+};
+
+struct Recipe {
+  std::string source_name;  // the file, for messages; "recipe" when submitted as text
+  std::string text;         // verbatim
+  std::string merge_method;
+  int method_line = 0;
+  std::optional<std::string> base_model;
+  int base_line = 0;
+  std::vector<RecipeModel> models;
+  RecipeParameters parameters;
+  std::optional<DType> out_dtype;  // `out_dtype`, else `dtype`
+  uint64_t max_shard_size = 5'000'000'000;
+  std::vector<std::string> notes;  // keys accepted without effect (int8_mask, ...)
+};
+
+// Largest recipe that is read.
+inline constexpr size_t kMaxRecipeBytes = 1 << 20;
+
+// Errors are kInvalidArgument of the form
+//   SOURCE:LINE: key 'parameters.rank_topk': found "one", expected a number
+// An unknown key names the nearest known one. Aliases and anchors are allowed,
+// a document bomb is not: nodes are counted while they are expanded.
+absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view source_name);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_RECIPE_RECIPE_H_

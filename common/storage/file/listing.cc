@@ -1,0 +1,95 @@
+#include "common/storage/file/listing.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/storage/file/fd.h"
+#include "common/storage/file/partial_name.h"
+
+namespace merganser {
+namespace {
+
+struct Folder {
+  DIR* handle;
+  explicit Folder(const std::string& path) : handle(::opendir(path.c_str())) {}
+  ~Folder() {
+    if (handle != nullptr) ::closedir(handle);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+};
+
+// Adds the files of the folder `key_folder` ("" or "a/b/") to `listed` and its
+// folders to `folders`, as far as their keys can begin with `prefix`.
+absl::Status ListOne(const std::string& root, const std::string& key_folder,
+                     std::string_view prefix, std::vector<ListedObject>& listed,
+                     std::vector<std::string>& folders) {
+  const std::string path = root + key_folder;
+  const Folder folder(path);
+  if (folder.handle == nullptr) {
+    if (errno == ENOENT || errno == ENOTDIR) return absl::OkStatus();
+    return ErrnoStatus(errno, absl::StrCat("list ", path));
+  }
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = ::readdir(folder.handle);
+    if (entry == nullptr) {
+      return errno == 0 ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("list ", path));
+    }
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == ".." || IsPartialName(name)) continue;
+    std::string key = absl::StrCat(key_folder, std::string(name));
+    const size_t common = std::min(key.size(), prefix.size());
+    if (std::string_view(key).substr(0, common) != prefix.substr(0, common)) continue;
+
+    struct stat st;
+    int rc = ::fstatat(::dirfd(folder.handle), entry->d_name, &st, AT_SYMLINK_NOFOLLOW);
+    if (rc == 0 && S_ISDIR(st.st_mode)) {
+      folders.push_back(key + "/");
+      continue;
+    }
+    if (rc == 0 && S_ISLNK(st.st_mode)) {
+      rc = ::fstatat(::dirfd(folder.handle), entry->d_name, &st, 0);
+    }
+    if (rc != 0) {
+      // Removed in between, or a link that leads nowhere: no object.
+      if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) continue;
+      return ErrnoStatus(errno, absl::StrCat("stat ", root, key));
+    }
+    if (!S_ISREG(st.st_mode) || key.size() < prefix.size()) continue;
+    listed.push_back({std::move(key), {static_cast<uint64_t>(st.st_size), IdentityOf(st)}});
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<ListedObject>> ListFiles(const std::string& root,
+                                                    std::string_view prefix) {
+  std::vector<ListedObject> listed;
+  std::vector<std::string> folders;
+  // Only what stands below the prefix's folder can match. A prefix that is no
+  // beginning of a key (such as "../") matches nothing, and must not be followed.
+  const size_t slash = prefix.rfind('/');
+  if (slash == std::string_view::npos) {
+    folders.emplace_back();
+  } else if (ValidateKey(prefix.substr(0, slash)).ok()) {
+    folders.emplace_back(prefix.substr(0, slash + 1));
+  }
+  while (!folders.empty()) {
+    const std::string folder = std::move(folders.back());
+    folders.pop_back();
+    MERGANSER_RETURN_IF_ERROR(ListOne(root, folder, prefix, listed, folders));
+  }
+  std::sort(listed.begin(), listed.end(),
+            [](const ListedObject& a, const ListedObject& b) { return a.key < b.key; });
+  return listed;
+}
+
+}  // namespace merganser

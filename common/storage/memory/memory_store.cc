@@ -1,0 +1,194 @@
+#include "common/storage/memory/memory_store.h"
+
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/mutex.h"
+#include "common/base/status.h"
+
+namespace merganser {
+namespace {
+
+class MemoryStore final : public ObjectStore {
+ public:
+  explicit MemoryStore(std::string_view name) : name_(name) {}
+
+  std::string Describe(std::string_view key) const override {
+    return absl::StrCat("memory://", name_, key.empty() ? "" : "/", OneLine(key));
+  }
+
+  absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view key) override {
+    MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
+    MutexLock lock(mutex_);
+    const auto it = objects_.find(key);
+    if (it == objects_.end()) return std::optional<ObjectInfo>();
+    return std::optional<ObjectInfo>(InfoOf(it->second));
+  }
+
+  absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
+                    std::string_view if_match) override {
+    MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
+    std::shared_ptr<const std::string> bytes;
+    {
+      MutexLock lock(mutex_);
+      const auto it = objects_.find(key);
+      if (it == objects_.end()) {
+        return absl::NotFoundError(absl::StrCat(Describe(key), ": no such object"));
+      }
+      const std::string identity = InfoOf(it->second).identity;
+      if (!if_match.empty() && identity != if_match) {
+        return absl::DataLossError(absl::StrCat(Describe(key), ": the object changed: found ",
+                                                identity, ", expected ", OneLine(if_match)));
+      }
+      bytes = it->second.bytes;
+    }
+    // The bytes of one identity never change, so there is nothing to check after.
+    if (offset > bytes->size() || out.size() > bytes->size() - offset) {
+      return absl::DataLossError(absl::StrCat(Describe(key), ": ", out.size(),
+                                              " bytes wanted from offset ", offset, ", but it has ",
+                                              bytes->size(), " bytes"));
+    }
+    if (!out.empty()) std::memcpy(out.data(), bytes->data() + offset, out.size());
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override {
+    std::vector<ListedObject> listed;
+    MutexLock lock(mutex_);
+    for (auto it = objects_.lower_bound(prefix); it != objects_.end(); ++it) {
+      if (it->first.compare(0, prefix.size(), prefix) != 0) break;
+      listed.push_back({it->first, InfoOf(it->second)});
+    }
+    return listed;
+  }
+
+  absl::Status Put(std::string_view key, std::string_view bytes) override {
+    MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
+    auto copy = std::make_shared<const std::string>(bytes);
+    MutexLock lock(mutex_);
+    Publish(std::string(key), std::move(copy));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override {
+    MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
+    auto copy = std::make_shared<const std::string>(bytes);
+    MutexLock lock(mutex_);
+    if (objects_.find(key) != objects_.end()) return false;
+    Publish(std::string(key), std::move(copy));
+    return true;
+  }
+
+  absl::Status Delete(std::string_view key) override {
+    MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
+    MutexLock lock(mutex_);
+    if (const auto it = objects_.find(key); it != objects_.end()) objects_.erase(it);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
+                                          std::string_view writer) override {
+    MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
+    MERGANSER_RETURN_IF_ERROR(ValidateWriter(writer, Describe(key)));
+    PlannedWrite write{std::string(key), size, std::string(writer)};
+    auto partial = std::make_shared<Partial>();
+    if (size > partial->bytes.max_size()) return Full(key, size);
+    try {
+      partial->bytes.resize(size);
+    } catch (const std::bad_alloc&) {
+      return Full(key, size);
+    }
+    MutexLock lock(mutex_);
+    partials_[{write.key, write.upload}] = std::move(partial);
+    return write;
+  }
+
+  absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite& write, uint64_t offset,
+                                          std::span<const std::byte> bytes) override {
+    if (offset > write.size || bytes.size() > write.size - offset) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(Describe(write.key), ": a write of ", bytes.size(), " bytes at offset ",
+                       offset, " goes beyond the planned size of ", write.size, " bytes"));
+    }
+    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<Partial> partial, Find(write));
+    if (!bytes.empty()) std::memcpy(partial->bytes.data() + offset, bytes.data(), bytes.size());
+    return WriteReceipt{offset, bytes.size(), ""};
+  }
+
+  absl::Status FlushWrite(const PlannedWrite& write) override { return Find(write).status(); }
+
+  absl::Status CommitWrite(const PlannedWrite& write,
+                           std::span<const WriteReceipt> receipts) override {
+    MERGANSER_RETURN_IF_ERROR(CheckCoverage(receipts, write.size, Describe(write.key)));
+    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<Partial> partial, Find(write));
+    // Copied, not moved: a writer that is late must not reach published bytes.
+    auto bytes = std::make_shared<const std::string>(partial->bytes);
+    MutexLock lock(mutex_);
+    const auto it = partials_.find({write.key, write.upload});
+    if (it == partials_.end() || it->second != partial) return Gone(write);
+    partials_.erase(it);
+    Publish(write.key, std::move(bytes));
+    return absl::OkStatus();
+  }
+
+  absl::Status AbortWrite(const PlannedWrite& write) override {
+    MutexLock lock(mutex_);
+    partials_.erase({write.key, write.upload});
+    return absl::OkStatus();
+  }
+
+ private:
+  struct Object {
+    std::shared_ptr<const std::string> bytes;
+    uint64_t version = 0;
+  };
+  // Ranges of concurrent calls do not overlap, so the bytes need no lock.
+  struct Partial {
+    std::string bytes;
+  };
+
+  static ObjectInfo InfoOf(const Object& object) {
+    return {object.bytes->size(), absl::StrCat("v", object.version)};
+  }
+
+  void Publish(std::string key, std::shared_ptr<const std::string> bytes)
+      MERGANSER_REQUIRES(mutex_) {
+    objects_[std::move(key)] = Object{std::move(bytes), ++last_version_};
+  }
+
+  absl::Status Full(std::string_view key, uint64_t size) const {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(Describe(key), ": no memory for ", size, " bytes"));
+  }
+
+  absl::Status Gone(const PlannedWrite& write) const {
+    return absl::NotFoundError(
+        absl::StrCat(Describe(write.key), ": no write by \"", OneLine(write.upload),
+                     "\" is under way: it was committed or aborted, or never begun"));
+  }
+
+  absl::StatusOr<std::shared_ptr<Partial>> Find(const PlannedWrite& write) {
+    MutexLock lock(mutex_);
+    const auto it = partials_.find({write.key, write.upload});
+    if (it == partials_.end() || it->second->bytes.size() != write.size) return Gone(write);
+    return it->second;
+  }
+
+  const std::string name_;
+  Mutex mutex_;
+  std::map<std::string, Object, std::less<>> objects_ MERGANSER_GUARDED_BY(mutex_);
+  // By key and upload.
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<Partial>> partials_
+      MERGANSER_GUARDED_BY(mutex_);
+  uint64_t last_version_ MERGANSER_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<ObjectStore> MakeMemoryStore(std::string_view name) {
+  return std::make_shared<MemoryStore>(name);
+}
+
+}  // namespace merganser

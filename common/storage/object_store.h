@@ -1,0 +1,129 @@
+// The storage seam: named byte objects under one root (a folder, a bucket
+// prefix). It knows nothing of tensors.
+#ifndef MERGANSER_COMMON_STORAGE_OBJECT_STORE_H_
+#define MERGANSER_COMMON_STORAGE_OBJECT_STORE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+namespace merganser {
+
+struct ObjectInfo {
+  uint64_t size = 0;
+  // Changes whenever the content may have changed: an ETag, or size and
+  // modification time. Opaque; compare for equality only.
+  std::string identity;
+};
+
+struct ListedObject {
+  std::string key;
+  ObjectInfo info;
+};
+
+// A large object whose layout is known before its first byte, written in ranges
+// by any number of processes. Plain data: it travels in plans and leases.
+struct PlannedWrite {
+  std::string key;
+  uint64_t size = 0;
+  // Set by BeginWrite; names the hidden partial file or the multipart upload.
+  std::string upload;
+};
+
+// Proof that a range was taken, to be handed to CommitWrite (an S3 part's
+// number and ETag; empty for stores that need none).
+struct WriteReceipt {
+  uint64_t offset = 0;
+  uint64_t size = 0;
+  std::string proof;
+};
+
+// Keys are relative to the store's root, '/'-separated, without "." or ".."
+// segments; another key is kInvalidArgument. All methods are thread-safe.
+//
+// Errors: a missing object is a value where the signature has an optional, else
+// kNotFound. An object that is not what the caller was told (if_match, or
+// shorter than a range) is kDataLoss. Storage that is gone or slow is
+// kUnavailable, a full one kResourceExhausted; both are IsRetryable. Every
+// message names the object as Describe() does.
+class ObjectStore {
+ public:
+  virtual ~ObjectStore() = default;
+
+  // `key` as a person would name it: an absolute path or a full URI.
+  virtual std::string Describe(std::string_view key) const = 0;
+
+  // nullopt when there is no such object.
+  virtual absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view key) = 0;
+
+  // Fills `out` with the bytes from `offset`. A non-empty `if_match` must equal
+  // the object's identity, before and after the read. Reading past the end is
+  // kDataLoss.
+  virtual absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
+                            std::string_view if_match = {}) = 0;
+
+  // Objects whose key begins with `prefix`, in byte order of the keys.
+  // Partial writes that were begun and not committed are not listed.
+  virtual absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) = 0;
+
+  // Replaces the object atomically and durably: a reader sees the old bytes or
+  // the new ones.
+  virtual absl::Status Put(std::string_view key, std::string_view bytes) = 0;
+
+  // Creates the object if there is none; false (and no change) if there is.
+  virtual absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) = 0;
+
+  // Deleting what is not there is not an error.
+  virtual absl::Status Delete(std::string_view key) = 0;
+
+  // --- Planned writes: Begin, any number of WriteRange and Flush, then Commit
+  // or Abort. Until Commit nothing is visible at `key`.
+
+  // `writer` distinguishes jobs: two writers of one key do not meet. It consists
+  // of letters, digits, '-' and '_' (else kInvalidArgument). Reserves the space
+  // where the store can. Beginning again for the same key and writer starts over.
+  virtual absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
+                                                  std::string_view writer) = 0;
+
+  // Writes `bytes` at `offset`. Writing a range again with the same bytes is
+  // harmless. Ranges of concurrent calls must not overlap. A range beyond the
+  // planned size is kInvalidArgument. An upload that was aborted or committed in
+  // between is kNotFound: the file is never created anew.
+  virtual absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite& write, uint64_t offset,
+                                                  std::span<const std::byte> bytes) = 0;
+
+  // Makes all ranges written so far by this process durable. If it fails, the
+  // ranges since the last flush that succeeded must be written again: a system
+  // may forget what it could not store.
+  virtual absl::Status FlushWrite(const PlannedWrite& write) = 0;
+
+  // Makes the object visible, whole and durable, replacing what was there.
+  // `receipts` must cover [0, size) or the call is kDataLoss.
+  virtual absl::Status CommitWrite(const PlannedWrite& write,
+                                   std::span<const WriteReceipt> receipts) = 0;
+
+  // Drops the partial object. Aborting twice, or after a commit, is harmless.
+  virtual absl::Status AbortWrite(const PlannedWrite& write) = 0;
+};
+
+// Checks the rule for keys above.
+absl::Status ValidateKey(std::string_view key);
+
+// Checks the rule for writers above; `what` names the object.
+absl::Status ValidateWriter(std::string_view writer, std::string_view what);
+
+// Checks that `receipts` cover [0, size) without a hole; `what` names the object.
+absl::Status CheckCoverage(std::span<const WriteReceipt> receipts, uint64_t size,
+                           std::string_view what);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_STORAGE_OBJECT_STORE_H_

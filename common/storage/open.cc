@@ -1,0 +1,52 @@
+#include "common/storage/open.h"
+
+#include <map>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/mutex.h"
+#include "common/base/status.h"
+#include "common/storage/file/file_store.h"
+#include "common/storage/memory/memory_store.h"
+#include "common/storage/uri.h"
+
+namespace merganser {
+namespace {
+
+class NamedMemoryStores {
+ public:
+  std::shared_ptr<ObjectStore> Get(const std::string& name) {
+    MutexLock lock(mutex_);
+    std::shared_ptr<ObjectStore>& store = stores_[name];
+    if (store == nullptr) store = MakeMemoryStore(name);
+    return store;
+  }
+
+ private:
+  Mutex mutex_;
+  std::map<std::string, std::shared_ptr<ObjectStore>> stores_ MERGANSER_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view text) {
+  MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
+  if (uri.scheme == "file") {
+    if (uri.path.front() != '/') {
+      return absl::InvalidArgumentError(
+          absl::StrCat("path \"", OneLine(uri.path),
+                       "\" is relative; a store needs an absolute one, such as /models/a"));
+    }
+    return MakeFileStore(uri.path);
+  }
+  if (uri.scheme == "memory") {
+    // Never destroyed: a store may outlive main.
+    static NamedMemoryStores* const stores = new NamedMemoryStores;
+    return stores->Get(uri.path);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("location \"", OneLine(text), "\" has the scheme \"", OneLine(uri.scheme),
+                   "\", which this build does not have; it has: file, memory"));
+}
+
+}  // namespace merganser

@@ -1,0 +1,137 @@
+// Commands that talk to a coordinator: submit, list, get, watch, cancel, health.
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/engine/prepare.h"
+#include "common/storage/uri.h"
+#include "coordinator/cli/commands.h"
+#include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/job_text.h"
+#include "coordinator/cli/progress.h"
+#include "coordinator/service/client.h"
+
+namespace merganser::cli {
+namespace {
+
+// The job's own end as the command's: what failed, and whether a retry helps.
+int JobExitCode(const JobInfo& job) {
+  switch (job.state) {
+    case JobState::kSucceeded:
+      return kDone;
+    case JobState::kCancelled:
+      PrintError(absl::CancelledError(absl::StrCat(job.name, " was cancelled")));
+      return kFailed;
+    case JobState::kFailed:
+      PrintError(Annotate(job.error, job.name));
+      if (job.error_reason == "REQUEST_WRONG") return kWrongRequest;
+      return job.error_reason == "RETRY_MAY_HELP" ? kRetryable : kFailed;
+    default:
+      return kFailed;
+  }
+}
+
+// Follows a job to its end; an interrupt stops following, not the job.
+int Follow(MergeClient& client, const std::string& name, InterruptWatcher& interrupts) {
+  std::atomic<bool> interrupted = false;
+  interrupts.SetHandler([&interrupted] { interrupted = true; });
+  Mutex mutex;
+  ProgressSample sample;
+  absl::StatusOr<JobInfo> last = JobInfo();
+  {
+    ProgressPrinter printer([&] {
+      MutexLock lock(mutex);
+      return sample;
+    });
+    last = client.Watch(name, [&](const JobInfo& job) {
+      const JobProgress& progress = job.progress;
+      std::string note = absl::StrCat(progress.workers, " workers");
+      if (job.state != JobState::kRunning) note = std::string(JobStateName(job.state));
+      if (!progress.detail.empty()) note = OneLine(progress.detail);
+      MutexLock lock(mutex);
+      sample = {progress.bytes_done, progress.bytes_total, progress.units_done,
+                progress.units_total, std::move(note)};
+      return !interrupted;
+    });
+  }
+  interrupts.ClearHandler();
+  if (!last.ok()) return Fail(last.status(), Phase::kRunning);
+  if (!IsTerminal(last->state)) {
+    std::fprintf(stderr, "%s goes on; stop it with: merganser cancel %s\n", name.c_str(),
+                 name.c_str());
+    return kInterrupted;
+  }
+  // On stderr: stdout of `submit` is the job's name and nothing else.
+  std::fputs(last->report_summary.c_str(), stderr);
+  return JobExitCode(*last);
+}
+
+}  // namespace
+
+int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
+  absl::StatusOr<std::string> text = ReadRecipeFile(flags.recipe);
+  if (!text.ok()) return Fail(text.status(), Phase::kPlanning);
+  JobRequest request;
+  request.recipe = *std::move(text);
+  request.source_name = flags.recipe;
+  request.directories = RecipeDirectories(flags.recipe);
+  request.overwrite = flags.overwrite;
+  absl::StatusOr<Uri> uri = ParseUri(flags.output);
+  if (uri.ok()) uri = Absolute(*uri, request.directories.front());
+  if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
+  request.output_uri = uri->ToString();
+
+  MergeClient client(flags.coordinator);
+  const absl::StatusOr<JobInfo> job = client.Submit(request, flags.request_id);
+  if (!job.ok()) return Fail(job.status(), Phase::kPlanning);
+  std::printf("%s\n", job->name.c_str());
+  std::fflush(stdout);
+  return flags.watch ? Follow(client, job->name, interrupts) : kDone;
+}
+
+int RunList(const std::string& coordinator, bool json) {
+  MergeClient client(coordinator);
+  std::vector<JobInfo> jobs;
+  std::string page;
+  do {
+    absl::StatusOr<ListedJobs> listed = client.List(0, page);
+    if (!listed.ok()) return Fail(listed.status(), Phase::kPlanning);
+    for (JobInfo& job : listed->jobs) jobs.push_back(std::move(job));
+    page = listed->next_page_token;
+  } while (!page.empty());
+  std::fputs((json ? JobListJson(jobs) : JobTable(jobs)).c_str(), stdout);
+  return kDone;
+}
+
+int RunGet(const std::string& coordinator, const std::string& job, bool json) {
+  const absl::StatusOr<JobInfo> found = MergeClient(coordinator).Get(job);
+  if (!found.ok()) return Fail(found.status(), Phase::kPlanning);
+  std::fputs((json ? JobJson(*found) : JobText(*found)).c_str(), stdout);
+  return kDone;
+}
+
+int RunWatch(const std::string& coordinator, const std::string& job, InterruptWatcher& interrupts) {
+  MergeClient client(coordinator);
+  return Follow(client, job, interrupts);
+}
+
+int RunCancel(const std::string& coordinator, const std::string& job) {
+  const absl::StatusOr<JobInfo> found = MergeClient(coordinator).Cancel(job);
+  if (!found.ok()) return Fail(found.status(), Phase::kPlanning);
+  std::fputs(JobText(*found).c_str(), stdout);
+  return kDone;
+}
+
+int RunHealth(const std::string& coordinator) {
+  const absl::Status health = MergeClient(coordinator).Health();
+  if (!health.ok()) return Fail(health, Phase::kPlanning);
+  std::printf("serving\n");
+  return kDone;
+}
+
+}  // namespace merganser::cli

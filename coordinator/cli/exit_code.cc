@@ -1,0 +1,27 @@
+#include "coordinator/cli/exit_code.h"
+
+#include <cstdio>
+#include <string>
+
+#include "common/base/status.h"
+
+namespace merganser::cli {
+
+int ExitCodeFor(const absl::Status& status, Phase phase) {
+  if (status.ok()) return kDone;
+  if (absl::IsCancelled(status)) return kInterrupted;
+  if (IsRetryable(status)) return kRetryable;
+  return phase == Phase::kPlanning ? kWrongRequest : kFailed;
+}
+
+void PrintError(const absl::Status& status) {
+  const std::string message = OneLine(std::string(status.message()));
+  std::fprintf(stderr, "merganser: error: %s\n", message.c_str());
+}
+
+int Fail(const absl::Status& status, Phase phase) {
+  PrintError(status);
+  return ExitCodeFor(status, phase);
+}
+
+}  // namespace merganser::cli

@@ -1,0 +1,41 @@
+// SIGINT and SIGTERM as a call on an ordinary thread.
+#ifndef MERGANSER_COORDINATOR_CLI_INTERRUPT_H_
+#define MERGANSER_COORDINATOR_CLI_INTERRUPT_H_
+
+#include <atomic>
+#include <functional>
+#include <thread>
+
+#include "common/base/mutex.h"
+
+namespace merganser::cli {
+
+// Construct before any other thread starts: the signals are blocked in all
+// threads that come after and waited for on one of its own. Without a handler
+// the first signal ends the process at once (nothing has been written yet);
+// with one, the first calls it and the second ends the process.
+class InterruptWatcher {
+ public:
+  InterruptWatcher();
+  ~InterruptWatcher();
+  InterruptWatcher(const InterruptWatcher&) = delete;
+  InterruptWatcher& operator=(const InterruptWatcher&) = delete;
+
+  // Called at once if a signal came between two handlers.
+  void SetHandler(std::function<void()> handler);
+  void ClearHandler();
+  bool interrupted() const { return interrupted_; }
+
+ private:
+  void Watch();
+
+  Mutex mutex_;
+  std::function<void()> handler_ MERGANSER_GUARDED_BY(mutex_);
+  std::atomic<bool> interrupted_ = false;
+  std::atomic<bool> stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace merganser::cli
+
+#endif  // MERGANSER_COORDINATOR_CLI_INTERRUPT_H_

@@ -1,0 +1,114 @@
+#include "coordinator/cli/job_text.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+
+namespace merganser::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// RFC 3339, UTC, whole seconds.
+std::string TimeText(const std::optional<WallTime>& time) {
+  if (!time.has_value()) return "";
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time->time_since_epoch());
+  const auto since_epoch = static_cast<std::time_t>(seconds.count());
+  std::tm parts{};
+  gmtime_r(&since_epoch, &parts);
+  return absl::StrFormat("%04d-%02d-%02dT%02d:%02d:%02dZ", parts.tm_year + 1900, parts.tm_mon + 1,
+                         parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+std::string StateText(const JobInfo& job) {
+  std::string text(JobStateName(job.state));
+  if (job.cancelling && !IsTerminal(job.state)) text += " (cancelling)";
+  return text;
+}
+
+Json ToJson(const JobInfo& job) {
+  Json json;
+  json["name"] = job.name;
+  json["state"] = std::string(JobStateName(job.state));
+  json["cancelling"] = job.cancelling;
+  json["output_uri"] = job.request.output_uri;
+  json["recipe_source"] = job.request.source_name;
+  json["progress"] = {
+      {"units_total", job.progress.units_total},   {"units_done", job.progress.units_done},
+      {"bytes_total", job.progress.bytes_total},   {"bytes_done", job.progress.bytes_done},
+      {"units_leased", job.progress.units_leased}, {"workers", job.progress.workers},
+      {"retries", job.progress.retries},           {"detail", job.progress.detail}};
+  json["create_time"] = TimeText(job.created);
+  json["start_time"] = TimeText(job.started);
+  json["finish_time"] = TimeText(job.finished);
+  if (!job.error.ok()) {
+    json["error"] = {{"code", absl::StatusCodeToString(job.error.code())},
+                     {"reason", job.error_reason},
+                     {"message", std::string(job.error.message())}};
+  }
+  json["warnings"] = job.warnings;
+  json["report_summary"] = job.report_summary;
+  return json;
+}
+
+std::string Dump(const Json& json) {
+  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+std::string JobText(const JobInfo& job) {
+  const JobProgress& progress = job.progress;
+  std::string text = absl::StrCat(job.name, "\n");
+  const auto line = [&](const char* key, const std::string& value) {
+    if (!value.empty()) absl::StrAppendFormat(&text, "  %-10s %s\n", key, value);
+  };
+  line("state", StateText(job));
+  line("recipe", OneLine(job.request.source_name));
+  line("output", OneLine(job.request.output_uri));
+  if (progress.units_total > 0) {
+    line("units", absl::StrCat(progress.units_done, " of ", progress.units_total, ", ",
+                               progress.units_leased, " with ", progress.workers, " workers, ",
+                               progress.retries, " retried"));
+    line("bytes",
+         absl::StrCat(FormatBytes(progress.bytes_done), " of ", FormatBytes(progress.bytes_total)));
+  }
+  line("waits for", progress.detail);
+  line("created", TimeText(job.created));
+  line("started", TimeText(job.started));
+  line("finished", TimeText(job.finished));
+  for (const std::string& warning : job.warnings) line("warning", OneLine(warning));
+  if (!job.error.ok()) line("error", OneLine(std::string(job.error.message())));
+  if (!job.report_summary.empty()) absl::StrAppend(&text, "\n", job.report_summary);
+  return text;
+}
+
+std::string JobTable(const std::vector<JobInfo>& jobs) {
+  size_t width = 4;
+  for (const JobInfo& job : jobs) width = std::max(width, job.name.size());
+  std::string text = absl::StrFormat("%-*s  %-12s  %-20s  %s\n", static_cast<int>(width), "job",
+                                     "state", "created", "output");
+  for (const JobInfo& job : jobs) {
+    absl::StrAppendFormat(&text, "%-*s  %-12s  %-20s  %s\n", static_cast<int>(width), job.name,
+                          StateText(job), TimeText(job.created), OneLine(job.request.output_uri));
+  }
+  return text;
+}
+
+std::string JobJson(const JobInfo& job) { return Dump(ToJson(job)); }
+
+std::string JobListJson(const std::vector<JobInfo>& jobs) {
+  Json json = Json::array();
+  for (const JobInfo& job : jobs) json.push_back(ToJson(job));
+  return Dump(json);
+}
+
+}  // namespace merganser::cli

@@ -1,0 +1,96 @@
+// Commands that stay: coordinator and worker.
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "common/base/status.h"
+#include "common/linalg/kernels.h"
+#include "coordinator/cli/commands.h"
+#include "coordinator/cli/exit_code.h"
+#include "coordinator/service/job_store.h"
+#include "coordinator/service/server.h"
+#include "worker/sources/grpc/grpc_source.h"
+#include "worker/unit_runner.h"
+
+namespace merganser::cli {
+namespace {
+
+// How long a worker that stops waits to hand over its last results.
+constexpr std::chrono::seconds kFinishTimeout(30);
+
+// Holds a thread until a signal comes.
+class StopSignal {
+ public:
+  void Set() {
+    MutexLock lock(mutex_);
+    set_ = true;
+    changed_.NotifyAll();
+  }
+  void Wait() {
+    MutexLock lock(mutex_);
+    while (!set_) changed_.Wait(mutex_);
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  bool set_ MERGANSER_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+int RunCoordinator(const std::string& listen, InterruptWatcher& interrupts) {
+  StopSignal stop;
+  interrupts.SetHandler([&stop] { stop.Set(); });
+  MemoryJobStore store(SystemClock());
+  ServerOptions options;
+  options.listen = listen;
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options, SystemClock(), store);
+  if (!server.ok()) return Fail(server.status(), Phase::kPlanning);
+  std::printf("listening on %s\n", (*server)->address().c_str());
+  std::fflush(stdout);
+  stop.Wait();
+  std::fprintf(stderr, "stopping: jobs that run are ended and their partial output removed\n");
+  (*server)->Shutdown();
+  interrupts.ClearHandler();
+  return kDone;
+}
+
+int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
+  if (flags.memory <= kProcessMemory) {
+    return Fail(absl::InvalidArgumentError(absl::StrCat(
+                    "--memory: found ", FormatBytes(flags.memory), ", expected more than the ",
+                    FormatBytes(kProcessMemory), " that the program itself takes")),
+                Phase::kPlanning);
+  }
+  GrpcSourceOptions options;
+  options.coordinator = flags.coordinator;
+  options.worker = MakeWorkerName();
+  options.threads = flags.threads;
+  options.memory = flags.memory - kProcessMemory;
+  options.simd = std::string(AvailableSimd().front());
+  options.log = [](std::string_view line) {
+    std::fprintf(stderr, "%s\n", OneLine(line).c_str());
+  };
+  GrpcUnitSource source(options);
+  interrupts.SetHandler([&source] {
+    std::fprintf(stderr, "draining: units in progress are finished, the rest goes back\n");
+    source.Stop();
+  });
+  RunnerOptions runner;
+  runner.threads = flags.threads;
+  runner.memory = options.memory;
+  runner.worker = options.worker;
+  absl::Status status = RunUnits(source, runner);
+  interrupts.ClearHandler();
+  if (status.ok()) status = source.Finish(kFinishTimeout);
+  return status.ok() ? kDone : Fail(status, Phase::kRunning);
+}
+
+}  // namespace merganser::cli

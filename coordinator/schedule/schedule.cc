@@ -1,0 +1,405 @@
+#include "coordinator/schedule/schedule.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+
+namespace merganser {
+
+Schedule::Schedule(const ScheduleOptions& options, uint64_t epoch,
+                   std::function<std::string()> make_token)
+    : options_(options), epoch_(epoch), make_token_(std::move(make_token)) {}
+
+absl::Status Schedule::AddJob(const std::string& name, uint64_t order,
+                              std::vector<UnitDemand> units, MonotonicTime now) {
+  now = Advance(now);
+  const auto [it, inserted] = jobs_.try_emplace(name);
+  if (!inserted) {
+    return absl::AlreadyExistsError(absl::StrCat("job ", name, " is scheduled already"));
+  }
+  Job& job = it->second;
+  job.order = order;
+  job.units.reserve(units.size());
+  for (const UnitDemand& demand : units) {
+    job.pending.insert(job.pending.end(), static_cast<uint32_t>(job.units.size()));
+    job.units.emplace_back().demand = demand;
+    job.bytes_total += demand.bytes;
+    job.largest_demand = std::max(job.largest_demand, demand.memory);
+  }
+  order_.emplace(order, name);
+  if (job.units.empty()) EndJob(job, absl::OkStatus());
+  CheckTooLarge(now);
+  return absl::OkStatus();
+}
+
+void Schedule::RemoveJob(const std::string& name) {
+  const auto it = jobs_.find(name);
+  if (it == jobs_.end()) return;
+  EndJob(it->second, absl::CancelledError("the job was removed"));
+  order_.erase({it->second.order, name});
+  jobs_.erase(it);
+}
+
+absl::StatusOr<WorkerAnswer> Schedule::Sync(WorkerReport report, MonotonicTime now) {
+  now = Advance(now);
+  const bool known = workers_.contains(report.worker);
+  Worker& worker = workers_[report.worker];
+  if (known && report.sequence <= worker.sequence) {
+    return absl::AbortedError(absl::StrCat("worker ", report.worker, ": found call ",
+                                           report.sequence, ", expected one after ",
+                                           worker.sequence));
+  }
+  worker.sequence = report.sequence;
+  worker.threads = report.threads;
+  worker.memory = report.memory;
+  worker.simd = report.simd;
+  worker.draining = report.draining;
+  worker.last_seen = now;
+
+  WorkerAnswer answer;
+  answer.epoch = epoch_;
+  answer.next_sync_after = options_.heartbeat;
+
+  const bool finished_some = !report.completed.empty();
+  for (WorkerReport::Completed& completed : report.completed) {
+    answer.acknowledged.push_back(completed.token);
+    Accept(std::move(completed), report);
+  }
+  for (const WorkerReport::Failed& failed : report.failed) {
+    answer.acknowledged.push_back(failed.token);
+    TakeFailure(failed, report.worker, now);
+  }
+  for (const std::string& token : report.returned) {
+    answer.acknowledged.push_back(token);
+    if (worker.leases.contains(token)) Release(token, /*requeue=*/true);
+  }
+  Renew(report, finished_some, now);
+  Expire(now);
+  CheckTooLarge(now);
+  // Expire may have taken leases that Renew left alone.
+  for (const WorkerReport::InFlight& unit : report.in_flight) {
+    if (!worker.leases.contains(unit.token)) answer.revoked.push_back(unit.token);
+  }
+  if (!report.draining) {
+    Grant(report, answer, now);
+    if (answer.leases.size() < report.wanted) {
+      answer.next_sync_after = std::min(options_.heartbeat, options_.idle_heartbeat);
+    }
+  } else if (worker.leases.empty()) {
+    workers_.erase(report.worker);
+  }
+  return answer;
+}
+
+void Schedule::Tick(MonotonicTime now) {
+  now = Advance(now);
+  Expire(now);
+  CheckTooLarge(now);
+}
+
+// After a pause of this process workers had nobody to call: their silence and the
+// leases' age mean nothing.
+MonotonicTime Schedule::Advance(MonotonicTime now) {
+  if (!latest_.has_value()) latest_ = now;
+  now = std::max(now, *latest_);
+  if (now - *latest_ > options_.pause_gap) {
+    for (auto& [name, worker] : workers_) worker.last_seen = now;
+    for (auto& [token, lease] : leases_) {
+      lease.deadline = now + options_.lease_ttl;
+      lease.last_byte += now - *latest_;
+    }
+  }
+  latest_ = now;
+  return now;
+}
+
+void Schedule::Expire(MonotonicTime now) {
+  std::vector<std::string> silent;
+  for (const auto& [name, worker] : workers_) {
+    if (now - worker.last_seen >= options_.worker_timeout) silent.push_back(name);
+  }
+  for (const std::string& name : silent) {
+    const std::set<std::string> tokens = workers_[name].leases;
+    for (const std::string& token : tokens) {
+      LoseLease(token,
+                absl::UnavailableError(
+                    absl::StrCat("worker ", name, " has not called for ",
+                                 options_.worker_timeout / std::chrono::seconds(1), " s")),
+                now);
+    }
+    workers_.erase(name);
+  }
+  std::vector<std::string> expired;
+  for (const auto& [token, lease] : leases_) {
+    if (now >= lease.deadline) expired.push_back(token);
+  }
+  for (const std::string& token : expired) {
+    const auto it = leases_.find(token);
+    if (it == leases_.end()) continue;  // its job ended with an earlier one
+    LoseLease(token,
+              absl::DeadlineExceededError(
+                  absl::StrCat("worker ", it->second.worker, " made no progress on it")),
+              now);
+  }
+}
+
+void Schedule::CheckTooLarge(MonotonicTime now) {
+  uint64_t largest = 0;
+  size_t live = 0;
+  for (const auto& [name, worker] : workers_) {
+    if (worker.draining) continue;
+    ++live;
+    largest = std::max(largest, worker.memory);
+  }
+  for (auto& [name, job] : jobs_) {
+    if (job.outcome.has_value()) continue;
+    auto unfit = job.pending.end();
+    if (job.largest_demand > largest) {
+      unfit = std::find_if(job.pending.begin(), job.pending.end(),
+                           [&](uint32_t unit) { return job.units[unit].demand.memory > largest; });
+    }
+    // Without workers there is nothing to hold a unit against: the job waits.
+    if (live == 0 || unfit == job.pending.end()) {
+      job.too_large_since.reset();
+      job.too_large.clear();
+      continue;
+    }
+    const std::string need = FormatBytes(job.units[*unfit].demand.memory);
+    job.too_large = absl::StrCat(DescribeUnit(*unfit, job), " needs ", need,
+                                 " of memory, found at most ", FormatBytes(largest), " among ",
+                                 live, live == 1 ? " live worker" : " live workers",
+                                 "; start a worker with more --memory");
+    if (!job.too_large_since.has_value()) job.too_large_since = now;
+    if (now - *job.too_large_since >= options_.too_large_limit) {
+      EndJob(job, absl::ResourceExhaustedError(job.too_large));
+    }
+  }
+}
+
+void Schedule::Accept(WorkerReport::Completed completed, const WorkerReport& report) {
+  const auto it = jobs_.find(completed.job);
+  if (it == jobs_.end()) return;
+  Job& job = it->second;
+  const uint32_t index = completed.result.unit;
+  const auto issued = job.issued.find(completed.token);
+  if (issued == job.issued.end() || issued->second != index) return;
+  if (job.outcome.has_value() && !job.outcome->ok()) return;
+  UnitState& unit = job.units[index];
+  const std::string checksum = completed.result.Checksum();
+  if (unit.done) {
+    if (checksum != unit.checksum) {
+      EndJob(job, absl::DataLossError(absl::StrCat(
+                      DescribeUnit(index, job), ": workers ", unit.done_by, " and ", report.worker,
+                      " computed different bytes (checksums ", unit.checksum, " and ", checksum,
+                      "), expected the same; one of them has faulty hardware "
+                      "or another version")));
+    }
+    return;
+  }
+  // Whoever else holds the unit may stop.
+  if (!unit.lease.empty()) Release(unit.lease, /*requeue=*/false);
+  job.pending.erase(index);
+  completed.result.worker = report.worker;
+  unit.checksum = checksum;
+  unit.done = true;
+  unit.done_by = report.worker;
+  unit.result = std::move(completed.result);
+  job.contributors[report.worker] = {report.threads, report.simd};
+  job.bytes_done += unit.demand.bytes;
+  if (++job.done == job.units.size()) EndJob(job, absl::OkStatus());
+}
+
+void Schedule::TakeFailure(const WorkerReport::Failed& failed, const std::string& worker,
+                           MonotonicTime now) {
+  // A lease that was lost before was counted then.
+  const auto it = leases_.find(failed.token);
+  if (it == leases_.end() || it->second.worker != worker) return;
+  const std::string job_name = it->second.job;
+  const uint32_t unit = it->second.unit;
+  Release(failed.token, /*requeue=*/true);
+  jobs_[job_name].units[unit].failed_on.insert(worker);
+  CountAttempt(job_name, unit, failed.status, worker, now);
+}
+
+void Schedule::Renew(const WorkerReport& report, bool finished_some, MonotonicTime now) {
+  Worker& worker = workers_[report.worker];
+  std::set<std::string> unmentioned = worker.leases;
+  bool progressed = finished_some;
+  std::set<std::string> advanced;
+  for (const WorkerReport::InFlight& unit : report.in_flight) {
+    unmentioned.erase(unit.token);
+    const auto it = leases_.find(unit.token);
+    if (it == leases_.end() || it->second.worker != report.worker) continue;
+    Lease& lease = it->second;
+    if (unit.bytes_done > lease.bytes_done) lease.last_byte = now;
+    if (unit.bytes_done > lease.bytes_done || unit.work > lease.work) {
+      lease.bytes_done = std::max(lease.bytes_done, unit.bytes_done);
+      lease.work = std::max(lease.work, unit.work);
+      progressed = true;
+    }
+  }
+  // The worker has one call in flight, so what it does not mention it never heard of.
+  for (const std::string& token : unmentioned) Release(token, /*requeue=*/true);
+  if (!progressed) return;
+  for (const std::string& token : worker.leases) {
+    Lease& lease = leases_[token];
+    lease.deadline = std::min(now + options_.lease_ttl, lease.last_byte + options_.stall_limit);
+  }
+}
+
+bool Schedule::MayTake(const UnitState& unit, const std::string& name, uint64_t memory,
+                       MonotonicTime now) const {
+  if (unit.demand.memory > memory || now < unit.not_before) return false;
+  if (!unit.failed_on.contains(name)) return true;
+  // It failed here before: only where nobody else could take it.
+  return std::none_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
+    const auto& [other, worker] = entry;
+    return !worker.draining && worker.memory >= unit.demand.memory &&
+           !unit.failed_on.contains(other);
+  });
+}
+
+void Schedule::Grant(const WorkerReport& report, WorkerAnswer& answer, MonotonicTime now) {
+  Worker& worker = workers_[report.worker];
+  for (const auto& [order, name] : order_) {
+    Job& job = jobs_[name];
+    if (job.outcome.has_value()) continue;
+    for (auto it = job.pending.begin(); it != job.pending.end();) {
+      if (answer.leases.size() >= report.wanted) return;
+      const uint32_t index = *it;
+      UnitState& unit = job.units[index];
+      if (!MayTake(unit, report.worker, report.memory, now)) {
+        ++it;
+        continue;
+      }
+      it = job.pending.erase(it);
+      const std::string token = make_token_();
+      unit.lease = token;
+      job.issued.emplace(token, index);
+      leases_[token] = {name, index, report.worker, now + options_.lease_ttl, now, 0, 0};
+      worker.leases.insert(token);
+      answer.leases.push_back({name, index, token, options_.lease_ttl});
+    }
+  }
+}
+
+void Schedule::Release(std::string token, bool requeue) {
+  const auto it = leases_.find(token);
+  if (it == leases_.end()) return;
+  const Lease lease = it->second;
+  leases_.erase(it);
+  if (const auto worker = workers_.find(lease.worker); worker != workers_.end()) {
+    worker->second.leases.erase(token);
+  }
+  const auto job = jobs_.find(lease.job);
+  if (job == jobs_.end()) return;
+  job->second.units[lease.unit].lease.clear();
+  if (requeue) job->second.pending.insert(lease.unit);
+}
+
+void Schedule::LoseLease(std::string token, const absl::Status& why, MonotonicTime now) {
+  const auto it = leases_.find(token);
+  if (it == leases_.end()) return;
+  const Lease lease = it->second;
+  Release(token, /*requeue=*/true);
+  CountAttempt(lease.job, lease.unit, why, lease.worker, now);
+}
+
+void Schedule::CountAttempt(const std::string& job_name, uint32_t index, const absl::Status& why,
+                            const std::string& worker, MonotonicTime now) {
+  const auto it = jobs_.find(job_name);
+  if (it == jobs_.end() || it->second.outcome.has_value()) return;
+  Job& job = it->second;
+  UnitState& unit = job.units[index];
+  ++job.retries;
+  ++unit.attempts;
+  if (!IsRetryable(why)) {
+    EndJob(job, Annotate(why, absl::StrCat(DescribeUnit(index, job), " on worker ", worker)));
+    return;
+  }
+  if (unit.attempts >= options_.max_attempts ||
+      static_cast<int>(unit.failed_on.size()) >= options_.max_failed_workers) {
+    EndJob(job, Annotate(why, absl::StrCat(DescribeUnit(index, job), " was tried ", unit.attempts,
+                                           " times, the last time on worker ", worker)));
+    return;
+  }
+  Duration delay = options_.retry_delay;
+  for (int i = 1; i < unit.attempts; ++i) delay = std::min(delay * 2, options_.max_retry_delay);
+  unit.not_before = now + delay;
+}
+
+void Schedule::EndJob(Job& job, absl::Status outcome) {
+  for (UnitState& unit : job.units) {
+    if (!unit.lease.empty()) Release(unit.lease, /*requeue=*/false);
+  }
+  job.pending.clear();
+  job.too_large.clear();
+  job.outcome = std::move(outcome);
+}
+
+std::string Schedule::DescribeUnit(uint32_t unit, const Job& job) const {
+  return absl::StrCat("unit ", unit, " of ", job.units.size());
+}
+
+std::optional<ScheduleStatus> Schedule::Status(const std::string& name) const {
+  const auto it = jobs_.find(name);
+  if (it == jobs_.end()) return std::nullopt;
+  const Job& job = it->second;
+  ScheduleStatus status;
+  status.units_total = job.units.size();
+  status.units_done = job.done;
+  status.bytes_total = job.bytes_total;
+  status.bytes_done = job.bytes_done;
+  status.retries = job.retries;
+  status.outcome = job.outcome;
+  std::set<std::string_view> holders;
+  for (const auto& [worker_name, worker] : workers_) {
+    for (const std::string& token : worker.leases) {
+      const Lease& lease = leases_.at(token);
+      if (lease.job != name) continue;
+      holders.insert(worker_name);
+      ++status.units_leased;
+      // A worker may say anything; a unit is never more than whole.
+      status.bytes_done += std::min(lease.bytes_done, job.units[lease.unit].demand.bytes);
+    }
+  }
+  status.workers = static_cast<uint32_t>(holders.size());
+  if (!job.outcome.has_value()) {
+    status.detail = job.too_large;
+    if (workers_.empty()) {
+      status.detail = "no worker is alive, expected `merganser worker --coordinator HOST:PORT`";
+    }
+  }
+  return status;
+}
+
+absl::StatusOr<std::vector<UnitResult>> Schedule::TakeResults(const std::string& name) {
+  const auto it = jobs_.find(name);
+  if (it == jobs_.end() || !it->second.outcome.has_value() || !it->second.outcome->ok()) {
+    return absl::InternalError(absl::StrCat("job ", name, " has no complete results"));
+  }
+  std::vector<UnitResult> results;
+  results.reserve(it->second.units.size());
+  for (UnitState& unit : it->second.units) results.push_back(std::move(unit.result));
+  return results;
+}
+
+JobWorkers Schedule::Workers(const std::string& name) const {
+  JobWorkers workers;
+  const auto it = jobs_.find(name);
+  if (it == jobs_.end()) return workers;
+  std::set<std::string> simd;
+  for (const auto& [worker, facts] : it->second.contributors) {
+    workers.names.push_back(worker);
+    workers.threads += facts.first;
+    if (!facts.second.empty()) simd.insert(facts.second);
+  }
+  workers.simd.assign(simd.begin(), simd.end());
+  return workers;
+}
+
+}  // namespace merganser

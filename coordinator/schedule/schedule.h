@@ -1,0 +1,131 @@
+// Units, leases and workers as a state machine; rules in README.md.
+#ifndef MERGANSER_COORDINATOR_SCHEDULE_SCHEDULE_H_
+#define MERGANSER_COORDINATOR_SCHEDULE_SCHEDULE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/engine/unit_result.h"
+#include "coordinator/schedule/types.h"
+
+namespace merganser {
+
+// Not thread-safe. Times never run backwards (an earlier `now` counts as the latest
+// one seen).
+class Schedule {
+ public:
+  // `make_token` returns a fresh unguessable text at each call.
+  Schedule(const ScheduleOptions& options, uint64_t epoch, std::function<std::string()> make_token);
+
+  uint64_t epoch() const { return epoch_; }
+
+  // `order` ranks jobs: the lower is served first. kAlreadyExists if the job is
+  // there. A job without units is done at once.
+  absl::Status AddJob(const std::string& job, uint64_t order, std::vector<UnitDemand> units,
+                      MonotonicTime now);
+
+  // Forgets the job; its leases are revoked as their workers call.
+  void RemoveJob(const std::string& job);
+
+  // kAborted when a later call of this worker was seen already: nothing changed.
+  absl::StatusOr<WorkerAnswer> Sync(WorkerReport report, MonotonicTime now);
+
+  // Expires what is due. To be called about once a second.
+  void Tick(MonotonicTime now);
+
+  // nullopt: no such job.
+  std::optional<ScheduleStatus> Status(const std::string& job) const;
+
+  // All results in unit order, once the outcome is OK; moves them out.
+  absl::StatusOr<std::vector<UnitResult>> TakeResults(const std::string& job);
+  JobWorkers Workers(const std::string& job) const;
+
+  size_t live_workers() const { return workers_.size(); }
+
+ private:
+  struct UnitState {
+    UnitDemand demand;
+    std::string lease;  // live token; empty when pending or done
+    bool done = false;
+    UnitResult result;                // once done, until TakeResults
+    std::string checksum;             // of the result
+    std::string done_by;              // worker
+    int attempts = 0;                 // failed or lost leases
+    std::set<std::string> failed_on;  // workers that reported a failure
+    MonotonicTime not_before{};       // earliest next lease
+  };
+  struct Job {
+    uint64_t order = 0;
+    std::vector<UnitState> units;
+    std::set<uint32_t> pending;              // in plan order
+    std::map<std::string, uint32_t> issued;  // every token ever, for late results
+    uint64_t done = 0;
+    uint64_t bytes_total = 0;
+    uint64_t bytes_done = 0;
+    uint64_t retries = 0;
+    uint64_t largest_demand = 0;
+    std::map<std::string, std::pair<uint32_t, std::string>> contributors;  // threads, simd
+    std::optional<MonotonicTime> too_large_since;
+    std::string too_large;  // message while some pending unit fits no worker
+    std::optional<absl::Status> outcome;
+  };
+  struct Lease {
+    std::string job;
+    uint32_t unit = 0;
+    std::string worker;
+    MonotonicTime deadline{};
+    MonotonicTime last_byte{};  // when the unit last wrote, or was leased
+    uint64_t bytes_done = 0;
+    uint64_t work = 0;
+  };
+  struct Worker {
+    uint64_t sequence = 0;
+    uint32_t threads = 0;
+    uint64_t memory = 0;
+    std::string simd;
+    bool draining = false;
+    MonotonicTime last_seen{};
+    std::set<std::string> leases;  // tokens
+  };
+
+  MonotonicTime Advance(MonotonicTime now);
+  void Expire(MonotonicTime now);
+  void CheckTooLarge(MonotonicTime now);
+  void Accept(WorkerReport::Completed completed, const WorkerReport& report);
+  void TakeFailure(const WorkerReport::Failed& failed, const std::string& worker,
+                   MonotonicTime now);
+  // Takes in how far the worker's units are. `finished_some`: it reports results too.
+  void Renew(const WorkerReport& report, bool finished_some, MonotonicTime now);
+  void Grant(const WorkerReport& report, WorkerAnswer& answer, MonotonicTime now);
+  bool MayTake(const UnitState& unit, const std::string& worker, uint64_t memory,
+               MonotonicTime now) const;
+  // Takes the lease away. `requeue` puts its unit back.
+  void Release(std::string token, bool requeue);
+  // Counts a failed or lost attempt of a unit that was just released.
+  void CountAttempt(const std::string& job_name, uint32_t unit, const absl::Status& why,
+                    const std::string& worker, MonotonicTime now);
+  void LoseLease(std::string token, const absl::Status& why, MonotonicTime now);
+  void EndJob(Job& job, absl::Status outcome);
+  std::string DescribeUnit(uint32_t unit, const Job& job) const;
+
+  const ScheduleOptions options_;
+  const uint64_t epoch_;
+  const std::function<std::string()> make_token_;
+  std::map<std::string, Job> jobs_;
+  std::set<std::pair<uint64_t, std::string>> order_;
+  std::map<std::string, Lease> leases_;
+  std::map<std::string, Worker> workers_;
+  std::optional<MonotonicTime> latest_;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_SCHEDULE_SCHEDULE_H_

@@ -1,0 +1,108 @@
+// What goes into the schedule and what comes out. Plain data.
+#ifndef MERGANSER_COORDINATOR_SCHEDULE_TYPES_H_
+#define MERGANSER_COORDINATOR_SCHEDULE_TYPES_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/base/clock.h"
+#include "common/engine/unit_result.h"
+
+namespace merganser {
+
+struct ScheduleOptions {
+  // A lease without progress lives this long ...
+  Duration lease_ttl = std::chrono::minutes(10);
+  // ... and with signs of work but not one byte written, this long.
+  Duration stall_limit = std::chrono::hours(2);
+  Duration worker_timeout = std::chrono::seconds(30);
+  Duration too_large_limit = std::chrono::minutes(5);
+  Duration heartbeat = std::chrono::seconds(2);
+  Duration idle_heartbeat = std::chrono::milliseconds(500);  // of a worker that got too little
+  Duration pause_gap = std::chrono::seconds(15);
+  Duration retry_delay = std::chrono::seconds(1);  // after the first failure; doubles
+  Duration max_retry_delay = std::chrono::seconds(30);
+  int max_attempts = 5;
+  int max_failed_workers = 3;
+};
+
+// What the schedule needs to know of a unit.
+struct UnitDemand {
+  uint64_t memory = 0;  // bytes
+  uint64_t bytes = 0;   // written by it
+};
+
+// What a worker tells in one Sync.
+struct WorkerReport {
+  struct InFlight {
+    std::string token;
+    uint64_t bytes_done = 0;
+    uint64_t work = 0;
+  };
+  struct Completed {
+    std::string token;
+    std::string job;
+    UnitResult result;
+  };
+  struct Failed {
+    std::string token;
+    std::string job;
+    uint32_t unit = 0;
+    absl::Status status;  // never OK
+  };
+
+  std::string worker;
+  uint64_t sequence = 0;
+  uint32_t threads = 0;
+  uint64_t memory = 0;
+  std::string simd;
+  std::vector<InFlight> in_flight;
+  std::vector<Completed> completed;
+  std::vector<Failed> failed;
+  std::vector<std::string> returned;
+  uint32_t wanted = 0;
+  bool draining = false;
+};
+
+struct LeaseGrant {
+  std::string job;
+  uint32_t unit = 0;
+  std::string token;
+  Duration ttl{};
+};
+
+struct WorkerAnswer {
+  uint64_t epoch = 0;
+  std::vector<LeaseGrant> leases;
+  std::vector<std::string> revoked;
+  std::vector<std::string> acknowledged;
+  Duration next_sync_after{};
+};
+
+// How far a job is.
+struct ScheduleStatus {
+  uint64_t units_total = 0;
+  uint64_t units_done = 0;
+  uint64_t units_leased = 0;
+  uint64_t bytes_total = 0;
+  uint64_t bytes_done = 0;  // of finished units, and what is known of those in flight
+  uint32_t workers = 0;     // with leases of this job
+  uint64_t retries = 0;     // leases failed or lost
+  std::string detail;       // what it waits for; usually empty
+  // Set when there is no more to schedule: OK when all units are done.
+  std::optional<absl::Status> outcome;
+};
+
+// Who took part in a job, for the report.
+struct JobWorkers {
+  std::vector<std::string> names;  // of the accepted results, sorted
+  std::vector<std::string> simd;   // distinct, sorted
+  uint32_t threads = 0;            // of those workers together
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_SCHEDULE_TYPES_H_

@@ -1,0 +1,175 @@
+#include "coordinator/service/client.h"
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "coordinator/service/job_codec.h"
+#include "coordinator/service/random_id.h"
+#include "google/protobuf/wrappers.pb.h"
+#include "grpcpp/generic/generic_stub.h"
+#include "grpcpp/grpcpp.h"
+#include "proto/convert/status_codec.h"
+#include "proto/merganser/v1/merge_service.grpc.pb.h"
+
+namespace merganser {
+namespace {
+
+constexpr int kMaxReceiveBytes = 64 << 20;
+
+// grpc.health.v1.HealthCheckRequest is one string with number 1, its response
+// one enum with number 1, of which 1 is SERVING: the wrapper types are the same
+// bytes, and the package has no generated health client.
+using HealthRequest = google::protobuf::StringValue;
+using HealthResponse = google::protobuf::Int32Value;
+constexpr int kServing = 1;
+
+}  // namespace
+
+struct MergeClient::Impl {
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<v1::MergeService::Stub> stub;
+};
+
+MergeClient::MergeClient(const std::string& coordinator, Duration timeout)
+    : coordinator_(coordinator), timeout_(timeout), impl_(std::make_unique<Impl>()) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  // A proxy set for web traffic is no way to a coordinator.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  impl_->channel =
+      grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);
+  impl_->stub = v1::MergeService::NewStub(impl_->channel);
+}
+
+MergeClient::~MergeClient() = default;
+
+absl::Status MergeClient::Explain(const absl::Status& status) const {
+  if (status.ok()) return status;
+  if ((absl::IsUnavailable(status) && ReasonOf(status).empty()) ||
+      absl::IsDeadlineExceeded(status) || absl::IsUnimplemented(status)) {
+    return absl::UnavailableError(
+        absl::StrCat("coordinator ", coordinator_, ": ", std::string(status.message()),
+                     ", expected a running `merganser coordinator --listen ", coordinator_, "`"));
+  }
+  return status;
+}
+
+namespace {
+
+// One unary call under a deadline.
+template <typename Request, typename Response, typename Method>
+absl::Status Call(Duration timeout, const Request& request, Response& response,
+                  const Method& method) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout));
+  return FromGrpc(method(&context, request, &response));
+}
+
+}  // namespace
+
+absl::StatusOr<JobInfo> MergeClient::Submit(const JobRequest& request,
+                                            const std::string& request_id) {
+  v1::Job job;
+  MERGANSER_RETURN_IF_ERROR(Explain(
+      Call(timeout_, EncodeRequest(request, request_id.empty() ? RandomHex(16) : request_id), job,
+           [&](auto* context, const auto& in, auto* out) {
+             return impl_->stub->CreateJob(context, in, out);
+           })));
+  return DecodeJob(job);
+}
+
+absl::StatusOr<JobInfo> MergeClient::Get(const std::string& name) {
+  v1::GetJobRequest request;
+  request.set_name(name);
+  v1::Job job;
+  MERGANSER_RETURN_IF_ERROR(
+      Explain(Call(timeout_, request, job, [&](auto* context, const auto& in, auto* out) {
+        return impl_->stub->GetJob(context, in, out);
+      })));
+  return DecodeJob(job);
+}
+
+absl::StatusOr<ListedJobs> MergeClient::List(int page_size, const std::string& page_token) {
+  v1::ListJobsRequest request;
+  request.set_page_size(page_size);
+  request.set_page_token(page_token);
+  v1::ListJobsResponse response;
+  MERGANSER_RETURN_IF_ERROR(
+      Explain(Call(timeout_, request, response, [&](auto* context, const auto& in, auto* out) {
+        return impl_->stub->ListJobs(context, in, out);
+      })));
+  ListedJobs listed;
+  for (const v1::Job& proto : response.jobs()) {
+    MERGANSER_ASSIGN_OR_RETURN(JobInfo job, DecodeJob(proto));
+    listed.jobs.push_back(std::move(job));
+  }
+  listed.next_page_token = response.next_page_token();
+  return listed;
+}
+
+absl::StatusOr<JobInfo> MergeClient::Cancel(const std::string& name) {
+  v1::CancelJobRequest request;
+  request.set_name(name);
+  v1::Job job;
+  MERGANSER_RETURN_IF_ERROR(
+      Explain(Call(timeout_, request, job, [&](auto* context, const auto& in, auto* out) {
+        return impl_->stub->CancelJob(context, in, out);
+      })));
+  return DecodeJob(job);
+}
+
+absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,
+                                           const std::function<bool(const JobInfo&)>& on_change) {
+  grpc::ClientContext context;
+  v1::WatchJobRequest request;
+  request.set_name(name);
+  const auto reader = impl_->stub->WatchJob(&context, request);
+  std::optional<JobInfo> last;
+  v1::Job proto;
+  while (reader->Read(&proto)) {
+    absl::StatusOr<JobInfo> job = DecodeJob(proto);
+    if (!job.ok() || !on_change(*job)) {
+      context.TryCancel();
+      while (reader->Read(&proto)) {
+      }
+      reader->Finish().ok();  // cancelled by us
+      return job;
+    }
+    last = *std::move(job);
+  }
+  MERGANSER_RETURN_IF_ERROR(Explain(FromGrpc(reader->Finish())));
+  if (!last.has_value() || !IsTerminal(last->state)) {
+    return Explain(absl::UnavailableError(absl::StrCat("the stream of ", name, " ended early")));
+  }
+  return *std::move(last);
+}
+
+absl::Status MergeClient::Health() {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout_));
+  grpc::TemplatedGenericStub<HealthRequest, HealthResponse> stub(impl_->channel);
+  grpc::CompletionQueue queue;
+  const HealthRequest request;
+  HealthResponse response;
+  grpc::Status status;
+  const auto call =
+      stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
+  call->StartCall();
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  MERGANSER_RETURN_IF_ERROR(Explain(FromGrpc(status)));
+  if (response.value() != kServing) {
+    return absl::UnavailableError(absl::StrCat("coordinator ", coordinator_,
+                                               ": found it not serving (it is shutting down), ",
+                                               "expected SERVING"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace merganser

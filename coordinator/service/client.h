@@ -1,0 +1,58 @@
+// The coordinator as the command line sees it: plain structs and absl::Status.
+#ifndef MERGANSER_COORDINATOR_SERVICE_CLIENT_H_
+#define MERGANSER_COORDINATOR_SERVICE_CLIENT_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "coordinator/service/job.h"
+
+namespace merganser {
+
+struct ListedJobs {
+  std::vector<JobInfo> jobs;  // newest first, without recipes
+  std::string next_page_token;
+};
+
+// Thread-safe. Errors are those of merge_service.proto, with code and message;
+// a coordinator that does not answer is kUnavailable and the message says what
+// was expected at which address. Nothing is retried.
+class MergeClient {
+ public:
+  // `coordinator` is HOST:PORT. Nothing is connected yet. `timeout` bounds every
+  // call but Watch.
+  explicit MergeClient(const std::string& coordinator, Duration timeout = std::chrono::seconds(30));
+  ~MergeClient();
+
+  // Repeating with the same `request_id` and request returns the first job. An
+  // empty one is replaced by a random one.
+  absl::StatusOr<JobInfo> Submit(const JobRequest& request, const std::string& request_id = "");
+  absl::StatusOr<JobInfo> Get(const std::string& name);
+  absl::StatusOr<ListedJobs> List(int page_size = 0, const std::string& page_token = "");
+  absl::StatusOr<JobInfo> Cancel(const std::string& name);
+
+  // Calls `on_change` with the job now and on every change; returns the last
+  // state seen: a terminal one, or the one at which `on_change` returned false.
+  absl::StatusOr<JobInfo> Watch(const std::string& name,
+                                const std::function<bool(const JobInfo&)>& on_change);
+
+  // OK when the coordinator serves; kUnavailable when it is draining or away.
+  absl::Status Health();
+
+ private:
+  struct Impl;
+  absl::Status Explain(const absl::Status& status) const;
+
+  const std::string coordinator_;
+  const Duration timeout_;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_SERVICE_CLIENT_H_

@@ -1,0 +1,78 @@
+// A merge job as users see it. Plain data: the coordinator keeps it, the client
+// receives it.
+#ifndef MERGANSER_COORDINATOR_SERVICE_JOB_H_
+#define MERGANSER_COORDINATOR_SERVICE_JOB_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/base/clock.h"
+
+namespace merganser {
+
+enum class JobState : uint8_t {
+  kQueued,
+  kPlanning,
+  kRunning,
+  kPublishing,
+  kSucceeded,
+  kFailed,
+  kCancelled,
+};
+
+// "QUEUED", ...
+std::string_view JobStateName(JobState state);
+// Succeeded, failed or cancelled: nothing about the job changes any more.
+bool IsTerminal(JobState state);
+
+struct JobProgress {
+  uint64_t units_total = 0;
+  uint64_t units_done = 0;
+  uint64_t bytes_total = 0;
+  uint64_t bytes_done = 0;
+  uint64_t units_leased = 0;
+  uint32_t workers = 0;
+  uint64_t retries = 0;
+  std::string detail;
+
+  bool operator==(const JobProgress&) const = default;
+};
+
+// What a user asks for.
+struct JobRequest {
+  std::string recipe;       // YAML
+  std::string source_name;  // the recipe's file, for messages
+  // Absolute, at least one; relative models are looked for in each, in order.
+  std::vector<std::string> directories;
+  std::string output_uri;  // absolute
+  bool overwrite = false;
+
+  bool operator==(const JobRequest&) const = default;
+};
+
+struct JobInfo {
+  std::string name;  // "jobs/{uid}"
+  std::string uid;
+  JobRequest request;  // `recipe` is empty in lists and while watching
+  JobState state = JobState::kQueued;
+  bool cancelling = false;
+  // Of a failed job; its message is one line.
+  absl::Status error;
+  std::string error_reason;  // "REQUEST_WRONG", "RUN_FAILED" or "RETRY_MAY_HELP"
+  JobProgress progress;
+  std::optional<WallTime> created;
+  std::optional<WallTime> started;
+  std::optional<WallTime> finished;
+  std::string report_summary;
+  std::vector<std::string> warnings;
+
+  bool operator==(const JobInfo&) const = default;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_SERVICE_JOB_H_

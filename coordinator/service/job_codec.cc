@@ -1,0 +1,165 @@
+#include "coordinator/service/job_codec.h"
+
+#include <array>
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "proto/convert/status_codec.h"
+
+namespace merganser {
+namespace {
+
+struct StatePair {
+  JobState native;
+  v1::Job::State proto;
+};
+
+constexpr std::array<StatePair, 7> kStates = {{
+    {JobState::kQueued, v1::Job::QUEUED},
+    {JobState::kPlanning, v1::Job::PLANNING},
+    {JobState::kRunning, v1::Job::RUNNING},
+    {JobState::kPublishing, v1::Job::PUBLISHING},
+    {JobState::kSucceeded, v1::Job::SUCCEEDED},
+    {JobState::kFailed, v1::Job::FAILED},
+    {JobState::kCancelled, v1::Job::CANCELLED},
+}};
+
+constexpr int64_t kNanos = 1'000'000'000;
+
+void EncodeTime(const std::optional<WallTime>& time, google::protobuf::Timestamp* proto) {
+  const int64_t nanos = time->time_since_epoch().count();
+  int64_t seconds = nanos / kNanos;
+  // A Timestamp's nanos count forward, also before 1970.
+  if (nanos % kNanos < 0) --seconds;
+  proto->set_seconds(seconds);
+  proto->set_nanos(static_cast<int32_t>(nanos - seconds * kNanos));
+}
+
+std::optional<WallTime> DecodeTime(const google::protobuf::Timestamp& proto) {
+  // What nanoseconds in 64 bits cannot hold is no time of ours.
+  constexpr int64_t kLimit = INT64_MAX / kNanos - 1;
+  if (proto.seconds() > kLimit || proto.seconds() < -kLimit) return std::nullopt;
+  return WallTime(std::chrono::seconds(proto.seconds()) + std::chrono::nanoseconds(proto.nanos()));
+}
+
+}  // namespace
+
+std::string_view JobStateName(JobState state) {
+  switch (state) {
+    case JobState::kQueued:
+      return "QUEUED";
+    case JobState::kPlanning:
+      return "PLANNING";
+    case JobState::kRunning:
+      return "RUNNING";
+    case JobState::kPublishing:
+      return "PUBLISHING";
+    case JobState::kSucceeded:
+      return "SUCCEEDED";
+    case JobState::kFailed:
+      return "FAILED";
+    case JobState::kCancelled:
+      return "CANCELLED";
+  }
+  return "UNKNOWN";
+}
+
+bool IsTerminal(JobState state) {
+  return state == JobState::kSucceeded || state == JobState::kFailed ||
+         state == JobState::kCancelled;
+}
+
+v1::Job EncodeJob(const JobInfo& job) {
+  v1::Job proto;
+  proto.set_name(job.name);
+  proto.set_uid(job.uid);
+  proto.set_recipe(job.request.recipe);
+  proto.set_recipe_source(job.request.source_name);
+  for (const std::string& directory : job.request.directories) proto.add_directories(directory);
+  proto.set_output_uri(job.request.output_uri);
+  proto.set_overwrite(job.request.overwrite);
+  for (const StatePair& pair : kStates) {
+    if (pair.native == job.state) proto.set_state(pair.proto);
+  }
+  proto.set_cancelling(job.cancelling);
+  if (!job.error.ok()) {
+    v1::Job::Error& error = *proto.mutable_error();
+    error.set_code(static_cast<int>(job.error.code()));
+    error.set_message(std::string(job.error.message()));
+    error.set_reason(job.error_reason);
+  }
+  v1::Job::Progress& progress = *proto.mutable_progress();
+  progress.set_units_total(job.progress.units_total);
+  progress.set_units_done(job.progress.units_done);
+  progress.set_bytes_total(job.progress.bytes_total);
+  progress.set_bytes_done(job.progress.bytes_done);
+  progress.set_units_leased(static_cast<uint32_t>(job.progress.units_leased));
+  progress.set_workers(job.progress.workers);
+  progress.set_retries(job.progress.retries);
+  progress.set_detail(job.progress.detail);
+  if (job.created) EncodeTime(job.created, proto.mutable_create_time());
+  if (job.started) EncodeTime(job.started, proto.mutable_start_time());
+  if (job.finished) EncodeTime(job.finished, proto.mutable_finish_time());
+  proto.set_report_summary(job.report_summary);
+  for (const std::string& warning : job.warnings) proto.add_warnings(warning);
+  return proto;
+}
+
+absl::StatusOr<JobInfo> DecodeJob(const v1::Job& proto) {
+  JobInfo job;
+  job.name = proto.name();
+  job.uid = proto.uid();
+  job.request = {proto.recipe(),
+                 proto.recipe_source(),
+                 {proto.directories().begin(), proto.directories().end()},
+                 proto.output_uri(),
+                 proto.overwrite()};
+  bool known = false;
+  for (const StatePair& pair : kStates) {
+    if (pair.proto != proto.state()) continue;
+    job.state = pair.native;
+    known = true;
+  }
+  if (!known) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        OneLine(proto.name()), ": found the unknown state ", static_cast<int>(proto.state()),
+        ", expected one that this program knows (is it older than the coordinator?)"));
+  }
+  job.cancelling = proto.cancelling();
+  if (proto.has_error()) {
+    job.error = absl::Status(FailureCode(proto.error().code()), OneLine(proto.error().message()));
+    job.error_reason = proto.error().reason();
+  }
+  const v1::Job::Progress& progress = proto.progress();
+  job.progress = {progress.units_total(), progress.units_done(),   progress.bytes_total(),
+                  progress.bytes_done(),  progress.units_leased(), progress.workers(),
+                  progress.retries(),     progress.detail()};
+  if (proto.has_create_time()) job.created = DecodeTime(proto.create_time());
+  if (proto.has_start_time()) job.started = DecodeTime(proto.start_time());
+  if (proto.has_finish_time()) job.finished = DecodeTime(proto.finish_time());
+  job.report_summary = proto.report_summary();
+  job.warnings.assign(proto.warnings().begin(), proto.warnings().end());
+  return job;
+}
+
+v1::CreateJobRequest EncodeRequest(const JobRequest& request, const std::string& request_id) {
+  v1::CreateJobRequest proto;
+  proto.set_recipe(request.recipe);
+  proto.set_recipe_source(request.source_name);
+  for (const std::string& directory : request.directories) proto.add_directories(directory);
+  proto.set_output_uri(request.output_uri);
+  proto.set_overwrite(request.overwrite);
+  proto.set_request_id(request_id);
+  return proto;
+}
+
+JobRequest DecodeRequest(const v1::CreateJobRequest& proto) {
+  return {proto.recipe(),
+          proto.recipe_source(),
+          {proto.directories().begin(), proto.directories().end()},
+          proto.output_uri(),
+          proto.overwrite()};
+}
+
+}  // namespace merganser

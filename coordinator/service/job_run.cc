@@ -1,0 +1,64 @@
+#include "coordinator/service/job_run.h"
+
+#include <optional>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/engine/job_output.h"
+#include "common/engine/prepare.h"
+#include "common/storage/open.h"
+
+namespace merganser {
+namespace {
+
+class EngineJobRun final : public JobRun {
+ public:
+  explicit EngineJobRun(const JobInfo& job) : uid_(job.uid), request_(job.request) {}
+
+  absl::StatusOr<const Plan*> Prepare() override {
+    MERGANSER_ASSIGN_OR_RETURN(
+        PreparedMerge prepared,
+        PrepareMerge(request_.recipe, request_.source_name, {request_.directories}));
+    prepared_ = std::move(prepared);
+    return &prepared_->plan;
+  }
+
+  absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t epoch) override {
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(request_.output_uri));
+    JobOutputOptions options;
+    options.job_uid = uid_;
+    options.overwrite = request_.overwrite;
+    options.epoch = static_cast<int>(epoch);
+    MERGANSER_ASSIGN_OR_RETURN(
+        output_, JobOutput::Begin(std::move(store), request_.output_uri, prepared_->plan, options));
+    return output_->writes();
+  }
+
+  absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
+                                      const RunFacts& facts) override {
+    const std::string report = BuildReport(prepared_->plan, results, facts);
+    // Before publication: a report that cannot be read back is a bug, and then
+    // nothing should become visible.
+    MERGANSER_ASSIGN_OR_RETURN(std::string summary, SummariseReport(report));
+    MERGANSER_RETURN_IF_ERROR(output_->Publish(results, *prepared_->checkpoints.front(), report));
+    return summary;
+  }
+
+  absl::Status Abandon() override {
+    return output_ == nullptr ? absl::OkStatus() : output_->Abandon();
+  }
+
+ private:
+  const std::string uid_;
+  const JobRequest request_;
+  std::optional<PreparedMerge> prepared_;
+  std::unique_ptr<JobOutput> output_;  // points into prepared_
+};
+
+}  // namespace
+
+JobRunFactory EngineJobRuns() {
+  return [](const JobInfo& job) { return std::make_unique<EngineJobRun>(job); };
+}
+
+}  // namespace merganser

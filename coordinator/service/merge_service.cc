@@ -1,0 +1,60 @@
+#include "coordinator/service/merge_service.h"
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/service/job_codec.h"
+#include "proto/convert/status_codec.h"
+
+namespace merganser {
+namespace {
+
+grpc::Status Answer(const absl::StatusOr<JobInfo>& job, v1::Job* response) {
+  if (job.ok()) *response = EncodeJob(*job);
+  return ToGrpc(job.status());
+}
+
+}  // namespace
+
+grpc::Status MergeServiceImpl::CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request,
+                                         v1::Job* response) {
+  return Answer(jobs_.Create(DecodeRequest(*request), request->request_id()), response);
+}
+
+grpc::Status MergeServiceImpl::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
+                                      v1::Job* response) {
+  return Answer(jobs_.Get(request->name()), response);
+}
+
+grpc::Status MergeServiceImpl::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
+                                        v1::ListJobsResponse* response) {
+  const absl::StatusOr<JobPage> page = jobs_.List(request->page_size(), request->page_token());
+  if (!page.ok()) return ToGrpc(page.status());
+  for (const JobInfo& job : page->jobs) *response->add_jobs() = EncodeJob(job);
+  response->set_next_page_token(page->next_page_token);
+  return grpc::Status::OK;
+}
+
+grpc::Status MergeServiceImpl::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request,
+                                         v1::Job* response) {
+  return Answer(jobs_.Cancel(request->name()), response);
+}
+
+grpc::Status MergeServiceImpl::WatchJob(grpc::ServerContext* context,
+                                        const v1::WatchJobRequest* request,
+                                        grpc::ServerWriter<v1::Job>* writer) {
+  struct Seat {
+    explicit Seat(std::atomic<int>& count) : taken(count), number(++count) {}
+    ~Seat() { --taken; }
+    std::atomic<int>& taken;
+    const int number;
+  } seat(watchers_);
+  if (seat.number > kMaxWatchers) {
+    return ToGrpc(ReasonedError(
+        absl::StatusCode::kResourceExhausted, "TOO_MANY_WATCHERS",
+        absl::StrCat("found ", kMaxWatchers, " clients watching jobs, expected fewer; use `get`")));
+  }
+  return ToGrpc(jobs_.Watch(
+      request->name(), [&](const JobInfo& job) { return writer->Write(EncodeJob(job)); },
+      [&] { return context->IsCancelled(); }));
+}
+
+}  // namespace merganser

@@ -1,0 +1,38 @@
+// The users' service over a JobManager.
+#ifndef MERGANSER_COORDINATOR_SERVICE_MERGE_SERVICE_H_
+#define MERGANSER_COORDINATOR_SERVICE_MERGE_SERVICE_H_
+
+#include <atomic>
+
+#include "coordinator/service/job_manager.h"
+#include "proto/merganser/v1/merge_service.grpc.pb.h"
+
+namespace merganser {
+
+// Watchers hold a thread each; more than this many are refused.
+inline constexpr int kMaxWatchers = 64;
+
+class MergeServiceImpl final : public v1::MergeService::Service {
+ public:
+  // `jobs` must outlive the service.
+  explicit MergeServiceImpl(JobManager& jobs) : jobs_(jobs) {}
+
+  grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request,
+                         v1::Job* response) override;
+  grpc::Status GetJob(grpc::ServerContext* context, const v1::GetJobRequest* request,
+                      v1::Job* response) override;
+  grpc::Status ListJobs(grpc::ServerContext* context, const v1::ListJobsRequest* request,
+                        v1::ListJobsResponse* response) override;
+  grpc::Status CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request,
+                         v1::Job* response) override;
+  grpc::Status WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request,
+                        grpc::ServerWriter<v1::Job>* writer) override;
+
+ private:
+  JobManager& jobs_;
+  std::atomic<int> watchers_{0};
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_SERVICE_MERGE_SERVICE_H_

@@ -1,0 +1,143 @@
+#include "coordinator/service/requests.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
+#include "common/base/digest.h"
+#include "common/base/status.h"
+#include "common/recipe/recipe.h"
+#include "common/storage/open.h"
+#include "common/storage/uri.h"
+#include "proto/convert/status_codec.h"
+
+namespace merganser {
+namespace {
+
+constexpr char kJobPrefix[] = "jobs/";
+constexpr size_t kMaxRequestId = 128;
+constexpr size_t kMaxUid = 63;
+constexpr size_t kMaxPath = 4096;
+constexpr size_t kMaxDirectories = 8;
+
+absl::Status Invalid(std::string_view reason, const std::string& message) {
+  return ReasonedError(absl::StatusCode::kInvalidArgument, reason, message);
+}
+
+// What a peer sent may be long; a message quotes its beginning.
+std::string Quote(const std::string& text) {
+  constexpr size_t kShown = 200;
+  return text.size() <= kShown
+             ? absl::StrCat("\"", text, "\"")
+             : absl::StrCat("\"", text.substr(0, kShown), "...\" (", text.size(), " bytes)");
+}
+
+std::string TokenDigest(uint64_t sequence) {
+  return DigestHex(std::string_view(absl::StrCat("page token ", sequence))).substr(0, 8);
+}
+
+}  // namespace
+
+absl::Status CheckJobRequest(const JobRequest& request, const std::string& request_id) {
+  if (request.recipe.size() > kMaxRecipeBytes) {
+    return Invalid("RECIPE_TOO_LARGE",
+                   absl::StrCat("recipe: found ", FormatBytes(request.recipe.size()),
+                                ", expected at most ", FormatBytes(kMaxRecipeBytes)));
+  }
+  if (request.source_name.size() > kMaxPath) {
+    return Invalid("RECIPE_INVALID",
+                   absl::StrCat("recipe_source: found ", Quote(request.source_name),
+                                ", expected a file name"));
+  }
+  if (const auto recipe = ParseRecipe(request.recipe, request.source_name); !recipe.ok()) {
+    return ReasonedError(recipe.status().code(), "RECIPE_INVALID",
+                         std::string(recipe.status().message()));
+  }
+  const absl::StatusOr<Uri> output = ParseUri(request.output_uri);
+  if (request.output_uri.empty() || request.output_uri.size() > kMaxPath || !output.ok() ||
+      (output->scheme == "file" && !absl::StartsWith(output->path, "/"))) {
+    return Invalid("OUTPUT_INVALID",
+                   absl::StrCat("output_uri: found ", Quote(request.output_uri),
+                                ", expected an absolute path or a URI such as s3://bucket/prefix"));
+  }
+  if (const auto store = OpenStore(request.output_uri); !store.ok()) {
+    return Invalid("OUTPUT_INVALID",
+                   absl::StrCat("output_uri: ", std::string(store.status().message())));
+  }
+  if (request.directories.empty() || request.directories.size() > kMaxDirectories) {
+    return Invalid("DIRECTORY_INVALID",
+                   absl::StrCat("directories: found ", request.directories.size(),
+                                ", expected 1 to ", kMaxDirectories));
+  }
+  for (const std::string& directory : request.directories) {
+    if (absl::StartsWith(directory, "/") && directory.size() <= kMaxPath) continue;
+    return Invalid("DIRECTORY_INVALID",
+                   absl::StrCat("directories: found ", Quote(directory),
+                                ", expected absolute paths: relative models of the recipe are "
+                                "looked for there"));
+  }
+  const bool printable = std::all_of(request_id.begin(), request_id.end(),
+                                     [](unsigned char c) { return c > 0x20 && c < 0x7f; });
+  if (request_id.size() > kMaxRequestId || !printable) {
+    return Invalid("REQUEST_ID_INVALID",
+                   absl::StrCat("request_id: found ", Quote(request_id), ", expected at most ",
+                                kMaxRequestId, " printable characters without spaces"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ParseJobName(const std::string& name) {
+  std::string uid = absl::StartsWith(name, kJobPrefix) ? name.substr(sizeof(kJobPrefix) - 1) : "";
+  const bool valid =
+      !uid.empty() && uid.size() <= kMaxUid && std::all_of(uid.begin(), uid.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+      });
+  if (!valid) {
+    return Invalid("JOB_NAME_INVALID", absl::StrCat("name: found ", Quote(name),
+                                                    ", expected the form jobs/{id} that submit "
+                                                    "printed"));
+  }
+  return uid;
+}
+
+std::string JobName(const std::string& uid) { return absl::StrCat(kJobPrefix, uid); }
+
+absl::StatusOr<int> CoercePageSize(int page_size) {
+  if (page_size < 0) {
+    return Invalid("PAGE_SIZE_INVALID",
+                   absl::StrCat("page_size: found ", page_size, ", expected at least 0"));
+  }
+  return page_size == 0 ? kDefaultPageSize : std::min(page_size, kMaxPageSize);
+}
+
+std::string MakePageToken(uint64_t last_sequence) {
+  return absl::StrCat(last_sequence, "-", TokenDigest(last_sequence));
+}
+
+absl::StatusOr<uint64_t> ParsePageToken(const std::string& token) {
+  uint64_t sequence = 0;
+  const char* end = token.data() + token.size();
+  const auto [rest, error] = std::from_chars(token.data(), end, sequence);
+  // The digest keeps clients from making tokens of their own, which would hold
+  // every later version to this form.
+  if (error != std::errc() || std::string(rest, end) != absl::StrCat("-", TokenDigest(sequence))) {
+    return Invalid("PAGE_TOKEN_INVALID",
+                   absl::StrCat("page_token: found ", Quote(token),
+                                ", expected a next_page_token of an earlier answer"));
+  }
+  return sequence;
+}
+
+absl::Status JobNotFound(const std::string& name) {
+  return ReasonedError(absl::StatusCode::kNotFound, "JOB_NOT_FOUND",
+                       absl::StrCat(name,
+                                    ": there is no such job (list shows those there are; old "
+                                    "finished jobs and those of an earlier coordinator are "
+                                    "forgotten)"),
+                       {{"job", name}});
+}
+
+}  // namespace merganser

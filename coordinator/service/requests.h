@@ -1,0 +1,39 @@
+// What of a request can be judged before anything is looked up. Pure but for
+// OpenStore, which touches no storage. Errors carry the reasons that
+// merge_service.proto lists.
+#ifndef MERGANSER_COORDINATOR_SERVICE_REQUESTS_H_
+#define MERGANSER_COORDINATOR_SERVICE_REQUESTS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/service/job.h"
+
+namespace merganser {
+
+inline constexpr int kDefaultPageSize = 50;
+inline constexpr int kMaxPageSize = 1000;
+
+// Recipe grammar and size, an absolute output that this build can open, an
+// absolute directory, a printable request id of at most 128 characters.
+absl::Status CheckJobRequest(const JobRequest& request, const std::string& request_id);
+
+// The uid in "jobs/{uid}".
+absl::StatusOr<std::string> ParseJobName(const std::string& name);
+std::string JobName(const std::string& uid);
+
+// 0 is the default, more than the maximum is the maximum.
+absl::StatusOr<int> CoercePageSize(int page_size);
+
+// Pages follow the sequence numbers downwards; a token holds the last one that
+// was listed. Empty is the first page.
+std::string MakePageToken(uint64_t last_sequence);
+absl::StatusOr<uint64_t> ParsePageToken(const std::string& token);
+
+absl::Status JobNotFound(const std::string& name);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_SERVICE_REQUESTS_H_

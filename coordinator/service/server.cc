@@ -1,0 +1,92 @@
+#include "coordinator/service/server.h"
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "coordinator/service/merge_service.h"
+#include "coordinator/service/worker_service.h"
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/grpcpp.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "grpcpp/resource_quota.h"
+
+namespace merganser {
+namespace {
+
+constexpr int kMaxReceiveBytes = 64 << 20;
+// Watchers hold up to kMaxWatchers of them; beyond the limit calls are refused
+// with RESOURCE_EXHAUSTED and repeated.
+constexpr int kMaxThreads = 256;
+
+}  // namespace
+
+struct Server::Impl {
+  std::unique_ptr<JobManager> jobs;
+  std::unique_ptr<MergeServiceImpl> merges;
+  std::unique_ptr<WorkerServiceImpl> workers;
+  std::unique_ptr<grpc::Server> server;
+};
+
+Server::Server() : impl_(std::make_unique<Impl>()) {}
+
+Server::~Server() { Shutdown(); }
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
+                                                      const Clock& clock, JobStore& store,
+                                                      JobRunFactory runs) {
+  const size_t colon = options.listen.rfind(':');
+  if (colon == std::string::npos || colon + 1 == options.listen.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--listen: found \"", options.listen,
+                     "\", expected HOST:PORT such as 0.0.0.0:7077 or [::1]:7077"));
+  }
+  std::unique_ptr<Server> self(new Server());
+  self->host_ = options.listen.substr(0, colon);
+  Impl& impl = *self->impl_;
+  MERGANSER_ASSIGN_OR_RETURN(impl.jobs,
+                             JobManager::Start(options.jobs, clock, store, std::move(runs)));
+  impl.merges = std::make_unique<MergeServiceImpl>(*impl.jobs);
+  impl.workers = std::make_unique<WorkerServiceImpl>(*impl.jobs);
+
+  grpc::EnableDefaultHealthCheckService(true);
+  // Called by name, so that the linker keeps the library.
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  // Without this a second coordinator could share the port, and workers would
+  // talk to both.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  grpc::ResourceQuota quota("merganser");
+  quota.SetMaxThreads(kMaxThreads);
+  builder.SetResourceQuota(quota);
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &self->port_);
+  builder.RegisterService(impl.merges.get());
+  builder.RegisterService(impl.workers.get());
+  impl.server = builder.BuildAndStart();
+  if (impl.server == nullptr || self->port_ == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("--listen ", options.listen,
+                     ": cannot be bound, expected a free port on an address of this machine (is "
+                     "another coordinator running?)"));
+  }
+  impl.server->GetHealthCheckService()->SetServingStatus(true);
+  return self;
+}
+
+std::string Server::address() const { return absl::StrCat(host_, ":", port_); }
+
+JobManager& Server::jobs() { return *impl_->jobs; }
+
+void Server::Shutdown() {
+  if (impl_->server != nullptr) impl_->server->GetHealthCheckService()->SetServingStatus(false);
+  if (impl_->jobs != nullptr) impl_->jobs->Shutdown();
+  if (impl_->server != nullptr) {
+    impl_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
+    impl_->server->Wait();
+    impl_->server.reset();
+  }
+}
+
+}  // namespace merganser

@@ -1,0 +1,26 @@
+// The workers' service over a JobManager.
+#ifndef MERGANSER_COORDINATOR_SERVICE_WORKER_SERVICE_H_
+#define MERGANSER_COORDINATOR_SERVICE_WORKER_SERVICE_H_
+
+#include "coordinator/service/job_manager.h"
+#include "proto/merganser/v1/worker_service.grpc.pb.h"
+
+namespace merganser {
+
+class WorkerServiceImpl final : public v1::WorkerService::Service {
+ public:
+  // `jobs` must outlive the service.
+  explicit WorkerServiceImpl(JobManager& jobs) : jobs_(jobs) {}
+
+  grpc::Status Sync(grpc::ServerContext* context, const v1::SyncRequest* request,
+                    v1::SyncResponse* response) override;
+  grpc::Status GetJobPlan(grpc::ServerContext* context, const v1::GetJobPlanRequest* request,
+                          grpc::ServerWriter<v1::JobPlanChunk>* writer) override;
+
+ private:
+  JobManager& jobs_;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_SERVICE_WORKER_SERVICE_H_

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Installs the Debian 12 packages that building Merganser needs.
+#
+# usage: deploy/install-build-deps.sh [--tests] [--benchmarks] [--full]
+#   --tests       also what the tests need
+#   --benchmarks  also what the benchmarks need
+#   --full        also what `tests/run.sh --full` needs (implies --tests)
+#
+# Does nothing, and needs neither root nor network, where all of it is installed.
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build ccache pkg-config ca-certificates
+  libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
+  libeigen3-dev libhwy-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev
+  libxxhash-dev
+)
+tests=(libgtest-dev libgmock-dev python3 python3-numpy procps)
+benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)
+full=(python3-venv)
+
+for argument in "$@"; do
+  case "$argument" in
+    --tests) packages+=("${tests[@]}") ;;
+    --benchmarks) packages+=("${benchmarks[@]}") ;;
+    --full) packages+=("${tests[@]}" "${full[@]}") ;;
+    -h | --help)
+      sed -n '2,9s/^# \{0,1\}//p' "$0"
+      exit 0
+      ;;
+    *)
+      echo "install-build-deps.sh: unknown argument $argument (see --help)" >&2
+      exit 2
+      ;;
+  esac
+done
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  echo "install-build-deps.sh: no apt here; install these or their like: ${packages[*]}" >&2
+  exit 1
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$status" = installed ] || missing+=("$package")
+done
+if [ "${#missing[@]}" -eq 0 ]; then
+  exit 0
+fi
+
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "install-build-deps.sh: not root and no sudo; as root: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  sudo=(sudo)
+fi
+echo "Installing: ${missing[*]}"
+# The variable is set behind sudo, which would drop it.
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+  apt-get install -y -qq --no-install-recommends "${missing[@]}"

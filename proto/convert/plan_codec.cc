@@ -1,0 +1,401 @@
+#include "proto/convert/plan_codec.h"
+
+#include <array>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace merganser {
+namespace {
+
+struct DTypePair {
+  DType native;
+  v1::DType proto;
+};
+
+// Written out, so that reordering either enum cannot shift the meaning of bytes
+// between two versions of the program.
+constexpr std::array<DTypePair, 22> kDTypes = {{
+    {DType::kBool, v1::DTYPE_BOOL},
+    {DType::kF4, v1::DTYPE_F4},
+    {DType::kF6E2M3, v1::DTYPE_F6_E2M3},
+    {DType::kF6E3M2, v1::DTYPE_F6_E3M2},
+    {DType::kU8, v1::DTYPE_U8},
+    {DType::kI8, v1::DTYPE_I8},
+    {DType::kF8E5M2, v1::DTYPE_F8_E5M2},
+    {DType::kF8E4M3, v1::DTYPE_F8_E4M3},
+    {DType::kF8E8M0, v1::DTYPE_F8_E8M0},
+    {DType::kF8E4M3FNUZ, v1::DTYPE_F8_E4M3FNUZ},
+    {DType::kF8E5M2FNUZ, v1::DTYPE_F8_E5M2FNUZ},
+    {DType::kI16, v1::DTYPE_I16},
+    {DType::kU16, v1::DTYPE_U16},
+    {DType::kF16, v1::DTYPE_F16},
+    {DType::kBF16, v1::DTYPE_BF16},
+    {DType::kI32, v1::DTYPE_I32},
+    {DType::kU32, v1::DTYPE_U32},
+    {DType::kF32, v1::DTYPE_F32},
+    {DType::kC64, v1::DTYPE_C64},
+    {DType::kF64, v1::DTYPE_F64},
+    {DType::kI64, v1::DTYPE_I64},
+    {DType::kU64, v1::DTYPE_U64},
+}};
+
+v1::DType EncodeDType(DType dtype) {
+  for (const DTypePair& pair : kDTypes) {
+    if (pair.native == dtype) return pair.proto;
+  }
+  return v1::DTYPE_UNSPECIFIED;
+}
+
+v1::Split EncodeSplit(Split split) {
+  switch (split) {
+    case Split::kWhole:
+      return v1::SPLIT_WHOLE;
+    case Split::kMatrices:
+      return v1::SPLIT_MATRICES;
+    case Split::kElements:
+      return v1::SPLIT_ELEMENTS;
+  }
+  return v1::SPLIT_UNSPECIFIED;
+}
+
+// Where in the message a value stands, for errors; built only when one occurs.
+struct Place {
+  const Place* parent = nullptr;
+  const char* field = "";
+  int index = -1;
+
+  std::string Path() const {
+    std::string path = parent == nullptr ? "" : absl::StrCat(parent->Path(), ".");
+    absl::StrAppend(&path, field);
+    if (index >= 0) absl::StrAppend(&path, "[", index, "]");
+    return path;
+  }
+};
+
+absl::Status Malformed(const Place& place, const char* field, const std::string& problem) {
+  return absl::InvalidArgumentError(absl::StrCat(place.Path(), ".", field, ": ", problem));
+}
+
+absl::Status CheckIndex(const Place& place, const char* field, uint64_t index, uint64_t size) {
+  if (index < size) return absl::OkStatus();
+  return Malformed(place, field, absl::StrCat("found ", index, ", expected less than ", size));
+}
+
+absl::Status CheckRange(const Place& place, const char* field, uint64_t begin, uint64_t end,
+                        uint64_t limit) {
+  if (begin <= end && end <= limit) return absl::OkStatus();
+  return Malformed(
+      place, field,
+      absl::StrCat("found [", begin, ", ", end, "), expected a range within [0, ", limit, ")"));
+}
+
+absl::StatusOr<DType> DecodeDType(const Place& place, v1::DType proto) {
+  for (const DTypePair& pair : kDTypes) {
+    if (pair.proto == proto) return pair.native;
+  }
+  return Malformed(place, "dtype",
+                   absl::StrCat("found the unknown element type ", static_cast<int>(proto),
+                                ", expected one that this program knows (is it older than the "
+                                "coordinator?)"));
+}
+
+absl::StatusOr<Split> DecodeSplit(const Place& place, v1::Split proto) {
+  switch (proto) {
+    case v1::SPLIT_WHOLE:
+      return Split::kWhole;
+    case v1::SPLIT_MATRICES:
+      return Split::kMatrices;
+    case v1::SPLIT_ELEMENTS:
+      return Split::kElements;
+    default:
+      return Malformed(place, "needs.split",
+                       absl::StrCat("found the unknown value ", static_cast<int>(proto),
+                                    ", expected whole, matrices or elements"));
+  }
+}
+
+void EncodeMethod(const MethodConfig& method, v1::MethodConfig& proto) {
+  proto.set_method(method.method);
+  proto.mutable_numbers()->insert(method.numbers.begin(), method.numbers.end());
+  proto.mutable_choices()->insert(method.choices.begin(), method.choices.end());
+  for (const auto& parameters : method.per_model) {
+    proto.add_per_model()->mutable_numbers()->insert(parameters.begin(), parameters.end());
+  }
+}
+
+MethodConfig DecodeMethod(const v1::MethodConfig& proto) {
+  MethodConfig method;
+  method.method = proto.method();
+  method.numbers.insert(proto.numbers().begin(), proto.numbers().end());
+  method.choices.insert(proto.choices().begin(), proto.choices().end());
+  for (const v1::ModelParameters& parameters : proto.per_model()) {
+    method.per_model.emplace_back(parameters.numbers().begin(), parameters.numbers().end());
+  }
+  return method;
+}
+
+void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
+  proto.set_name(tensor.spec.name);
+  for (const uint64_t extent : tensor.spec.shape) proto.add_shape(extent);
+  proto.set_dtype(EncodeDType(tensor.dtype));
+  v1::TensorNeeds& needs = *proto.mutable_needs();
+  needs.set_mode(tensor.needs.mode);
+  needs.set_family(tensor.needs.family);
+  needs.set_note(tensor.needs.note);
+  needs.set_split(EncodeSplit(tensor.needs.split));
+  needs.set_reads_base(tensor.needs.reads_base);
+  needs.set_rounds(tensor.needs.rounds);
+  needs.set_workspace_bytes(tensor.needs.workspace_bytes);
+  needs.set_flops_per_element(tensor.needs.flops_per_element);
+  proto.set_tied(tensor.tied);
+  proto.set_elements(tensor.elements);
+  proto.set_leaf_elements(tensor.leaf_elements);
+  proto.set_leaves(tensor.leaves);
+  for (const PlannedSource& source : tensor.sources) {
+    v1::PlannedSource& s = *proto.add_sources();
+    s.set_model(source.model);
+    s.set_shard(source.shard);
+    s.set_offset(source.offset);
+    s.set_dtype(EncodeDType(source.dtype));
+    s.set_tensor(source.tensor);
+  }
+  proto.set_has_base_source(tensor.has_base_source);
+  proto.set_shard(tensor.shard);
+  proto.set_offset(tensor.offset);
+}
+
+absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::PlannedTensor& proto,
+                                           const Plan& plan) {
+  PlannedTensor tensor;
+  tensor.spec.name = proto.name();
+  tensor.spec.shape.assign(proto.shape().begin(), proto.shape().end());
+  MERGANSER_ASSIGN_OR_RETURN(tensor.dtype, DecodeDType(place, proto.dtype()));
+  const v1::TensorNeeds& needs = proto.needs();
+  tensor.needs.mode = needs.mode();
+  tensor.needs.family = needs.family();
+  tensor.needs.note = needs.note();
+  MERGANSER_ASSIGN_OR_RETURN(tensor.needs.split, DecodeSplit(place, needs.split()));
+  tensor.needs.reads_base = needs.reads_base();
+  if (needs.rounds() < 0) {
+    return Malformed(place, "needs.rounds",
+                     absl::StrCat("found ", needs.rounds(), ", expected at least 0"));
+  }
+  tensor.needs.rounds = needs.rounds();
+  tensor.needs.workspace_bytes = needs.workspace_bytes();
+  tensor.needs.flops_per_element = needs.flops_per_element();
+  tensor.tied = proto.tied();
+  tensor.elements = proto.elements();
+  tensor.leaf_elements = proto.leaf_elements();
+  tensor.leaves = proto.leaves();
+  if (tensor.leaves > 0 && tensor.leaf_elements == 0) {
+    return Malformed(place, "leaf_elements",
+                     absl::StrCat("found 0 for a tensor of ", tensor.leaves, " leaves"));
+  }
+  for (int i = 0; i < proto.sources_size(); ++i) {
+    const v1::PlannedSource& s = proto.sources(i);
+    const Place at{&place, "sources", i};
+    PlannedSource source;
+    MERGANSER_RETURN_IF_ERROR(CheckIndex(at, "model", s.model(), plan.models.size()));
+    MERGANSER_RETURN_IF_ERROR(
+        CheckIndex(at, "shard", s.shard(), plan.models[s.model()].shards.size()));
+    source.model = s.model();
+    source.shard = s.shard();
+    source.offset = s.offset();
+    MERGANSER_ASSIGN_OR_RETURN(source.dtype, DecodeDType(at, s.dtype()));
+    source.tensor = s.tensor();
+    tensor.sources.push_back(std::move(source));
+  }
+  tensor.has_base_source = proto.has_base_source();
+  if (tensor.has_base_source && tensor.sources.empty()) {
+    return Malformed(place, "has_base_source", "found true without any source");
+  }
+  MERGANSER_RETURN_IF_ERROR(CheckIndex(place, "shard", proto.shard(), plan.shards.size()));
+  tensor.shard = proto.shard();
+  tensor.offset = proto.offset();
+  return tensor;
+}
+
+void EncodeUnit(const Unit& unit, v1::Unit& proto) {
+  proto.set_shard(unit.shard);
+  proto.set_begin(unit.begin);
+  proto.set_end(unit.end);
+  for (const Segment& segment : unit.segments) {
+    v1::Segment& s = *proto.add_segments();
+    s.set_header(segment.header);
+    s.set_tensor(segment.tensor);
+    s.set_leaf_begin(segment.leaf_begin);
+    s.set_leaf_end(segment.leaf_end);
+    s.set_bytes_out(segment.bytes_out);
+    s.set_bytes_in(segment.bytes_in);
+    s.set_memory(segment.memory);
+  }
+  proto.set_bytes_in(unit.bytes_in);
+  proto.set_memory(unit.memory);
+}
+
+absl::StatusOr<Unit> DecodeUnit(const Place& place, const v1::Unit& proto, const Plan& plan) {
+  Unit unit;
+  MERGANSER_RETURN_IF_ERROR(CheckIndex(place, "shard", proto.shard(), plan.shards.size()));
+  MERGANSER_RETURN_IF_ERROR(
+      CheckRange(place, "begin", proto.begin(), proto.end(), plan.shards[proto.shard()].size));
+  unit.shard = proto.shard();
+  unit.begin = proto.begin();
+  unit.end = proto.end();
+  for (int i = 0; i < proto.segments_size(); ++i) {
+    const v1::Segment& s = proto.segments(i);
+    const Place at{&place, "segments", i};
+    Segment segment;
+    segment.header = s.header();
+    if (!segment.header) {
+      MERGANSER_RETURN_IF_ERROR(CheckIndex(at, "tensor", s.tensor(), plan.tensors.size()));
+      MERGANSER_RETURN_IF_ERROR(CheckRange(at, "leaf_begin", s.leaf_begin(), s.leaf_end(),
+                                           plan.tensors[s.tensor()].leaves));
+    }
+    if (s.bytes_out() > unit.end - unit.begin) {
+      return Malformed(at, "bytes_out",
+                       absl::StrCat("found ", s.bytes_out(), ", expected at most the unit's ",
+                                    unit.end - unit.begin));
+    }
+    segment.tensor = s.tensor();
+    segment.leaf_begin = s.leaf_begin();
+    segment.leaf_end = s.leaf_end();
+    segment.bytes_out = s.bytes_out();
+    segment.bytes_in = s.bytes_in();
+    segment.memory = s.memory();
+    unit.segments.push_back(segment);
+  }
+  unit.bytes_in = proto.bytes_in();
+  unit.memory = proto.memory();
+  return unit;
+}
+
+}  // namespace
+
+v1::Plan EncodePlan(const Plan& plan) {
+  v1::Plan proto;
+  EncodeMethod(plan.method, *proto.mutable_method());
+  proto.set_recipe_text(plan.recipe_text);
+  proto.set_has_base(plan.has_base);
+  for (const PlannedModel& model : plan.models) {
+    v1::PlannedModel& m = *proto.add_models();
+    m.set_uri(model.uri);
+    m.set_given(model.given);
+    for (const CheckpointShard& shard : model.shards) {
+      v1::InputShard& s = *m.add_shards();
+      s.set_key(shard.key);
+      s.set_size(shard.info.size);
+      s.set_identity(shard.info.identity);
+      s.set_header_digest(shard.header_digest);
+    }
+  }
+  for (const PlannedTensor& tensor : plan.tensors) EncodeTensor(tensor, *proto.add_tensors());
+  for (const PlannedShard& shard : plan.shards) {
+    v1::PlannedShard& s = *proto.add_shards();
+    s.set_key(shard.key);
+    s.set_header(shard.header);
+    s.set_size(shard.size);
+  }
+  for (const Unit& unit : plan.units) EncodeUnit(unit, *proto.add_units());
+  for (const std::string& warning : plan.warnings) proto.add_warnings(warning);
+  proto.set_parameters(plan.parameters);
+  proto.set_bytes_read(plan.bytes_read);
+  proto.set_bytes_written(plan.bytes_written);
+  proto.set_peak_leaf_memory(plan.peak_leaf_memory);
+  proto.set_rounds(plan.rounds);
+  proto.set_digest(plan.digest);
+  return proto;
+}
+
+absl::StatusOr<Plan> DecodePlan(const v1::Plan& proto) {
+  const Place root{nullptr, "plan"};
+  Plan plan;
+  plan.method = DecodeMethod(proto.method());
+  plan.recipe_text = proto.recipe_text();
+  plan.has_base = proto.has_base();
+  if (plan.has_base && proto.models().empty()) {
+    return Malformed(root, "has_base", "found true without any model");
+  }
+  for (const v1::PlannedModel& m : proto.models()) {
+    PlannedModel model;
+    model.uri = m.uri();
+    model.given = m.given();
+    for (const v1::InputShard& s : m.shards()) {
+      model.shards.push_back({s.key(), {s.size(), s.identity()}, s.header_digest()});
+    }
+    plan.models.push_back(std::move(model));
+  }
+  for (int i = 0; i < proto.shards_size(); ++i) {
+    const v1::PlannedShard& s = proto.shards(i);
+    const Place at{&root, "shards", i};
+    if (s.header().size() > s.size()) {
+      return Malformed(at, "header",
+                       absl::StrCat("found ", s.header().size(), " bytes in a file of ", s.size()));
+    }
+    plan.shards.push_back({s.key(), s.header(), s.size()});
+  }
+  plan.tensors.reserve(proto.tensors_size());
+  for (int i = 0; i < proto.tensors_size(); ++i) {
+    const Place at{&root, "tensors", i};
+    MERGANSER_ASSIGN_OR_RETURN(PlannedTensor tensor, DecodeTensor(at, proto.tensors(i), plan));
+    plan.tensors.push_back(std::move(tensor));
+  }
+  plan.units.reserve(proto.units_size());
+  for (int i = 0; i < proto.units_size(); ++i) {
+    const Place at{&root, "units", i};
+    MERGANSER_ASSIGN_OR_RETURN(Unit unit, DecodeUnit(at, proto.units(i), plan));
+    plan.units.push_back(std::move(unit));
+  }
+  plan.warnings.assign(proto.warnings().begin(), proto.warnings().end());
+  plan.parameters = proto.parameters();
+  plan.bytes_read = proto.bytes_read();
+  plan.bytes_written = proto.bytes_written();
+  plan.peak_leaf_memory = proto.peak_leaf_memory();
+  plan.rounds = proto.rounds();
+  plan.digest = proto.digest();
+  return plan;
+}
+
+std::string SerializeJobPlan(const JobPlan& job_plan) {
+  v1::JobPlan proto;
+  proto.set_job(job_plan.job);
+  proto.set_job_uid(job_plan.job_uid);
+  *proto.mutable_plan() = EncodePlan(job_plan.plan);
+  proto.set_output_uri(job_plan.output_uri);
+  for (const PlannedWrite& write : job_plan.writes) {
+    v1::PlannedWrite& w = *proto.add_writes();
+    w.set_key(write.key);
+    w.set_size(write.size);
+    w.set_upload(write.upload);
+  }
+  return proto.SerializeAsString();
+}
+
+absl::StatusOr<JobPlan> ParseJobPlan(std::string_view bytes) {
+  v1::JobPlan proto;
+  if (bytes.size() > kMaxJobPlanBytes ||
+      !proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("job plan: found ", bytes.size(),
+                     " bytes that are no merganser.v1.JobPlan, expected a plan of the "
+                     "coordinator's version"));
+  }
+  JobPlan job_plan;
+  job_plan.job = proto.job();
+  job_plan.job_uid = proto.job_uid();
+  MERGANSER_ASSIGN_OR_RETURN(job_plan.plan, DecodePlan(proto.plan()));
+  job_plan.output_uri = proto.output_uri();
+  for (const v1::PlannedWrite& w : proto.writes()) {
+    job_plan.writes.push_back({w.key(), w.size(), w.upload()});
+  }
+  if (job_plan.writes.size() != job_plan.plan.shards.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("job plan: found ", job_plan.writes.size(),
+                                                   " planned writes, expected ",
+                                                   job_plan.plan.shards.size(), ", one a shard"));
+  }
+  return job_plan;
+}
+
+}  // namespace merganser

@@ -1,0 +1,69 @@
+#include "common/checkpoint/model_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace merganser {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ModelConfig, ReadsWhatMergingNeeds) {
+  const auto config = ParseModelConfig(R"({"architectures": ["A", "B"], "model_type": "llama",
+      "tie_word_embeddings": true, "vision_config": {"model_type": "vit",
+      "tie_word_embeddings": false}, "x": {"architectures": ["C"]}})");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->architecture, "A");
+  EXPECT_EQ(config->model_type, "llama");
+  EXPECT_TRUE(config->tie_word_embeddings);
+  EXPECT_TRUE(config->tie_stated);
+  EXPECT_EQ(config->quantization_method, "");
+}
+
+TEST(ModelConfig, TiesFromTheTextConfigUnlessTheTopSays) {
+  EXPECT_TRUE(
+      ParseModelConfig(R"({"text_config": {"tie_word_embeddings": true}})")->tie_word_embeddings);
+  const auto both = ParseModelConfig(
+      R"({"text_config": {"tie_word_embeddings": true}, "tie_word_embeddings": false})");
+  EXPECT_FALSE(both->tie_word_embeddings);
+  EXPECT_TRUE(both->tie_stated);
+  EXPECT_FALSE(ParseModelConfig("{}")->tie_stated);
+  EXPECT_FALSE(ParseModelConfig(R"({"tie_word_embeddings": null})")->tie_stated);
+}
+
+TEST(ModelConfig, QuantisationInEveryForm) {
+  EXPECT_EQ(
+      ParseModelConfig(R"({"quantization_config": {"quant_method": "fp8"}})")->quantization_method,
+      "fp8");
+  EXPECT_EQ(
+      ParseModelConfig(R"({"quantization_config": {"load_in_4bit": true}})")->quantization_method,
+      "unnamed");
+  EXPECT_EQ(ParseModelConfig(R"({"quantization_config": null})")->quantization_method, "");
+}
+
+TEST(ModelConfig, ToleratesPythonsNumbers) {
+  const auto config = ParseModelConfig(
+      R"({"time_step_limit": [0.0, Infinity, -Infinity, NaN], "model_type": "NaN \"Infinity"})");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->model_type, "NaN \"Infinity");
+  EXPECT_THAT(config->text, HasSubstr("[0.0, Infinity, -Infinity, NaN]")) << "kept verbatim";
+}
+
+TEST(ModelConfig, RefusesOtherTypesByKey) {
+  const auto message = [](const char* text) {
+    const auto config = ParseModelConfig(text);
+    EXPECT_EQ(config.status().code(), absl::StatusCode::kDataLoss);
+    return std::string(config.status().message());
+  };
+  EXPECT_THAT(message(R"({"model_type": 1})"), HasSubstr("key 'model_type': found the number 1"));
+  EXPECT_THAT(message(R"({"architectures": [null, 1]})"), HasSubstr("key 'architectures.*'"));
+  EXPECT_THAT(message(R"({"tie_word_embeddings": "yes"})"), HasSubstr("expected true or false"));
+  EXPECT_THAT(message("3"), HasSubstr("expected an object"));
+  EXPECT_THAT(message("{"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(message("\"NaN"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(message(("{\"a\":" + std::string(1'000'000, '[')).c_str()),
+              HasSubstr("nested deeper than"));
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,110 @@
+#include "common/engine/auxiliary_files.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/common/engine/small_plan.h"
+
+namespace merganser {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(AuxiliaryFiles, WhatAModelNeedsBesideItsWeightsIsCopied) {
+  for (std::string_view key : {"tokenizer.json",
+                               "tokenizer.model",
+                               "tokenizer_config.json",
+                               "special_tokens_map.json",
+                               "added_tokens.json",
+                               "vocab.json",
+                               "vocab.txt",
+                               "merges.txt",
+                               "spiece.model",
+                               "sentencepiece.bpe.model",
+                               "generation_config.json",
+                               "chat_template.jinja",
+                               "chat_template.json",
+                               "additional_chat_templates/tool.jinja",
+                               "preprocessor_config.json",
+                               "processor_config.json",
+                               "video_preprocessor_config.json",
+                               "configuration_x.py",
+                               "modeling_x.py",
+                               "tokenization_x.py",
+                               "processing_x.py",
+                               "image_processing_x.py",
+                               "helper.py",
+                               "LICENSE",
+                               "LICENSE.txt",
+                               "NOTICE",
+                               "USE_POLICY.md",
+                               "qwen.tiktoken"}) {
+    EXPECT_TRUE(IsAuxiliaryFile(key)) << key;
+  }
+}
+
+TEST(AuxiliaryFiles, AllElseIsNot) {
+  for (std::string_view key : {"",
+                               "README.md",
+                               "config.json",
+                               "model.safetensors",
+                               "model.safetensors.index.json",
+                               "LICENSE.safetensors",
+                               "pytorch_model.bin",
+                               "NOTICE.pt",
+                               ".hidden.py",
+                               ".gitattributes",
+                               "sub/modeling_x.py",
+                               "sub/tokenizer.json",
+                               ".cache/tokenizer.json",
+                               "additional_chat_templates/",
+                               "additional_chat_templates/.x.jinja",
+                               "additional_chat_templates/a/b.jinja",
+                               "additional_chat_templates/w.safetensors",
+                               "merge_report.json",
+                               "merge_recipe.yaml",
+                               "trainer_state.json",
+                               "optimizer.pt",
+                               ".merganser/claim",
+                               "Tokenizer.json"}) {
+    EXPECT_FALSE(IsAuxiliaryFile(key)) << key;
+  }
+}
+
+TEST(AuxiliaryFiles, CodeAndLicencesAreNotRemovedOnOverwrite) {
+  EXPECT_TRUE(IsReplaceableAuxiliaryFile("tokenizer.json"));
+  EXPECT_TRUE(IsReplaceableAuxiliaryFile("additional_chat_templates/a.jinja"));
+  EXPECT_FALSE(IsReplaceableAuxiliaryFile("train.py"));
+  EXPECT_FALSE(IsReplaceableAuxiliaryFile("LICENSE"));
+}
+
+TEST(AuxiliaryFiles, AreListedInOrderAndCopiedByteForByte) {
+  const std::string binary("\x00\xFF\n\r", 4);
+  const Checkpoint reference = MakeReference({{"tokenizer.json", binary},
+                                              {"model.safetensors", "w"},
+                                              {"README.md", "r"},
+                                              {"added_tokens.json", ""},
+                                              {"sub/x.py", "p"}});
+  const auto files = ListAuxiliaryFiles(reference);
+  ASSERT_TRUE(files.ok()) << files.status();
+  auto output = MakeReference({});
+  for (const ListedObject& file : *files) {
+    ASSERT_TRUE(CopyAuxiliaryFile(reference, file, *output.store).ok());
+  }
+  EXPECT_THAT(VisibleKeys(*output.store), ElementsAre("added_tokens.json", "tokenizer.json"));
+  EXPECT_EQ(ReadAll(*output.store, "tokenizer.json"), binary);
+  EXPECT_EQ(ReadAll(*output.store, "added_tokens.json"), "");
+}
+
+TEST(AuxiliaryFiles, AFileThatChangesWhileItIsCopiedIsDataLoss) {
+  const Checkpoint reference = MakeReference({{"tokenizer.json", "old"}});
+  const auto files = ListAuxiliaryFiles(reference);
+  ASSERT_TRUE(files.ok());
+  ASSERT_TRUE(reference.store->Put("tokenizer.json", "newer").ok());
+  auto output = MakeReference({});
+  EXPECT_TRUE(absl::IsDataLoss(CopyAuxiliaryFile(reference, files->at(0), *output.store)));
+  EXPECT_TRUE(VisibleKeys(*output.store).empty());
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,206 @@
+#include "common/engine/report.h"
+
+#include <cmath>
+#include <limits>
+
+#include "common/base/digest.h"
+#include "common/storage/memory/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/common/engine/small_plan.h"
+
+namespace merganser {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::vector<UnitResult> Results(const Plan& plan) {
+  auto store = MakeMemoryStore("report");
+  std::vector<PlannedWrite> writes;
+  for (const PlannedShard& shard : plan.shards) {
+    writes.push_back(store->BeginWrite(shard.key, shard.size, "job").value());
+  }
+  return WriteUnits(plan, writes, *store).value();
+}
+
+LeafReport Leaf(uint32_t tensor, uint64_t leaf, ReportFields fields, double seconds = 0.5) {
+  LeafReport report;
+  report.tensor = tensor;
+  report.leaf = leaf;
+  report.fields = std::move(fields);
+  report.seconds = seconds;
+  return report;
+}
+
+TEST(UnitChecksum, DependsOnEverySegmentAndTheirOrder) {
+  UnitResult a, b, c;
+  a.segment_digests = {"1", "2"};
+  b.segment_digests = {"2", "1"};
+  c.segment_digests = {"12"};
+  EXPECT_NE(a.Checksum(), b.Checksum());
+  EXPECT_NE(a.Checksum(), c.Checksum());
+  EXPECT_EQ(a.Checksum().size(), 32u);
+  b.segment_digests = {"1", "2"};
+  b.worker = "another";
+  EXPECT_EQ(a.Checksum(), b.Checksum());
+}
+
+TEST(BuildReport, HasOneLineAMemberOrElementInAFixedOrder) {
+  const Plan plan = OneShardPlan();
+  std::vector<UnitResult> results = Results(plan);
+  results[0].leaves.push_back(Leaf(0, 0, {{"coherence", {0.75}}, {"sigma", {2, 1.5}, true}}));
+  const std::string report = BuildReport(plan, results, SomeRun());
+  const std::string header = std::to_string(plan.shards[0].header.size());
+  const std::string size = std::to_string(plan.shards[0].size);
+  const std::string middle = std::to_string(plan.shards[0].header.size() + 60);
+  const std::string expected =
+      "{\n\"format\": 1,\n\"program\": \"merganser 0.1.0\",\n\"numerics\": " +
+      std::to_string(kNumericsVersion) + ",\n\"plan\": \"" + plan.digest +
+      "\",\n\"recipe\": \"merge_method: linear\\n\",\n"
+      "\"method\": {\"name\":\"linear\",\"parameters\":{},\"per_model\":[]},\n"
+      "\"models\": [\n"
+      "{\"role\":\"base\",\"model\":\"org/base\",\"uri\":\"memory://inputs/base\",\"shards\":[{"
+      "\"file\":\"model.safetensors\",\"size\":1234,\"identity\":\"id-org/base\",\"header\":"
+      "\"header-org/base\"}]},\n"
+      "{\"role\":\"expert\",\"model\":\"org/a\",\"uri\":\"memory://inputs/a\",\"shards\":[{"
+      "\"file\":\"model.safetensors\",\"size\":1234,\"identity\":\"id-org/a\",\"header\":"
+      "\"header-org/a\"}]},\n"
+      "{\"role\":\"expert\",\"model\":\"org/b\",\"uri\":\"memory://inputs/b\",\"shards\":[{"
+      "\"file\":\"model.safetensors\",\"size\":1234,\"identity\":\"id-org/b\",\"header\":"
+      "\"header-org/b\"}]}\n],\n"
+      "\"parameters\": 35,\n\"rounds\": 1,\n\"warnings\": [],\n"
+      "\"shards\": [\n{\"file\":\"model.safetensors\",\"size\":" +
+      size +
+      "}\n],\n\"tensors\": [\n"
+      "{\"name\":\"layers.0.mlp.weight\",\"mode\":\"spectral\",\"family\":\"ffn\",\"dtype\":"
+      "\"BF16\",\"shape\":[6,5],\"elements\":30,\"tied\":false,\"shard\":0,\"seconds\":0.5,"
+      "\"coherence\":0.75,\"sigma\":[2,1.5]},\n"
+      "{\"name\":\"norm.weight\",\"mode\":\"mean\",\"family\":\"ffn\",\"dtype\":\"BF16\","
+      "\"shape\":[5],\"elements\":5,\"tied\":false,\"shard\":0}\n],\n"
+      "\"units\": [\n{\"shard\":0,\"begin\":0,\"end\":" +
+      middle + ",\"checksum\":\"" + results[0].Checksum() + "\",\"segments\":[[" + header + ",\"" +
+      results[0].segment_digests[0] + "\"],[60,\"" + results[0].segment_digests[1] +
+      "\"]]},\n{\"shard\":0,\"begin\":" + middle + ",\"end\":" + size + ",\"checksum\":\"" +
+      results[1].Checksum() + "\",\"segments\":[[10,\"" + results[1].segment_digests[0] +
+      "\"]]}\n],\n"
+      "\"run\": {\"job\":\"\",\"started\":\"2026-01-01T00:00:00Z\",\"finished\":"
+      "\"2026-01-01T00:00:02Z\",\"seconds\":2.5,\"threads\":2,\"simd\":\"AVX2\",\"bytes_read\":0,"
+      "\"bytes_written\":" +
+      size +
+      ",\"workers\":[\"worker-a\",\"worker-b\"],\"unit_seconds\":[0.25,0.25],"
+      "\"unit_workers\":[0,1]}\n}\n";
+  EXPECT_EQ(report, expected);
+}
+
+TEST(BuildReport, NumbersThatJsonDoesNotHaveAreNull) {
+  const Plan plan = OneShardPlan();
+  std::vector<UnitResult> results = Results(plan);
+  results[0].leaves.push_back(Leaf(0, 0,
+                                   {{"nan", {std::nan("")}},
+                                    {"inf", {std::numeric_limits<double>::infinity()}},
+                                    {"list", {1, -std::numeric_limits<double>::infinity()}, true},
+                                    {"small", {5e-324}},
+                                    {"third", {1.0 / 3}},
+                                    {"none", {}}}));
+  EXPECT_THAT(BuildReport(plan, results, SomeRun()),
+              HasSubstr("\"nan\":null,\"inf\":null,\"list\":[1,null],\"small\":5e-324,"
+                        "\"third\":0.3333333333333333,\"none\":null}"));
+}
+
+TEST(BuildReport, LeavesOfASplitTensorAreListedInOrderAcrossUnits) {
+  Plan plan = OneShardPlan();
+  plan.tensors[0].leaves = 3;
+  std::vector<UnitResult> results = Results(plan);
+  results[0].leaves.push_back(Leaf(0, 2, {{"coherence", {0.3}}}));
+  results[0].leaves.push_back(Leaf(0, 0, {{"coherence", {0.1}}}));
+  results[1].leaves.push_back(Leaf(0, 1, {{"coherence", {0.2}}}));
+  EXPECT_THAT(BuildReport(plan, results, SomeRun()),
+              HasSubstr("\"seconds\":1.5,\"leaves\":[{\"leaf\":0,\"seconds\":0.5,\"coherence\":0.1}"
+                        ",{\"leaf\":1,\"seconds\":0.5,\"coherence\":0.2},{\"leaf\":2,\"seconds\":"
+                        "0.5,\"coherence\":0.3}]"));
+}
+
+TEST(BuildReport, AMethodCannotOverwriteTheFormatsOwnNames) {
+  const Plan plan = OneShardPlan();
+  std::vector<UnitResult> results = Results(plan);
+  results[0].leaves.push_back(Leaf(0, 0, {{"name", {1}}}));
+  EXPECT_THAT(
+      BuildReport(plan, results, SomeRun()),
+      AllOf(HasSubstr("{\"name\":\"layers.0.mlp.weight\""), HasSubstr("\"method_name\":1")));
+}
+
+TEST(BuildReport, IsTheSameBytesForTheSameMergeOutsideOfRunAndSeconds) {
+  const Plan plan = TwoShardPlan();
+  std::vector<UnitResult> results = Results(plan);
+  const std::string first = BuildReport(plan, results, SomeRun());
+  results[1].worker = "elsewhere";
+  results[1].seconds = 9;
+  RunFacts facts = SomeRun();
+  facts.threads = 64;
+  const std::string second = BuildReport(plan, results, facts);
+  EXPECT_NE(first, second);
+  EXPECT_EQ(first.substr(0, first.find("\"run\":")), second.substr(0, second.find("\"run\":")));
+}
+
+TEST(BuildReport, SurvivesNamesThatAreNotUtf8) {
+  Plan plan = OneShardPlan();
+  plan.models[1].given = "a\xFF\n\"b";
+  EXPECT_THAT(BuildReport(plan, Results(plan), SomeRun()),
+              HasSubstr("\"model\":\"a\xEF\xBF\xBD\\n\\\"b\""));
+}
+
+TEST(SummariseReport, TellsOfAMethodThatMeasuresNothing) {
+  const Plan plan = TwoShardPlan();
+  const auto text = SummariseReport(BuildReport(plan, Results(plan), SomeRun()));
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, HasSubstr("linear"));
+  EXPECT_THAT(*text, HasSubstr("2 experts of org/base"));
+  EXPECT_THAT(*text, HasSubstr("100 parameters, 4 tensors, 2 shards"));
+  EXPECT_THAT(*text, HasSubstr("2 tensors, 60 parameters"));
+  EXPECT_THAT(*text, Not(HasSubstr("coherence")));
+  EXPECT_THAT(*text, Not(HasSubstr("slowest")));
+}
+
+TEST(SummariseReport, TellsWhatResMergeMeasured) {
+  Plan plan = MakeSmallPlan({{{"a", DType::kBF16, {4, 4}, "spectral"},
+                              {"b", DType::kBF16, {4, 4}, "spectral"},
+                              {"c", DType::kBF16, {2, 4, 4}, "spectral"},
+                              {"d", DType::kBF16, {4}, "mean"}}});
+  plan.method.method = "resmerge";
+  plan.method.numbers = {{"rank_topk", 1}, {"head_ratio_budget", 0.2}};
+  plan.tensors[2].leaves = 2;
+  std::vector<UnitResult> results = Results(plan);
+  const auto fields = [](double coherence, double jump, double branch, double ill) {
+    return ReportFields{{"coherence", {coherence}}, {"jump_distance", {jump}},
+                        {"branch", {branch}},       {"head_agreement", {coherence / 2}},
+                        {"steps", {3, 70}, true},   {"ill_defined", {ill}}};
+  };
+  results[0].leaves = {Leaf(0, 0, fields(0.8, 0.1, 1, 0), 1)};
+  results[1].leaves = {Leaf(1, 0, fields(0.7, -0.0005, 0, 2), 4),
+                       Leaf(2, 0, fields(0.9, 0.0009, 1, 0), 2),
+                       Leaf(2, 1, fields(0.6, -0.1, 0, 1), 3)};
+  const auto text = SummariseReport(BuildReport(plan, results, SomeRun()));
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_THAT(*text, HasSubstr("resmerge (head_ratio_budget 0.2, rank_topk 1)"));
+  EXPECT_THAT(*text, HasSubstr("min 0.6  median 0.7  max 0.9"));
+  EXPECT_THAT(*text, HasSubstr("min 0.3  median 0.35  max 0.45"));
+  EXPECT_THAT(*text, HasSubstr("min 3  median 3  max 70"));
+  EXPECT_THAT(*text, HasSubstr("2 of 4 leaves\n"));
+  EXPECT_THAT(*text, HasSubstr("2 of 4 leaves have a coherence within 0.001"));
+  EXPECT_THAT(*text, HasSubstr("3 in 2 leaves"));
+  EXPECT_LT(text->find("5.000 s  c"), text->find("4.000 s  b"));
+  EXPECT_LT(text->find("4.000 s  b"), text->find("1.000 s  a"));
+}
+
+TEST(SummariseReport, RefusesWhatIsNoReport) {
+  for (std::string_view text : {"", "{}", "[]", "{\"format\": 1}", "{\"format\": \"1\"}",
+                                "{\"format\":1,\"method\":{\"name\":1,\"parameters\":2}}"}) {
+    EXPECT_TRUE(absl::IsDataLoss(SummariseReport(text).status())) << text;
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(SummariseReport("{\"format\": 2}").status()));
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,327 @@
+// What a user may write into a recipe, and what is said about what may not.
+#include "common/methods/registry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/methods/parameters.h"
+#include "common/recipe/recipe.h"
+
+namespace merganser {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::Pair;
+using testing::SizeIs;
+
+// "./base" and "base" are one model.
+std::string Canonical(const std::string& model) {
+  return model.rfind("./", 0) == 0 ? model.substr(2) : model;
+}
+
+absl::StatusOr<ResolvedMethod> Resolve(std::string_view yaml) {
+  const absl::StatusOr<Recipe> recipe = ParseRecipe(yaml, "r.yaml");
+  EXPECT_TRUE(recipe.ok()) << recipe.status();
+  if (!recipe.ok()) return recipe.status();
+  return ResolveMethod(*recipe, Canonical);
+}
+
+struct ErrorCase {
+  std::string_view name;
+  std::string_view yaml;
+  std::vector<std::string> parts;  // of the message
+};
+
+void PrintTo(const ErrorCase& c, std::ostream* out) { *out << c.name; }
+
+class RecipeErrorTest : public testing::TestWithParam<ErrorCase> {};
+
+TEST_P(RecipeErrorTest, IsOneLineThatNamesWhatWasFoundAndExpected) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(GetParam().yaml);
+  ASSERT_FALSE(resolved.ok());
+  EXPECT_EQ(resolved.status().code(), absl::StatusCode::kInvalidArgument);
+  const std::string message(resolved.status().message());
+  for (const std::string& part : GetParam().parts) EXPECT_THAT(message, HasSubstr(part));
+  EXPECT_THAT(message, testing::StartsWith("r.yaml"));
+  EXPECT_THAT(message, Not(HasSubstr("\n")));
+}
+
+constexpr std::string_view kTwoModels = "base_model: base\nmodels: [a, b]\n";
+
+const ErrorCase kErrors[] = {
+    {"UnknownMethodListsThoseThereAre",
+     "models: [a]\nmerge_method: resmrege\n",
+     {"r.yaml:2: key 'merge_method'", "found \"resmrege\"", "resmerge, linear, task_arithmetic"}},
+    {"UnknownParameterNamesTheNearest",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\nparameters:\n  rank_top: 1\n",
+     {"r.yaml:5: key 'parameters.rank_top'", "unknown to resmerge", "did you mean 'rank_topk'?"}},
+    {"UnknownParameterFarFromAllListsThem",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\nparameters:\n  temperature: 1\n",
+     {"r.yaml:5: key 'parameters.temperature'", "rank_topk", "src_beta_min", "src_beta_max",
+      "head_ratio_budget", "scope"}},
+    {"ParameterOfAnotherMethod",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\nparameters: {normalize: true}\n",
+     {"r.yaml:4: key 'parameters.normalize'", "unknown to resmerge"}},
+    {"WeightUnderAModelOfResmerge",
+     "merge_method: resmerge\nbase_model: base\nmodels:\n- model: a\n  parameters: {weight: 2}\n",
+     {"r.yaml:5: key 'parameters.weight'", "unknown to resmerge"}},
+    {"RecipeParameterUnderAModel",
+     "merge_method: resmerge\nbase_model: base\nmodels:\n- model: a\n  parameters:\n    rank_topk: "
+     "2\n",
+     {"r.yaml:6: key 'parameters.rank_topk'", "found under a model", "recipe's own parameters"}},
+    {"TextForANumber",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters:\n  src_beta_min: low\n",
+     {"r.yaml:5: key 'parameters.src_beta_min'", "found \"low\"",
+      "expected a number from 0 to 10"}},
+    {"BooleanForANumber",
+     "merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\nparameters: {lambda: true}\n",
+     {"r.yaml:4: key 'parameters.lambda'", "found true", "expected a number"}},
+    {"QuotedNumber",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {rank_topk: \"1\"}\n",
+     {"key 'parameters.rank_topk'", "found \"1\"", "expected a whole number"}},
+    {"FractionForAWholeNumber",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {rank_topk: 1.5}\n",
+     {"found 1.5", "expected a whole number from 1 to 16"}},
+    {"BelowTheRange",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {rank_topk: 0}\n",
+     {"found 0", "expected a whole number from 1 to 16"}},
+    {"AboveTheRange",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {rank_topk: 17}\n",
+     {"found 17", "expected a whole number from 1 to 16"}},
+    {"NegativeHeadBudget",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {head_ratio_budget: -1}\n",
+     {"key 'parameters.head_ratio_budget'", "found -1"}},
+    {"NumberForABoolean",
+     "merge_method: linear\nmodels: [a]\nparameters: {weight: 1, normalize: 1}\n",
+     {"r.yaml:3: key 'parameters.normalize'", "found 1", "expected true or false"}},
+    {"ScopeThatDoesNotExist",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {scope: galaxy}\n",
+     {"r.yaml:4: key 'parameters.scope'", "found \"galaxy\"", "expected one of: tensor"}},
+    {"NumberForAChoice",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {scope: 1}\n",
+     {"key 'parameters.scope'", "found 1", "expected one of: tensor"}},
+    {"MissingWeightOfLinear",
+     "models: [a, b]\nmerge_method: linear\n",
+     {"r.yaml:2", "weight", "missing", "under every model, or one for all"}},
+    {"MissingWeightOfOneModel",
+     "merge_method: linear\nmodels:\n- model: a\n  parameters: {weight: 1}\n- model: b\n",
+     {"weight", "missing"}},
+    {"MissingBase",
+     "models: [a, b]\nmerge_method: resmerge\n",
+     {"r.yaml:2: key 'base_model'", "missing", "resmerge"}},
+    {"MissingBaseOfTaskArithmetic",
+     "merge_method: task_arithmetic\nmodels: [a]\n",
+     {"key 'base_model'", "missing"}},
+    {"BaseOfLinearThatIsNotListed",
+     "merge_method: linear\nbase_model: base\nmodels: [a]\nparameters: {weight: 1}\n",
+     {"r.yaml:2: key 'base_model'", "found base", "expected none, or one of the models"}},
+    {"OnlyTheBase",
+     "merge_method: resmerge\nbase_model: base\nmodels: [base, ./base]\n",
+     {"key 'models'", "no model that takes part", "besides the base"}},
+    {"AllWeightsZero",
+     "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 0}\n",
+     {"key 'models'", "no model that takes part", "weight other than 0"}},
+    {"WeightsThatSumToZero",
+     "merge_method: linear\nmodels:\n- model: a\n  parameters: {weight: 1}\n- model: b\n"
+     "  parameters: {weight: -1}\n",
+     {"sum to 0", "normalize: false"}},
+    {"SeventeenExperts",
+     "merge_method: resmerge\nbase_model: base\n"
+     "models: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q]\n",
+     {"key 'models'", "found 17 experts", "at most 16"}},
+    {"KeyWithALineBreak",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {\"rank\\ntopk\": 1}\n",
+     {"unknown to resmerge"}},
+    {"MethodWithALineBreak",
+     "models: [a]\nmerge_method: \"res\\nmerge\"\n",
+     {"key 'merge_method'"}},
+    {"BaseWithALineBreak",
+     "merge_method: linear\nbase_model: \"ba\\nse\"\nmodels: [a]\nparameters: {weight: 1}\n",
+     {"key 'base_model'"}},
+};
+
+INSTANTIATE_TEST_SUITE_P(All, RecipeErrorTest, testing::ValuesIn(kErrors),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+TEST(ResolveMethodTest, FillsInTheDefaultsOfTheAuthorsRelease) {
+  const absl::StatusOr<ResolvedMethod> resolved =
+      Resolve("merge_method: resmerge\nbase_model: base\nmodels: [a, b]\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->config.method, "resmerge");
+  EXPECT_THAT(resolved->config.numbers,
+              ElementsAre(Pair("head_ratio_budget", 0.2), Pair("rank_topk", 1.0),
+                          Pair("src_beta_max", 1.0), Pair("src_beta_min", 0.7)));
+  EXPECT_THAT(resolved->config.choices, ElementsAre(Pair("scope", "tensor")));
+  EXPECT_THAT(resolved->config.per_model, SizeIs(2));
+  EXPECT_EQ(resolved->base, "base");
+  EXPECT_THAT(resolved->models, ElementsAre("a", "b"));
+  EXPECT_THAT(resolved->warnings, IsEmpty());
+}
+
+TEST(ResolveMethodTest, TakesWhatTheRecipeSays) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: resmerge\nbase_model: base\nmodels: [a]\n"
+      "parameters: {rank_topk: 3, src_beta_min: 0.5, head_ratio_budget: 0, scope: tensor}\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->config.numbers.at("rank_topk"), 3);
+  EXPECT_EQ(resolved->config.numbers.at("src_beta_min"), 0.5);
+  EXPECT_EQ(resolved->config.numbers.at("head_ratio_budget"), 0);
+}
+
+TEST(ResolveMethodTest, AModelEqualToTheBaseIsNoExpert) {
+  const absl::StatusOr<ResolvedMethod> resolved =
+      Resolve("merge_method: resmerge\nbase_model: base\nmodels: [./base, a, base, b]\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->models, ElementsAre("a", "b"));
+}
+
+TEST(ResolveMethodTest, TheBaseOfLinearTakesPartWhenListed) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: linear\nbase_model: base\nmodels: [a, ./base]\nparameters: {weight: 1}\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->base, "");
+  EXPECT_THAT(resolved->models, ElementsAre("a", "./base"));
+}
+
+TEST(ResolveMethodTest, AModelsOwnWeightComesBeforeTheRecipes) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: linear\nmodels:\n- model: a\n  parameters: {weight: 0.25}\n- model: b\n"
+      "parameters: {weight: 2}\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->config.per_model,
+              ElementsAre(ElementsAre(Pair("weight", 0.25)), ElementsAre(Pair("weight", 2.0))));
+  EXPECT_EQ(resolved->config.numbers.at("normalize"), 1);
+}
+
+TEST(ResolveMethodTest, WeightZeroDropsTheModelAndSaysSo) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: task_arithmetic\nbase_model: base\nmodels:\n- model: a\n"
+      "  parameters: {weight: 0}\n- model: b\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->models, ElementsAre("b"));
+  EXPECT_THAT(resolved->config.per_model, SizeIs(1));
+  EXPECT_THAT(resolved->warnings, ElementsAre(AllOf(HasSubstr("model a"), HasSubstr("weight 0"))));
+}
+
+TEST(ResolveMethodTest, TaskArithmeticHasMergekitsDefaults) {
+  const absl::StatusOr<ResolvedMethod> resolved =
+      Resolve("merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_EQ(resolved->config.numbers.at("lambda"), 1);
+  EXPECT_EQ(resolved->config.numbers.at("normalize"), 0);
+  EXPECT_THAT(resolved->config.per_model, ElementsAre(ElementsAre(Pair("weight", 1.0))));
+}
+
+TEST(ResolveMethodTest, ParametersOfMergekitWithoutEffectAreAcceptedWithANote) {
+  const std::string_view yaml =
+      "merge_method: task_arithmetic\nbase_model: base\nmodels:\n- model: a\n"
+      "  parameters: {weight: 1, density: 0.5}\nparameters: {int8_mask: true, rescale: true}\n";
+  const absl::StatusOr<Recipe> recipe = ParseRecipe(yaml, "r.yaml");
+  ASSERT_TRUE(recipe.ok()) << recipe.status();
+  const absl::StatusOr<ResolvedMethod> resolved = ResolveMethod(*recipe, Canonical);
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  std::vector<std::string> notes = recipe->notes;
+  notes.insert(notes.end(), resolved->warnings.begin(), resolved->warnings.end());
+  for (const char* key : {"int8_mask", "density", "rescale"}) {
+    EXPECT_THAT(notes, testing::Contains(AllOf(HasSubstr(key), HasSubstr("no effect")))) << key;
+  }
+  // What has no effect is no part of what decides the bytes.
+  EXPECT_FALSE(resolved->config.per_model[0].contains("density"));
+}
+
+TEST(ResolveMethodTest, WithoutEffectIsNoExcuseForAWrongType) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\n"
+      "parameters: {density: much}\n");
+  ASSERT_FALSE(resolved.ok());
+  EXPECT_THAT(std::string(resolved.status().message()),
+              HasSubstr("r.yaml:4: key 'parameters.density'"));
+}
+
+TEST(ResolveMethodTest, Int8MaskIsAcceptedByEveryMethod) {
+  for (const std::string_view method : MethodNames()) {
+    const std::string yaml = "merge_method: " + std::string(method) + "\n" +
+                             std::string(kTwoModels) + "parameters: {int8_mask: true" +
+                             (method == "linear" ? ", weight: 1" : "") + "}\n";
+    const absl::StatusOr<Recipe> recipe = ParseRecipe(
+        method == "linear"
+            ? yaml.substr(0, yaml.find("base_model")) + yaml.substr(yaml.find("models:"))
+            : yaml,
+        "r.yaml");
+    ASSERT_TRUE(recipe.ok()) << recipe.status();
+    EXPECT_TRUE(ResolveMethod(*recipe, Canonical).ok()) << method;
+  }
+}
+
+TEST(ResolveMethodTest, NormalizedTaskVectorsWhoseWeightsCancelDivideByOne) {
+  EXPECT_TRUE(Resolve("merge_method: task_arithmetic\nbase_model: base\nmodels:\n"
+                      "- {model: a, parameters: {weight: 1}}\n"
+                      "- {model: b, parameters: {weight: -1}}\nparameters: {normalize: true}\n")
+                  .ok());
+}
+
+TEST(ResolveMethodTest, ResolvingTwiceGivesTheSame) {
+  const std::string_view yaml =
+      "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 0.1, normalize: false}\n";
+  const auto first = Resolve(yaml), second = Resolve(yaml);
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(first->config.numbers, second->config.numbers);
+  EXPECT_EQ(first->config.per_model, second->config.per_model);
+}
+
+// A config travels in plans: what another version wrote must be refused.
+TEST(MakeMethodTest, RefusesAConfigOfAnotherVersion) {
+  MethodConfig config;
+  config.method = "future";
+  EXPECT_THAT(std::string(MakeMethod(config).status().message()), HasSubstr("another version"));
+  config.method = "resmerge";
+  config.per_model.resize(2);
+  const absl::Status missing = MakeMethod(config).status();
+  EXPECT_EQ(missing.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(missing.message()), HasSubstr("rank_topk"));
+  config.numbers = {
+      {"rank_topk", 1}, {"src_beta_min", 0.7}, {"src_beta_max", 1}, {"head_ratio_budget", 0.2}};
+  EXPECT_TRUE(MakeMethod(config).ok());
+  for (const double rank : {0.0, -1.0, 17.0, 1e300}) {
+    config.numbers["rank_topk"] = rank;
+    EXPECT_FALSE(MakeMethod(config).ok()) << rank;
+  }
+  config.numbers["rank_topk"] = 1;
+  config.per_model.clear();
+  EXPECT_FALSE(MakeMethod(config).ok());
+  config.per_model.resize(17);
+  EXPECT_FALSE(MakeMethod(config).ok());
+
+  config = {};
+  config.method = "linear";
+  config.numbers = {{"normalize", 1}};
+  config.per_model = {{}};
+  EXPECT_THAT(std::string(MakeMethod(config).status().message()), HasSubstr("weight"));
+}
+
+TEST(MakeMethodTest, EveryListedMethodCanBeMadeFromARecipe) {
+  EXPECT_THAT(MethodNames(), ElementsAre("resmerge", "linear", "task_arithmetic"));
+  for (const std::string_view name : MethodNames()) {
+    const absl::StatusOr<ResolvedMethod> resolved =
+        Resolve("merge_method: " + std::string(name) +
+                (name == "linear" ? "\nmodels: [a, b]\nparameters: {weight: 1}\n"
+                                  : "\n" + std::string(kTwoModels)));
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    const auto method = MakeMethod(resolved->config);
+    ASSERT_TRUE(method.ok()) << method.status();
+    EXPECT_EQ((*method)->name(), name);
+  }
+}
+
+}  // namespace
+}  // namespace merganser

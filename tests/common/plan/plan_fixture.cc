@@ -1,0 +1,79 @@
+#include "tests/common/plan/plan_fixture.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/digest.h"
+#include "common/base/status.h"
+#include "common/format/safetensors.h"
+#include "common/methods/registry.h"
+#include "common/recipe/recipe.h"
+#include "common/storage/memory/memory_store.h"
+
+namespace merganser {
+
+Checkpoint FakeCheckpoint(const std::string& name, const std::vector<FakeTensor>& tensors,
+                          size_t shards) {
+  Checkpoint checkpoint;
+  checkpoint.uri = "/models/" + name;
+  checkpoint.given = name;
+  checkpoint.store = MakeMemoryStore(name);
+  for (size_t s = 0; s < shards; ++s) {
+    std::vector<SafetensorsSpec> specs;
+    for (size_t t = tensors.size() * s / shards; t < tensors.size() * (s + 1) / shards; ++t) {
+      specs.push_back({tensors[t].name, tensors[t].dtype, tensors[t].shape});
+    }
+    const absl::StatusOr<SafetensorsLayout> layout = LayOutSafetensors(specs, {});
+    EXPECT_TRUE(layout.ok()) << layout.status();
+    CheckpointShard shard;
+    shard.key = shards == 1 ? "model.safetensors"
+                            : absl::StrFormat("model-%05d-of-%05d.safetensors", s + 1, shards);
+    shard.info = {layout->file_size, absl::StrCat(name, " version 1")};
+    shard.header_digest = DigestHex(layout->header);
+    checkpoint.shards.push_back(std::move(shard));
+    for (const SafetensorsEntry& entry : layout->tensors) {
+      checkpoint.by_name[entry.name] = static_cast<uint32_t>(checkpoint.tensors.size());
+      checkpoint.tensors.push_back({entry.name, entry.dtype, entry.shape, static_cast<uint32_t>(s),
+                                    entry.offset, entry.size});
+    }
+  }
+  return checkpoint;
+}
+
+std::vector<Checkpoint> FakeModels(const std::vector<FakeTensor>& tensors, size_t experts) {
+  std::vector<Checkpoint> models = {FakeCheckpoint("base", tensors)};
+  for (size_t i = 0; i < experts; ++i) {
+    models.push_back(FakeCheckpoint(std::string(1, static_cast<char>('a' + i)), tensors));
+  }
+  return models;
+}
+
+absl::StatusOr<Plan> PlanOf(std::string_view recipe_text, const std::vector<Checkpoint>& models) {
+  MERGANSER_ASSIGN_OR_RETURN(const Recipe recipe, ParseRecipe(recipe_text, "r.yaml"));
+  MERGANSER_ASSIGN_OR_RETURN(const ResolvedMethod resolved,
+                             ResolveMethod(recipe, [](const std::string& model) { return model; }));
+  MERGANSER_ASSIGN_OR_RETURN(const std::unique_ptr<MergeMethod> method,
+                             MakeMethod(resolved.config));
+  std::vector<const Checkpoint*> pointers;
+  for (const Checkpoint& model : models) pointers.push_back(&model);
+  MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment, AlignModels(pointers));
+  return MakePlan(recipe, resolved, *method, pointers, alignment);
+}
+
+std::string With(std::string_view recipe, std::string_view line) {
+  return absl::StrCat(std::string(recipe), std::string(line), "\n");
+}
+
+const PlannedTensor& TensorOf(const Plan& plan, std::string_view name) {
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.spec.name == name) return tensor;
+  }
+  ADD_FAILURE() << "no tensor " << name;
+  return plan.tensors.at(0);
+}
+
+}  // namespace merganser

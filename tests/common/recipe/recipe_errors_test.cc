@@ -1,0 +1,187 @@
+// Wrong recipes: each names its line, its key, what was found and what was
+// expected.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/recipe/recipe.h"
+
+namespace merganser {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Wrong {
+  std::string text;
+  const char* expected;
+};
+
+std::string With(const std::string& line) { return "merge_method: m\nmodels: [a]\n" + line + "\n"; }
+
+std::vector<Wrong> Catalogue() {
+  return {
+      // The document.
+      {"", "r.yaml:1: the document is empty"},
+      {"# nothing\n", "r.yaml:1: "},
+      {"just text\n", "r.yaml:1: found \"just text\", expected a map with merge_method and models"},
+      {"- a\n- b\n", "r.yaml:1: found a list, expected a map"},
+      {"merge_method: m\nmodels: [a]\n---\nmerge_method: m\n", "a second document; expected one"},
+      {"merge_method: m\nmodels: [a\n", "not valid YAML"},
+      {"merge_method: m\nmodels: [a]\nparameters: {x: 1\n", "not valid YAML"},
+      {"merge_method: m\n\tmodels: [a]\n", "r.yaml:2: not valid YAML"},
+      {"merge_method: m\nmodels: *nowhere\n", "r.yaml:2: not valid YAML"},
+      {"merge_method: \"m\n", "r.yaml:1: not valid YAML: a quoted text without its closing quote"},
+      {With("base_model: '/m"), "r.yaml:3: not valid YAML: a quoted text without"},
+      {"merge_method: m\nmodels: [\xFF]\n", "r.yaml:2: not valid UTF-8"},
+      {"merge_method: m\n\x04models: [a]\n", "r.yaml:2: a control character (code 4)"},
+      {std::string("merge_method: m\n") + '\0', "r.yaml:2: a control character (code 0)"},
+      {With("parameters: !!python/object:os.system {x: 1}"), "r.yaml:3: the tag"},
+      {With("parameters: {x: !secret 1}"), "r.yaml:3: the tag '!secret' is not supported"},
+      {With("? [a, b]\n: 1"), "r.yaml:3: a key that is a list"},
+      {With("parameters: {a: 1, b: 2, a: 3}"), "r.yaml:3: key 'a': appears twice"},
+      {With("merge_method: n"), "r.yaml:3: key 'merge_method': appears twice"},
+      {With("parameters: &p {x: *p}"), "r.yaml:3: an alias inside the node that it stands for"},
+      {With("parameters: {<<: 3}"), "r.yaml:3: key '<<': expected a map"},
+      // Top level.
+      {"models: [a]\n", "r.yaml:1: key 'merge_method': missing"},
+      {"merge_method: m\n", "r.yaml:1: key 'models': missing"},
+      {"merge_method:\nmodels: [a]\n", "key 'merge_method': found nothing, expected the name"},
+      {"merge_method: [m]\nmodels: [a]\n", "r.yaml:1: key 'merge_method': found a list"},
+      {"merge_method: 5\nmodels: [a]\n", "r.yaml:1: key 'merge_method': found 5, expected"},
+      {"merge_method: ''\nmodels: [a]\n", "r.yaml:1: key 'merge_method': found \"\""},
+      {With("paramters: {x: 1}"), "r.yaml:3: key 'paramters': unknown; did you mean 'parameters'?"},
+      {"merge_method: m\nmodel: [a]\n", "r.yaml:2: key 'model': unknown; did you mean 'models'?"},
+      {With("zzz: 1"), "r.yaml:3: key 'zzz': unknown; known here: base_model, dtype"},
+      {With("slices: []"), "r.yaml:3: key 'slices': not supported by this version"},
+      {With("modules: {}"), "r.yaml:3: key 'modules': not supported by this version"},
+      {With("tokenizer: {source: base}"),
+       "r.yaml:3: key 'tokenizer': not supported by this version"},
+      {With("chat_template: auto"), "r.yaml:3: key 'chat_template': not supported by this version"},
+      {With("name: stage-1"), "r.yaml:3: key 'name': not supported by this version"},
+      {With("tokenizer_source: union"),
+       "r.yaml:3: key 'tokenizer_source': found \"union\", which is not supported by this version"},
+      {With("tokenizer_source: {}"), "r.yaml:3: key 'tokenizer_source': found a map"},
+      {With("dtype: bf16"), "r.yaml:3: key 'dtype': found \"bf16\", expected one of float64"},
+      {With("dtype: int64"), "r.yaml:3: key 'dtype': found \"int64\""},
+      {With("out_dtype: [float32]"), "r.yaml:3: key 'out_dtype': found a list"},
+      {With("out_dtype: 16"), "r.yaml:3: key 'out_dtype': found 16"},
+      {With("max_shard_size: 0"), "r.yaml:3: key 'max_shard_size': found 0, expected a number of"},
+      {With("max_shard_size: -5"), "r.yaml:3: key 'max_shard_size': found -5"},
+      {With("max_shard_size: big"), "r.yaml:3: key 'max_shard_size': found \"big\""},
+      {With("max_shard_size: {}"), "r.yaml:3: key 'max_shard_size': found a map"},
+      {With("max_shard_size:"), "key 'max_shard_size': found nothing"},
+      {With("max_shard_size: 99999999999999999999GB"), "r.yaml:3: key 'max_shard_size'"},
+      // Models.
+      {"merge_method: m\nmodels: []\n", "r.yaml:2: key 'models': found an empty list"},
+      {"merge_method: m\nmodels:\n", "key 'models': found nothing, expected a list of models"},
+      {"merge_method: m\nmodels: a\n", "r.yaml:2: key 'models': found \"a\", expected a list"},
+      {"merge_method: m\nmodels: {model: a}\n", "r.yaml:2: key 'models': found a map"},
+      {"merge_method: m\nmodels: [a, 7]\n", "r.yaml:2: key 'models[1]': found 7"},
+      {"merge_method: m\nmodels: [a, null]\n", "key 'models[1]': found nothing"},
+      {"merge_method: m\nmodels: [a, [b]]\n", "r.yaml:2: key 'models[1]': found a list"},
+      {"merge_method: m\nmodels:\n- parameters: {w: 1}\n",
+       "r.yaml:3: key 'models[0].model': missing"},
+      {"merge_method: m\nmodels:\n- model: a\n  weight: 1\n",
+       "r.yaml:4: key 'models[0].weight': unknown; known here: model, parameters"},
+      {"merge_method: m\nmodels:\n- model: a\n  parameter: {}\n",
+       "r.yaml:4: key 'models[0].parameter': unknown; did you mean 'parameters'?"},
+      {"merge_method: m\nmodels:\n- model: []\n", "r.yaml:3: key 'models[0].model': found a list"},
+      {"merge_method: m\nmodels:\n- model: ''\n", "r.yaml:3: key 'models[0].model': found \"\""},
+      {"merge_method: m\nmodels:\n- model: true\n", "r.yaml:3: key 'models[0].model': found true"},
+      {"merge_method: m\nmodels: [a/b+lora]\n",
+       "r.yaml:2: key 'models[0]': found \"a/b+lora\": an adapter (+lora) is not supported"},
+      {"merge_method: m\nmodels: [a/b@main]\n",
+       "r.yaml:2: key 'models[0]': found \"a/b@main\": a revision (@) is not supported"},
+      {With("base_model: a/b@main"), "r.yaml:3: key 'base_model': found \"a/b@main\": a revision"},
+      {With("base_model: 3"), "r.yaml:3: key 'base_model': found 3"},
+      {With("base_model: {model: {path: a, revision: x}}"),
+       "r.yaml:3: key 'base_model.model.revision': not supported by this version"},
+      {With("base_model: {model: {path: a}, lora: b}"),
+       "r.yaml:3: key 'base_model.lora': not supported by this version"},
+      {With("base_model: {path: a, model: b}"), "r.yaml:3: key 'base_model': both path and model"},
+      {With("base_model: {}"), "r.yaml:3: key 'base_model.path': missing"},
+      {With("base_model: {model: {model: {path: a}}}"), "r.yaml:3: key 'base_model.model.model'"},
+      {With("base_model: {pth: a}"),
+       "r.yaml:3: key 'base_model.pth': unknown; did you mean 'path'?"},
+      // Parameters.
+      {With("parameters: [1]"), "r.yaml:3: key 'parameters': found a list, expected a map"},
+      {With("parameters: 1"), "r.yaml:3: key 'parameters': found 1, expected a map of parameters"},
+      {With("parameters:\n  t: [0, 0.5, 1]"),
+       "r.yaml:4: key 'parameters.t': found a list; gradients and filter conditions are not "
+       "supported by this version"},
+      {With("parameters:\n  t:\n    - filter: mlp\n      value: 1"),
+       "r.yaml:5: key 'parameters.t': found a list"},
+      {With("parameters: {t: {value: 1}}"), "r.yaml:3: key 'parameters.t': found a map"},
+      {With("parameters: {t: }"), "key 'parameters.t': found nothing, expected a value"},
+      {With("parameters: {t: .nan}"),
+       "r.yaml:3: key 'parameters.t': found \".nan\", expected a finite number"},
+      {With("parameters: {t: -.inf}"), "r.yaml:3: key 'parameters.t': found \"-.inf\""},
+      {With("parameters: {t: 1e400}"),
+       "r.yaml:3: key 'parameters.t': found 1e400, expected a number in the range of float64"},
+      {With("parameters: {t: 010}"),
+       "r.yaml:3: key 'parameters.t': found 010, expected a number "
+       "without leading zeros"},
+      {With("parameters: {int8_mask: 3}"),
+       "r.yaml:3: key 'parameters.int8_mask': found 3, expected true or false"},
+      {With("parameters: {\"a\\nb\": []}"), "r.yaml:3: key 'parameters.a"},
+      {"merge_method: m\nmodels:\n- model: a\n  parameters: {weight: [1, 2]}\n",
+       "r.yaml:4: key 'models[0].parameters.weight': found a list"},
+  };
+}
+
+TEST(RecipeErrors, EachNamesItsPlaceAndCause) {
+  for (const Wrong& wrong : Catalogue()) {
+    SCOPED_TRACE(wrong.text);
+    const auto recipe = ParseRecipe(wrong.text, "r.yaml");
+    EXPECT_EQ(recipe.status().code(), absl::StatusCode::kInvalidArgument) << recipe.status();
+    const std::string message(recipe.status().message());
+    EXPECT_THAT(message, HasSubstr(wrong.expected));
+    EXPECT_EQ(message.find('\n'), std::string::npos) << "one line";
+    EXPECT_TRUE(message.starts_with("r.yaml:")) << message;
+  }
+}
+
+TEST(RecipeErrors, TooLarge) {
+  const auto recipe = ParseRecipe(std::string(kMaxRecipeBytes + 1, ' '), "r.yaml");
+  EXPECT_THAT(std::string(recipe.status().message()),
+              HasSubstr("r.yaml:1: the recipe has 1048577 bytes, expected at most 1048576"));
+}
+
+TEST(RecipeErrors, AliasBombsAreCountedBeforeTheyGrow) {
+  std::string text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  for (int i = 1; i <= 30; ++i) {
+    absl::StrAppend(&text, "a", i, ": &a", i, " [");
+    for (int j = 0; j < 10; ++j) absl::StrAppend(&text, j == 0 ? "" : ", ", "*a", i - 1);
+    absl::StrAppend(&text, "]\n");
+  }
+  const auto recipe = ParseRecipe(text, "r.yaml");
+  EXPECT_THAT(std::string(recipe.status().message()), HasSubstr("more than 100000 values"));
+}
+
+TEST(RecipeErrors, DeepAndWideDocumentsEndSoon) {
+  const std::string big(kMaxRecipeBytes - 64, '[');
+  EXPECT_FALSE(ParseRecipe("models: " + big, "r.yaml").ok());
+  EXPECT_FALSE(ParseRecipe("models: " + std::string(kMaxRecipeBytes - 64, '{'), "r.yaml").ok());
+  std::string dashes;
+  while (dashes.size() + 2 < kMaxRecipeBytes) dashes += "- ";
+  EXPECT_FALSE(ParseRecipe(dashes, "r.yaml").ok());
+  std::string questions;
+  while (questions.size() + 2 < kMaxRecipeBytes) questions += "? ";
+  EXPECT_FALSE(ParseRecipe(questions, "r.yaml").ok());
+  std::string commas = "a: [";
+  while (commas.size() + 2 < kMaxRecipeBytes) commas += "x,";
+  EXPECT_FALSE(ParseRecipe(commas, "r.yaml").ok());
+  std::string keys;
+  for (int i = 0; keys.size() + 16 < kMaxRecipeBytes; ++i) absl::StrAppend(&keys, "k", i, ": 1\n");
+  EXPECT_FALSE(ParseRecipe(keys, "r.yaml").ok());
+}
+
+TEST(RecipeErrors, ALongUnknownKeyIsShortened) {
+  const auto recipe = ParseRecipe(With(std::string(900, 'k') + ": 1"), "r.yaml");
+  EXPECT_LT(std::string(recipe.status().message()).size(), 500u);
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,57 @@
+// What every ObjectStore must do, as tests over a factory. A backend registers
+// with INSTANTIATE_TEST_SUITE_P(Name, StoreConformance, Values(StoreFactory{...}),
+// StoreFactoryName) in a source of the binary that holds the conformance sources.
+#ifndef MERGANSER_TESTS_COMMON_STORAGE_CONFORMANCE_H_
+#define MERGANSER_TESTS_COMMON_STORAGE_CONFORMANCE_H_
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/storage/object_store.h"
+
+namespace merganser {
+
+struct StoreFactory {
+  std::string name;
+  // An empty store of its own; what it stands on lives as long as the pointer.
+  std::function<std::shared_ptr<ObjectStore>()> make;
+};
+
+inline std::string StoreFactoryName(const ::testing::TestParamInfo<StoreFactory>& info) {
+  return info.param.name;
+}
+
+class StoreConformance : public ::testing::TestWithParam<StoreFactory> {
+ protected:
+  // The whole object, or "<error>".
+  std::string Content(std::string_view key) {
+    const auto info = store_->Stat(key);
+    if (!info.ok()) return "<" + info.status().ToString() + ">";
+    if (!info->has_value()) return "<missing>";
+    std::string bytes((*info)->size, '\0');
+    const absl::Status read = store_->Read(key, 0, std::as_writable_bytes(std::span(bytes)));
+    return read.ok() ? bytes : "<" + read.ToString() + ">";
+  }
+  bool Exists(std::string_view key) { return Content(key) != "<missing>"; }
+  std::vector<std::string> Keys(std::string_view prefix = {}) {
+    std::vector<std::string> keys;
+    const auto listed = store_->List(prefix);
+    if (!listed.ok()) return {listed.status().ToString()};
+    for (const ListedObject& object : *listed) keys.push_back(object.key);
+    return keys;
+  }
+  absl::StatusOr<WriteReceipt> Write(const PlannedWrite& write, uint64_t offset,
+                                     std::string_view bytes) {
+    return store_->WriteRange(write, offset, std::as_bytes(std::span(bytes)));
+  }
+
+  std::shared_ptr<ObjectStore> store_ = GetParam().make();
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_TESTS_COMMON_STORAGE_CONFORMANCE_H_

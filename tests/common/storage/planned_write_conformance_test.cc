@@ -1,0 +1,164 @@
+// Planned writes: begin, write range, flush, commit, abort.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+#include <thread>
+
+#include "tests/common/storage/conformance.h"
+
+namespace merganser {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+TEST_P(StoreConformance, RangesInAnyOrderFromManyThreadsMakeTheObject) {
+  constexpr uint64_t kSeed = 7;
+  SCOPED_TRACE(kSeed);
+  std::mt19937_64 random(kSeed);
+  std::string bytes(300'007, '\0');
+  for (char& c : bytes) c = static_cast<char>(random());
+  constexpr uint64_t kPiece = 1999;
+  std::vector<uint64_t> offsets;
+  for (uint64_t at = 0; at < bytes.size(); at += kPiece) offsets.push_back(at);
+  std::shuffle(offsets.begin(), offsets.end(), random);
+
+  const auto write = store_->BeginWrite("out/m.safetensors", bytes.size(), "job-1");
+  ASSERT_TRUE(write.ok()) << write.status();
+  std::vector<WriteReceipt> receipts(offsets.size());
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (size_t i = t; i < offsets.size(); i += 4) {
+        const auto receipt =
+            Write(*write, offsets[i], std::string_view(bytes).substr(offsets[i], kPiece));
+        ASSERT_TRUE(receipt.ok()) << receipt.status();
+        receipts[i] = *receipt;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_FALSE(Exists("out/m.safetensors"));
+  EXPECT_THAT(Keys(), IsEmpty());
+  ASSERT_TRUE(store_->FlushWrite(*write).ok());
+  ASSERT_TRUE(store_->CommitWrite(*write, receipts).ok());
+  EXPECT_TRUE(Content("out/m.safetensors") == bytes);
+  EXPECT_THAT(Keys(), ElementsAre("out/m.safetensors"));
+}
+
+TEST_P(StoreConformance, ARangeMayBeWrittenAgain) {
+  const auto write = store_->BeginWrite("k", 4, "w");
+  std::vector<WriteReceipt> receipts;
+  for (int i = 0; i < 3; ++i) {
+    receipts.push_back(*Write(*write, 0, "ab"));
+    receipts.push_back(*Write(*write, 2, "cd"));
+    ASSERT_TRUE(store_->FlushWrite(*write).ok());
+  }
+  ASSERT_TRUE(store_->CommitWrite(*write, receipts).ok());
+  EXPECT_EQ(Content("k"), "abcd");
+}
+
+TEST_P(StoreConformance, AHoleIsDataLossAndNothingBecomesVisible) {
+  const auto write = store_->BeginWrite("k", 6, "w");
+  std::vector<WriteReceipt> receipts = {*Write(*write, 0, "ab"), *Write(*write, 4, "ef")};
+  const absl::Status commit = store_->CommitWrite(*write, receipts);
+  EXPECT_EQ(commit.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(commit.message()), HasSubstr(store_->Describe("k")));
+  EXPECT_FALSE(Exists("k"));
+  EXPECT_THAT(Keys(), IsEmpty());
+  // The write is still under way: the hole can be filled.
+  receipts.push_back(*Write(*write, 2, "cd"));
+  ASSERT_TRUE(store_->CommitWrite(*write, receipts).ok());
+  EXPECT_EQ(Content("k"), "abcdef");
+}
+
+TEST_P(StoreConformance, AnEmptyObjectNeedsNoRange) {
+  const auto write = store_->BeginWrite("k", 0, "w");
+  ASSERT_TRUE(store_->CommitWrite(*write, {}).ok());
+  EXPECT_EQ(Content("k"), "");
+}
+
+TEST_P(StoreConformance, ARangeBeyondThePlanIsRefused) {
+  const auto write = store_->BeginWrite("k", 4, "w");
+  EXPECT_EQ(Write(*write, 3, "ab").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Write(*write, ~uint64_t{0}, "ab").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_P(StoreConformance, AfterAbortNothingIsLeftAndWritingIsNotFound) {
+  const auto write = store_->BeginWrite("d/k", 2, "w");
+  const auto receipt = Write(*write, 0, "ab");
+  ASSERT_TRUE(receipt.ok());
+  ASSERT_TRUE(store_->AbortWrite(*write).ok());
+  ASSERT_TRUE(store_->AbortWrite(*write).ok());
+  EXPECT_EQ(Write(*write, 0, "ab").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(store_->FlushWrite(*write).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(store_->CommitWrite(*write, {&*receipt, 1}).code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(Exists("d/k"));
+  EXPECT_THAT(Keys(), IsEmpty());
+}
+
+TEST_P(StoreConformance, AfterCommitALateWriterChangesNothing) {
+  const auto write = store_->BeginWrite("k", 2, "w");
+  const auto receipt = Write(*write, 0, "ab");
+  ASSERT_TRUE(store_->CommitWrite(*write, {&*receipt, 1}).ok());
+  const std::string identity = (*store_->Stat("k"))->identity;
+  EXPECT_EQ(Write(*write, 0, "XX").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(store_->AbortWrite(*write).ok());
+  EXPECT_EQ(Content("k"), "ab");
+  EXPECT_EQ((*store_->Stat("k"))->identity, identity);
+}
+
+TEST_P(StoreConformance, BeginningAgainStartsOver) {
+  const auto first = store_->BeginWrite("k", 4, "w");
+  ASSERT_TRUE(Write(*first, 0, "XXXX").ok());
+  const auto second = store_->BeginWrite("k", 2, "w");
+  ASSERT_TRUE(second.ok()) << second.status();
+  const auto receipt = Write(*second, 0, "ab");
+  ASSERT_TRUE(receipt.ok()) << receipt.status();
+  ASSERT_TRUE(store_->CommitWrite(*second, {&*receipt, 1}).ok());
+  EXPECT_EQ(Content("k"), "ab");
+}
+
+TEST_P(StoreConformance, CommitReplacesAndUntilThenTheOldObjectStays) {
+  ASSERT_TRUE(store_->Put("k", "old").ok());
+  const std::string identity = (*store_->Stat("k"))->identity;
+  const auto write = store_->BeginWrite("k", 2, "w");
+  const auto receipt = Write(*write, 0, "ab");
+  EXPECT_EQ(Content("k"), "old");
+  EXPECT_EQ((*store_->Stat("k"))->identity, identity);
+  ASSERT_TRUE(store_->CommitWrite(*write, {&*receipt, 1}).ok());
+  EXPECT_EQ(Content("k"), "ab");
+  EXPECT_NE((*store_->Stat("k"))->identity, identity);
+}
+
+TEST_P(StoreConformance, TwoWritersOfOneKeyDoNotMeet) {
+  const auto a = store_->BeginWrite("k", 2, "a");
+  const auto b = store_->BeginWrite("k", 3, "b");
+  const auto receipt_a = Write(*a, 0, "aa");
+  const auto receipt_b = Write(*b, 0, "bbb");
+  ASSERT_TRUE(store_->CommitWrite(*a, {&*receipt_a, 1}).ok());
+  EXPECT_EQ(Content("k"), "aa");
+  ASSERT_TRUE(store_->CommitWrite(*b, {&*receipt_b, 1}).ok());
+  EXPECT_EQ(Content("k"), "bbb");
+}
+
+TEST_P(StoreConformance, WritersWithOddNamesAreRefused) {
+  for (const char* writer : {"", "a/b", "..", "a.b", "a b", "a\n"}) {
+    EXPECT_EQ(store_->BeginWrite("k", 1, writer).status().code(),
+              absl::StatusCode::kInvalidArgument)
+        << writer;
+  }
+}
+
+TEST_P(StoreConformance, AnAbsurdSizeIsResourceExhaustedAndLeavesNothing) {
+  const auto write = store_->BeginWrite("k", ~uint64_t{0} - 5, "w");
+  EXPECT_EQ(write.status().code(), absl::StatusCode::kResourceExhausted) << write.status();
+  EXPECT_EQ(Write({"k", ~uint64_t{0} - 5, "w"}, 0, "x").status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,57 @@
+#include "common/storage/uri.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace merganser {
+namespace {
+
+void Expect(std::string_view text, std::string_view scheme, std::string_view path) {
+  const auto uri = ParseUri(text);
+  ASSERT_TRUE(uri.ok()) << uri.status();
+  EXPECT_EQ(uri->scheme, scheme) << text;
+  EXPECT_EQ(uri->path, path) << text;
+  const auto again = ParseUri(uri->ToString());
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->scheme, scheme) << text;
+  EXPECT_EQ(again->path, path) << text;
+}
+
+TEST(ParseUri, ReadsPathsAndSchemes) {
+  Expect("/models/a", "file", "/models/a");
+  Expect("/models/a//", "file", "/models/a");
+  Expect("/", "file", "/");
+  Expect("models/a", "file", "models/a");
+  Expect("file:///models/a", "file", "/models/a");
+  Expect("file://localhost/models/a", "file", "/models/a");
+  Expect("FILE:///a", "file", "/a");
+  Expect("s3://bucket/prefix/", "s3", "bucket/prefix");
+  Expect("memory://m", "memory", "m");
+  Expect("a/b://c", "file", "a/b://c");
+  Expect("C:/a", "file", "C:/a");
+  Expect("/a%20b", "file", "/a%20b");
+}
+
+TEST(ParseUri, RefusesWithOneLine) {
+  for (const std::string text :
+       {std::string(""), std::string("file://host/a"), std::string("file://"),
+        std::string("file://localhost"), std::string("s3://"), std::string("://a"),
+        std::string("1x://a"), std::string("a b://c"), std::string("a\0b", 3),
+        std::string("file://ho\nst/a")}) {
+    const auto uri = ParseUri(text);
+    EXPECT_EQ(uri.status().code(), absl::StatusCode::kInvalidArgument) << text;
+    EXPECT_EQ(uri.status().message().find('\n'), absl::string_view::npos);
+  }
+}
+
+TEST(Absolute, ResolvesFilePathsLexically) {
+  EXPECT_EQ(Absolute({"file", "a/./b/../c"}, "/w")->path, "/w/a/c");
+  EXPECT_EQ(Absolute({"file", "../x"}, "/w/d/")->path, "/w/x");
+  EXPECT_EQ(Absolute({"file", "/a/../../b"}, "/w")->path, "/b");
+  EXPECT_EQ(Absolute({"file", "."}, "/")->path, "/");
+  EXPECT_EQ(Absolute({"s3", "b/../c"}, "/w")->path, "b/../c");
+  EXPECT_EQ(Absolute({"file", "a"}, "w").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,66 @@
+#include "coordinator/service/job_codec.h"
+
+#include <chrono>
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace merganser {
+namespace {
+
+JobInfo SampleJob(JobState state) {
+  JobInfo job;
+  job.name = "jobs/a1";
+  job.uid = "a1";
+  job.request = {"merge_method: linear", "r.yaml", {"/cwd", "/recipes"}, "/out", true};
+  job.state = state;
+  job.cancelling = true;
+  job.progress = {10, 4, 1000, 400, 2, 1, 3, "waits"};
+  job.created = WallTime(std::chrono::nanoseconds(1'700'000'000'123'456'789));
+  job.started = WallTime(std::chrono::nanoseconds(-1));
+  job.report_summary = "summary";
+  job.warnings = {"w1", "w2"};
+  return job;
+}
+
+TEST(JobCodec, RoundTripInEveryState) {
+  for (const JobState state :
+       {JobState::kQueued, JobState::kPlanning, JobState::kRunning, JobState::kPublishing,
+        JobState::kSucceeded, JobState::kFailed, JobState::kCancelled}) {
+    JobInfo job = SampleJob(state);
+    if (state == JobState::kFailed) {
+      job.error = absl::DataLossError("torn");
+      job.error_reason = "RUN_FAILED";
+      job.finished = WallTime(std::chrono::seconds(1));
+    }
+    const auto back = DecodeJob(EncodeJob(job));
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_EQ(*back, job) << JobStateName(state);
+  }
+}
+
+TEST(JobCodec, UnknownStateIsRefused) {
+  v1::Job proto = EncodeJob(SampleJob(JobState::kQueued));
+  proto.set_state(static_cast<v1::Job::State>(99));
+  EXPECT_TRUE(absl::IsInvalidArgument(DecodeJob(proto).status()));
+  proto.set_state(v1::Job::STATE_UNSPECIFIED);
+  EXPECT_TRUE(absl::IsInvalidArgument(DecodeJob(proto).status()));
+}
+
+TEST(JobCodec, AbsurdTimesAreLeftOut) {
+  v1::Job proto = EncodeJob(SampleJob(JobState::kQueued));
+  proto.mutable_create_time()->set_seconds(INT64_MAX);
+  const auto back = DecodeJob(proto);
+  ASSERT_TRUE(back.ok());
+  EXPECT_FALSE(back->created.has_value());
+}
+
+TEST(JobCodec, RequestRoundTrip) {
+  const JobRequest request = SampleJob(JobState::kQueued).request;
+  const v1::CreateJobRequest proto = EncodeRequest(request, "id");
+  EXPECT_EQ(proto.request_id(), "id");
+  EXPECT_EQ(DecodeRequest(proto), request);
+}
+
+}  // namespace
+}  // namespace merganser

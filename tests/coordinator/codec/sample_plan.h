@@ -1,0 +1,68 @@
+// A small plan in which every field differs from its default.
+#ifndef MERGANSER_TESTS_COORDINATOR_CODEC_SAMPLE_PLAN_H_
+#define MERGANSER_TESTS_COORDINATOR_CODEC_SAMPLE_PLAN_H_
+
+#include "common/plan/plan.h"
+
+namespace merganser {
+
+inline Plan SamplePlan() {
+  Plan plan;
+  plan.method.method = "resmerge";
+  plan.method.numbers = {{"rank_topk", 1}, {"head_ratio_budget", 0.2}};
+  plan.method.choices = {{"scope", "tensor"}};
+  plan.method.per_model = {{{"weight", 0.5}}, {}};
+  plan.recipe_text = "merge_method: resmerge\n";
+  plan.has_base = true;
+  for (const char* name : {"/models/base", "/models/math", "/models/code"}) {
+    PlannedModel model;
+    model.uri = name;
+    model.given = "as written";
+    model.shards = {{"model.safetensors", {1000, "identity"}, "header digest"}};
+    plan.models.push_back(model);
+  }
+  PlannedTensor tensor;
+  tensor.spec = {"model.layers.0.mlp.up_proj.weight", {8, 16}};
+  tensor.dtype = DType::kBF16;
+  tensor.needs.mode = "spectral";
+  tensor.needs.family = "ffn";
+  tensor.needs.note = "a note";
+  tensor.needs.split = Split::kMatrices;
+  tensor.needs.reads_base = false;
+  tensor.needs.rounds = 2;
+  tensor.needs.workspace_bytes = 77;
+  tensor.needs.flops_per_element = 3.5;
+  tensor.tied = true;
+  tensor.elements = 128;
+  tensor.leaf_elements = 64;
+  tensor.leaves = 2;
+  tensor.sources = {{0, 0, 100, DType::kF32, "a"}, {2, 0, 200, DType::kF16, "b"}};
+  tensor.has_base_source = true;
+  tensor.shard = 0;
+  tensor.offset = 64;
+  plan.tensors = {tensor};
+  plan.shards = {{"model.safetensors", std::string("\x08\0\0binary\xff", 10), 320}};
+  Unit header;
+  header.begin = 0;
+  header.end = 64;
+  header.segments = {{true, 0, 0, 0, 64, 0, 64}};
+  Unit data;
+  data.begin = 64;
+  data.end = 320;
+  data.segments = {{false, 0, 0, 1, 128, 300, 400}, {false, 0, 1, 2, 128, 300, 500}};
+  data.bytes_in = 600;
+  data.memory = 500;
+  plan.units = {header, data};
+  plan.warnings = {"a warning"};
+  plan.parameters = 128;
+  plan.bytes_read = 600;
+  plan.bytes_written = 320;
+  plan.peak_leaf_memory = 500;
+  plan.rounds = 2;
+  plan.digest = "0123456789abcdef0123456789abcdef";
+  return plan;
+}
+
+}  // namespace merganser
+
+#endif  // MERGANSER_TESTS_COORDINATOR_CODEC_SAMPLE_PLAN_H_

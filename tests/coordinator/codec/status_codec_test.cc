@@ -1,0 +1,66 @@
+#include "proto/convert/status_codec.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+#include "proto/merganser/v1/errors.pb.h"
+
+namespace merganser {
+namespace {
+
+TEST(StatusCodec, RoundTripKeepsCodeMessageAndReason) {
+  const absl::Status status =
+      ReasonedError(absl::StatusCode::kNotFound, "JOB_NOT_FOUND", "jobs/x: none", {{"job", "x"}});
+  const grpc::Status wire = ToGrpc(status);
+  EXPECT_EQ(wire.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(wire.error_message(), "jobs/x: none");
+  const absl::Status back = FromGrpc(wire);
+  EXPECT_EQ(back.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(std::string(back.message()), "jobs/x: none");
+  EXPECT_EQ(ReasonOf(back), "JOB_NOT_FOUND");
+}
+
+TEST(StatusCodec, OkIsOk) {
+  EXPECT_TRUE(ToGrpc(absl::OkStatus()).ok());
+  EXPECT_TRUE(FromGrpc(grpc::Status::OK).ok());
+}
+
+TEST(StatusCodec, EveryErrorHasAReasonAndOurDomain) {
+  const grpc::Status wire = ToGrpc(absl::InternalError("a bug"));
+  v1::StatusDetails details;
+  ASSERT_TRUE(details.ParseFromString(wire.error_details()));
+  EXPECT_EQ(details.code(), 13);
+  ASSERT_EQ(details.details_size(), 1);
+  EXPECT_EQ(details.details(0).type_url(), "type.googleapis.com/google.rpc.ErrorInfo");
+  v1::ErrorInfo info;
+  ASSERT_TRUE(info.ParseFromString(details.details(0).value()));
+  EXPECT_EQ(info.reason(), "INTERNAL");
+  EXPECT_EQ(info.domain(), "merganser");
+}
+
+TEST(StatusCodec, MessagesStayOneLine) {
+  EXPECT_EQ(
+      std::string(ReasonedError(absl::StatusCode::kInternal, "R", "a\nb").message()).find('\n'),
+      std::string::npos);
+  EXPECT_EQ(std::string(FromGrpc(grpc::Status(grpc::StatusCode::INTERNAL, "a\r\nb")).message())
+                .find('\n'),
+            std::string::npos);
+}
+
+TEST(StatusCodec, DetailsOfOthersAreDropped) {
+  const absl::Status status =
+      FromGrpc(grpc::Status(grpc::StatusCode::ABORTED, "m", "\xff not a proto"));
+  EXPECT_TRUE(absl::IsAborted(status));
+  EXPECT_EQ(ReasonOf(status), "");
+}
+
+TEST(StatusCodec, CodesFromOutsideAreFailures) {
+  EXPECT_EQ(FailureCode(3), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(FailureCode(16), absl::StatusCode::kUnauthenticated);
+  for (const int code : {0, -1, 17, 1 << 30}) {
+    EXPECT_EQ(FailureCode(code), absl::StatusCode::kUnknown) << code;
+  }
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,68 @@
+"""A worker that dies while it holds units costs time, not bytes."""
+
+import os
+import signal
+
+import harness
+
+
+class WorkerKillTest(harness.Case):
+    def holders(self, cluster, job):
+        """Live workers that hold units of the job, by what the coordinator says."""
+        state = cluster.job(job)
+        if harness.finished(state):
+            raise AssertionError("over before a worker could be killed: %s" % state)
+        return int(state.get("progress", {}).get("workers", 0))
+
+    def test_kill_9_while_it_holds_units(self):
+        models = harness.data("generated")
+        file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], models[1:],
+                              max_shard_size="8MB")
+        wanted = harness.hash_output(self.merge(file, self.path("undisturbed")))
+        output = self.path("disturbed")
+        with harness.Cluster(3, self.path("state")) as cluster:
+            job = cluster.submit(file, output)
+            victim = cluster.workers[1]
+
+            def stopped_with_units():
+                # Stopped, it cannot finish a unit between the question and the kill; all
+                # three holding units means that this one does.
+                if self.holders(cluster, job) < 3:
+                    return False
+                victim.send_signal(signal.SIGSTOP)
+                if self.holders(cluster, job) == 3:
+                    return True
+                victim.send_signal(signal.SIGCONT)
+                return False
+
+            harness.wait_for("every worker to hold units", stopped_with_units)
+            victim.send_signal(signal.SIGKILL)
+            self.assertEqual(victim.wait(), -signal.SIGKILL)
+            last = cluster.finish(job)
+            self.assertEqual(harness.state_of(last), "SUCCEEDED", str(last) + cluster.log())
+            retries = int(last["progress"]["retries"])
+            print("units given out again: %d" % retries)
+            self.assertGreaterEqual(retries, 1)
+        self.assertEqual(harness.hash_output(output), wanted)
+        self.assertNotIn(".merganser", os.listdir(output))
+        self.ok("verify", output)
+
+    def test_all_workers_die_and_one_comes_later(self):
+        models = harness.data("tiny", seed=13, experts=3)
+        file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], models[1:])
+        wanted = harness.hash_output(self.merge(file, self.path("undisturbed")))
+        output = self.path("disturbed")
+        with harness.Cluster(2, self.path("state")) as cluster:
+            for worker in cluster.workers:
+                os.kill(worker.pid, signal.SIGKILL)
+                worker.wait()
+            job = cluster.submit(file, output)
+            self.assertFalse(harness.finished(cluster.job(job)))
+            cluster.add_worker()
+            last = cluster.finish(job)
+            self.assertEqual(harness.state_of(last), "SUCCEEDED", str(last) + cluster.log())
+        self.assertEqual(harness.hash_output(output), wanted)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Every test, from a fresh clone, as CI runs them.
+#
+# usage: tests/run.sh [--fast | --full]
+#
+#   (none)   release build with warnings as errors: all tests; then a build with
+#            AddressSanitizer and UBSan: unit tests and the end-to-end tests
+#            without a cluster
+#   --fast   release build: unit tests and the quickest end-to-end tests
+#   --full   as without, and: many more seeds, clusters under AddressSanitizer,
+#            unit tests under ThreadSanitizer, and the interop group (PyPI)
+#
+# Needs Debian 12 and root or sudo where packages are missing. Ends with CTest's
+# own summary; exits non-zero as soon as a group fails. See tests/README.md.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mode=normal
+case "${1:-}" in
+  "") ;;
+  --fast) mode=fast ;;
+  --full) mode=full ;;
+  -h | --help)
+    sed -n '2,14s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+  *)
+    echo "tests/run.sh: unknown argument $1 (see --help)" >&2
+    exit 2
+    ;;
+esac
+
+export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+# ccache keeps its files under HOME, which a bare container may not set.
+export HOME="${HOME:-$(cd ~ 2>/dev/null && pwd || echo /tmp)}"
+
+stage() {
+  printf '\n==> %s\n' "$*"
+}
+
+if [ "$mode" = full ]; then
+  deploy/install-build-deps.sh --full
+else
+  deploy/install-build-deps.sh --tests
+fi
+
+# A sanitized translation unit may take 2 GiB to compile.
+jobs=$(nproc)
+memory=$(awk '/^MemAvailable:/ {print int($2 / 2097152)}' /proc/meminfo 2>/dev/null || true)
+if [ -n "$memory" ] && [ "$memory" -lt "$jobs" ]; then
+  jobs=$((memory > 0 ? memory : 1))
+fi
+
+# build FOLDER CMAKE-ARGUMENTS...
+build() {
+  local folder=$1
+  shift
+  stage "Building $folder"
+  cmake -S . -B "$folder" -G Ninja -DMERGANSER_TESTS=ON -DMERGANSER_WERROR=ON \
+    -DPython3_EXECUTABLE=/usr/bin/python3 "$@"
+  cmake --build "$folder" -j "$jobs"
+}
+
+# check FOLDER CTEST-ARGUMENTS...
+check() {
+  local folder=$1
+  shift
+  stage "Testing $folder $*"
+  ctest --test-dir "$folder" -j 2 --output-on-failure --no-tests=error --no-label-summary "$@"
+}
+
+build build -DCMAKE_BUILD_TYPE=Release
+if [ "$mode" = fast ]; then
+  check build -L 'unit|quick'
+  exit 0
+fi
+if [ "$mode" = full ]; then
+  export MERGANSER_LONG=1
+  check build --timeout 3600
+else
+  check build
+fi
+unset MERGANSER_LONG
+
+sanitized_flags=(-DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1")
+
+if [ "$mode" = full ]; then
+  build build-tsan "${sanitized_flags[@]}" -DMERGANSER_SANITIZE=thread
+  # GCC 12's ThreadSanitizer does not know the address layouts that newer
+  # kernels choose at random; without randomisation it does.
+  fixed=()
+  if setarch "$(uname -m)" -R true 2>/dev/null; then
+    fixed=(setarch "$(uname -m)" -R)
+  fi
+  stage "Testing build-tsan"
+  TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp" \
+    "${fixed[@]}" ctest --test-dir build-tsan -j 2 --output-on-failure --no-tests=error \
+    --no-label-summary -L unit
+
+  stage "Interop: official safetensors, transformers, and the experts' own accuracy"
+  if [ ! -x .venv-interop/bin/python ]; then
+    /usr/bin/python3 -m venv .venv-interop
+  fi
+  .venv-interop/bin/pip install --quiet torch==2.13.0 transformers safetensors numpy
+  MERGANSER_BIN="$PWD/build/bin/merganser" MERGANSER_SOURCE_DIR="$PWD" \
+    .venv-interop/bin/python tests/interop/hf_test.py
+fi
+
+build build-asan "${sanitized_flags[@]}" -DMERGANSER_SANITIZE=address,undefined
+# LeakSanitizer stops the world with ptrace, which some containers forbid: ask a
+# program of one line.
+leaks=1
+probe=$(mktemp -d)
+trap 'rm -rf "$probe"' EXIT
+echo 'int main() { return 0; }' >"$probe/probe.cc"
+g++ -fsanitize=address "$probe/probe.cc" -o "$probe/probe"
+if ! ASAN_OPTIONS=detect_leaks=1 "$probe/probe" 2>"$probe/log"; then
+  echo "Leaks are not looked for: $(grep -m 1 -i leaksanitizer "$probe/log" || head -n 1 "$probe/log")"
+  leaks=0
+fi
+export ASAN_OPTIONS="detect_leaks=$leaks:strict_string_checks=1"
+export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
+if [ "$mode" = full ]; then
+  check build-asan
+else
+  check build-asan -LE cluster
+fi

@@ -1,0 +1,91 @@
+// Storage that fails on command.
+#ifndef MERGANSER_TESTS_TESTING_FAULT_STORE_H_
+#define MERGANSER_TESTS_TESTING_FAULT_STORE_H_
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "common/storage/object_store.h"
+#include "tests/testing/store_op.h"
+
+namespace merganser {
+
+// Which calls fail, and how. A rule counts only calls of `op` whose key (or
+// List prefix) contains `key_contains`.
+struct FaultRule {
+  StoreOp op = StoreOp::kRead;
+  std::string key_contains;
+  // Fails the calls first, first + 1, ... counted from 1, `times` of them.
+  uint64_t first = 1;
+  uint64_t times = 1;
+  // Each of those calls fails with this probability, drawn from the store's seed.
+  double probability = 1;
+  // True: the wrapped store does the work and its success is reported as failure,
+  // as when an answer is lost. A failure of its own is passed on.
+  bool after_work = false;
+  absl::Status status = absl::UnavailableError("injected fault");
+};
+
+inline constexpr uint64_t kEveryCall = std::numeric_limits<uint64_t>::max();
+
+// Wraps a store. Thread-safe; the draws of a probability follow the order in
+// which calls arrive. Injected messages name operation and object.
+class FaultStore final : public ObjectStore {
+ public:
+  FaultStore(std::shared_ptr<ObjectStore> wrapped, uint64_t seed);
+
+  void AddRule(FaultRule rule);
+  void ClearRules();
+  uint64_t Calls(StoreOp op) const;
+  // Failures that were injected.
+  uint64_t Faults(StoreOp op) const;
+
+  std::string Describe(std::string_view key) const override;
+  absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view key) override;
+  absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
+                    std::string_view if_match) override;
+  absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override;
+  absl::Status Put(std::string_view key, std::string_view bytes) override;
+  absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override;
+  absl::Status Delete(std::string_view key) override;
+  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
+                                          std::string_view writer) override;
+  absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite& write, uint64_t offset,
+                                          std::span<const std::byte> bytes) override;
+  absl::Status FlushWrite(const PlannedWrite& write) override;
+  absl::Status CommitWrite(const PlannedWrite& write,
+                           std::span<const WriteReceipt> receipts) override;
+  absl::Status AbortWrite(const PlannedWrite& write) override;
+
+ private:
+  struct Fault {
+    absl::Status status;
+    bool after_work;
+  };
+  struct ActiveRule {
+    FaultRule rule;
+    uint64_t calls = 0;
+  };
+  // Counts the call, and decides whether it fails.
+  std::optional<Fault> Next(StoreOp op, std::string_view key);
+  template <typename Result, typename Work>
+  Result Run(StoreOp op, std::string_view key, const Work& work);
+
+  const std::shared_ptr<ObjectStore> wrapped_;
+  mutable Mutex mutex_;
+  std::mt19937_64 random_ MERGANSER_GUARDED_BY(mutex_);
+  std::vector<ActiveRule> rules_ MERGANSER_GUARDED_BY(mutex_);
+  std::array<uint64_t, kStoreOps> calls_ MERGANSER_GUARDED_BY(mutex_){};
+  std::array<uint64_t, kStoreOps> faults_ MERGANSER_GUARDED_BY(mutex_){};
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_TESTS_TESTING_FAULT_STORE_H_

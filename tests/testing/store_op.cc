@@ -1,0 +1,12 @@
+#include "tests/testing/store_op.h"
+
+namespace merganser {
+
+std::string_view StoreOpName(StoreOp op) {
+  constexpr std::string_view kNames[kStoreOps] = {
+      "Stat",       "Read",       "List",       "Put",         "PutIfAbsent", "Delete",
+      "BeginWrite", "WriteRange", "FlushWrite", "CommitWrite", "AbortWrite"};
+  return kNames[static_cast<size_t>(op)];
+}
+
+}  // namespace merganser

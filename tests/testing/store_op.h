@@ -1,0 +1,29 @@
+#ifndef MERGANSER_TESTS_TESTING_STORE_OP_H_
+#define MERGANSER_TESTS_TESTING_STORE_OP_H_
+
+#include <cstddef>
+#include <string_view>
+
+namespace merganser {
+
+// The methods of ObjectStore.
+enum class StoreOp {
+  kStat,
+  kRead,
+  kList,
+  kPut,
+  kPutIfAbsent,
+  kDelete,
+  kBeginWrite,
+  kWriteRange,
+  kFlushWrite,
+  kCommitWrite,
+  kAbortWrite,
+};
+inline constexpr size_t kStoreOps = 11;
+
+std::string_view StoreOpName(StoreOp op);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_TESTS_TESTING_STORE_OP_H_

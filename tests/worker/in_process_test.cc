@@ -1,0 +1,150 @@
+#include "worker/sources/in_process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/worker/worker_fixture.h"
+#include "worker/unit_runner.h"
+
+namespace merganser {
+namespace {
+
+constexpr std::string_view kLinear =
+    "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 1}\nmax_shard_size: 1000\n";
+
+// Five units.
+TestJob MakeJob() {
+  TinyCheckpoint a;
+  for (int t = 0; t < 5; ++t) a.tensors.push_back({absl::StrCat("w", t), DType::kF32, {200}});
+  TinyCheckpoint b = a;
+  b.seed = 2;
+  return TestJob(kLinear, {{"a", a}, {"b", b}});
+}
+
+UnitResult ResultOf(uint32_t unit) {
+  UnitResult result;
+  result.unit = unit;
+  result.worker = absl::StrCat("w", unit);
+  return result;
+}
+
+TEST(InProcessSourceTest, HandsOutUnitsInOrderAndThenNone) {
+  const TestJob job = MakeJob();
+  InProcessSource source(job.context());
+  for (uint32_t u = 0; u < 5; ++u) {
+    const auto leased = source.Next();
+    ASSERT_TRUE(leased.ok() && leased->has_value());
+    EXPECT_EQ((*leased)->unit, u);
+    EXPECT_EQ((*leased)->job, job.context());
+    EXPECT_EQ((*leased)->token, "");
+  }
+  EXPECT_FALSE(source.Next()->has_value());
+  EXPECT_FALSE(source.Next()->has_value());
+}
+
+TEST(InProcessSourceTest, ResultsComeInUnitOrderWhateverTheOrderOfCompletion) {
+  const TestJob job = MakeJob();
+  InProcessSource source(job.context());
+  std::vector<LeasedUnit> units;
+  for (int i = 0; i < 5; ++i) units.push_back(**source.Next());
+  for (const uint32_t u : {3, 0, 4, 2, 1}) {
+    EXPECT_TRUE(source.Progress(units[u], 10));
+    source.Complete(units[u], ResultOf(u));
+  }
+  EXPECT_EQ(source.progress().units_done, 5u);
+  EXPECT_EQ(source.progress().bytes_written, 50u);
+  const auto results = source.TakeResults();
+  ASSERT_TRUE(results.ok()) << results.status();
+  ASSERT_EQ(results->size(), 5u);
+  for (uint32_t u = 0; u < 5; ++u) EXPECT_EQ((*results)[u].unit, u);
+}
+
+TEST(InProcessSourceTest, TheFirstFailureWinsAndEndsTheRun) {
+  const TestJob job = MakeJob();
+  InProcessSource source(job.context());
+  const LeasedUnit first = **source.Next(), second = **source.Next();
+  EXPECT_TRUE(source.Progress(first, 1));
+  source.Fail(second, absl::DataLossError("second"));
+  EXPECT_FALSE(source.Progress(first, 1));
+  EXPECT_FALSE(source.Next()->has_value());
+  source.Fail(first, absl::UnavailableError("first"));
+  EXPECT_EQ(source.TakeResults().status(), absl::DataLossError("second"));
+}
+
+TEST(InProcessSourceTest, InterruptEndsTheRunAsCancelled) {
+  const TestJob job = MakeJob();
+  InProcessSource source(job.context());
+  const LeasedUnit first = **source.Next();
+  source.Interrupt();
+  EXPECT_FALSE(source.Progress(first, 1));
+  EXPECT_FALSE(source.Next()->has_value());
+  EXPECT_EQ(source.TakeResults().status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST(InProcessSourceTest, AFailureBeforeAnInterruptStays) {
+  const TestJob job = MakeJob();
+  InProcessSource source(job.context());
+  source.Fail(**source.Next(), absl::DataLossError("damaged"));
+  source.Interrupt();
+  EXPECT_EQ(source.TakeResults().status().code(), absl::StatusCode::kDataLoss);
+}
+
+TEST(InProcessSourceTest, ARunThatStoppedShortIsNoResult) {
+  const TestJob job = MakeJob();
+  InProcessSource source(job.context());
+  source.Complete(**source.Next(), ResultOf(0));
+  EXPECT_EQ(source.TakeResults().status().code(), absl::StatusCode::kInternal);
+}
+
+TEST(InProcessSourceTest, RunsAMergeEndToEnd) {
+  TestJob job = MakeJob();
+  InProcessSource source(job.context());
+  ASSERT_TRUE(RunUnits(source, Options(3, uint64_t{1} << 30)).ok());
+  auto results = source.TakeResults();
+  ASSERT_TRUE(results.ok()) << results.status();
+  std::map<uint32_t, UnitResult> by_unit;
+  for (UnitResult& result : *results) by_unit.emplace(result.unit, std::move(result));
+  EXPECT_EQ(by_unit.size(), 5u);
+  EXPECT_EQ(source.progress().bytes_written, job.plan().bytes_written);
+  EXPECT_EQ(job.Publish(by_unit).size(), 5u);
+}
+
+// Interrupts at the first bytes that are written.
+class InterruptingSource final : public UnitSource {
+ public:
+  explicit InterruptingSource(InProcessSource& inner) : inner_(inner) {}
+  absl::StatusOr<std::optional<LeasedUnit>> Next() override { return inner_.Next(); }
+  bool Progress(const LeasedUnit& unit, uint64_t bytes) override {
+    inner_.Interrupt();
+    return inner_.Progress(unit, bytes);
+  }
+  void Complete(const LeasedUnit& unit, UnitResult result) override {
+    inner_.Complete(unit, std::move(result));
+  }
+  void Fail(const LeasedUnit& unit, absl::Status status) override {
+    inner_.Fail(unit, std::move(status));
+  }
+
+ private:
+  InProcessSource& inner_;
+};
+
+TEST(InProcessSourceTest, AnInterruptStopsARunningMerge) {
+  TestJob job = MakeJob();
+  InProcessSource source(job.context());
+  InterruptingSource interrupting(source);
+  ASSERT_TRUE(RunUnits(interrupting, Options(2, uint64_t{1} << 30)).ok());
+  EXPECT_EQ(source.TakeResults().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(source.progress().units_done, 0u);
+}
+
+}  // namespace
+}  // namespace merganser

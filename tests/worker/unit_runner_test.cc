@@ -1,0 +1,288 @@
+// What a run writes, whatever its threads and memory.
+#include "worker/unit_runner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
+#include "tests/worker/worker_fixture.h"
+
+namespace merganser {
+namespace {
+
+using testing::Each;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr uint64_t kSeed = 4;
+constexpr std::string_view kLinear =
+    "merge_method: linear\nmodels:\n"
+    "- {model: a, parameters: {weight: 0.5}}\n"
+    "- {model: b, parameters: {weight: 1.25}}\n"
+    "- {model: c, parameters: {weight: -0.25}}\n"
+    "max_shard_size: 6MiB\n";
+const std::vector<double> kWeights = {0.5, 1.25, -0.25};
+constexpr double kDivisor = 1.5;
+
+// Small and large tensors, all kinds of shape, models that store them in
+// different types and files.
+std::map<std::string, TinyCheckpoint> Models() {
+  TinyCheckpoint a;
+  a.tensors = {{"first", DType::kBF16, {3}},
+               {"large", DType::kBF16, {2 * kLeafElements + 12345}},
+               {"scalar", DType::kF32, {}},
+               {"empty", DType::kBF16, {0, 8}},
+               {"ids", DType::kI64, {1001}, std::string(8008, '\7')},
+               {"matrix", DType::kF32, {511, 1023}},
+               {"wide", DType::kF64, {1, 77777}},
+               {"odd", DType::kBF16, {1}},
+               {"mask", DType::kBool, {13}, std::string(13, '\1')},
+               {"last", DType::kF32, {5, 7, 11}}};
+  a.seed = kSeed;
+  TinyCheckpoint b = a, c = a;
+  b.seed = kSeed + 1;
+  b.shards = 3;
+  c.seed = kSeed + 2;
+  c.tensors[1].dtype = DType::kF32;
+  c.tensors[5].dtype = DType::kBF16;
+  std::reverse(c.tensors.begin(), c.tensors.end());
+  return {{"a", a}, {"b", b}, {"c", c}};
+}
+
+std::vector<TinyCheckpoint> InOrder(const std::map<std::string, TinyCheckpoint>& models) {
+  std::vector<TinyCheckpoint> list;
+  for (const auto& [name, model] : models) list.push_back(model);
+  return list;
+}
+
+TEST(UnitRunnerTest, WritesTheSameBytesForAllThreadsAndBudgets) {
+  const std::map<std::string, TinyCheckpoint> models = Models();
+  std::map<std::string, std::string> expected;
+  for (const int threads : {1, 2, 4}) {
+    for (const uint64_t times : {1, 2, 50}) {
+      SCOPED_TRACE(testing::Message() << threads << " threads, memory x" << times);
+      TestJob job(kLinear, models);
+      if (expected.empty()) {
+        expected = ExpectedLinear(job.plan(), InOrder(models), kWeights, kDivisor);
+        EXPECT_GT(job.plan().shards.size(), 1u);
+        EXPECT_GT(job.plan().units.size(), 1u);
+      }
+      ScriptedSource source(job.context());
+      const absl::Status status =
+          RunUnits(source, Options(threads, job.plan().peak_leaf_memory * times));
+      ASSERT_TRUE(status.ok()) << status;
+      ASSERT_THAT(source.failures, IsEmpty());
+      ASSERT_THAT(source.results, SizeIs(job.plan().units.size()));
+      EXPECT_TRUE(job.Publish(source.results) == expected) << "bytes differ";
+    }
+  }
+}
+
+TEST(UnitRunnerTest, ResultsTellWhatWasDone) {
+  TestJob job(kLinear, Models());
+  ScriptedSource source(job.context());
+  ASSERT_TRUE(RunUnits(source, Options(2, uint64_t{1} << 30)).ok());
+  const std::map<std::string, std::string> files = job.Publish(source.results);
+  uint64_t read = 0, written = 0;
+  for (const auto& [index, result] : source.results) {
+    const Unit& unit = job.plan().units[index];
+    EXPECT_EQ(result.worker, "tester");
+    EXPECT_GE(result.seconds, 0);
+    EXPECT_EQ(result.bytes_read, unit.bytes_in);
+    EXPECT_EQ(result.bytes_written, unit.end - unit.begin);
+    EXPECT_EQ(source.progress[index], unit.end - unit.begin);
+    EXPECT_THAT(result.leaves, IsEmpty());
+    read += result.bytes_read;
+    written += result.bytes_written;
+    ASSERT_EQ(result.segment_digests.size(), unit.segments.size());
+    ASSERT_EQ(result.receipts.size(), unit.segments.size());
+    uint64_t at = unit.begin;
+    const std::string& file = files.at(job.plan().shards[unit.shard].key);
+    for (size_t k = 0; k < unit.segments.size(); ++k) {
+      EXPECT_EQ(result.segment_digests[k], DigestHex(file.substr(at, unit.segments[k].bytes_out)));
+      EXPECT_EQ(result.receipts[k].offset, at);
+      EXPECT_EQ(result.receipts[k].size, unit.segments[k].bytes_out);
+      at += unit.segments[k].bytes_out;
+    }
+  }
+  EXPECT_EQ(read, job.plan().bytes_read);
+  EXPECT_EQ(written, job.plan().bytes_written);
+}
+
+TEST(UnitRunnerTest, ReadsEverySourceByteOnce) {
+  TestJob job(kLinear, Models());
+  ScriptedSource source(job.context());
+  ASSERT_TRUE(RunUnits(source, Options(4, uint64_t{1} << 30)).ok());
+  for (uint32_t m = 0; m < 3; ++m) {
+    const PlannedModel& model = job.plan().models[m];
+    std::map<std::string, std::vector<std::pair<uint64_t, uint64_t>>> read, wanted;
+    for (const StoreCall& call : job.input(m).Calls(StoreOp::kRead)) {
+      read[call.key].emplace_back(call.offset, call.size);
+    }
+    for (const PlannedTensor& tensor : job.plan().tensors) {
+      for (const PlannedSource& place : tensor.sources) {
+        if (place.model != m || tensor.elements == 0) continue;
+        wanted[model.shards[place.shard].key].emplace_back(
+            place.offset, tensor.elements * BytesPerElement(place.dtype));
+      }
+    }
+    // Ranges that touch are one range: how reads were cut does not matter.
+    const auto joined = [](std::vector<std::pair<uint64_t, uint64_t>> ranges) {
+      std::sort(ranges.begin(), ranges.end());
+      std::vector<std::pair<uint64_t, uint64_t>> out;
+      for (const auto& [offset, size] : ranges) {
+        if (!out.empty() && out.back().first + out.back().second == offset) {
+          out.back().second += size;
+        } else {
+          out.emplace_back(offset, size);
+        }
+      }
+      return out;
+    };
+    ASSERT_EQ(read.size(), wanted.size());
+    for (const auto& [key, ranges] : wanted) EXPECT_EQ(joined(read[key]), joined(ranges)) << key;
+  }
+}
+
+TEST(UnitRunnerTest, DoesNotReadABaseThatIsNotNeeded) {
+  TinyCheckpoint model;
+  model.tensors = {{"model.norm.weight", DType::kBF16, {64}}};
+  TestJob job("merge_method: resmerge\nbase_model: base\nmodels: [a, b]\n",
+              {{"base", model}, {"a", model}, {"b", model}});
+  ScriptedSource source(job.context());
+  ASSERT_TRUE(RunUnits(source, Options(1, uint64_t{1} << 30)).ok());
+  EXPECT_THAT(job.input(0).Calls(), IsEmpty());
+  EXPECT_THAT(job.input(1).Calls(StoreOp::kRead), SizeIs(1));
+}
+
+TEST(UnitRunnerTest, ASpectralMergeIsTheSameBytesForAllThreadsAndBudgets) {
+  TinyCheckpoint base;
+  base.tensors = {{"model.embed_tokens.weight", DType::kBF16, {100, 32}},
+                  {"model.layers.0.self_attn.q_proj.weight", DType::kBF16, {96, 64}},
+                  {"model.layers.0.self_attn.q_proj.bias", DType::kBF16, {96}},
+                  {"model.layers.0.mlp.experts.up_proj", DType::kBF16, {5, 48, 40}},
+                  {"model.layers.0.mlp.gate.weight", DType::kF32, {5, 64}}};
+  base.seed = kSeed;
+  std::map<std::string, TinyCheckpoint> models = {{"base", base}, {"a", base}, {"b", base}};
+  models["a"].seed = kSeed + 1;
+  models["b"].seed = kSeed + 2;
+  const std::string_view recipe =
+      "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\nmax_shard_size: 20000\n";
+  std::map<std::string, std::string> expected;
+  for (const int threads : {1, 3}) {
+    for (const uint64_t times : {1, 20}) {
+      SCOPED_TRACE(testing::Message() << threads << " threads, memory x" << times);
+      TestJob job(recipe, models);
+      ScriptedSource source(job.context());
+      ASSERT_TRUE(RunUnits(source, Options(threads, job.plan().peak_leaf_memory * times)).ok());
+      ASSERT_THAT(source.failures, IsEmpty());
+      const std::map<std::string, std::string> files = job.Publish(source.results);
+      if (expected.empty()) expected = files;
+      EXPECT_TRUE(files == expected) << "bytes differ";
+
+      // One report a spectral leaf: q_proj, five experts, gate.
+      std::map<std::string, std::vector<uint64_t>> leaves;
+      for (const auto& [unit, result] : source.results) {
+        EXPECT_TRUE(std::is_sorted(result.leaves.begin(), result.leaves.end(),
+                                   [](const LeafReport& x, const LeafReport& y) {
+                                     return std::pair(x.tensor, x.leaf) <
+                                            std::pair(y.tensor, y.leaf);
+                                   }));
+        for (const LeafReport& leaf : result.leaves) {
+          leaves[job.plan().tensors[leaf.tensor].spec.name].push_back(leaf.leaf);
+          EXPECT_THAT(leaf.fields,
+                      testing::Contains(testing::Field(&ReportField::key, "coherence")));
+        }
+      }
+      EXPECT_THAT(leaves, SizeIs(3));
+      EXPECT_THAT(leaves["model.layers.0.mlp.experts.up_proj"],
+                  testing::ElementsAre(0, 1, 2, 3, 4));
+    }
+  }
+}
+
+TEST(UnitRunnerTest, AWideUnitRunsInBudgetOfOneSegment) {
+  // Several segments a unit: memory for one at a time is enough.
+  TinyCheckpoint model;
+  for (int t = 0; t < 6; ++t) {
+    model.tensors.push_back({absl::StrCat("w", t), DType::kF32, {kLeafElements}});
+  }
+  TestJob job("merge_method: linear\nmodels: [a]\nparameters: {weight: 1}\n", {{"a", model}});
+  ASSERT_EQ(job.plan().units.size(), 2u);
+  ScriptedSource source(job.context());
+  ASSERT_TRUE(RunUnits(source, Options(4, job.plan().peak_leaf_memory)).ok());
+  EXPECT_THAT(source.failures, IsEmpty());
+  EXPECT_TRUE(job.Publish(source.results) == ExpectedLinear(job.plan(), {model}, {1}, 1));
+}
+
+TEST(UnitRunnerTest, NoUnitsNoWork) {
+  TestJob job(kLinear, Models());
+  ScriptedSource source(job.context());
+  source.error_after = 0;
+  source.next_error = absl::UnavailableError("gone");
+  EXPECT_EQ(RunUnits(source, Options(2, uint64_t{1} << 30)), absl::UnavailableError("gone"));
+  EXPECT_THAT(source.results, IsEmpty());
+  EXPECT_THAT(job.output().Calls(StoreOp::kWriteRange), IsEmpty());
+}
+
+TEST(UnitRunnerTest, AnErrorOfTheSourceEndsTheRunAfterTheUnitsInFlight) {
+  TestJob job(kLinear, Models());
+  ASSERT_GT(job.plan().units.size(), 2u);
+  ScriptedSource source(job.context());
+  source.error_after = 2;
+  source.next_error = absl::UnavailableError("coordinator gone");
+  EXPECT_EQ(RunUnits(source, Options(2, uint64_t{1} << 30)),
+            absl::UnavailableError("coordinator gone"));
+  EXPECT_THAT(source.results, SizeIs(2));
+  EXPECT_THAT(source.failures, IsEmpty());
+}
+
+TEST(UnitRunnerTest, ARevokedUnitIsDroppedWithoutFurtherWord) {
+  TestJob job(kLinear, Models());
+  ScriptedSource source(job.context());
+  const uint32_t lost = job.UnitOf("large");
+  source.revoked = {lost};
+  ASSERT_TRUE(RunUnits(source, Options(2, uint64_t{1} << 30)).ok());
+  EXPECT_THAT(source.failures, IsEmpty());
+  EXPECT_FALSE(source.results.contains(lost));
+  EXPECT_THAT(source.results, SizeIs(job.plan().units.size() - 1));
+}
+
+TEST(UnitRunnerTest, EveryUnitMayBeRevoked) {
+  TestJob job(kLinear, Models());
+  ScriptedSource source(job.context());
+  for (uint32_t u = 0; u < job.plan().units.size(); ++u) source.revoked.insert(u);
+  ASSERT_TRUE(RunUnits(source, Options(4, job.plan().peak_leaf_memory)).ok());
+  EXPECT_THAT(source.failures, IsEmpty());
+  EXPECT_THAT(source.results, IsEmpty());
+}
+
+TEST(MakeJobContextTest, OpensStoresAndMakesTheMethod) {
+  TestJob job(kLinear, Models());
+  const auto context =
+      MakeJobContext("jobs/x", job.plan(), "memory://worker-test-output", job.context()->writes);
+  ASSERT_TRUE(context.ok()) << context.status();
+  EXPECT_EQ((*context)->inputs.size(), 3u);
+  EXPECT_EQ((*context)->method->name(), "linear");
+  EXPECT_EQ((*context)->plan.digest, job.plan().digest);
+
+  EXPECT_EQ(MakeJobContext("jobs/x", job.plan(), "memory://worker-test-output", {}).status().code(),
+            absl::StatusCode::kInternal);
+  Plan future = job.plan();
+  future.method.method = "future";
+  EXPECT_EQ(MakeJobContext("jobs/x", future, "memory://worker-test-output", job.context()->writes)
+                .status()
+                .code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,31 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/methods/registry.h"
+#include "common/storage/open.h"
+#include "worker/unit_source.h"
+
+namespace merganser {
+
+absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, Plan plan,
+                                                                 std::string_view output_uri,
+                                                                 std::vector<PlannedWrite> writes) {
+  auto context = std::make_shared<JobContext>();
+  context->job = std::move(job);
+  MERGANSER_ASSIGN_OR_RETURN(context->method, MakeMethod(plan.method));
+  for (const PlannedModel& model : plan.models) {
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(model.uri));
+    context->inputs.push_back(std::move(store));
+  }
+  MERGANSER_ASSIGN_OR_RETURN(context->output, OpenStore(output_uri));
+  if (writes.size() != plan.shards.size()) {
+    return absl::InternalError(absl::StrCat("job ", context->job, ": ", writes.size(),
+                                            " planned writes, expected ", plan.shards.size()));
+  }
+  context->plan = std::move(plan);
+  context->writes = std::move(writes);
+  return context;
+}
+
+}  // namespace merganser

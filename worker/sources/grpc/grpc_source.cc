@@ -1,0 +1,312 @@
+#include "worker/sources/grpc/grpc_source.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "worker/sources/grpc/worker_client.h"
+
+namespace merganser {
+namespace {
+
+// Well below what the coordinator takes in one message (64 MiB).
+constexpr size_t kMaxReportBytes = size_t{16} << 20;
+// Plans are kept this long after their last lease: the next may come soon.
+constexpr size_t kKeptContexts = 2;
+
+// No repetition mends these: it is another program, or another version.
+bool IsFatal(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) ||
+         absl::IsUnimplemented(status) || absl::IsPermissionDenied(status) ||
+         absl::IsUnauthenticated(status);
+}
+
+}  // namespace
+
+std::string MakeWorkerName() {
+  std::array<char, 65> host{};
+  if (gethostname(host.data(), host.size() - 1) != 0) host = {'w'};
+  std::string name = host.data();
+  for (char& c : name) {
+    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '.') c = '-';
+  }
+  uint64_t random = 0;
+  if (getrandom(&random, sizeof(random), 0) != static_cast<ssize_t>(sizeof(random))) {
+    random = static_cast<uint64_t>(SystemClock().WallNow().time_since_epoch().count());
+  }
+  return absl::StrCat(name, "-", getpid(), "-", absl::Hex(random, absl::kZeroPad16));
+}
+
+GrpcUnitSource::GrpcUnitSource(const GrpcSourceOptions& options)
+    : options_(options),
+      prefetch_(static_cast<size_t>(options.prefetch > 0 ? options.prefetch
+                                                         : std::max(options.threads, 1) + 1)),
+      client_(std::make_unique<WorkerClient>(options.coordinator)) {
+  sync_thread_ = std::thread([this] { SyncLoop(); });
+  flush_thread_ = std::thread([this] { FlushLoop(); });
+}
+
+GrpcUnitSource::~GrpcUnitSource() { Finish(Duration::zero()).IgnoreError(); }
+
+void GrpcUnitSource::Log(const std::string& line) const {
+  if (options_.log && !line.empty()) options_.log(line);
+}
+
+void GrpcUnitSource::SyncSoon() {
+  urgent_ = true;
+  changed_.NotifyAll();
+}
+
+absl::StatusOr<std::optional<LeasedUnit>> GrpcUnitSource::Next() {
+  while (true) {
+    HeldLease lease;
+    {
+      MutexLock lock(mutex_);
+      while (fatal_.ok() && !stopping_ && book_.waiting() == 0) changed_.Wait(mutex_);
+      if (!fatal_.ok()) return fatal_;
+      if (stopping_) return std::nullopt;
+      lease = *book_.Start();
+      if (!starved_ && book_.waiting() <= prefetch_ / 2) SyncSoon();
+    }
+    absl::StatusOr<std::shared_ptr<const JobContext>> context = Context(lease);
+    if (context.ok() && lease.unit < (*context)->plan.units.size()) {
+      return LeasedUnit{*std::move(context), lease.unit, lease.token};
+    }
+    MutexLock lock(mutex_);
+    if (context.ok()) {
+      book_.Fail(lease.token,
+                 absl::InternalError(absl::StrCat("found a lease of unit ", lease.unit, " of ",
+                                                  (*context)->plan.units.size())));
+    } else if (absl::IsNotFound(context.status())) {
+      book_.DropJob(lease.job_uid);  // over
+    } else if (absl::IsCancelled(context.status()) && (stopping_ || closed_)) {
+      book_.Return(lease.token);
+    } else if (!absl::IsCancelled(context.status())) {
+      book_.Fail(lease.token, context.status());
+    }
+    SyncSoon();
+  }
+}
+
+absl::StatusOr<std::shared_ptr<const JobContext>> GrpcUnitSource::Context(const HeldLease& lease) {
+  {
+    MutexLock lock(mutex_);
+    while (true) {
+      if (const auto it = contexts_.find(lease.job_uid); it != contexts_.end()) return it->second;
+      if (fetching_.insert(lease.job_uid).second) break;
+      changed_.Wait(mutex_);
+    }
+  }
+  Duration pause = options_.min_backoff;
+  while (true) {
+    absl::StatusOr<std::shared_ptr<const JobContext>> context =
+        client_->FetchJob(lease.job_uid, options_.plan_timeout);
+    MutexLock lock(mutex_);
+    const bool give_up = stopping_ || !book_.Holds(lease.token);
+    if (context.ok() || give_up || !IsRetryable(context.status())) {
+      fetching_.erase(lease.job_uid);
+      if (context.ok()) contexts_[lease.job_uid] = *context;
+      changed_.NotifyAll();
+      if (!context.ok() && give_up) return absl::CancelledError("no longer wanted");
+      return context;
+    }
+    const MonotonicTime until = SystemClock().Now() + pause;
+    pause = std::min(pause * 2, options_.max_backoff);
+    while (!stopping_ && book_.Holds(lease.token)) {
+      const Duration left = until - SystemClock().Now();
+      if (left <= Duration::zero()) break;
+      changed_.WaitFor(mutex_, left);
+    }
+  }
+}
+
+bool GrpcUnitSource::Progress(const LeasedUnit& unit, uint64_t bytes) {
+  MutexLock lock(mutex_);
+  return fatal_.ok() && book_.Progress(unit.token, bytes);
+}
+
+void GrpcUnitSource::Complete(const LeasedUnit& unit, UnitResult result) {
+  MutexLock lock(mutex_);
+  if (!book_.Holds(unit.token)) return;
+  written_.push_back({unit, std::move(result)});
+  changed_.NotifyAll();
+}
+
+void GrpcUnitSource::Fail(const LeasedUnit& unit, absl::Status status) {
+  MutexLock lock(mutex_);
+  book_.Fail(unit.token, std::move(status));
+  SyncSoon();
+}
+
+void GrpcUnitSource::Stop() {
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+    book_.ReturnWaiting();
+    SyncSoon();
+  }
+  client_->CancelFetches();
+}
+
+absl::Status GrpcUnitSource::Finish(Duration timeout) {
+  Stop();
+  absl::Status status;
+  {
+    MutexLock lock(mutex_);
+    const MonotonicTime until = SystemClock().Now() + timeout;
+    while (!closed_ && fatal_.ok() && !said_goodbye_) {
+      const Duration left = until - SystemClock().Now();
+      if (left <= Duration::zero()) break;
+      changed_.WaitFor(mutex_, left);
+    }
+    const size_t undelivered = book_.reports() + written_.size() + flushing_;
+    if (!fatal_.ok()) {
+      status = fatal_;
+    } else if (undelivered > 0) {
+      status = absl::DeadlineExceededError(
+          absl::StrCat("coordinator ", options_.coordinator, ": the end of ", undelivered,
+                       " units could not be reported; they will be done again elsewhere"));
+    }
+    closed_ = true;
+    changed_.NotifyAll();
+  }
+  client_->Cancel();
+  if (sync_thread_.joinable()) sync_thread_.join();
+  if (flush_thread_.joinable()) flush_thread_.join();
+  return status;
+}
+
+// Results are told only when durable: after a crash of this machine the
+// coordinator must not believe in bytes that are gone. One flush serves all
+// units of a shard that were written meanwhile.
+void GrpcUnitSource::FlushLoop() {
+  while (true) {
+    std::vector<Written> batch;
+    {
+      MutexLock lock(mutex_);
+      while (!closed_ && written_.empty()) changed_.Wait(mutex_);
+      if (closed_) return;
+      batch.swap(written_);
+      flushing_ = batch.size();
+    }
+    std::map<std::pair<const JobContext*, uint32_t>, absl::Status> flushed;
+    for (const Written& written : batch) {
+      const JobContext& job = *written.unit.job;
+      const uint32_t shard = job.plan.units[written.unit.unit].shard;
+      const auto [it, inserted] = flushed.try_emplace({&job, shard});
+      if (inserted) it->second = job.output->FlushWrite(job.writes[shard]);
+    }
+    MutexLock lock(mutex_);
+    for (Written& written : batch) {
+      const JobContext& job = *written.unit.job;
+      const absl::Status& status = flushed.at({&job, job.plan.units[written.unit.unit].shard});
+      if (status.ok()) {
+        book_.Complete(written.unit.token, std::move(written.result));
+      } else {
+        book_.Fail(written.unit.token, status);
+      }
+    }
+    flushing_ = 0;
+    SyncSoon();
+  }
+}
+
+void GrpcUnitSource::SyncLoop() {
+  while (true) {
+    SyncCall call;
+    {
+      MutexLock lock(mutex_);
+      while (!closed_) {
+        const Duration left = next_sync_ - SystemClock().Now();
+        // A coordinator that is away is not called more often for being needed.
+        if (left <= Duration::zero() || (urgent_ && backoff_ == Duration::zero())) break;
+        changed_.WaitFor(mutex_, left);
+      }
+      if (closed_) return;
+      call = PrepareCall();
+    }
+    const absl::StatusOr<SyncReply> reply = client_->Sync(call, options_.call_timeout);
+    std::string line;
+    {
+      MutexLock lock(mutex_);
+      line = reply.ok() ? TakeReply(call, *reply) : TakeError(reply.status());
+      changed_.NotifyAll();
+      if (closed_ || !fatal_.ok()) return;
+    }
+    Log(line);
+  }
+}
+
+SyncCall GrpcUnitSource::PrepareCall() {
+  SyncCall call;
+  call.worker = options_.worker;
+  call.sequence = ++sequence_;
+  call.epoch = epoch_;
+  call.threads = static_cast<uint32_t>(std::max(options_.threads, 1));
+  call.memory = options_.memory;
+  call.simd = options_.simd;
+  call.leases = book_.Snapshot(kMaxReportBytes);
+  call.draining = stopping_;
+  if (!stopping_ && book_.waiting() < prefetch_) {
+    call.wanted = static_cast<uint32_t>(prefetch_ - book_.waiting());
+  }
+  // What did not fit goes at once with the next call.
+  urgent_ = call.leases.reports.size() < book_.reports();
+  return call;
+}
+
+std::string GrpcUnitSource::TakeReply(const SyncCall& call, const SyncReply& reply) {
+  if (reply.epoch < epoch_) {
+    return TakeError(absl::UnavailableError(
+        absl::StrCat("coordinator ", options_.coordinator, ": found epoch ", reply.epoch, " after ",
+                     epoch_, ", expected it to rise (are there two coordinators?)")));
+  }
+  std::string line;
+  if (epoch_ == 0) {
+    line = absl::StrCat("coordinator ", options_.coordinator, ": connected");
+  } else if (reply.epoch > epoch_) {
+    line = absl::StrCat("coordinator ", options_.coordinator,
+                        ": was started anew; units in flight are dropped");
+    book_.DropUnreported();
+    contexts_.clear();
+  } else if (backoff_ > Duration::zero()) {
+    line = absl::StrCat("coordinator ", options_.coordinator, ": connected again");
+  }
+  epoch_ = reply.epoch;
+  for (const std::string& token : reply.acknowledged) book_.Acknowledge(token);
+  for (const std::string& token : reply.revoked) book_.Revoke(token);
+  // After Stop new leases are not mentioned again, and so given to others.
+  if (!stopping_) {
+    for (const HeldLease& lease : reply.leases) book_.Add(lease);
+  }
+  starved_ = reply.leases.size() < call.wanted;
+  backoff_ = Duration::zero();
+  next_sync_ = SystemClock().Now() + reply.next_sync_after;
+  if (call.draining && book_.empty() && written_.empty() && flushing_ == 0) said_goodbye_ = true;
+  const std::set<std::string> jobs = book_.jobs();
+  for (auto it = contexts_.begin(); it != contexts_.end() && contexts_.size() > kKeptContexts;) {
+    it = jobs.contains(it->first) ? std::next(it) : contexts_.erase(it);
+  }
+  return line;
+}
+
+std::string GrpcUnitSource::TakeError(const absl::Status& status) {
+  if (IsFatal(status)) {
+    fatal_ = status;
+    return {};
+  }
+  const bool first = backoff_ == Duration::zero();
+  backoff_ = first ? options_.min_backoff : std::min(backoff_ * 2, options_.max_backoff);
+  next_sync_ = SystemClock().Now() + backoff_;
+  if (!first) return {};
+  return absl::StrCat(std::string(status.message()), "; trying again until it answers");
+}
+
+}  // namespace merganser

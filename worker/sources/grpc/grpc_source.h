@@ -1,0 +1,127 @@
+// Units from a coordinator over gRPC: `merganser worker`.
+//
+// One thread talks to the coordinator (heartbeats, results, new leases), another
+// makes written units durable, several at once, before they are reported. The
+// runner's threads never wait for the network but in Next().
+#ifndef MERGANSER_WORKER_SOURCES_GRPC_GRPC_SOURCE_H_
+#define MERGANSER_WORKER_SOURCES_GRPC_GRPC_SOURCE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "worker/sources/grpc/lease_book.h"
+#include "worker/unit_source.h"
+
+namespace merganser {
+
+class WorkerClient;
+struct SyncCall;
+struct SyncReply;
+
+// Host, process and random digits: unique over all worker processes.
+std::string MakeWorkerName();
+
+struct GrpcSourceOptions {
+  std::string coordinator;  // HOST:PORT
+  std::string worker;       // MakeWorkerName()
+  int threads = 1;
+  uint64_t memory = 0;  // RunnerOptions::memory
+  std::string simd;     // instruction set of the kernels, for the report
+  // Leases held beyond those that the runner has taken; 0 is threads + 1.
+  int prefetch = 0;
+  Duration call_timeout = std::chrono::seconds(20);
+  Duration plan_timeout = std::chrono::minutes(5);
+  Duration min_backoff = std::chrono::milliseconds(100);
+  Duration max_backoff = std::chrono::seconds(10);
+  // One line about the connection, when it changes. Called from several threads,
+  // without locks; may be empty.
+  std::function<void(std::string_view)> log;
+};
+
+// Thread-safe. While the coordinator is away units in flight go on, results wait,
+// and calls are repeated with growing pauses, for ever. A coordinator that was
+// started anew (a higher epoch) has none of the old leases: units in flight are
+// dropped. An answer of an older epoch is ignored.
+class GrpcUnitSource final : public UnitSource {
+ public:
+  // Starts the threads; a coordinator need not be there yet.
+  explicit GrpcUnitSource(const GrpcSourceOptions& options);
+  // As Finish without waiting.
+  ~GrpcUnitSource() override;
+
+  // Blocks until a unit is leased and its job's plan is there. nullopt after
+  // Stop. An error when the coordinator refuses this worker for good (another
+  // numerics version, no such service).
+  absl::StatusOr<std::optional<LeasedUnit>> Next() override;
+  bool Progress(const LeasedUnit& unit, uint64_t bytes) override;
+  void Complete(const LeasedUnit& unit, UnitResult result) override;
+  void Fail(const LeasedUnit& unit, absl::Status status) override;
+
+  // Drains: leases that were not started are handed back, Next returns nullopt,
+  // units in flight may end. Does not wait; from any thread.
+  void Stop();
+
+  // Stop, then waits until the coordinator knows of everything that is held, at
+  // most `timeout`, and ends the threads. To be called after the runner returned.
+  // kDeadlineExceeded counts the units whose results were not delivered; they
+  // will be done again elsewhere.
+  absl::Status Finish(Duration timeout);
+
+ private:
+  struct Written {
+    LeasedUnit unit;
+    UnitResult result;
+  };
+
+  void SyncLoop();
+  void FlushLoop();
+  SyncCall PrepareCall() MERGANSER_REQUIRES(mutex_);
+  // Both return a line to log, or an empty text.
+  std::string TakeReply(const SyncCall& call, const SyncReply& reply) MERGANSER_REQUIRES(mutex_);
+  std::string TakeError(const absl::Status& status) MERGANSER_REQUIRES(mutex_);
+  // The context of the lease's job, fetched if need be.
+  absl::StatusOr<std::shared_ptr<const JobContext>> Context(const HeldLease& lease);
+  void SyncSoon() MERGANSER_REQUIRES(mutex_);
+  void Log(const std::string& line) const;
+
+  const GrpcSourceOptions options_;
+  const size_t prefetch_;
+  const std::unique_ptr<WorkerClient> client_;
+
+  Mutex mutex_;
+  CondVar changed_;  // anything below
+  LeaseBook book_ MERGANSER_GUARDED_BY(mutex_);
+  std::vector<Written> written_ MERGANSER_GUARDED_BY(mutex_);  // not durable yet
+  size_t flushing_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  std::map<std::string, std::shared_ptr<const JobContext>> contexts_ MERGANSER_GUARDED_BY(mutex_);
+  std::set<std::string> fetching_ MERGANSER_GUARDED_BY(mutex_);  // job uids
+  uint64_t epoch_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  uint64_t sequence_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  MonotonicTime next_sync_ MERGANSER_GUARDED_BY(mutex_){};
+  Duration backoff_ MERGANSER_GUARDED_BY(mutex_){};    // zero while calls succeed
+  bool urgent_ MERGANSER_GUARDED_BY(mutex_) = false;   // do not wait for next_sync_
+  bool starved_ MERGANSER_GUARDED_BY(mutex_) = false;  // the last answer had too few leases
+  bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
+  bool said_goodbye_ MERGANSER_GUARDED_BY(mutex_) = false;
+  bool closed_ MERGANSER_GUARDED_BY(mutex_) = false;  // threads end
+  absl::Status fatal_ MERGANSER_GUARDED_BY(mutex_);
+
+  std::thread sync_thread_;
+  std::thread flush_thread_;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_WORKER_SOURCES_GRPC_GRPC_SOURCE_H_

@@ -1,0 +1,127 @@
+#include "worker/sources/grpc/lease_book.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace merganser {
+namespace {
+
+// Roughly what a report takes on the wire; an upper bound is not needed.
+size_t WireBytes(const LeaseReport& report) {
+  size_t bytes = 256 + report.status.message().size() + 40 * report.result.segment_digests.size();
+  for (const WriteReceipt& receipt : report.result.receipts) bytes += 24 + receipt.proof.size();
+  for (const LeafReport& leaf : report.result.leaves) {
+    bytes += 32;
+    for (const ReportField& field : leaf.fields) {
+      bytes += 8 + field.key.size() + 8 * field.values.size();
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+void LeaseBook::Add(const HeldLease& lease) {
+  if (held_.try_emplace(lease.token, Entry{lease, 0, 0}).second) waiting_.push_back(lease.token);
+}
+
+std::optional<HeldLease> LeaseBook::Start() {
+  if (waiting_.empty()) return std::nullopt;
+  const std::string token = waiting_.front();
+  waiting_.pop_front();
+  return held_.at(token).lease;
+}
+
+bool LeaseBook::Holds(const std::string& token) const { return held_.contains(token); }
+
+bool LeaseBook::Progress(const std::string& token, uint64_t bytes) {
+  const auto it = held_.find(token);
+  if (it == held_.end()) return false;
+  it->second.bytes_done += bytes;
+  ++it->second.work;
+  return true;
+}
+
+void LeaseBook::Report(const std::string& token, LeaseReport report) {
+  const auto it = held_.find(token);
+  if (it == held_.end()) return;
+  report.lease = it->second.lease;
+  reports_.insert_or_assign(token, std::move(report));
+}
+
+void LeaseBook::Complete(const std::string& token, UnitResult result) {
+  LeaseReport report;
+  report.kind = LeaseReport::Kind::kCompleted;
+  report.result = std::move(result);
+  Report(token, std::move(report));
+}
+
+void LeaseBook::Fail(const std::string& token, absl::Status status) {
+  LeaseReport report;
+  report.kind = LeaseReport::Kind::kFailed;
+  report.status = std::move(status);
+  Report(token, std::move(report));
+}
+
+void LeaseBook::Return(const std::string& token) { Report(token, LeaseReport()); }
+
+void LeaseBook::Revoke(const std::string& token) {
+  if (!reports_.contains(token)) Drop(token);
+}
+
+void LeaseBook::Drop(const std::string& token) {
+  held_.erase(token);
+  reports_.erase(token);
+  std::erase(waiting_, token);
+}
+
+void LeaseBook::DropJob(const std::string& job_uid) {
+  std::vector<std::string> tokens;
+  for (const auto& [token, entry] : held_) {
+    if (entry.lease.job_uid == job_uid) tokens.push_back(token);
+  }
+  for (const std::string& token : tokens) Drop(token);
+}
+
+void LeaseBook::DropUnreported() {
+  std::vector<std::string> tokens;
+  for (const auto& [token, entry] : held_) {
+    if (!reports_.contains(token)) tokens.push_back(token);
+  }
+  for (const std::string& token : tokens) Drop(token);
+}
+
+void LeaseBook::ReturnWaiting() {
+  for (const std::string& token : waiting_) Report(token, LeaseReport());
+  waiting_.clear();
+}
+
+void LeaseBook::Acknowledge(const std::string& token) {
+  if (reports_.contains(token)) Drop(token);
+}
+
+LeaseState LeaseBook::Snapshot(size_t max_report_bytes) const {
+  LeaseState state;
+  size_t bytes = 0;
+  for (const auto& [token, entry] : held_) {
+    const auto report = reports_.find(token);
+    if (report != reports_.end()) {
+      const size_t size = WireBytes(report->second);
+      if (state.reports.empty() || bytes + size <= max_report_bytes) {
+        bytes += size;
+        state.reports.push_back(report->second);
+        continue;
+      }
+    }
+    state.in_flight.push_back({token, entry.bytes_done, entry.work});
+  }
+  return state;
+}
+
+std::set<std::string> LeaseBook::jobs() const {
+  std::set<std::string> uids;
+  for (const auto& [token, entry] : held_) uids.insert(entry.lease.job_uid);
+  return uids;
+}
+
+}  // namespace merganser

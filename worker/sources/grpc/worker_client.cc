@@ -1,0 +1,203 @@
+#include "worker/sources/grpc/worker_client.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/mutex.h"
+#include "common/base/status.h"
+#include "common/plan/plan.h"
+#include "grpcpp/grpcpp.h"
+#include "proto/convert/plan_codec.h"
+#include "proto/convert/result_codec.h"
+#include "proto/convert/status_codec.h"
+#include "proto/merganser/v1/worker_service.grpc.pb.h"
+
+namespace merganser {
+namespace {
+
+constexpr int kMaxReceiveBytes = 64 << 20;
+constexpr int kReconnectMs = 100;
+constexpr int kMaxReconnectMs = 10'000;
+
+void EncodeReport(const LeaseReport& report, v1::SyncRequest& request) {
+  switch (report.kind) {
+    case LeaseReport::Kind::kCompleted: {
+      v1::UnitCompletion& done = *request.add_completed();
+      done.set_token(report.lease.token);
+      done.set_job_uid(report.lease.job_uid);
+      *done.mutable_result() = EncodeUnitResult(report.result);
+      break;
+    }
+    case LeaseReport::Kind::kFailed: {
+      v1::UnitFailure& failed = *request.add_failed();
+      failed.set_token(report.lease.token);
+      failed.set_job_uid(report.lease.job_uid);
+      failed.set_unit(report.lease.unit);
+      failed.set_code(static_cast<int>(report.status.code()));
+      failed.set_message(OneLine(std::string(report.status.message())));
+      break;
+    }
+    case LeaseReport::Kind::kReturned:
+      request.add_returned(report.lease.token);
+      break;
+  }
+}
+
+v1::SyncRequest EncodeCall(const SyncCall& call) {
+  v1::SyncRequest request;
+  request.set_worker(call.worker);
+  request.set_sequence(call.sequence);
+  request.set_epoch(call.epoch);
+  request.set_numerics_version(kNumericsVersion);
+  request.set_threads(call.threads);
+  request.set_memory_bytes(call.memory);
+  request.set_simd(call.simd);
+  for (const InFlightUnit& unit : call.leases.in_flight) {
+    v1::UnitInFlight& u = *request.add_in_flight();
+    u.set_token(unit.token);
+    u.set_bytes_done(unit.bytes_done);
+    u.set_work(unit.work);
+  }
+  for (const LeaseReport& report : call.leases.reports) EncodeReport(report, request);
+  request.set_wanted(call.wanted);
+  request.set_draining(call.draining);
+  return request;
+}
+
+SyncReply DecodeReply(const v1::SyncResponse& response) {
+  SyncReply reply;
+  reply.epoch = response.epoch();
+  for (const v1::Lease& lease : response.leases()) {
+    reply.leases.push_back({lease.token(), lease.job_uid(), lease.unit()});
+  }
+  reply.revoked.assign(response.revoked().begin(), response.revoked().end());
+  reply.acknowledged.assign(response.acknowledged().begin(), response.acknowledged().end());
+  // Bounded, whatever was sent: neither a busy loop nor a worker that is taken
+  // for dead.
+  const int64_t seconds = std::clamp<int64_t>(response.next_sync_after().seconds(), 0, 60);
+  const int64_t nanos = std::clamp<int64_t>(response.next_sync_after().nanos(), 0, 999'999'999);
+  reply.next_sync_after =
+      std::max<Duration>(std::chrono::seconds(seconds) + std::chrono::nanoseconds(nanos),
+                         std::chrono::milliseconds(5));
+  return reply;
+}
+
+}  // namespace
+
+struct WorkerClient::Impl {
+  std::string coordinator;
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<v1::WorkerService::Stub> stub;
+  Mutex mutex;
+  bool cancelled MERGANSER_GUARDED_BY(mutex) = false;
+  bool fetches_cancelled MERGANSER_GUARDED_BY(mutex) = false;
+  std::set<grpc::ClientContext*> syncs MERGANSER_GUARDED_BY(mutex);
+  std::set<grpc::ClientContext*> fetches MERGANSER_GUARDED_BY(mutex);
+};
+
+namespace {
+
+// A call's context, known to Cancel while the call lasts.
+template <typename Impl>
+class CallContext {
+ public:
+  CallContext(Impl& impl, Duration timeout, bool fetch) : impl_(impl), fetch_(fetch) {
+    context_.set_deadline(std::chrono::system_clock::now() +
+                          std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout));
+    MutexLock lock(impl_.mutex);
+    if (impl_.cancelled || (fetch_ && impl_.fetches_cancelled)) context_.TryCancel();
+    (fetch_ ? impl_.fetches : impl_.syncs).insert(&context_);
+  }
+  ~CallContext() {
+    MutexLock lock(impl_.mutex);
+    (fetch_ ? impl_.fetches : impl_.syncs).erase(&context_);
+  }
+  grpc::ClientContext* get() { return &context_; }
+
+ private:
+  Impl& impl_;
+  const bool fetch_;
+  grpc::ClientContext context_;
+};
+
+}  // namespace
+
+WorkerClient::WorkerClient(const std::string& coordinator) : impl_(std::make_unique<Impl>()) {
+  impl_->coordinator = coordinator;
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+  impl_->channel =
+      grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);
+  impl_->stub = v1::WorkerService::NewStub(impl_->channel);
+}
+
+WorkerClient::~WorkerClient() = default;
+
+absl::StatusOr<SyncReply> WorkerClient::Sync(const SyncCall& call, Duration timeout) {
+  CallContext<Impl> context(*impl_, timeout, /*fetch=*/false);
+  v1::SyncResponse response;
+  const grpc::Status status = impl_->stub->Sync(context.get(), EncodeCall(call), &response);
+  if (!status.ok()) {
+    return Annotate(FromGrpc(status), absl::StrCat("coordinator ", impl_->coordinator));
+  }
+  return DecodeReply(response);
+}
+
+absl::StatusOr<std::shared_ptr<const JobContext>> WorkerClient::FetchJob(const std::string& job_uid,
+                                                                         Duration timeout) {
+  std::string bytes;
+  {
+    CallContext<Impl> context(*impl_, timeout, /*fetch=*/true);
+    v1::GetJobPlanRequest request;
+    request.set_job_uid(job_uid);
+    const auto reader = impl_->stub->GetJobPlan(context.get(), request);
+    v1::JobPlanChunk chunk;
+    bool too_large = false;
+    while (reader->Read(&chunk)) {
+      too_large = too_large || bytes.size() + chunk.data().size() > kMaxJobPlanBytes;
+      if (too_large) {
+        context.get()->TryCancel();
+      } else {
+        bytes += chunk.data();
+      }
+    }
+    const grpc::Status status = reader->Finish();
+    if (too_large) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("plan of job ", job_uid, ": found more than ", kMaxJobPlanBytes, " bytes"));
+    }
+    if (!status.ok()) {
+      return Annotate(FromGrpc(status), absl::StrCat("coordinator ", impl_->coordinator));
+    }
+  }
+  MERGANSER_ASSIGN_OR_RETURN(JobPlan plan, ParseJobPlan(bytes));
+  auto context = MakeJobContext(std::move(plan.job), std::move(plan.plan), plan.output_uri,
+                                std::move(plan.writes));
+  // kNotFound here would read as "the job is over"; it is a path that this
+  // machine does not have.
+  if (absl::IsNotFound(context.status())) {
+    return absl::FailedPreconditionError(std::string(context.status().message()));
+  }
+  return context;
+}
+
+void WorkerClient::CancelFetches() {
+  MutexLock lock(impl_->mutex);
+  impl_->fetches_cancelled = true;
+  for (grpc::ClientContext* context : impl_->fetches) context->TryCancel();
+}
+
+void WorkerClient::Cancel() {
+  CancelFetches();
+  MutexLock lock(impl_->mutex);
+  impl_->cancelled = true;
+  for (grpc::ClientContext* context : impl_->syncs) context->TryCancel();
+}
+
+}  // namespace merganser

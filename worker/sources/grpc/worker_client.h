@@ -1,0 +1,64 @@
+// WorkerService as plain structs and absl::Status.
+#ifndef MERGANSER_WORKER_SOURCES_GRPC_WORKER_CLIENT_H_
+#define MERGANSER_WORKER_SOURCES_GRPC_WORKER_CLIENT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "worker/sources/grpc/lease_book.h"
+#include "worker/unit_source.h"
+
+namespace merganser {
+
+struct SyncCall {
+  std::string worker;
+  uint64_t sequence = 0;
+  uint64_t epoch = 0;
+  uint32_t threads = 0;
+  uint64_t memory = 0;
+  std::string simd;
+  LeaseState leases;
+  uint32_t wanted = 0;
+  bool draining = false;
+};
+
+struct SyncReply {
+  uint64_t epoch = 0;
+  std::vector<HeldLease> leases;
+  std::vector<std::string> revoked;
+  std::vector<std::string> acknowledged;
+  Duration next_sync_after{};
+};
+
+// Thread-safe. A call that is cancelled ends with kCancelled.
+class WorkerClient {
+ public:
+  // `coordinator` is HOST:PORT. Nothing is connected yet.
+  explicit WorkerClient(const std::string& coordinator);
+  ~WorkerClient();
+
+  absl::StatusOr<SyncReply> Sync(const SyncCall& call, Duration timeout);
+
+  // Fetches the plan and opens the job's stores. kNotFound: the job is over.
+  // Other failures that are not IsRetryable concern the job.
+  absl::StatusOr<std::shared_ptr<const JobContext>> FetchJob(const std::string& job_uid,
+                                                             Duration timeout);
+
+  // Ends the FetchJob calls in progress and refuses later ones.
+  void CancelFetches();
+  // The same for all calls.
+  void Cancel();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_WORKER_SOURCES_GRPC_WORKER_CLIENT_H_

@@ -1,0 +1,32 @@
+// Runs units: read, analyze, apply and write overlap, under a memory budget.
+#ifndef MERGANSER_WORKER_UNIT_RUNNER_H_
+#define MERGANSER_WORKER_UNIT_RUNNER_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/base/clock.h"
+#include "worker/unit_source.h"
+
+namespace merganser {
+
+struct RunnerOptions {
+  int threads = 1;                      // that compute
+  uint64_t memory = uint64_t{8} << 30;  // bytes: inputs, outputs and workspace together
+  std::string worker;                   // name in results
+};
+
+// Part of a process's memory budget that is not for tensors: the program
+// itself, its threads, plan and report. RunnerOptions::memory excludes it.
+inline constexpr uint64_t kProcessMemory = uint64_t{96} << 20;
+
+// Takes units from `source` until it has none. A unit that needs more than
+// `options.memory` fails as kResourceExhausted and says how much it needs. Units
+// that fail are reported to the source and the run goes on; the result is an
+// error only when the source itself fails.
+absl::Status RunUnits(UnitSource& source, const RunnerOptions& options);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_WORKER_UNIT_RUNNER_H_

@@ -1,0 +1,68 @@
+// Where units come from, and where results go: the one seam in which embedded,
+// gRPC and MPI runs differ. Control only; tensor bytes go between worker and
+// store.
+#ifndef MERGANSER_WORKER_UNIT_SOURCE_H_
+#define MERGANSER_WORKER_UNIT_SOURCE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/engine/unit_result.h"
+#include "common/methods/merge_method.h"
+#include "common/plan/plan.h"
+#include "common/storage/object_store.h"
+
+namespace merganser {
+
+// Everything about a job that a worker needs and that does not change while it
+// runs. Shared by the units of that job; immutable and thread-safe.
+struct JobContext {
+  std::string job;  // for messages and logs
+  Plan plan;
+  std::unique_ptr<MergeMethod> method;
+  std::vector<std::shared_ptr<ObjectStore>> inputs;  // one a Plan::models
+  std::shared_ptr<ObjectStore> output;
+  std::vector<PlannedWrite> writes;  // one a Plan::shards
+};
+
+// Opens the stores and makes the method. `output_uri` as ParseUri takes it.
+absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, Plan plan,
+                                                                 std::string_view output_uri,
+                                                                 std::vector<PlannedWrite> writes);
+
+struct LeasedUnit {
+  std::shared_ptr<const JobContext> job;
+  uint32_t unit = 0;  // index into job->plan.units
+  std::string token;  // of the lease; empty when embedded
+};
+
+// Thread-safe: the runner calls from its reader and writer threads.
+class UnitSource {
+ public:
+  virtual ~UnitSource() = default;
+
+  // Blocks until there is a unit to work on; nullopt when there will be none
+  // (done, failed, cancelled or draining). An error ends the run.
+  virtual absl::StatusOr<std::optional<LeasedUnit>> Next() = 0;
+
+  // `bytes` more of the unit have been written. False: the lease is lost or
+  // the job is over; the caller drops the unit without further word.
+  virtual bool Progress(const LeasedUnit& unit, uint64_t bytes) = 0;
+
+  // All of the unit's bytes are with the store (not yet necessarily durable).
+  virtual void Complete(const LeasedUnit& unit, UnitResult result) = 0;
+
+  // The unit failed here. Whether it is tried again, and where, is the
+  // source's business.
+  virtual void Fail(const LeasedUnit& unit, absl::Status status) = 0;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_WORKER_UNIT_SOURCE_H_
