@@ -36,8 +36,8 @@ absl::Status CopyEqual(const JobContext& job, const PlannedTensor& tensor, const
         static_cast<uint64_t>(at.first - first.data) / BytesPerElement(first.dtype);
     return absl::DataLossError(absl::StrCat(
         DescribeSource(job, tensor.sources[i]), ": element ", element,
-        " differs from the same tensor in ", job.plan.models[tensor.sources[0].model].uri, "; ",
-        std::string(DTypeName(first.dtype)),
+        " differs from the same tensor in ", OneLine(job.plan.models[tensor.sources[0].model].uri),
+        "; ", std::string(DTypeName(first.dtype)),
         " tensors are not merged, expected equal values in all models"));
   }
   std::memcpy(data.output.data, first.data, first.bytes());
@@ -107,6 +107,7 @@ absl::StatusOr<std::vector<LeafReport>> ComputeSegment(const JobContext& job,
     leaf.tensor = &tensor.spec;
     leaf.needs = &tensor.needs;
     leaf.index = index;
+    leaf.first_element = index * tensor.leaf_elements;
     leaf.rows = matrices ? static_cast<int64_t>(tensor.spec.shape[dims - 2]) : 1;
     leaf.cols =
         matrices ? static_cast<int64_t>(tensor.spec.shape[dims - 1]) : static_cast<int64_t>(count);
@@ -121,8 +122,9 @@ absl::StatusOr<std::vector<LeafReport>> ComputeSegment(const JobContext& job,
     const absl::Status status =
         VisitLeaf(*job.method, leaf, data.output.Slice(begin, count), report, executor);
     if (!status.ok()) {
-      std::string where = absl::StrCat("tensor ", OneLine(tensor.spec.name));
-      if (tensor.leaves > 1) absl::StrAppend(&where, ", leaf ", index);
+      std::string where = absl::StrCat(job.output->Describe(job.plan.shards[shard].key),
+                                       ": tensor ", OneLine(tensor.spec.name));
+      if (matrices && tensor.leaves > 1) absl::StrAppend(&where, ", matrix ", index);
       return Annotate(status, where);
     }
     report.seconds = std::chrono::duration<double>(clock.Now() - start).count();

@@ -178,11 +178,11 @@ class Runner {
         current_ = std::make_shared<UnitInFlight>(**std::move(leased), source_, options_.worker);
         next_ = 0;
         if (const uint64_t need = current_->unit().memory; need > options_.memory) {
-          current_->Fail(absl::ResourceExhaustedError(absl::StrCat(
-              "unit ", current_->leased().unit, " of ", current_->job().job, " needs ",
-              FormatBytes(need), " of memory for tensors and this worker has ",
-              FormatBytes(options_.memory), "; start workers with --memory of at least ",
-              FormatBytes(need + kProcessMemory))));
+          current_->Fail(absl::ResourceExhaustedError(
+              absl::StrCat("unit ", current_->leased().unit, " of ", current_->job().job, " needs ",
+                           FormatBytes(need), " of memory for tensors and this worker has ",
+                           FormatBytes(options_.memory), "; start workers with --memory ",
+                           MemoryFlag(need + kProcessMemory), " or more")));
         }
       }
       if (next_ == current_->unit().segments.size() || current_->dropped()) {

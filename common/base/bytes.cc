@@ -83,6 +83,8 @@ absl::StatusOr<uint64_t> ParseBytes(std::string_view text) {
   return Refuse(text, absl::StrCat("has the unknown unit \"", OneLine(name), "\""));
 }
 
+std::string MemoryFlag(uint64_t bytes) { return absl::StrCat(CeilDiv(bytes, kMiB), "MiB"); }
+
 std::string FormatBytes(uint64_t bytes) {
   constexpr const char* kNames[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   if (bytes < kKiB) return absl::StrFormat("%d B", bytes);

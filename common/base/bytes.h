@@ -16,6 +16,9 @@ inline constexpr uint64_t kKiB = 1024, kMiB = 1024 * kKiB, kGiB = 1024 * kMiB;
 // Case of the unit does not matter. InvalidArgument says what was found.
 absl::StatusOr<uint64_t> ParseBytes(std::string_view text);
 
+// A value for --memory that is at least `bytes`: whole MiB, as "1536MiB".
+std::string MemoryFlag(uint64_t bytes);
+
 // "1.50 GiB", "24.0 KiB", "17 B".
 std::string FormatBytes(uint64_t bytes);
 

@@ -96,6 +96,13 @@ std::vector<ShardHeader> ReadHeaders(ObjectStore& store, const std::vector<std::
   return headers;
 }
 
+// "NAME-00001-of-00002.safetensors".
+bool LooksLikeShard(std::string_view file) {
+  const size_t of = file.rfind("-of-");
+  return of != std::string_view::npos && of > 0 && file[of - 1] >= '0' && file[of - 1] <= '9' &&
+         of + 4 < file.size() && file[of + 4] >= '0' && file[of + 4] <= '9';
+}
+
 // The one file of weights when there is no index.
 absl::StatusOr<std::string> FindSingleFile(ObjectStore& store) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> single, store.Stat(kSingleFile));
@@ -114,6 +121,11 @@ absl::StatusOr<std::string> FindSingleFile(ObjectStore& store) {
     return absl::InvalidArgumentError(absl::StrCat(
         store.Describe(""), ": ", weights.size(), " .safetensors files (", FirstFew(weights),
         ") and no ", kIndexFile, " that says which of them are the model"));
+  }
+  if (LooksLikeShard(weights.front())) {
+    return absl::DataLossError(absl::StrCat(
+        store.Describe(weights.front()), ": one shard of several, and no ", kIndexFile,
+        "; the checkpoint is incomplete, or its merge was not finished"));
   }
   return weights.front();
 }

@@ -14,6 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/checkpoint/alignment.h"
+#include "common/engine/auxiliary_files.h"
+#include "common/engine/config_json.h"
 #include "common/methods/registry.h"
 
 namespace merganser {

@@ -6,6 +6,7 @@
 
 #include "common/base/checked.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/block_ops_f32.h"
 
 namespace merganser::linalg {
 namespace {
@@ -110,15 +111,67 @@ void DeltaOperator::Apply(const double* x, size_t count, double* z, double* w, s
     }
     GiveScratch(std::move(scratch));
   });
-  // Partial sums in block order, whatever thread found them.
-  const size_t chunks = CeilDiv(padded, kColumns);
-  executor_.ParallelFor(chunks, [&](size_t chunk) {
-    const size_t c = chunk * kColumns, n = std::min(kColumns, padded - c);
+  SumPartials(partial_.data(), count, z);
+}
+
+bool DeltaOperator::HasFloat32() const {
+  return scale_ == 1 && HasDeltaF32(delta_.base, delta_.expert);
+}
+
+void DeltaOperator::ApplyFloat32(const double* x, size_t count, double* z) {
+  ++passes_;
+  const size_t stride = layout_.stride, padded = layout_.padded;
+  // The doubles' buffers hold twice as many floats as are needed.
+  auto* const partial = reinterpret_cast<float*>(partial_.data());
+  std::vector<float> narrow(count * stride);
+  for (size_t j = 0; j < count; ++j) {
+    for (size_t c = 0; c < padded; ++c) {
+      narrow[j * stride + c] = static_cast<float>(x[j * stride + c]);
+    }
+  }
+  executor_.ParallelFor(layout_.blocks, [&](size_t block) {
+    float* sum = partial + block * count * stride;
+    std::fill_n(sum, count * stride, 0.0f);
+    std::unique_ptr<double[]> scratch = TakeScratch();
+    float* rows = reinterpret_cast<float*>(scratch.get());
+    float* acc = rows + layout_.group * stride;
+    float* t = acc + layout_.group * count * kLanes;
+    const size_t end = std::min(layout_.rows, (block + 1) * layout_.block_rows);
+    for (size_t first = block * layout_.block_rows; first < end; first += layout_.group) {
+      const size_t n = std::min(layout_.group, end - first);
+      for (size_t r = 0; r < n; ++r) {
+        LoadDeltaF32(Row(delta_.base, first + r, layout_.cols),
+                     Row(delta_.expert, first + r, layout_.cols), rows + r * stride);
+      }
+      std::fill_n(acc, n * count * kLanes, 0.0f);
+      for (size_t c = 0; c < padded; c += kColumns) {
+        DotBlockF32(rows + c, stride, n, narrow.data() + c, stride, count,
+                    std::min(kColumns, padded - c), acc);
+      }
+      for (size_t i = 0; i < n * count; ++i) {
+        t[i] = static_cast<float>(SumLanesF32(acc + i * kLanes));
+      }
+      for (size_t c = 0; c < padded; c += kColumns) {
+        UpdateBlockF32(rows + c, stride, n, t, sum + c, stride, count,
+                       std::min(kColumns, padded - c));
+      }
+    }
+    GiveScratch(std::move(scratch));
+  });
+  SumPartials(partial, count, z);
+}
+
+template <typename T>
+void DeltaOperator::SumPartials(const T* partial, size_t count, double* z) {
+  const size_t stride = layout_.stride, padded = layout_.padded;
+  executor_.ParallelFor(CeilDiv(padded, kColumns), [&](size_t chunk) {
+    const size_t begin = chunk * kColumns, end = std::min(begin + kColumns, padded);
     for (size_t j = 0; j < count; ++j) {
-      double* out = z + j * stride + c;
-      std::copy_n(partial_.data() + j * stride + c, n, out);
+      double* out = z + j * stride;
+      std::copy(partial + j * stride + begin, partial + j * stride + end, out + begin);
       for (size_t block = 1; block < layout_.blocks; ++block) {
-        AddScaled(1.0, partial_.data() + (block * count + j) * stride + c, n, out);
+        const T* part = partial + (block * count + j) * stride;
+        for (size_t c = begin; c < end; ++c) out[c] += part[c];
       }
     }
   });

@@ -141,11 +141,20 @@ size_t KrylovBasis::AddRandom(uint64_t seed, uint64_t stream, size_t count) {
 }
 
 void KrylovBasis::Step() {
-  const size_t old = size_, count = block_, most = layout_.capacity + 2 * layout_.max_block;
-  op_.Apply(q_.data() + old * stride_, count, z_.data(), nullptr, 0);
+  const size_t old = size_, count = block_;
+  const size_t most = layout_.capacity + 2 * layout_.max_block;
+  if (float32_) {
+    op_.ApplyFloat32(q_.data() + old * stride_, count, z_.data());
+  } else {
+    op_.Apply(q_.data() + old * stride_, count, z_.data(), nullptr, 0);
+  }
+  Project(z_.data(), count, locked_);
   for (size_t j = 0; j < count; ++j) {
     const double* z = z_.data() + j * stride_;
-    largest_image_ = std::max(largest_image_, std::sqrt(Dot(z, z, padded_)));
+    const double norm = std::sqrt(Dot(z, z, padded_));
+    // A NaN (float32 has overflowed) must not be lost in a comparison.
+    largest_image_ = std::isnan(norm) ? norm : std::max(norm, largest_image_);
+    if (std::isnan(norm)) break;
   }
   size_ = old + count;
   block_ = 0;
@@ -172,13 +181,18 @@ void KrylovBasis::Step() {
   std::copy(factor.begin(), factor.end(), r_.begin());
 }
 
-KrylovBasis::Ritz KrylovBasis::RitzValues() const {
+SymmetricEigen KrylovBasis::Decompose(size_t first_row) const {
   const size_t most = layout_.capacity + 2 * layout_.max_block;
-  const SymmetricEigen eigen = EigenDecompose(g_.data(), most, size_, size_ - multiplied_);
+  return EigenDecompose(g_.data() + locked_ * (most + 1), most, size_ - locked_,
+                        first_row - locked_);
+}
+
+KrylovBasis::Ritz KrylovBasis::RitzValues() const {
+  const SymmetricEigen eigen = Decompose(size_ - multiplied_);
   Ritz ritz;
   ritz.theta = eigen.values;
-  ritz.residual.resize(size_);
-  for (size_t e = 0; e < size_; ++e) {
+  ritz.residual.resize(eigen.values.size());
+  for (size_t e = 0; e < ritz.residual.size(); ++e) {
     double sum = 0;
     // Rows past the remainder (random vectors of a probe) are zero.
     for (size_t i = 0; i < std::min(block_, multiplied_); ++i) {
@@ -194,40 +208,58 @@ KrylovBasis::Ritz KrylovBasis::RitzValues() const {
 }
 
 void KrylovBasis::RotateBasis(const SymmetricEigen& eigen, size_t count) {
-  std::vector<double> coef(size_ * count);
-  for (size_t i = 0; i < size_; ++i) {
-    for (size_t j = 0; j < count; ++j) coef[i * count + j] = eigen.vectors[j * size_ + i];
+  const size_t from = size_ - locked_;
+  double* q = q_.data() + locked_ * stride_;
+  std::vector<double> coef(from * count);
+  for (size_t i = 0; i < from; ++i) {
+    for (size_t j = 0; j < count; ++j) coef[i * count + j] = eigen.vectors[j * from + i];
   }
   tile_.resize(count * kColumns);
   for (size_t c = 0; c < padded_; c += kColumns) {
     const size_t n = std::min(kColumns, padded_ - c);
     std::fill(tile_.begin(), tile_.end(), 0.0);
-    UpdateBlock(q_.data() + c, stride_, size_, coef.data(), tile_.data(), kColumns, count, n);
+    UpdateBlock(q + c, stride_, from, coef.data(), tile_.data(), kColumns, count, n);
     for (size_t j = 0; j < count; ++j) {
-      std::copy_n(tile_.data() + j * kColumns, n, q_.data() + j * stride_ + c);
+      std::copy_n(tile_.data() + j * kColumns, n, q + j * stride_ + c);
     }
   }
 }
 
 void KrylovBasis::Restart(size_t count) {
   const size_t most = layout_.capacity + 2 * layout_.max_block;
-  const SymmetricEigen eigen = EigenDecompose(g_.data(), most, size_, 0);
-  count = std::min(count, size_);
+  const SymmetricEigen eigen = Decompose(locked_);
+  count = std::min(count, size_ - locked_);
   RotateBasis(eigen, count);
+  const size_t now = locked_ + count;
   for (size_t j = 0; j < block_; ++j) {
-    std::copy_n(q_.data() + (size_ + j) * stride_, stride_, q_.data() + (count + j) * stride_);
+    std::copy_n(q_.data() + (size_ + j) * stride_, stride_, q_.data() + (now + j) * stride_);
   }
   std::fill(g_.begin(), g_.end(), 0.0);
-  for (size_t i = 0; i < count; ++i) g_[i * most + i] = eigen.values[i];
-  size_ = count;
+  for (size_t i = 0; i < count; ++i) g_[(locked_ + i) * (most + 1)] = eigen.values[i];
+  size_ = now;
+}
+
+void KrylovBasis::Lock(size_t count) {
+  block_ = 0;
+  Restart(count);
+  locked_ = size_;
+  largest_image_ = 0;
+}
+
+size_t KrylovBasis::StartFromLeading(size_t count) {
+  count = ExtractLeading(std::min(count, layout_.max_block));
+  std::fill(g_.begin(), g_.end(), 0.0);
+  std::fill(r_.begin(), r_.end(), 0.0);
+  size_ = locked_ = multiplied_ = 0;
+  block_ = count;
+  largest_image_ = 0;
+  return count;
 }
 
 size_t KrylovBasis::ExtractLeading(size_t count) {
-  const size_t most = layout_.capacity + 2 * layout_.max_block;
-  const SymmetricEigen eigen = EigenDecompose(g_.data(), most, size_, 0);
-  count = std::min(count, size_);
-  RotateBasis(eigen, count);
-  return count;
+  const size_t more = std::min(count, size_) - std::min(count, locked_);
+  if (more > 0) RotateBasis(Decompose(locked_), more);
+  return locked_ + more;
 }
 
 }  // namespace merganser::linalg

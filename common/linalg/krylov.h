@@ -36,6 +36,13 @@ class KrylovBasis {
   // for, in the space and in the widest pass.
   size_t AddRandom(uint64_t seed, uint64_t stream, size_t count);
 
+  // Whether Step multiplies in float32 (DeltaOperator::ApplyFloat32).
+  void UseFloat32(bool use) { float32_ = use; }
+
+  // Starts anew from `count` leading Ritz vectors: they are the block that is
+  // multiplied next, and all else is forgotten. Returns how many there were.
+  size_t StartFromLeading(size_t count);
+
   // Multiplies the block, extends G, and makes the remainder, orthonormalised,
   // the next block (empty where the space is invariant).
   void Step();
@@ -52,8 +59,14 @@ class KrylovBasis {
   // vectors (fewer if it is smaller); the next block stays.
   void Restart(size_t count);
 
+  // Deflates: the leading `count` Ritz vectors stay first in the basis, and from
+  // here on everything is about delta^T delta on their complement, beginning
+  // with an empty basis. Values that the square of the largest would drown in
+  // its rounding come within reach.
+  void Lock(size_t count);
+
   // After this the first min(count, size) columns of vectors() are the leading
-  // Ritz vectors, and the object can do nothing else. Returns how many.
+  // Ritz vectors, locked ones first, and the object can do nothing else. Returns how many.
   size_t ExtractLeading(size_t count);
 
   double* vectors() { return q_.data(); }
@@ -72,6 +85,8 @@ class KrylovBasis {
   // after `size_ + block_`. Drops a column whose norm is at most `floor`, or
   // that is noise. factor[i * count + j]: part of new vector i in column j.
   size_t Absorb(size_t count, double floor, std::vector<double>* factor);
+  // Eigenvectors of G without the locked part; components from `first_row` on.
+  SymmetricEigen Decompose(size_t first_row) const;
   void RotateBasis(const SymmetricEigen& eigen, size_t count);
 
   DeltaOperator& op_;
@@ -79,8 +94,10 @@ class KrylovBasis {
   Executor& executor_;
   const size_t stride_, padded_;
   size_t size_ = 0, block_ = 0;
+  size_t locked_ = 0;      // of size_; their rows and columns of g_ are not used
   size_t multiplied_ = 0;  // columns of the last Step
   double largest_image_ = 0;
+  bool float32_ = false;
   std::vector<double> q_;  // (capacity + 2 max_block) x stride
   std::vector<double> z_;  // max_block x stride
   std::vector<double> g_;  // capacity-sized square

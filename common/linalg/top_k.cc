@@ -1,17 +1,20 @@
 // How the leading triplets are found, and what vouches for them.
 //
-// 1. Block Lanczos on delta^T delta in float64, full reorthogonalisation, from
-//    K + 2 fixed-key random vectors. One streaming pass a step does both
-//    products (t = row . x, z += t row), and bf16 widens to float64 at about
-//    the speed of memory, so nothing is gained by iterating in float32 and
-//    refining afterwards.
+// 1. Block Lanczos on delta^T delta, full reorthogonalisation, from K + 2
+//    fixed-key random vectors. One streaming pass a step does both products
+//    (t = row . x, z += t row). Pairs of bf16 begin with a few steps in float32,
+//    at half the cost; what they find is where the iteration in float64 starts,
+//    together with the random vectors of point 3.
 // 2. Ritz pairs of the projected matrix come with exact residuals (the
 //    remainder block times the last rows of the eigenvectors): no pass needed.
 // 3. When the leading pairs have converged, random vectors that the basis does
 //    not know are added and the same iteration goes on for a few steps. What
 //    the start block missed appears as a Ritz pair that has not converged, and
 //    the iteration continues until that one has.
-// 4. One last pass with the K + 1 leading vectors gives W = delta V, from which
+// 4. Squares lose what is below 1e-7 of sigma_1. Where the head reaches there,
+//    the vectors above are locked and the iteration starts again on their
+//    complement.
+// 5. One last pass with the K + 1 leading vectors gives W = delta V, from which
 //    sigma and u follow by one-sided Jacobi without the squaring of the
 //    condition number, and delta^T W, from which the residuals follow explicitly.
 //
@@ -23,6 +26,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -46,33 +50,45 @@ using linalg::PassLayout;
 
 constexpr int kMaxSteps = 1000;
 constexpr int kProbeSteps = 3;
+constexpr int kWarmProbeSteps = 2;  // beside vectors that have been through kWarmSteps
 constexpr uint64_t kDenseElements = 4096;
 constexpr double kGap = 1.01;    // below it a head is ill-defined
-constexpr double kAngle = 1e-7;  // aimed at; 1e-6 is accepted
+constexpr double kAngle = 3e-7;  // aimed at
+constexpr double kAngleAccepted = 1e-6;
 constexpr double kHeadError =
     1e-9;  // angle * sigma_K / sigma_1: a direction that small does not matter
+constexpr double kLocked = 1e-13;     // residual of vectors that are deflated, of the largest
+constexpr double kNegligible = 1e-7;  // of sigma_1: a direction that no accuracy bar can see
 constexpr double kValueError = 1e-6;  // of sigma^2, where the vectors are not defined
 constexpr double kResolved = 1e-14;   // of sigma_1^2: below it delta^T delta is rounding
+constexpr int kWarmSteps = 8;         // in float32, at most
+constexpr double kWarmAngle = 1e-4;
+constexpr double kFloat32Least = 1e-20;  // of an image: float32 is near its end
+constexpr uint64_t kStartStream = 0;     // of random vectors
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 struct Progress {
   bool done = false;
   double next_bound = 0;  // sigma_{K+1} is at most about this
+  size_t resolved = 0;    // leading values that stand above the rounding of sigma_1^2
+  bool nothing = false;   // no value stands above the rounding of delta itself
 };
 
 // Whether the K leading Ritz pairs are good enough. An unconverged pair may
 // hide an eigenvalue as large as theta + residual, so that sum, not theta,
-// stands for what follows the head.
-Progress Assess(const KrylovBasis::Ritz& ritz, size_t k) {
+// stands for what follows the head. `first` is sigma_1 of the whole delta, or 0
+// while the iteration has locked nothing; `rounding` is relative to it.
+Progress Assess(const KrylovBasis::Ritz& ritz, size_t k, double first, double rounding) {
   Progress progress;
   const std::vector<double>& theta = ritz.theta;
   const std::vector<double>& rest = ritz.residual;
   const size_t p = theta.size();
-  if (p == 0 || theta[0] <= 0) return {true, 0};
+  const double top = p > 0 ? theta[0] + rest[0] : 0;
+  if (top <= 0 || std::sqrt(top) <= rounding * first) return {true, 0, 0, true};
   const double floor = kResolved * theta[0];
-  size_t resolved = 0;
+  size_t& resolved = progress.resolved;
   while (resolved < std::min(k, p) && theta[resolved] > floor) ++resolved;
-  const double first = std::sqrt(theta[0]);
+  if (first == 0) first = std::sqrt(std::max(theta[0], 0.0));
   double residual = 0;
   for (size_t i = 0; i < resolved; ++i) {
     residual = std::max(residual, rest[i] / std::sqrt(theta[i]));
@@ -81,8 +97,10 @@ Progress Assess(const KrylovBasis::Ritz& ritz, size_t k) {
   for (size_t i = resolved; i < p; ++i) bound = std::max(bound, theta[i] + rest[i]);
   progress.next_bound = std::sqrt(std::max(bound, 0.0));
   if (resolved < k) {
-    // Fewer directions than asked for: the others must be nothing but rounding.
-    progress.done = residual <= kHeadError * first && bound <= 100 * floor;
+    // The others drown in the rounding of sigma_1^2. These are locked next, so
+    // they must be sharp: what they lack of the true ones leaks, magnified.
+    progress.done =
+        residual <= kLocked * std::sqrt(std::max(theta[0], 0.0)) && bound <= 100 * floor;
     return progress;
   }
   const double last = std::sqrt(theta[k - 1]);
@@ -110,50 +128,124 @@ struct Leading {
   bool zero = false;
 };
 
+// A few steps in float32, for bf16 pairs: where the head stands well apart, they
+// come within kWarmAngle of it, and two or three steps in float64 do the rest.
+// Elsewhere they cost little of what follows. False: no use could be made of it.
+// Whatever comes out is only where the iteration in float64 begins.
+bool WarmStart(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
+               const TopKOptions& options, Leading& leading) {
+  if (!op.HasFloat32() || layout.capacity < (kWarmSteps + 1) * layout.start) return false;
+  const auto k = static_cast<size_t>(options.k);
+  basis.UseFloat32(true);
+  basis.AddRandom(options.seed, kStartStream, layout.start);
+  bool useful = false;
+  for (int step = 0; step < kWarmSteps; ++step) {
+    basis.Step();
+    ++leading.steps;
+    if (!std::isfinite(basis.largest_image())) {
+      useful = false;  // float32 has overflowed: the basis is worth nothing
+      break;
+    }
+    if (basis.largest_image() < kFloat32Least) break;
+    if (basis.block() == 0) {
+      useful = true;
+      break;
+    }
+    const KrylovBasis::Ritz ritz = basis.RitzValues();
+    if (ritz.theta.size() <= k || ritz.theta[k - 1] <= 0) continue;
+    useful = true;
+    const double last = std::sqrt(ritz.theta[k - 1]);
+    const double next = std::sqrt(std::max(ritz.theta[k] + ritz.residual[k], 0.0));
+    double residual = 0;
+    for (size_t i = 0; i < k; ++i) {
+      residual = std::max(residual, ritz.residual[i] / std::sqrt(ritz.theta[i]));
+    }
+    if (residual <= kWarmAngle * (last - next)) break;
+  }
+  basis.UseFloat32(false);
+  basis.StartFromLeading(useful ? layout.start : 0);
+  return useful;
+}
+
 // Leaves the leading right singular vectors in the first columns of basis.vectors().
 Leading Iterate(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
                 const TopKOptions& options) {
   const auto k = static_cast<size_t>(options.k);
+  const double rounding = static_cast<double>(std::max(op.layout().rows, op.layout().cols)) *
+                          std::numeric_limits<double>::epsilon();
   Leading leading;
-  uint64_t stream = 0;
-  int probing = 0;  // steps left of the probe; 0 outside of one
+  uint64_t stream = kStartStream;
+  size_t locked = 0;
+  double first = 0;  // sigma_1, once vectors are locked
+  bool probing = false;
+  int probe_left = 0;
   int next_check = 1;
-  basis.AddRandom(options.seed, stream++, layout.start);
+  // A warm start brings its probe along: random vectors that know nothing of it.
+  const bool warm = WarmStart(op, basis, layout, options, leading);
+  if (warm) {
+    probing = true;
+    probe_left = kWarmProbeSteps;
+    next_check = leading.steps + 1;
+    basis.AddRandom(options.seed, ++stream, 1);
+  } else {
+    basis.AddRandom(options.seed, stream, layout.start);
+  }
+  ++stream;
+  bool first_step = true;
   while (leading.steps < kMaxSteps) {
     basis.Step();
     ++leading.steps;
-    if (leading.steps == 1 && basis.largest_image() == 0 && op.IsZero()) {
+    if (std::exchange(first_step, false) && basis.largest_image() == 0 && op.IsZero()) {
       leading.zero = true;
       return leading;
     }
     const bool invariant = basis.block() == 0;
     const bool full = basis.size() + basis.block() > layout.capacity;
-    if (invariant || full || probing > 0 || leading.steps >= next_check) {
-      const Progress progress = Assess(basis.RitzValues(), k);
-      next_check = leading.steps + 1 + static_cast<int>(basis.size() / 64);
-      leading.next_bound = progress.next_bound;
-      if (progress.done || invariant) {
-        if (probing > 0) --probing;
-        // An invariant space during a probe holds all that its vectors lead to.
-        const bool certified = probing == 0 || invariant;
-        const bool was_probe = leading.converged;
-        leading.converged = true;
-        if (was_probe && certified) break;
-        if (!was_probe) {
-          probing = kProbeSteps;
-          if (basis.size() + basis.block() + layout.probe > layout.capacity && !invariant) {
-            basis.Restart(layout.kept);
-          }
-          const size_t added = basis.AddRandom(options.seed, stream++, layout.probe);
-          if (added == 0 && basis.block() == 0) break;  // the basis spans the whole space
-          continue;
-        }
+    if (!invariant && !full && !probing && leading.steps < next_check) continue;
+    const KrylovBasis::Ritz ritz = basis.RitzValues();
+    const Progress progress = Assess(ritz, k - locked, first, rounding);
+    next_check = leading.steps + 1 + static_cast<int>(basis.size() / 64);
+    leading.next_bound = progress.next_bound;
+    if (!progress.done && !invariant) {
+      // Or the probe found something: go on until that has converged. The probe of
+      // a warm start stays in the basis and ripens meanwhile.
+      if (warm && probing && locked == 0) {
+        probe_left = std::max(probe_left - 1, 1);
       } else {
-        leading.converged = false;
-        probing = 0;
+        probing = false;
       }
+      if (full) basis.Restart(layout.kept);
+      continue;
     }
-    if (full) basis.Restart(layout.kept);
+    // Random vectors that delta maps to nothing: the rest of delta is nothing.
+    bool certified = locked > 0 && progress.nothing;
+    if (!probing && !certified) {
+      if (basis.size() + basis.block() + layout.probe > layout.capacity && !invariant) {
+        basis.Restart(layout.kept);
+      }
+      probing = true;
+      probe_left = kProbeSteps;
+      basis.AddRandom(options.seed, stream++, layout.probe);
+      // Nothing to add and nothing left over: the basis spans the whole space.
+      if (basis.block() > 0) continue;
+      certified = true;
+    }
+    // An invariant space during a probe holds all that its vectors lead to.
+    if (!certified && --probe_left > 0 && !invariant) {
+      if (full) basis.Restart(layout.kept);
+      continue;
+    }
+    leading.converged = true;
+    if (progress.resolved == 0 || locked + progress.resolved >= k) break;
+    if (locked == 0) first = std::sqrt(ritz.theta[0]);
+    locked += progress.resolved;
+    basis.Lock(progress.resolved);
+    leading.converged = probing = false;
+    next_check = leading.steps + 1;
+    if (basis.AddRandom(options.seed, stream++, layout.start) == 0) {
+      leading.converged = true;  // the locked vectors span the whole space
+      break;
+    }
   }
   leading.count = basis.ExtractLeading(k + 1);
   return leading;
@@ -194,11 +286,14 @@ Leading SolveDense(const TaskVector& delta, const DeltaOperator& op, size_t k, d
   leading.zero = norm[order[0]] == 0;
   leading.count = std::min(count, k + 1);
   leading.next_bound = count > k ? norm[order[k]] : 0;
+  // Below the numerical rank a column has no direction.
+  const double floor = norm[order[0]] * static_cast<double>(std::max(rows, cols)) *
+                       std::numeric_limits<double>::epsilon();
   for (size_t j = 0; j < leading.count; ++j) {
     const size_t from = order[j];
     if (tall) {
       std::copy_n(turned.data() + from * side, side, v + j * stride);
-    } else if (norm[from] > 0) {
+    } else if (norm[from] > floor) {
       std::copy_n(columns.data() + from * length, length, v + j * stride);
       linalg::Scale(1 / norm[from], v + j * stride, side, v + j * stride);
     } else {
@@ -212,8 +307,9 @@ Leading SolveDense(const TaskVector& delta, const DeltaOperator& op, size_t k, d
 void Reorthonormalise(double* v, size_t stride, size_t padded, size_t count) {
   for (size_t j = 0; j < count; ++j) {
     double* x = v + j * stride;
-    for (size_t i = 0; i < j; ++i) {
-      linalg::AddScaled(-linalg::Dot(v + i * stride, x, padded), v + i * stride, padded, x);
+    for (size_t i = 0; i < 2 * j; ++i) {  // twice through
+      const double* y = v + i % j * stride;
+      linalg::AddScaled(-linalg::Dot(y, x, padded), y, padded, x);
     }
     const double norm = std::sqrt(linalg::Dot(x, x, padded));
     if (norm > 0) linalg::Scale(1 / norm, x, padded, x);
@@ -299,9 +395,10 @@ absl::Status Finish(const TaskVector& delta, int k_in, const Leading& leading, D
   result.vector_error = result.residual == 0 ? 0
                         : gap > 0            ? result.residual * first / gap
                                              : kInfinity;
-  const bool sharp = result.vector_error <= 10 * kAngle ||
-                     result.vector_error * last <= 10 * kHeadError * first || rank < k;
-  if (!leading.converged) {
+  const bool sharp = result.vector_error <= kAngleAccepted ||
+                     result.vector_error * last <= 10 * kHeadError * first ||
+                     last <= kNegligible * first || rank < k;
+  if (!leading.converged || rank == 0) {  // rank 0: delta is not zero, yet nothing was found
     result.outcome = SolverOutcome::kNotConverged;
   } else if (result.gap_ratio < kGap) {
     result.outcome = SolverOutcome::kIllDefined;

@@ -34,7 +34,8 @@ class Linear final : public Elementwise {
 
   absl::Status Apply(const Leaf& leaf, const Gate&, const Keepsake&, MutableTensorView out,
                      Executor& executor) const override {
-    return OverflowStatus(WeightedSum(leaf.experts, weights_, divisor_, out, executor), out.dtype);
+    return OverflowStatus(leaf, WeightedSum(leaf.experts, weights_, divisor_, out, executor),
+                          out.dtype);
   }
 
  private:
@@ -57,8 +58,8 @@ class TaskArithmetic final : public Elementwise {
 
   absl::Status Apply(const Leaf& leaf, const Gate&, const Keepsake&, MutableTensorView out,
                      Executor& executor) const override {
-    return OverflowStatus(AddTaskVectors(leaf.base, leaf.experts, weights_, scale_, out, executor),
-                          out.dtype);
+    return OverflowStatus(
+        leaf, AddTaskVectors(leaf.base, leaf.experts, weights_, scale_, out, executor), out.dtype);
   }
 
  private:

@@ -30,11 +30,12 @@ void Stats::Add(const Stats& other) {
   counts = std::move(merged);
 }
 
-absl::Status OverflowStatus(std::optional<uint64_t> index, DType dtype) {
+absl::Status OverflowStatus(const Leaf& leaf, std::optional<uint64_t> index, DType dtype) {
   if (!index.has_value()) return absl::OkStatus();
-  return absl::OutOfRangeError(absl::StrCat(
-      "element ", *index, " of the result is too large for ", std::string(DTypeName(dtype)),
-      "; choose an out_dtype with more range (bfloat16 or float32)"));
+  return absl::OutOfRangeError(
+      absl::StrCat("element ", leaf.first_element + *index, " of the result is too large for ",
+                   std::string(DTypeName(dtype)),
+                   "; choose an out_dtype with more range (bfloat16 or float32)"));
 }
 
 }  // namespace merganser

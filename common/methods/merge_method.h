@@ -63,8 +63,9 @@ struct TensorNeeds {
 struct Leaf {
   const TensorSpec* tensor = nullptr;
   const TensorNeeds* needs = nullptr;
-  uint64_t index = 0;  // of the leaf within its tensor
-  int64_t rows = 0;    // of a matrix leaf; element leaves have 1 x size
+  uint64_t index = 0;          // of the leaf within its tensor
+  uint64_t first_element = 0;  // of the leaf, counted in its tensor; for messages
+  int64_t rows = 0;            // of a matrix leaf; element leaves have 1 x size
   int64_t cols = 0;
   TensorView base;
   std::span<const TensorView> experts;  // in model order
@@ -127,14 +128,14 @@ class MergeMethod {
                                       ReportFields& report) const = 0;
 
   // Fills `out` (leaf elements, output dtype) completely. A value that is
-  // finite and overflows the output dtype is kOutOfRange and names the element's
-  // index within the leaf.
+  // finite and overflows the output dtype is kOutOfRange (OverflowStatus).
   virtual absl::Status Apply(const Leaf& leaf, const Gate& gate, const Keepsake& keepsake,
                              MutableTensorView out, Executor& executor) const = 0;
 };
 
-// For Apply: OK without an index, else kOutOfRange "element INDEX overflows DTYPE".
-absl::Status OverflowStatus(std::optional<uint64_t> index, DType dtype);
+// For Apply: OK without an index (an element of the leaf), else kOutOfRange that
+// names the element, counted in its tensor, and `dtype`.
+absl::Status OverflowStatus(const Leaf& leaf, std::optional<uint64_t> index, DType dtype);
 
 }  // namespace merganser
 

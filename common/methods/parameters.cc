@@ -42,7 +42,7 @@ std::string Expected(const ParameterSpec& spec) {
 
 // Where the message points to.
 std::string Place(const Recipe& recipe, int line, std::string_view key) {
-  return absl::StrCat(recipe.source_name, ":", line, ": key 'parameters.", std::string(key), "'");
+  return absl::StrCat(recipe.source_name, ":", line, ": key 'parameters.", OneLine(key), "'");
 }
 
 bool Read(const ParameterSpec& spec, const RecipeValue& given, ParameterValue& out) {

@@ -126,6 +126,13 @@ absl::StatusOr<std::unique_ptr<MergeMethod>> MakeResMergeFrom(const MethodConfig
                              Get(config.numbers, "src_beta_max", config.method));
   MERGANSER_ASSIGN_OR_RETURN(parameters.head_ratio_budget,
                              Get(config.numbers, "head_ratio_budget", config.method));
+  if (parameters.beta_min > parameters.beta_max) {
+    return absl::InvalidArgumentError(absl::StrCat("key 'parameters.src_beta_min': found ",
+                                                   parameters.beta_min,
+                                                   ", expected at most "
+                                                   "src_beta_max, which is ",
+                                                   parameters.beta_max));
+  }
   if (parameters.rank_topk < 1 || parameters.rank_topk > kMaxRank || config.per_model.empty() ||
       config.per_model.size() > kMaxSpectralExperts) {
     return absl::InvalidArgumentError("resmerge: rank_topk or number of experts out of range");
@@ -144,8 +151,6 @@ const std::vector<MethodEntry>& Methods() {
     scope.kind = ParameterKind::kChoice;
     scope.choice = "tensor";
     scope.choices = {"tensor"};
-    const ParameterSpec int8_mask = WithoutEffect(
-        Boolean("int8_mask", false), "it names the type of an intermediate of another program");
 
     return new std::vector<MethodEntry>{
         {"resmerge",
@@ -154,11 +159,11 @@ const std::vector<MethodEntry>& Methods() {
          {rank, Number("src_beta_min", 0.7, 0, 10), Number("src_beta_max", 1.0, 0, 10),
           Number("head_ratio_budget", 0.2, 0, 10), scope},
          MakeResMergeFrom},
-        {"linear", false, 0, {Weight(true), Boolean("normalize", true), int8_mask}, MakeLinearFrom},
+        {"linear", false, 0, {Weight(true), Boolean("normalize", true)}, MakeLinearFrom},
         {"task_arithmetic",
          true,
          0,
-         {Weight(false), Boolean("normalize", false), Number("lambda", 1, -kInf, kInf), int8_mask,
+         {Weight(false), Boolean("normalize", false), Number("lambda", 1, -kInf, kInf),
           WithoutEffect(Number("density", 1, 0, 1), "task_arithmetic keeps every element"),
           WithoutEffect(Boolean("rescale", false), "task_arithmetic drops nothing to make up for")},
          MakeTaskArithmeticFrom},

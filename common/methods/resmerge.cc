@@ -191,7 +191,7 @@ class ResMerge final : public MergeMethod {
       overflow = CombineResiduals(leaf.base, leaf.experts, *heads, leaf.rows, leaf.cols,
                                   weights.first(n), weights.last(n), out, executor);
     }
-    return OverflowStatus(overflow, out.dtype);
+    return OverflowStatus(leaf, overflow, out.dtype);
   }
 
  private:

@@ -81,7 +81,8 @@ SpectralMode ClassifySpectral(const TensorSpec& tensor, int rank_topk) {
 }
 
 bool LooksLikeVocabulary(const TensorSpec& tensor) {
-  return tensor.shape.size() == 2 && std::max(tensor.shape[0], tensor.shape[1]) >= kVocabularySide;
+  return ClassifyFamily(tensor.name) == TensorFamily::kOther && tensor.shape.size() == 2 &&
+         std::max(tensor.shape[0], tensor.shape[1]) >= kVocabularySide;
 }
 
 }  // namespace merganser

@@ -27,8 +27,8 @@ struct SpectralMode {
 };
 SpectralMode ClassifySpectral(const TensorSpec& tensor, int rank_topk);
 
-// True for matrices with a vocabulary-sized side: an embedding or output head
-// under a name that the classification does not know.
+// True for matrices of no known family with a vocabulary-sized side: an
+// embedding or output head under a name that the classification does not know.
 bool LooksLikeVocabulary(const TensorSpec& tensor);
 
 }  // namespace merganser

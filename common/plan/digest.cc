@@ -10,7 +10,7 @@
 namespace merganser {
 namespace {
 
-// Doubles go in as their shortest round-trip text would: by value, exactly.
+// By their bits: exactly.
 std::string Number(double value) { return absl::StrCat(absl::Hex(std::bit_cast<uint64_t>(value))); }
 
 }  // namespace
@@ -51,6 +51,14 @@ std::string PlanDigest(const Plan& plan) {
     }
   }
   for (const PlannedShard& shard : plan.shards) digest.UpdateField(shard.header);
+  // Progress is kept by unit numbers, so these must mean the same bytes.
+  for (const Unit& unit : plan.units) {
+    digest.UpdateField(absl::StrCat(unit.shard, " ", unit.begin, " ", unit.end));
+    for (const Segment& segment : unit.segments) {
+      digest.UpdateField(
+          absl::StrCat(segment.tensor, " ", segment.leaf_begin, " ", segment.leaf_end));
+    }
+  }
   return digest.Hex();
 }
 

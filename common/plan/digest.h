@@ -9,7 +9,8 @@ namespace merganser {
 
 // What decides a merge's bytes, as 32 hex digits: method and parameters, every
 // input's identity and header, the output's layout and the numerics version.
-// Work of a job is only ever resumed under the same digest.
+// Work of a job is only ever resumed under the same digest (and output, which
+// is where its progress is kept).
 std::string PlanDigest(const Plan& plan);
 
 }  // namespace merganser

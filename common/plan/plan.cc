@@ -85,7 +85,8 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
       tensor.needs = CopyNeeds();
     } else {
       absl::StatusOr<TensorNeeds> needs = method.Needs(tensor.spec);
-      if (!needs.ok()) return Annotate(needs.status(), absl::StrCat("tensor ", aligned.name));
+      if (!needs.ok())
+        return Annotate(needs.status(), absl::StrCat("tensor ", OneLine(aligned.name)));
       tensor.needs = *std::move(needs);
     }
     if (!tensor.needs.note.empty()) {

@@ -24,7 +24,7 @@ namespace merganser {
 inline constexpr int kNumericsVersion = 1;
 
 // Tensors that may be split are cut into segments of at most this many leaves.
-inline constexpr uint64_t kSegmentLeaves = 4;
+inline constexpr uint64_t kSegmentLeaves = 1;
 // Units grow by whole segments until they write at least this much: large
 // enough for an S3 part (5 MiB) and to amortise a lease, small enough to lose.
 inline constexpr uint64_t kUnitBytes = uint64_t{16} << 20;

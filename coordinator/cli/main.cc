@@ -60,7 +60,7 @@ CLI::Option* AddCoordinator(CLI::App* command, std::string& address) {
 int Run(int argc, char** argv) {
   CLI::App app("Merges RL experts of one base model into one checkpoint.", "merganser");
   app.set_version_flag("--version", VersionText());
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);
   std::string recipe, checkpoint, job, coordinator = kDefaultCoordinator;
   std::string listen = kDefaultCoordinator;
   bool json = false;
@@ -136,6 +136,10 @@ int Run(int argc, char** argv) {
     return kWrongRequest;
   }
 
+  if (app.get_subcommands().empty()) {
+    PrintError(absl::InvalidArgumentError("no command given; see merganser --help"));
+    return kWrongRequest;
+  }
   if (const absl::Status cpu = CheckCpu(); !cpu.ok()) return Fail(cpu, Phase::kPlanning);
   if (const char* simd = std::getenv("MERGANSER_SIMD"); simd != nullptr && *simd != '\0') {
     const absl::Status forced = ForceSimd(simd);

@@ -41,10 +41,9 @@ absl::StatusOr<uint64_t> TensorMemory(uint64_t budget, const Plan& plan) {
   const uint64_t needed = plan.peak_leaf_memory + kProcessMemory;
   if (budget < needed) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "--memory: found ", FormatBytes(budget), ", expected at least ", FormatBytes(needed), " (",
-        needed, " bytes): the largest piece of this merge takes ",
-        FormatBytes(plan.peak_leaf_memory), " and the program itself ",
-        FormatBytes(kProcessMemory)));
+        "--memory: found ", FormatBytes(budget), ", expected ", MemoryFlag(needed),
+        " or more: the largest piece of this merge takes ", FormatBytes(plan.peak_leaf_memory),
+        " and the program itself ", FormatBytes(kProcessMemory)));
   }
   return budget - kProcessMemory;
 }
@@ -82,6 +81,9 @@ absl::StatusOr<std::string> RunAndPublish(const MergeFlags& flags, const Prepare
   facts.finished = SystemClock().WallNow();
   std::string report = BuildReport(prepared.plan, results, facts);
   MERGANSER_RETURN_IF_ERROR(output.Publish(results, *prepared.checkpoints.front(), report));
+  for (const std::string& warning : output.warnings()) {
+    std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
+  }
   return report;
 }
 

@@ -75,9 +75,7 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   options.threads = flags.threads;
   options.memory = flags.memory - kProcessMemory;
   options.simd = std::string(AvailableSimd().front());
-  options.log = [](std::string_view line) {
-    std::fprintf(stderr, "%s\n", OneLine(line).c_str());
-  };
+  options.log = [](std::string_view line) { std::fprintf(stderr, "%s\n", OneLine(line).c_str()); };
   GrpcUnitSource source(options);
   interrupts.SetHandler([&source] {
     std::fprintf(stderr, "draining: units in progress are finished, the rest goes back\n");

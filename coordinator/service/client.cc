@@ -25,6 +25,11 @@ using HealthRequest = google::protobuf::StringValue;
 using HealthResponse = google::protobuf::Int32Value;
 constexpr int kServing = 1;
 
+constexpr std::chrono::milliseconds kWatchPoll(250);
+// A watched coordinator whose machine vanished is noticed within their sum.
+constexpr int kKeepaliveMs = 30'000;
+constexpr int kKeepaliveTimeoutMs = 10'000;
+
 }  // namespace
 
 struct MergeClient::Impl {
@@ -38,6 +43,8 @@ MergeClient::MergeClient(const std::string& coordinator, Duration timeout)
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   // A proxy set for web traffic is no way to a coordinator.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   impl_->channel =
       grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);
   impl_->stub = v1::MergeService::NewStub(impl_->channel);
@@ -124,23 +131,48 @@ absl::StatusOr<JobInfo> MergeClient::Cancel(const std::string& name) {
 absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,
                                            const std::function<bool(const JobInfo&)>& on_change) {
   grpc::ClientContext context;
+  grpc::CompletionQueue queue;
   v1::WatchJobRequest request;
   request.set_name(name);
-  const auto reader = impl_->stub->WatchJob(&context, request);
+  const auto reader = impl_->stub->PrepareAsyncWatchJob(&context, request, &queue);
+  reader->StartCall(&context);  // any tag: one operation is under way at a time
   std::optional<JobInfo> last;
+  absl::Status error;
+  bool ended_by_us = false;
+  bool started = false;
   v1::Job proto;
-  while (reader->Read(&proto)) {
-    absl::StatusOr<JobInfo> job = DecodeJob(proto);
-    if (!job.ok() || !on_change(*job)) {
-      context.TryCancel();
-      while (reader->Read(&proto)) {
+  while (true) {
+    void* tag = nullptr;
+    bool ok = false;
+    const auto event = queue.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + kWatchPoll);
+    if (event == grpc::CompletionQueue::TIMEOUT) {
+      if (last.has_value() && !ended_by_us && !on_change(*last)) {
+        ended_by_us = true;
+        context.TryCancel();
       }
-      reader->Finish().ok();  // cancelled by us
-      return job;
+      continue;
     }
-    last = *std::move(job);
+    if (!ok) break;
+    if (started && !ended_by_us) {
+      absl::StatusOr<JobInfo> job = DecodeJob(proto);
+      error = job.status();
+      if (job.ok()) last = *std::move(job);
+      if (!error.ok() || !on_change(*last)) {
+        ended_by_us = true;
+        context.TryCancel();
+      }
+    }
+    started = true;
+    reader->Read(&proto, &context);
   }
-  MERGANSER_RETURN_IF_ERROR(Explain(FromGrpc(reader->Finish())));
+  grpc::Status status;
+  reader->Finish(&status, &context);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  MERGANSER_RETURN_IF_ERROR(error);
+  if (ended_by_us) return *std::move(last);
+  MERGANSER_RETURN_IF_ERROR(Explain(FromGrpc(status)));
   if (!last.has_value() || !IsTerminal(last->state)) {
     return Explain(absl::UnavailableError(absl::StrCat("the stream of ", name, " ended early")));
   }

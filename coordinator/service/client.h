@@ -36,8 +36,9 @@ class MergeClient {
   absl::StatusOr<ListedJobs> List(int page_size = 0, const std::string& page_token = "");
   absl::StatusOr<JobInfo> Cancel(const std::string& name);
 
-  // Calls `on_change` with the job now and on every change; returns the last
-  // state seen: a terminal one, or the one at which `on_change` returned false.
+  // Calls `on_change` with the job now, on every change, and about four times a
+  // second while nothing changes, so that it can end the watching: by returning
+  // false. Returns the last state seen.
   absl::StatusOr<JobInfo> Watch(const std::string& name,
                                 const std::function<bool(const JobInfo&)>& on_change);
 

@@ -86,7 +86,7 @@ v1::Job EncodeJob(const JobInfo& job) {
   if (!job.error.ok()) {
     v1::Job::Error& error = *proto.mutable_error();
     error.set_code(static_cast<int>(job.error.code()));
-    error.set_message(std::string(job.error.message()));
+    error.set_message(Utf8(std::string(job.error.message())));
     error.set_reason(job.error_reason);
   }
   v1::Job::Progress& progress = *proto.mutable_progress();
@@ -97,12 +97,12 @@ v1::Job EncodeJob(const JobInfo& job) {
   progress.set_units_leased(static_cast<uint32_t>(job.progress.units_leased));
   progress.set_workers(job.progress.workers);
   progress.set_retries(job.progress.retries);
-  progress.set_detail(job.progress.detail);
+  progress.set_detail(Utf8(job.progress.detail));
   if (job.created) EncodeTime(job.created, proto.mutable_create_time());
   if (job.started) EncodeTime(job.started, proto.mutable_start_time());
   if (job.finished) EncodeTime(job.finished, proto.mutable_finish_time());
-  proto.set_report_summary(job.report_summary);
-  for (const std::string& warning : job.warnings) proto.add_warnings(warning);
+  proto.set_report_summary(Utf8(job.report_summary));
+  for (const std::string& warning : job.warnings) proto.add_warnings(Utf8(warning));
   return proto;
 }
 

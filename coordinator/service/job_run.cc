@@ -18,7 +18,7 @@ class EngineJobRun final : public JobRun {
   absl::StatusOr<const Plan*> Prepare() override {
     MERGANSER_ASSIGN_OR_RETURN(
         PreparedMerge prepared,
-        PrepareMerge(request_.recipe, request_.source_name, {request_.directories}));
+        PrepareMerge(request_.recipe, request_.source_name, request_.directories));
     prepared_ = std::move(prepared);
     return &prepared_->plan;
   }

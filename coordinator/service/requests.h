@@ -17,7 +17,7 @@ inline constexpr int kDefaultPageSize = 50;
 inline constexpr int kMaxPageSize = 1000;
 
 // Recipe grammar and size, an absolute output that this build can open, an
-// absolute directory, a printable request id of at most 128 characters.
+// absolute directories, a printable request id of at most 128 characters.
 absl::Status CheckJobRequest(const JobRequest& request, const std::string& request_id);
 
 // The uid in "jobs/{uid}".

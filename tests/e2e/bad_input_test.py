@@ -278,7 +278,7 @@ def float_where_the_base_has_integers(b):
     b.experts[0]["model.position_ids"] = ("F32", np.arange(5.0))
 
 
-@case(2, "expert_1", ("tie_word_embeddings", "tied"), "lm_head")
+@case(2, "expert_0", ("tie_word_embeddings", "tied"), "lm_head")
 def base_tied_expert_not(b):
     b.configs[0]["tie_word_embeddings"] = True
     del b.base["lm_head.weight"]
@@ -523,7 +523,7 @@ def integers_that_differ(b):
     poke(b.experts[1], "model.position_ids", 2, 7)
 
 
-@case(3, "model.norm.weight", "float16", ("70000", "7e", "overflow"))
+@case(3, "model.norm.weight", "3", ("F16", "70000"), ("too large", "overflow"))
 def overflow_of_the_output_dtype(b):
     for tensors in [b.base] + b.experts:
         poke(tensors, "model.norm.weight", 3, 70000.0)

@@ -230,17 +230,20 @@ class Cluster:
         return process
 
     def __exit__(self, *unused):
-        everyone = [p for p in self.workers + [self.coordinator] if p is not None]
-        for process in everyone:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + 20
-        for process in everyone:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        # Workers first: they hand back what they hold.
+        groups = [self.workers, [self.coordinator] if self.coordinator else []]
+        for group in groups:
+            for process in group:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 20
+            for process in group:
+                try:
+                    process.wait(max(0.1, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        everyone = groups[0] + groups[1]
         for thread in self._readers:
             thread.join(5)
         for process in everyone:

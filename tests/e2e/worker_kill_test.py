@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 
 import harness
 
@@ -46,6 +47,20 @@ class WorkerKillTest(harness.Case):
         self.assertEqual(harness.hash_output(output), wanted)
         self.assertNotIn(".merganser", os.listdir(output))
         self.ok("verify", output)
+
+    def test_a_worker_told_to_stop_exits_though_the_coordinator_is_gone(self):
+        with harness.Cluster(2, self.path("state")) as cluster:
+            harness.wait_for("workers to connect",
+                             lambda: cluster.log().count("connected") == 2)
+            cluster.coordinator.kill()
+            cluster.coordinator.wait()
+            for worker in cluster.workers:
+                worker.send_signal(signal.SIGTERM)
+            for worker in cluster.workers:
+                try:
+                    worker.wait(30 if not harness.SLOW else 120)
+                except subprocess.TimeoutExpired:
+                    self.fail("it still runs\n" + cluster.log())
 
     def test_all_workers_die_and_one_comes_later(self):
         models = harness.data("tiny", seed=13, experts=3)

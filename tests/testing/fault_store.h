@@ -21,7 +21,7 @@ namespace merganser {
 // List prefix) contains `key_contains`.
 struct FaultRule {
   StoreOp op = StoreOp::kRead;
-  std::string key_contains;
+  std::string key_contains = {};
   // Fails the calls first, first + 1, ... counted from 1, `times` of them.
   uint64_t first = 1;
   uint64_t times = 1;

@@ -201,7 +201,8 @@ std::map<std::string, std::string> ExpectedLinear(const Plan& plan,
     for (uint64_t e = 0; e < tensor.elements; ++e) {
       double sum = 0;
       for (size_t m = 0; m < models.size(); ++m) {
-        sum += weights[m] * Decode(stored[m].data() + e * BytesPerElement(dtypes[m]), dtypes[m]);
+        const double value = Decode(stored[m].data() + e * BytesPerElement(dtypes[m]), dtypes[m]);
+        sum = std::fma(weights[m], value, sum);
       }
       Encode(sum / divisor, tensor.dtype, out);
     }

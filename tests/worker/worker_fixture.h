@@ -80,8 +80,8 @@ class ScriptedSource final : public UnitSource {
 
 RunnerOptions Options(int threads, uint64_t memory);
 
-// What `linear` should write, by plain float64 arithmetic: key -> bytes. Integer
-// tensors are those of the first model.
+// What `linear` should write, by fused float64 sums in model order: key -> bytes.
+// Integer tensors are those of the first model.
 std::map<std::string, std::string> ExpectedLinear(const Plan& plan,
                                                   const std::vector<TinyCheckpoint>& models,
                                                   const std::vector<double>& weights,

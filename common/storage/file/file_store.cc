@@ -120,7 +120,9 @@ class FileStore final : public ObjectStore {
     const std::string path = PathOf(key);
     MERGANSER_ASSIGN_OR_RETURN(const bool removed, Unlink(path));
     readers_.Erase(path);
-    return removed ? SyncFolder(ParentOf(path)) : absl::OkStatus();
+    if (removed) MERGANSER_RETURN_IF_ERROR(SyncFolder(ParentOf(path)));
+    PruneHiddenFolders(key);
+    return absl::OkStatus();
   }
 
   absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
@@ -133,8 +135,7 @@ class FileStore final : public ObjectStore {
     MERGANSER_RETURN_IF_ERROR(Annotate(MakeFolders(ParentOf(path)), Describe(key)));
     MERGANSER_RETURN_IF_ERROR(Unlink(partial).status());
     writers_.Erase(partial);
-    absl::StatusOr<std::shared_ptr<Fd>> fd =
-        OpenFile(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+    absl::StatusOr<std::shared_ptr<Fd>> fd = CreateFile(key, partial, O_WRONLY | O_NOFOLLOW);
     if (!fd.ok()) return Annotate(fd.status(), Describe(key));
     if (const absl::Status reserved = ReserveSpace(**fd, size, partial); !reserved.ok()) {
       ::unlink(partial.c_str());
@@ -288,13 +289,37 @@ class FileStore final : public ObjectStore {
   }
 
   // A new hidden file beside `path` that holds `bytes` durably.
+  // Removes the folders of `key` that are empty now, from the deepest up to and
+  // including its topmost hidden one: working folders are nobody's to keep. One
+  // that is not empty, or that cannot be removed, stays.
+  void PruneHiddenFolders(std::string_view key) const {
+    const size_t hidden = key.starts_with('.') ? 0 : key.find("/.");
+    if (hidden == std::string_view::npos) return;
+    const size_t begin = hidden == 0 ? 0 : hidden + 1;
+    for (size_t end = key.rfind('/'); end != std::string_view::npos && end > begin;
+         end = key.rfind('/', end - 1)) {
+      if (::rmdir(PathOf(key.substr(0, end)).c_str()) != 0) return;
+      if (end == 0) return;
+    }
+  }
+
+  // Opens a new file, and makes its folders where need be: again, when another
+  // process pruned them between the two.
+  absl::StatusOr<std::shared_ptr<Fd>> CreateFile(std::string_view key, const std::string& path,
+                                                 int flags) {
+    constexpr int kTries = 100;
+    for (int attempt = 1;; ++attempt) {
+      MERGANSER_RETURN_IF_ERROR(Annotate(MakeFolders(ParentOf(path)), Describe(key)));
+      absl::StatusOr<std::shared_ptr<Fd>> fd = OpenFile(path, flags | O_CREAT | O_EXCL);
+      if (fd.ok() || !absl::IsNotFound(fd.status()) || attempt == kTries) return fd;
+    }
+  }
+
   absl::StatusOr<std::string> WriteTemporary(std::string_view key, const std::string& path,
                                              std::string_view bytes) {
     MERGANSER_RETURN_IF_ERROR(ValidateNewKey(key));
-    MERGANSER_RETURN_IF_ERROR(Annotate(MakeFolders(ParentOf(path)), Describe(key)));
     std::string temporary = TemporaryPath(path);
-    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<Fd> fd,
-                               OpenFile(temporary, O_WRONLY | O_CREAT | O_EXCL));
+    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<Fd> fd, CreateFile(key, temporary, O_WRONLY));
     absl::Status written = WriteAt(*fd, 0, std::as_bytes(std::span(bytes)), temporary);
     if (written.ok()) written = SyncFile(*fd, temporary);
     if (written.ok()) return temporary;

@@ -57,6 +57,15 @@ TEST_P(Refusals, PickleOnly) {
          absl::StatusCode::kInvalidArgument, HasSubstr("'a.pt', 'b.pth', 'c.bin' and 1 more"));
 }
 
+TEST_P(Refusals, OneShardWithoutItsIndex) {
+  // What a merge that died between its last shard and its index leaves visible.
+  Files files = *TinyFiles(Two());
+  files["model-00001-of-00002.safetensors"] = files.at("model.safetensors");
+  files.erase("model.safetensors");
+  Expect(files, absl::StatusCode::kDataLoss,
+         AllOf(HasSubstr("model-00001-of-00002.safetensors"), HasSubstr("incomplete")));
+}
+
 TEST_P(Refusals, AdapterOnly) {
   Expect({{"adapter_config.json", "{}"}, {"adapter_model.safetensors", "x"}},
          absl::StatusCode::kInvalidArgument,

@@ -59,10 +59,12 @@ TEST(StatsTest, AddingToItselfDoubles) {
 }
 
 TEST(OverflowStatusTest, NamesElementAndType) {
-  EXPECT_TRUE(OverflowStatus(std::nullopt, DType::kF16).ok());
-  const absl::Status status = OverflowStatus(42, DType::kF16);
+  Leaf leaf;
+  leaf.first_element = 2 * kLeafElements;
+  EXPECT_TRUE(OverflowStatus(leaf, std::nullopt, DType::kF16).ok());
+  const absl::Status status = OverflowStatus(leaf, 42, DType::kF16);
   EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
-  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("element 42"), HasSubstr("F16")));
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("element 2097194 "), HasSubstr("F16")));
 }
 
 // One float32 leaf with a base and experts of equal size.

@@ -84,10 +84,10 @@ Matrices MakeMatrices(int64_t rows, int64_t cols, size_t experts, int rank, uint
 }
 
 // A method with one leaf to run through it.
-class Run {
+class LeafRun {
  public:
-  Run(const Matrices& m, const ResMergeParameters& parameters,
-      std::string name = "model.layers.0.mlp.up_proj.weight")
+  LeafRun(const Matrices& m, const ResMergeParameters& parameters,
+          std::string name = "model.layers.0.mlp.up_proj.weight")
       : method_(MakeResMerge(parameters, static_cast<int>(m.experts.size()))),
         spec_{std::move(name), {static_cast<uint64_t>(m.rows), static_cast<uint64_t>(m.cols)}},
         needs_(*method_->Needs(spec_)) {
@@ -155,7 +155,7 @@ void ExpectMeetsTheBar(const Matrices& m, const ResMergeParameters& parameters, 
   Vec tau = expected.backbone;
   for (size_t e = 0; e < tau.size(); ++e) tau[e] += expected.correction[e];
 
-  Run run(m, parameters, name);
+  LeafRun run(m, parameters, name);
   ASSERT_EQ(run.needs().mode, "spectral");
   SerialExecutor executor;
   const absl::StatusOr<Vec> merged = run.Merge(executor);
@@ -203,7 +203,7 @@ TEST(ResMergeTest, AgreesWithADenseEvaluationAtHigherRanks) {
 TEST(ResMergeTest, OnlyAttentionAndFfnAreScored) {
   const Matrices m = MakeMatrices(20, 30, 3, 1, kSeed);
   ExpectMeetsTheBar(m, {}, false, "model.router.weight");
-  Run run(m, {}, "model.router.weight");
+  LeafRun run(m, {}, "model.router.weight");
   SerialExecutor executor;
   ASSERT_TRUE(run.Merge(executor).ok());
   EXPECT_EQ(run.Field("score")[0], 0);
@@ -221,7 +221,7 @@ TEST(ResMergeTest, AnExpertEqualToTheBaseCountsAsZero) {
     heads.push_back(std::move(split.head));
   }
   const ReferenceMerge expected = EvaluateVectors(residuals, heads, true, {});
-  Run run(m, {});
+  LeafRun run(m, {});
   SerialExecutor executor;
   const absl::StatusOr<Vec> merged = run.Merge(executor);
   ASSERT_TRUE(merged.ok()) << merged.status();
@@ -234,7 +234,7 @@ TEST(ResMergeTest, AnExpertEqualToTheBaseCountsAsZero) {
 TEST(ResMergeTest, ExpertsEqualToTheBaseGiveTheBaseBitForBit) {
   Matrices m = MakeMatrices(20, 30, 2, 1, kSeed);
   m.experts = {m.base, m.base};
-  Run run(m, {});
+  LeafRun run(m, {});
   SerialExecutor executor;
   const absl::StatusOr<Vec> merged = run.Merge(executor);
   ASSERT_TRUE(merged.ok()) << merged.status();
@@ -244,11 +244,11 @@ TEST(ResMergeTest, ExpertsEqualToTheBaseGiveTheBaseBitForBit) {
 TEST(ResMergeTest, ThreadsDoNotChangeABit) {
   const Matrices m = MakeMatrices(130, 70, 3, 2, kSeed);
   SerialExecutor serial;
-  const absl::StatusOr<Vec> expected = Run(m, {}).Merge(serial);
+  const absl::StatusOr<Vec> expected = LeafRun(m, {}).Merge(serial);
   ASSERT_TRUE(expected.ok()) << expected.status();
   for (const size_t helpers : {1, 3}) {
     ThreadPool pool(helpers);
-    const absl::StatusOr<Vec> merged = Run(m, {}).Merge(pool);
+    const absl::StatusOr<Vec> merged = LeafRun(m, {}).Merge(pool);
     ASSERT_TRUE(merged.ok()) << merged.status();
     EXPECT_EQ(*merged, *expected) << helpers << " helpers";
   }
@@ -311,7 +311,7 @@ TEST(ResMergeTest, MeanModeRoundsTheFloat64SumOnce) {
 
 TEST(ResMergeTest, GatesAndKeepsakesOfAnotherSizeAreRefused) {
   const Matrices m = MakeMatrices(8, 6, 2, 1, kSeed);
-  Run run(m, {});
+  LeafRun run(m, {});
   SerialExecutor executor;
   auto analysis = run.method().Analyze(run.leaf(), 0, {}, executor);
   ASSERT_TRUE(analysis.ok()) << analysis.status();
@@ -346,7 +346,7 @@ TEST(ResMergeTest, StatsOfLeavesAddUpToThoseOfTheWhole) {
   // <R_i, R_j> over two matrices is the sum of the two: what wider scopes rest on.
   const Matrices a = MakeMatrices(12, 10, 2, 1, kSeed), b = MakeMatrices(7, 9, 2, 1, kSeed + 1);
   SerialExecutor executor;
-  Run run_a(a, {}), run_b(b, {});
+  LeafRun run_a(a, {}), run_b(b, {});
   const auto analysis_a = run_a.method().Analyze(run_a.leaf(), 0, {}, executor);
   const auto analysis_b = run_b.method().Analyze(run_b.leaf(), 0, {}, executor);
   ASSERT_TRUE(analysis_a.ok() && analysis_b.ok());
@@ -366,7 +366,7 @@ TEST(ResMergeTest, OverflowOfTheOutputTypeNamesTheElement) {
   Matrices m = MakeMatrices(4, 5, 2, 1, kSeed);
   m.base[13] = 70000;
   for (Vec& expert : m.experts) expert[13] = 70000;
-  Run run(m, {});
+  LeafRun run(m, {});
   SerialExecutor executor;
   const auto analysis = run.method().Analyze(run.leaf(), 0, {}, executor);
   ASSERT_TRUE(analysis.ok()) << analysis.status();

@@ -71,8 +71,7 @@ TEST_P(StoreConformance, IfMatchNoticesAReplacedObject) {
 }
 
 TEST_P(StoreConformance, ListIsRecursiveSortedAndByPrefix) {
-  for (const char* key : {"b/c/1", "b/c", "b-2", "b", "a/.hidden", "a/x"}) {
-    if (std::string_view(key) == "b" || std::string_view(key) == "b/c") continue;
+  for (const char* key : {"b/c/1", "b-2", "a/.hidden", "a/x"}) {
     ASSERT_TRUE(store_->Put(key, "12").ok()) << key;
   }
   EXPECT_THAT(Keys(), ElementsAre("a/.hidden", "a/x", "b-2", "b/c/1"));
@@ -90,7 +89,7 @@ TEST_P(StoreConformance, ListIsRecursiveSortedAndByPrefix) {
 }
 
 TEST_P(StoreConformance, OtherKeysAreRefusedByEveryMethod) {
-  for (const std::string key :
+  for (const std::string& key :
        {std::string(""), std::string("/a"), std::string("../a"), std::string("a/../b"),
         std::string("a/.."), std::string("."), std::string("./a"), std::string("a//b"),
         std::string("a/"), std::string("a\0b", 3)}) {

@@ -61,8 +61,8 @@ TEST(RecordingStore, CountsBytesOfSuccessfulCallsByKey) {
   RecordingStore store(MakeMemoryStore("m"));
   ASSERT_TRUE(store.Put("a", "12345").ok());
   std::byte out[3];
-  ASSERT_TRUE(store.Read("a", 2, out).ok());
-  EXPECT_FALSE(store.Read("a", 4, out).ok());
+  ASSERT_TRUE(store.Read("a", 2, out, {}).ok());
+  EXPECT_FALSE(store.Read("a", 4, out, {}).ok());
   const auto write = store.BeginWrite("b", 2, "w");
   const std::byte two[2] = {};
   const auto receipt = store.WriteRange(*write, 0, two);

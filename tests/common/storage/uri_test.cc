@@ -33,7 +33,7 @@ TEST(ParseUri, ReadsPathsAndSchemes) {
 }
 
 TEST(ParseUri, RefusesWithOneLine) {
-  for (const std::string text :
+  for (const std::string& text :
        {std::string(""), std::string("file://host/a"), std::string("file://"),
         std::string("file://localhost"), std::string("s3://"), std::string("://a"),
         std::string("1x://a"), std::string("a b://c"), std::string("a\0b", 3),

@@ -18,7 +18,12 @@ inline Plan SamplePlan() {
     PlannedModel model;
     model.uri = name;
     model.given = "as written";
-    model.shards = {{"model.safetensors", {1000, "identity"}, "header digest"}};
+    CheckpointShard shard;
+    shard.key = "model.safetensors";
+    shard.info.size = 1000;
+    shard.info.identity = "identity";
+    shard.header_digest = "header digest";
+    model.shards.push_back(shard);
     plan.models.push_back(model);
   }
   PlannedTensor tensor;

@@ -47,6 +47,19 @@ TEST(StatusCodec, MessagesStayOneLine) {
             std::string::npos);
 }
 
+TEST(Utf8, KeepsWhatIsValidAndReplacesTheRest) {
+  const std::string valid = "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80";
+  EXPECT_EQ(Utf8(valid), valid);
+  EXPECT_EQ(Utf8("a\xff"
+                 "b"),
+            "a?b");
+  EXPECT_EQ(Utf8("\xc3"), "?");                 // cut short
+  EXPECT_EQ(Utf8("\xc0\xaf"), "??");            // overlong
+  EXPECT_EQ(Utf8("\xe0\x80\x80"), "???");       // overlong
+  EXPECT_EQ(Utf8("\xed\xa0\x80"), "???");       // a surrogate
+  EXPECT_EQ(Utf8("\xf4\x90\x80\x80"), "????");  // beyond the last code point
+}
+
 TEST(StatusCodec, DetailsOfOthersAreDropped) {
   const absl::Status status =
       FromGrpc(grpc::Status(grpc::StatusCode::ABORTED, "m", "\xff not a proto"));

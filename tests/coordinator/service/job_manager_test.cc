@@ -1,0 +1,188 @@
+// Job states without a network: what ends a job, and as what.
+#include "coordinator/service/job_manager.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/convert/status_codec.h"
+#include "tests/coordinator/service/service_fixture.h"
+
+namespace merganser {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class JobManagerTest : public ::testing::Test {
+ protected:
+  void Start(const JobManagerOptions& options = QuickOptions()) {
+    jobs_.reset();
+    auto jobs = JobManager::Start(options, SystemClock(), store_, storage_.Runs());
+    ASSERT_TRUE(jobs.ok()) << jobs.status();
+    jobs_ = *std::move(jobs);
+  }
+  std::string Submit(const std::string& id = "") {
+    const auto job = jobs_->Create(ValidRequest(), id);
+    EXPECT_TRUE(job.ok()) << job.status();
+    return job.ok() ? job->name : "";
+  }
+
+  FakeStorage storage_{/*units=*/2};
+  MemoryJobStore store_{SystemClock()};
+  std::unique_ptr<JobManager> jobs_;
+};
+
+struct FailureCase {
+  const char* name;
+  char stage;  // p: Prepare, b: Begin
+  absl::StatusCode code;
+  const char* reason;
+};
+
+class EarlyFailure : public JobManagerTest, public ::testing::WithParamInterface<FailureCase> {};
+
+TEST_P(EarlyFailure, TellsWhoseFaultItIs) {
+  const absl::Status status(GetParam().code, "what\nwent wrong");
+  if (GetParam().stage == 'p') storage_.FailPrepare(status);
+  if (GetParam().stage == 'b') storage_.FailBegin(status);
+  Start();
+  const JobInfo job = AwaitEnd(*jobs_, Submit());
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_EQ(job.error.code(), GetParam().code);
+  EXPECT_EQ(std::string(job.error.message()).find('\n'), std::string::npos);
+  EXPECT_EQ(job.error_reason, GetParam().reason);
+  EXPECT_TRUE(job.finished.has_value());
+  EXPECT_EQ(storage_.abandoned(), 1);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, EarlyFailure,
+    ::testing::Values(
+        FailureCase{"BadRecipe", 'p', absl::StatusCode::kInvalidArgument, "REQUEST_WRONG"},
+        FailureCase{"NoSuchModel", 'p', absl::StatusCode::kNotFound, "REQUEST_WRONG"},
+        FailureCase{"StorageAway", 'p', absl::StatusCode::kUnavailable, "RETRY_MAY_HELP"},
+        FailureCase{"OutputTaken", 'b', absl::StatusCode::kFailedPrecondition, "REQUEST_WRONG"},
+        FailureCase{"DiskBroken", 'b', absl::StatusCode::kInternal, "RUN_FAILED"},
+        FailureCase{"DiskFull", 'b', absl::StatusCode::kResourceExhausted, "RETRY_MAY_HELP"}),
+    [](const auto& c) { return std::string(c.param.name); });
+
+TEST_F(JobManagerTest, JobsThatAreQueuedAreCancelledAtOnce) {
+  JobManagerOptions options = QuickOptions();
+  options.active_jobs = 1;
+  storage_.Close();
+  Start(options);
+  const std::string running = Submit();
+  AwaitState(*jobs_, running, JobState::kPlanning);
+  const std::string queued = Submit();
+  const auto job = jobs_->Cancel(queued);
+  ASSERT_TRUE(job.ok());
+  EXPECT_EQ(job->state, JobState::kCancelled);
+  EXPECT_TRUE(jobs_->Cancel(queued).ok());  // again changes nothing
+  // The one that is planning ends when planning does.
+  const auto planning = jobs_->Cancel(running);
+  ASSERT_TRUE(planning.ok());
+  EXPECT_TRUE(planning->cancelling);
+  storage_.Open();
+  EXPECT_EQ(AwaitEnd(*jobs_, running).state, JobState::kCancelled);
+  EXPECT_EQ(storage_.abandoned(), 1);
+}
+
+TEST_F(JobManagerTest, TooManyQueuedJobsAreRefused) {
+  JobManagerOptions options = QuickOptions();
+  options.active_jobs = 1;
+  options.queued_jobs = 1;
+  storage_.Close();
+  Start(options);
+  AwaitState(*jobs_, Submit(), JobState::kPlanning);
+  Submit();
+  const auto refused = jobs_->Create(ValidRequest(), "");
+  EXPECT_TRUE(absl::IsResourceExhausted(refused.status()));
+  EXPECT_EQ(ReasonOf(refused.status()), "TOO_MANY_JOBS");
+  storage_.Open();
+}
+
+TEST_F(JobManagerTest, OldFinishedJobsAreForgotten) {
+  JobManagerOptions options = QuickOptions();
+  options.finished_jobs = 2;
+  storage_.FailPrepare(absl::InvalidArgumentError("no"));
+  Start(options);
+  const std::string first = Submit("id");
+  AwaitEnd(*jobs_, first);
+  for (int i = 0; i < 2; ++i) AwaitEnd(*jobs_, Submit());
+  EXPECT_TRUE(absl::IsNotFound(jobs_->Get(first).status()));
+  EXPECT_EQ(jobs_->List(0, "")->jobs.size(), 2u);
+  EXPECT_EQ(store_.Load()->size(), 2u);
+  EXPECT_NE(Submit("id"), first);  // its request id is free again
+}
+
+TEST_F(JobManagerTest, ShutdownEndsJobsAndRemovesTheirOutput) {
+  Start();
+  const std::string name = Submit();
+  AwaitState(*jobs_, name, JobState::kRunning);
+  jobs_->Shutdown();
+  const auto job = jobs_->Get(name);
+  ASSERT_TRUE(job.ok());
+  EXPECT_EQ(job->state, JobState::kFailed);
+  EXPECT_EQ(job->error_reason, "RETRY_MAY_HELP");
+  EXPECT_EQ(storage_.abandoned(), 1);
+  EXPECT_TRUE(absl::IsUnavailable(jobs_->Create(ValidRequest(), "").status()));
+  EXPECT_TRUE(absl::IsUnavailable(jobs_->Sync({}).status()));
+}
+
+TEST_F(JobManagerTest, RestartKeepsHistoryAndFailsWhatWasUnfinished) {
+  storage_.FailPrepare(absl::InvalidArgumentError("no"));
+  Start();
+  const uint64_t epoch = jobs_->epoch();
+  const std::string finished = Submit("id-1");
+  AwaitEnd(*jobs_, finished);
+  jobs_.reset();
+  // As after a crash: the store knows a job that was running.
+  JobRecord record;
+  record.sequence = 17;
+  record.info.uid = "crashed";
+  record.info.name = "jobs/crashed";
+  record.info.state = JobState::kRunning;
+  ASSERT_TRUE(store_.Save(record).ok());
+  Start();
+  EXPECT_GT(jobs_->epoch(), epoch);
+  EXPECT_EQ(jobs_->Get(finished)->state, JobState::kFailed);
+  EXPECT_EQ(Submit("id-1"), finished);
+  const auto crashed = jobs_->Get("jobs/crashed");
+  ASSERT_TRUE(crashed.ok());
+  EXPECT_EQ(crashed->state, JobState::kFailed);
+  EXPECT_EQ(crashed->error_reason, "RETRY_MAY_HELP");
+  EXPECT_THAT(std::string(crashed->error.message()), HasSubstr("restarted"));
+}
+
+TEST_F(JobManagerTest, PublicationFailureIsTheRunsFault) {
+  storage_.FailPublish(absl::DataLossError("a hole"));
+  Start();
+  const std::string name = Submit();
+  AwaitState(*jobs_, name, JobState::kRunning);
+  WorkerReport report;
+  report.worker = "w";
+  report.memory = 1000;
+  report.wanted = 2;
+  report.sequence = 1;
+  auto answer = jobs_->Sync(report);
+  ASSERT_TRUE(answer.ok());
+  ASSERT_EQ(answer->leases.size(), 2u);
+  report.sequence = 2;
+  for (const LeaseGrant& lease : answer->leases) {
+    UnitResult result;
+    result.unit = lease.unit;
+    result.segment_digests = {"d"};
+    report.completed.push_back({lease.token, lease.job, result});
+  }
+  ASSERT_TRUE(jobs_->Sync(report).ok());
+  const JobInfo job = AwaitEnd(*jobs_, name);
+  EXPECT_EQ(job.error_reason, "RUN_FAILED");
+  EXPECT_EQ(job.progress.units_done, 2u);
+  EXPECT_EQ(storage_.abandoned(), 1);
+  EXPECT_THAT(job.warnings, ElementsAre("a warning of the plan"));
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,262 @@
+// What users call, over a real port.
+#include "coordinator/service/server.h"
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/recipe/recipe.h"
+#include "gmock/gmock.h"
+#include "grpcpp/grpcpp.h"
+#include "gtest/gtest.h"
+#include "proto/convert/status_codec.h"
+#include "proto/merganser/v1/merge_service.grpc.pb.h"
+#include "tests/coordinator/service/service_fixture.h"
+
+namespace merganser {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::string Message(const absl::Status& status) { return std::string(status.message()); }
+
+TEST_F(ServiceTest, AJobRunsToItsEnd) {
+  const auto job = client_->Submit(ValidRequest("/nowhere/out"));
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->name, "jobs/" + job->uid);
+  EXPECT_EQ(job->request, ValidRequest("/nowhere/out"));
+  const JobInfo end = WorkOff("w1", job->name);
+  EXPECT_EQ(end.state, JobState::kSucceeded);
+  EXPECT_EQ(end.report_summary, "a summary");
+  EXPECT_EQ(end.progress.units_done, 3u);
+  EXPECT_EQ(end.progress.bytes_done, 300u);
+  EXPECT_EQ(end.progress.workers, 0u);
+  EXPECT_TRUE(end.created && end.started && end.finished);
+  EXPECT_EQ(storage_.published(), 1);
+  EXPECT_EQ(storage_.abandoned(), 0);
+  EXPECT_THAT(storage_.workers(), ElementsAre("w1"));
+  EXPECT_EQ(ReasonOf(client_->Cancel(job->name).status()), "JOB_FINISHED");
+}
+
+TEST_F(ServiceTest, CreateIsIdempotent) {
+  const auto first = client_->Submit(ValidRequest(), "id-1");
+  const auto again = client_->Submit(ValidRequest(), "id-1");
+  ASSERT_TRUE(first.ok() && again.ok());
+  EXPECT_EQ(first->name, again->name);
+  EXPECT_EQ(client_->List()->jobs.size(), 1u);
+  const auto other = client_->Submit(ValidRequest("/other"), "id-1");
+  EXPECT_TRUE(absl::IsAlreadyExists(other.status()));
+  EXPECT_EQ(ReasonOf(other.status()), "REQUEST_ID_REUSED");
+  EXPECT_NE(client_->Submit(ValidRequest())->name, client_->Submit(ValidRequest())->name);
+}
+
+struct BadRequest {
+  const char* name;
+  std::function<void(JobRequest&, std::string&)> spoil;
+  const char* reason;
+};
+
+class RefusedRequest : public ServiceTest, public ::testing::WithParamInterface<BadRequest> {};
+
+TEST_P(RefusedRequest, IsInvalidArgumentWithItsReason) {
+  JobRequest request = ValidRequest();
+  std::string id = "id";
+  GetParam().spoil(request, id);
+  const auto job = client_->Submit(request, id);
+  EXPECT_TRUE(absl::IsInvalidArgument(job.status())) << job.status();
+  EXPECT_EQ(ReasonOf(job.status()), GetParam().reason);
+  EXPECT_TRUE(client_->List()->jobs.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Catalogue, RefusedRequest,
+    ::testing::Values(
+        BadRequest{"Oversized",
+                   [](JobRequest& r, std::string&) { r.recipe.append(kMaxRecipeBytes, '#'); },
+                   "RECIPE_TOO_LARGE"},
+        BadRequest{"Empty", [](JobRequest& r, std::string&) { r.recipe.clear(); },
+                   "RECIPE_INVALID"},
+        BadRequest{"NotYaml", [](JobRequest& r, std::string&) { r.recipe = "a: [b"; },
+                   "RECIPE_INVALID"},
+        BadRequest{"RelativeOutput", [](JobRequest& r, std::string&) { r.output_uri = "out"; },
+                   "OUTPUT_INVALID"},
+        BadRequest{"NoOutput", [](JobRequest& r, std::string&) { r.output_uri.clear(); },
+                   "OUTPUT_INVALID"},
+        BadRequest{"UnknownScheme",
+                   [](JobRequest& r, std::string&) { r.output_uri = "gopher://x/y"; },
+                   "OUTPUT_INVALID"},
+        BadRequest{"RelativeDirectory",
+                   [](JobRequest& r, std::string&) { r.directories.push_back("here"); },
+                   "DIRECTORY_INVALID"},
+        BadRequest{"NoDirectory", [](JobRequest& r, std::string&) { r.directories.clear(); },
+                   "DIRECTORY_INVALID"},
+        BadRequest{"LongId", [](JobRequest&, std::string& id) { id = std::string(129, 'x'); },
+                   "REQUEST_ID_INVALID"},
+        BadRequest{"IdWithSpaces", [](JobRequest&, std::string& id) { id = "a b"; },
+                   "REQUEST_ID_INVALID"}),
+    [](const auto& c) { return std::string(c.param.name); });
+
+TEST_F(ServiceTest, NamesAreCheckedBeforeTheyAreLookedUp) {
+  for (const char* name : {"", "jobs/", "jobs/UPPER", "job/a", "jobs/a/b", "jobs/../a", "a"}) {
+    const absl::Status status = client_->Get(name).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << name;
+    EXPECT_EQ(ReasonOf(status), "JOB_NAME_INVALID") << name;
+  }
+  EXPECT_TRUE(absl::IsInvalidArgument(client_->Get("jobs/" + std::string(100000, 'a')).status()));
+  const absl::Status unknown = client_->Get("jobs/unknown").status();
+  EXPECT_TRUE(absl::IsNotFound(unknown));
+  EXPECT_EQ(ReasonOf(unknown), "JOB_NOT_FOUND");
+  EXPECT_THAT(Message(unknown), HasSubstr("jobs/unknown"));
+  EXPECT_TRUE(absl::IsNotFound(client_->Cancel("jobs/unknown").status()));
+  EXPECT_TRUE(absl::IsNotFound(
+      client_->Watch("jobs/unknown", [](const JobInfo&) { return true; }).status()));
+}
+
+TEST_F(ServiceTest, ListPagesFromTheNewest) {
+  std::vector<std::string> names;
+  for (int i = 0; i < 5; ++i) names.push_back(client_->Submit(ValidRequest())->name);
+  std::vector<std::string> listed;
+  std::string token;
+  int pages = 0;
+  do {
+    const auto page = client_->List(2, token);
+    ASSERT_TRUE(page.ok()) << page.status();
+    for (const JobInfo& job : page->jobs) {
+      listed.push_back(job.name);
+      EXPECT_TRUE(job.request.recipe.empty());
+    }
+    token = page->next_page_token;
+    // A job that comes meanwhile belongs to no later page.
+    if (++pages == 1) {
+      ASSERT_TRUE(client_->Submit(ValidRequest()).ok());
+    }
+  } while (!token.empty());
+  EXPECT_EQ(pages, 3);
+  EXPECT_THAT(listed, ElementsAre(names[4], names[3], names[2], names[1], names[0]));
+  EXPECT_EQ(client_->List(1'000'000)->jobs.size(), 6u);
+  EXPECT_EQ(ReasonOf(client_->List(-1).status()), "PAGE_SIZE_INVALID");
+  for (const char* bad : {"1", "3-00000000", "x", "-", "99999999999999999999-aaaaaaaa"}) {
+    EXPECT_EQ(ReasonOf(client_->List(2, bad).status()), "PAGE_TOKEN_INVALID") << bad;
+  }
+}
+
+TEST_F(ServiceTest, CancelRevokesLeases) {
+  const auto job = client_->Submit(ValidRequest());
+  ASSERT_TRUE(job.ok());
+  const v1::Lease lease = Take("w");
+  const auto cancelled = client_->Cancel(job->name);
+  ASSERT_TRUE(cancelled.ok()) << cancelled.status();
+  v1::SyncRequest request = From("w", 1);
+  request.add_in_flight()->set_token(lease.token());
+  const v1::SyncResponse response = Sync(request);
+  EXPECT_THAT(std::vector<std::string>(response.revoked().begin(), response.revoked().end()),
+              ElementsAre(lease.token()));
+  EXPECT_EQ(response.leases_size(), 0);
+  EXPECT_EQ(AwaitEnd(server_->jobs(), job->name).state, JobState::kCancelled);
+  EXPECT_EQ(storage_.abandoned(), 1);
+  EXPECT_EQ(storage_.published(), 0);
+}
+
+TEST_F(ServiceTest, WatchShowsStatesInOrderAndEndsWithTheJob) {
+  storage_.Close();
+  const auto job = client_->Submit(ValidRequest());
+  ASSERT_TRUE(job.ok());
+  std::vector<JobState> states;
+  const auto last = client_->Watch(job->name, [&](const JobInfo& now) {
+    EXPECT_TRUE(now.request.recipe.empty());
+    if (states.empty() || states.back() != now.state) states.push_back(now.state);
+    if (states.size() == 1) storage_.Open();
+    if (now.state == JobState::kRunning && now.progress.units_done == 0) {
+      WorkOff("w", job->name);
+    }
+    return true;
+  });
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_EQ(last->state, JobState::kSucceeded);
+  EXPECT_TRUE(std::is_sorted(states.begin(), states.end()));
+  EXPECT_GE(states.size(), 2u);
+  // Of a job that has ended: one message.
+  int messages = 0;
+  EXPECT_TRUE(client_->Watch(job->name, [&](const JobInfo&) { return ++messages > 0; }).ok());
+  EXPECT_EQ(messages, 1);
+}
+
+TEST_F(ServiceTest, WatcherMayLeaveWhileNothingHappens) {
+  const auto job = client_->Submit(ValidRequest());
+  ASSERT_TRUE(job.ok());
+  AwaitState(server_->jobs(), job->name, JobState::kRunning);
+  int calls = 0;
+  const auto last = client_->Watch(job->name, [&](const JobInfo&) { return ++calls < 3; });
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_EQ(last->state, JobState::kRunning);
+}
+
+TEST_F(ServiceTest, WatchersSeeTheEndThatAShutdownMakes) {
+  const auto job = client_->Submit(ValidRequest());
+  ASSERT_TRUE(job.ok());
+  std::thread stopper;
+  const auto last = client_->Watch(job->name, [&](const JobInfo& now) {
+    if (now.state == JobState::kRunning && !stopper.joinable()) {
+      stopper = std::thread([&] { server_->Shutdown(); });
+    }
+    return true;
+  });
+  if (stopper.joinable()) stopper.join();
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_EQ(last->state, JobState::kFailed);
+  EXPECT_EQ(last->error_reason, "RETRY_MAY_HELP");
+}
+
+TEST_F(ServiceTest, HealthIsServingUntilShutdown) {
+  EXPECT_TRUE(client_->Health().ok()) << client_->Health();
+  server_->Shutdown();
+  EXPECT_TRUE(absl::IsUnavailable(client_->Health()));
+}
+
+TEST(Listen, TakenPortIsAClearError) {
+  FakeStorage storage(1);
+  MemoryJobStore store(SystemClock());
+  ServerOptions options;
+  options.jobs = QuickOptions();
+  const auto first = Server::Start(options, SystemClock(), store, storage.Runs());
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_GT((*first)->port(), 0);
+  options.listen = (*first)->address();
+  MemoryJobStore other(SystemClock());
+  const auto second = Server::Start(options, SystemClock(), other, storage.Runs());
+  EXPECT_TRUE(absl::IsUnavailable(second.status()));
+  EXPECT_THAT(Message(second.status()), AllOf(HasSubstr(options.listen), HasSubstr("free port")));
+}
+
+TEST(Listen, AddressWithoutPortIsRefused) {
+  FakeStorage storage(1);
+  MemoryJobStore store(SystemClock());
+  for (const char* listen : {"", "host", "host:"}) {
+    ServerOptions options;
+    options.listen = listen;
+    EXPECT_TRUE(absl::IsInvalidArgument(
+        Server::Start(options, SystemClock(), store, storage.Runs()).status()))
+        << listen;
+  }
+}
+
+TEST(Client, SaysWhatItExpectedWhereNobodyListens) {
+  // Port 1 of the loopback: nobody listens there.
+  MergeClient client("127.0.0.1:1", std::chrono::seconds(20));
+  const absl::Status status = client.Get("jobs/a").status();
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_THAT(Message(status),
+              AllOf(HasSubstr("coordinator 127.0.0.1:1: "),
+                    HasSubstr("expected a running `merganser coordinator --listen 127.0.0.1:1`")));
+  EXPECT_TRUE(absl::IsUnavailable(client.Health()));
+  EXPECT_TRUE(
+      absl::IsUnavailable(client.Watch("jobs/a", [](const JobInfo&) { return true; }).status()));
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,231 @@
+#include "tests/coordinator/service/service_fixture.h"
+
+#include <utility>
+
+#include "grpcpp/grpcpp.h"
+
+namespace merganser {
+
+class FakeRun final : public JobRun {
+ public:
+  explicit FakeRun(FakeStorage& storage) : storage_(storage) {}
+
+  absl::StatusOr<const Plan*> Prepare() override {
+    MutexLock lock(storage_.mutex_);
+    while (storage_.closed_) storage_.changed_.Wait(storage_.mutex_);
+    if (!storage_.prepare_.ok()) return storage_.prepare_;
+    const uint64_t size = uint64_t{100} * storage_.units_;
+    plan_.shards = {{"model.safetensors", "header", size}};
+    for (uint64_t i = 0; i < storage_.units_; ++i) {
+      Unit unit;
+      unit.begin = 100 * i;
+      unit.end = 100 * (i + 1);
+      unit.memory = 1000;
+      Segment segment;
+      segment.header = true;
+      segment.bytes_out = 100;
+      unit.segments = {segment};
+      plan_.units.push_back(unit);
+    }
+    plan_.warnings = {"a warning of the plan"};
+    plan_.digest = "digest";
+    return &plan_;
+  }
+
+  absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t) override {
+    MutexLock lock(storage_.mutex_);
+    if (!storage_.begin_.ok()) return storage_.begin_;
+    return std::vector<PlannedWrite>{{"model.safetensors", plan_.shards[0].size, "upload"}};
+  }
+
+  absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
+                                      const RunFacts& facts) override {
+    MutexLock lock(storage_.mutex_);
+    if (!storage_.publish_.ok()) return storage_.publish_;
+    EXPECT_EQ(results.size(), plan_.units.size());
+    ++storage_.published_;
+    storage_.workers_ = facts.workers;
+    return "a summary";
+  }
+
+  absl::Status Abandon() override {
+    MutexLock lock(storage_.mutex_);
+    ++storage_.abandoned_;
+    return absl::OkStatus();
+  }
+
+ private:
+  FakeStorage& storage_;
+  Plan plan_;
+};
+
+JobRunFactory FakeStorage::Runs() {
+  return [this](const JobInfo&) { return std::make_unique<FakeRun>(*this); };
+}
+
+void FakeStorage::FailPrepare(absl::Status status) {
+  MutexLock lock(mutex_);
+  prepare_ = std::move(status);
+}
+
+void FakeStorage::FailBegin(absl::Status status) {
+  MutexLock lock(mutex_);
+  begin_ = std::move(status);
+}
+
+void FakeStorage::FailPublish(absl::Status status) {
+  MutexLock lock(mutex_);
+  publish_ = std::move(status);
+}
+
+void FakeStorage::Close() {
+  MutexLock lock(mutex_);
+  closed_ = true;
+}
+
+void FakeStorage::Open() {
+  MutexLock lock(mutex_);
+  closed_ = false;
+  changed_.NotifyAll();
+}
+
+int FakeStorage::published() const {
+  MutexLock lock(mutex_);
+  return published_;
+}
+
+int FakeStorage::abandoned() const {
+  MutexLock lock(mutex_);
+  return abandoned_;
+}
+
+std::vector<std::string> FakeStorage::workers() const {
+  MutexLock lock(mutex_);
+  return workers_;
+}
+
+JobRequest ValidRequest(const std::string& output) {
+  JobRequest request;
+  request.recipe =
+      "merge_method: resmerge\n"
+      "base_model: /models/base\n"
+      "models:\n"
+      "  - model: /models/a\n";
+  request.source_name = "r.yaml";
+  request.directories = {"/recipes"};
+  request.output_uri = output;
+  return request;
+}
+
+JobManagerOptions QuickOptions() {
+  JobManagerOptions options;
+  options.tick = std::chrono::milliseconds(20);
+  options.watch_interval = std::chrono::milliseconds(20);
+  options.schedule.heartbeat = std::chrono::milliseconds(10);
+  options.schedule.idle_heartbeat = std::chrono::milliseconds(5);
+  options.schedule.retry_delay = Duration::zero();
+  return options;
+}
+
+JobInfo AwaitState(JobManager& jobs, const std::string& name, JobState state) {
+  JobInfo last;
+  const absl::Status status = jobs.Watch(
+      name,
+      [&](const JobInfo& job) {
+        last = job;
+        return job.state != state;
+      },
+      [] { return false; });
+  EXPECT_TRUE(status.ok()) << status;
+  return last;
+}
+
+JobInfo AwaitEnd(JobManager& jobs, const std::string& name) {
+  JobInfo last;
+  const absl::Status status = jobs.Watch(
+      name,
+      [&](const JobInfo& job) {
+        last = job;
+        return true;
+      },
+      [] { return false; });
+  EXPECT_TRUE(status.ok()) << status;
+  return last;
+}
+
+void ServiceTest::SetUp() { StartServer(QuickOptions()); }
+
+void ServiceTest::StartServer(const JobManagerOptions& options) {
+  TearDown();
+  ServerOptions server_options;
+  server_options.listen = "127.0.0.1:0";
+  server_options.jobs = options;
+  auto server = Server::Start(server_options, SystemClock(), store_, storage_.Runs());
+  ASSERT_TRUE(server.ok()) << server.status();
+  server_ = *std::move(server);
+  client_ = std::make_unique<MergeClient>(server_->address());
+  worker_ = v1::WorkerService::NewStub(
+      grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+}
+
+void ServiceTest::TearDown() {
+  storage_.Open();  // a closed one would keep its job, and the shutdown, waiting
+  worker_.reset();
+  client_.reset();
+  server_.reset();
+}
+
+v1::SyncRequest ServiceTest::From(const std::string& worker, uint32_t wanted) {
+  v1::SyncRequest request;
+  request.set_worker(worker);
+  request.set_sequence(++sequence_);
+  request.set_numerics_version(kNumericsVersion);
+  request.set_threads(2);
+  request.set_memory_bytes(1000);
+  request.set_wanted(wanted);
+  return request;
+}
+
+grpc::Status ServiceTest::TrySync(const v1::SyncRequest& request, v1::SyncResponse* response) {
+  grpc::ClientContext context;
+  return worker_->Sync(&context, request, response);
+}
+
+v1::SyncResponse ServiceTest::Sync(const v1::SyncRequest& request) {
+  v1::SyncResponse response;
+  const grpc::Status status = TrySync(request, &response);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return response;
+}
+
+v1::Lease ServiceTest::Take(const std::string& worker) {
+  while (true) {
+    const v1::SyncResponse response = Sync(From(worker, 1));
+    if (response.leases_size() > 0) return response.leases(0);
+    if (::testing::Test::HasFailure()) return {};
+  }
+}
+
+v1::UnitCompletion ServiceTest::Done(const v1::Lease& lease, char digit) {
+  v1::UnitCompletion done;
+  done.set_token(lease.token());
+  done.set_job_uid(lease.job_uid());
+  done.mutable_result()->set_unit(lease.unit());
+  done.mutable_result()->add_segment_digests(std::string(32, digit));
+  return done;
+}
+
+JobInfo ServiceTest::WorkOff(const std::string& worker, const std::string& name) {
+  v1::SyncRequest request = From(worker, 2);
+  while (!::testing::Test::HasFailure()) {
+    const v1::SyncResponse response = Sync(request);
+    request = From(worker, 2);
+    for (const v1::Lease& lease : response.leases()) *request.add_completed() = Done(lease);
+    const auto job = client_->Get(name);
+    EXPECT_TRUE(job.ok()) << job.status();
+    if (!job.ok() || IsTerminal(job->state)) return job.value_or(JobInfo());
+  }
+  return {};
+}
+
+}  // namespace merganser

@@ -1,0 +1,93 @@
+// A coordinator on a loopback port whose jobs touch no storage, and workers that
+// speak Sync by hand.
+#ifndef MERGANSER_TESTS_COORDINATOR_SERVICE_SERVICE_FIXTURE_H_
+#define MERGANSER_TESTS_COORDINATOR_SERVICE_SERVICE_FIXTURE_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "coordinator/service/client.h"
+#include "coordinator/service/job_manager.h"
+#include "coordinator/service/job_run.h"
+#include "coordinator/service/job_store.h"
+#include "coordinator/service/server.h"
+#include "gtest/gtest.h"
+#include "proto/merganser/v1/worker_service.grpc.pb.h"
+
+namespace merganser {
+
+// What the jobs of a test do, and what was done to them. Thread-safe.
+class FakeStorage {
+ public:
+  explicit FakeStorage(uint32_t units) : units_(units) {}
+
+  JobRunFactory Runs();
+
+  void FailPrepare(absl::Status status);
+  void FailBegin(absl::Status status);
+  void FailPublish(absl::Status status);
+  // Prepare of later jobs waits until Open.
+  void Close();
+  void Open();
+
+  int published() const;
+  int abandoned() const;
+  std::vector<std::string> workers() const;  // of the last publication
+
+ private:
+  friend class FakeRun;
+
+  const uint32_t units_;
+  mutable Mutex mutex_;
+  CondVar changed_;
+  bool closed_ MERGANSER_GUARDED_BY(mutex_) = false;
+  absl::Status prepare_ MERGANSER_GUARDED_BY(mutex_);
+  absl::Status begin_ MERGANSER_GUARDED_BY(mutex_);
+  absl::Status publish_ MERGANSER_GUARDED_BY(mutex_);
+  int published_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  int abandoned_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  std::vector<std::string> workers_ MERGANSER_GUARDED_BY(mutex_);
+};
+
+// A recipe that parses.
+JobRequest ValidRequest(const std::string& output = "/nowhere/out");
+
+// Quick beats, so that no test waits for a heartbeat.
+JobManagerOptions QuickOptions();
+
+// Waits for the job's end.
+JobInfo AwaitEnd(JobManager& jobs, const std::string& name);
+// Waits until the job is in `state` (or ended).
+JobInfo AwaitState(JobManager& jobs, const std::string& name, JobState state);
+
+class ServiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+  void StartServer(const JobManagerOptions& options);
+
+  // A Sync request of `worker` with the next sequence number.
+  v1::SyncRequest From(const std::string& worker, uint32_t wanted = 0);
+  v1::SyncResponse Sync(const v1::SyncRequest& request);
+  grpc::Status TrySync(const v1::SyncRequest& request, v1::SyncResponse* response);
+  // Calls until `worker` has a lease.
+  v1::Lease Take(const std::string& worker);
+  // A result that fits the fake plan; `digit` decides its digest.
+  static v1::UnitCompletion Done(const v1::Lease& lease, char digit = 'a');
+  // Does every unit of everything there is until `name` ends.
+  JobInfo WorkOff(const std::string& worker, const std::string& name);
+
+  FakeStorage storage_{/*units=*/3};
+  MemoryJobStore store_{SystemClock()};
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<MergeClient> client_;
+  std::unique_ptr<v1::WorkerService::Stub> worker_;
+  uint64_t sequence_ = 0;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_TESTS_COORDINATOR_SERVICE_SERVICE_FIXTURE_H_
