@@ -12,8 +12,10 @@
 #include "worker/unit_runner.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -71,6 +73,15 @@ class UnitInFlight {
     dropped_ = true;
   }
 
+  // Tells the source that the unit gets on. False when it is not worth further
+  // work.
+  bool Alive() {
+    if (dropped()) return false;
+    if (source_.Progress(leased_, 0)) return true;
+    Drop();
+    return false;
+  }
+
   void Fail(absl::Status status) {
     {
       MutexLock lock(mutex_);
@@ -122,6 +133,27 @@ struct Item {
   std::vector<LeafReport> reports;
 
   const Segment& segment() const { return unit->unit().segments[index]; }
+};
+
+// Lends the helpers to one segment's computation, and tells that it gets on: an
+// iteration over a large matrix comes by here at every step. A hung one does not.
+class LivelyExecutor final : public Executor {
+ public:
+  LivelyExecutor(Executor& executor, UnitInFlight& unit) : executor_(executor), unit_(unit) {}
+
+  void ParallelFor(size_t count, const std::function<void(size_t)>& block) override {
+    const MonotonicTime::rep now = SystemClock().Now().time_since_epoch().count();
+    MonotonicTime::rep due = due_.load(std::memory_order_relaxed);
+    if (now >= due && due_.compare_exchange_strong(due, now + kPause.count())) unit_.Alive();
+    executor_.ParallelFor(count, block);
+  }
+
+ private:
+  static constexpr Duration kPause = std::chrono::seconds(1);
+
+  Executor& executor_;
+  UnitInFlight& unit_;
+  std::atomic<MonotonicTime::rep> due_ = (SystemClock().Now() + kPause).time_since_epoch().count();
 };
 
 class Runner {
@@ -209,6 +241,7 @@ class Runner {
         item->unit->Fail(status);
         continue;
       }
+      if (!item->unit->Alive()) continue;
       ready_.Push(*std::move(item));
       helpers_.Wake();
     }
@@ -222,14 +255,16 @@ class Runner {
         helpers_.HelpUntil([this] { return ready_.Ready(); });
         continue;
       }
-      if (item->unit->dropped()) continue;
+      if (!item->unit->Alive()) continue;
+      LivelyExecutor executor(helpers_, *item->unit);
       absl::StatusOr<std::vector<LeafReport>> reports =
           ComputeSegment(item->unit->job(), item->segment(), item->unit->unit().shard, item->data,
-                         SystemClock(), helpers_);
+                         SystemClock(), executor);
       if (!reports.ok()) {
         item->unit->Fail(reports.status());
         continue;
       }
+      if (!item->unit->Alive()) continue;
       item->reports = *std::move(reports);
       written_.Push(*std::move(item));
     }

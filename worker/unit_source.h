@@ -51,8 +51,10 @@ class UnitSource {
   // (done, failed, cancelled or draining). An error ends the run.
   virtual absl::StatusOr<std::optional<LeasedUnit>> Next() = 0;
 
-  // `bytes` more of the unit have been written. False: the lease is lost or
-  // the job is over; the caller drops the unit without further word.
+  // The unit got on: `bytes` more of it have been written. 0 is a sign of life
+  // where nothing was written yet: a segment was read, its computation began, goes
+  // on or ended. Cheap; called about once a second and segment. False: the lease
+  // is lost or the job is over; the caller drops the unit without further word.
   virtual bool Progress(const LeasedUnit& unit, uint64_t bytes) = 0;
 
   // All of the unit's bytes are with the store (not yet necessarily durable).

@@ -263,13 +263,24 @@ bool Schedule::MayTake(const UnitState& unit, const std::string& name, uint64_t 
   });
 }
 
+size_t Schedule::FairShare() const {
+  uint64_t open = 0;
+  for (const auto& [name, job] : jobs_) {
+    if (!job.outcome.has_value()) open += job.units.size() - job.done;
+  }
+  const auto live = static_cast<uint64_t>(std::count_if(
+      workers_.begin(), workers_.end(), [](const auto& entry) { return !entry.second.draining; }));
+  return std::max<uint64_t>(1, (open + live - 1) / std::max<uint64_t>(1, live));
+}
+
 void Schedule::Grant(const WorkerReport& report, WorkerAnswer& answer, MonotonicTime now) {
   Worker& worker = workers_[report.worker];
+  const size_t share = FairShare();
   for (const auto& [order, name] : order_) {
     Job& job = jobs_[name];
     if (job.outcome.has_value()) continue;
     for (auto it = job.pending.begin(); it != job.pending.end();) {
-      if (answer.leases.size() >= report.wanted) return;
+      if (answer.leases.size() >= report.wanted || worker.leases.size() >= share) return;
       const uint32_t index = *it;
       UnitState& unit = job.units[index];
       if (!MayTake(unit, report.worker, report.memory, now)) {

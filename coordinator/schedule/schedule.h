@@ -105,6 +105,8 @@ class Schedule {
   // Takes in how far the worker's units are. `finished_some`: it reports results too.
   void Renew(const WorkerReport& report, bool finished_some, MonotonicTime now);
   void Grant(const WorkerReport& report, WorkerAnswer& answer, MonotonicTime now);
+  // How many leases a worker may hold in all.
+  size_t FairShare() const;
   bool MayTake(const UnitState& unit, const std::string& worker, uint64_t memory,
                MonotonicTime now) const;
   // Takes the lease away. `requeue` puts its unit back.

@@ -15,7 +15,7 @@ namespace merganser {
 
 struct ScheduleOptions {
   // A lease without progress lives this long ...
-  Duration lease_ttl = std::chrono::minutes(10);
+  Duration lease_ttl = std::chrono::minutes(3);
   // ... and with signs of work but not one byte written, this long.
   Duration stall_limit = std::chrono::hours(2);
   Duration worker_timeout = std::chrono::seconds(30);

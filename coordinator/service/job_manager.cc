@@ -283,7 +283,12 @@ void JobManager::Run(const JobPtr& job) {
     job->record.info.warnings.push_back(
         absl::StrCat("partial output may remain: ", std::string(abandoned.message())));
   }
-  if (summary.ok()) job->record.info.report_summary = *std::move(summary);
+  if (summary.ok()) {
+    job->record.info.report_summary = *std::move(summary);
+    for (std::string& warning : run->Warnings()) {
+      job->record.info.warnings.push_back(std::move(warning));
+    }
+  }
   Finish(*job, summary.status(), request_wrong);
 }
 

@@ -48,6 +48,10 @@ class EngineJobRun final : public JobRun {
     return output_ == nullptr ? absl::OkStatus() : output_->Abandon();
   }
 
+  std::vector<std::string> Warnings() const override {
+    return output_ == nullptr ? std::vector<std::string>() : output_->warnings();
+  }
+
  private:
   const std::string uid_;
   const JobRequest request_;

@@ -32,13 +32,17 @@ class JobRun {
   virtual absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t epoch) = 0;
 
   // Makes the output visible from all units' results, in unit order. Returns a
-  // summary for people.
+  // summary for people. Not repeatable, whatever the failure: part of the output
+  // may be committed. Abandon is what comes after.
   virtual absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
                                               const RunFacts& facts) = 0;
 
   // Removes what Begin made; also callable when Begin or Publish failed or were
   // never called. After a successful Publish it does nothing.
   virtual absl::Status Abandon() = 0;
+
+  // What a successful Publish could not clear up, one line each.
+  virtual std::vector<std::string> Warnings() const = 0;
 };
 
 // Must be thread-safe.

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -78,13 +80,11 @@ class FileStore final : public ObjectStore {
 
   absl::Status Put(std::string_view key, std::string_view bytes) override {
     const std::string path = PathOf(key);
-    MERGANSER_ASSIGN_OR_RETURN(const std::string temporary, WriteTemporary(key, path, bytes));
-    if (::rename(temporary.c_str(), path.c_str()) != 0) {
-      const int error_number = errno;
-      ::unlink(temporary.c_str());
-      return ErrnoStatus(error_number, absl::StrCat("rename ", temporary, " to ", path));
-    }
+    MERGANSER_RETURN_IF_ERROR(WriteAndPlace(key, path, bytes, [&](const std::string& temporary) {
+      return ::rename(temporary.c_str(), path.c_str()) == 0 ? 0 : errno;
+    }));
     readers_.Erase(path);
+    SweepTemporaries(path);
     return SyncFolder(ParentOf(path));
   }
 
@@ -93,24 +93,24 @@ class FileStore final : public ObjectStore {
     MERGANSER_RETURN_IF_ERROR(ValidateNewKey(key));
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<struct stat> there, StatPath(path));
     if (there) return false;  // saves writing; link decides
-    MERGANSER_ASSIGN_OR_RETURN(const std::string temporary, WriteTemporary(key, path, bytes));
-    int error_number = ::link(temporary.c_str(), path.c_str()) == 0 ? 0 : errno;
-    if (error_number == EEXIST && LinkCount(temporary) == 2) {
-      error_number = 0;  // NFS: the link was made and only its answer was lost
-    }
+    const absl::Status placed = WriteAndPlace(key, path, bytes, [&](const std::string& temporary) {
+      int error_number = ::link(temporary.c_str(), path.c_str()) == 0 ? 0 : errno;
+      if (error_number == EEXIST && LinkCount(temporary) == 2) {
+        error_number = 0;  // NFS: the link was made and only its answer was lost
+      }
 #ifdef RENAME_NOREPLACE
-    if (error_number == EPERM || error_number == EOPNOTSUPP || error_number == ENOSYS) {
-      // A file system without hard links.
-      const int rc =
-          ::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
-      error_number = rc == 0 ? 0 : errno;
-    }
+      if (error_number == EPERM || error_number == EOPNOTSUPP || error_number == ENOSYS) {
+        // A file system without hard links.
+        const int rc =
+            ::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE);
+        error_number = rc == 0 ? 0 : errno;
+      }
 #endif
-    ::unlink(temporary.c_str());
-    if (error_number == EEXIST) return false;
-    if (error_number != 0) {
-      return ErrnoStatus(error_number, absl::StrCat("link ", temporary, " to ", path));
-    }
+      ::unlink(temporary.c_str());
+      return error_number;
+    });
+    if (absl::IsAlreadyExists(placed)) return false;
+    MERGANSER_RETURN_IF_ERROR(placed);
     MERGANSER_RETURN_IF_ERROR(SyncFolder(ParentOf(path)));
     return true;
   }
@@ -121,6 +121,7 @@ class FileStore final : public ObjectStore {
     MERGANSER_ASSIGN_OR_RETURN(const bool removed, Unlink(path));
     readers_.Erase(path);
     if (removed) MERGANSER_RETURN_IF_ERROR(SyncFolder(ParentOf(path)));
+    SweepTemporaries(path);
     PruneHiddenFolders(key);
     return absl::OkStatus();
   }
@@ -300,6 +301,34 @@ class FileStore final : public ObjectStore {
          end = key.rfind('/', end - 1)) {
       if (::rmdir(PathOf(key.substr(0, end)).c_str()) != 0) return;
       if (end == 0) return;
+    }
+  }
+
+  // Removes what killed calls of Put and PutIfAbsent for `path` left behind. One
+  // that still runs writes its file again (WriteAndPlace).
+  static void SweepTemporaries(const std::string& path) {
+    const std::string folder = ParentOf(path);
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+      const std::string name = entry.path().filename().string();
+      if (IsTemporaryOf(path, name)) ::unlink((folder + "/" + name).c_str());
+    }
+  }
+
+  // Writes `bytes` to a temporary file and has `place`, which returns an errno,
+  // make it `path`. Again, if another call swept the file away meanwhile.
+  template <typename Place>
+  absl::Status WriteAndPlace(std::string_view key, const std::string& path, std::string_view bytes,
+                             const Place& place) {
+    constexpr int kTries = 10;
+    for (int attempt = 1;; ++attempt) {
+      MERGANSER_ASSIGN_OR_RETURN(const std::string temporary, WriteTemporary(key, path, bytes));
+      const int error_number = place(temporary);
+      if (error_number == 0) return absl::OkStatus();
+      ::unlink(temporary.c_str());
+      if (error_number == ENOENT && attempt < kTries) continue;
+      if (error_number == EEXIST) return absl::AlreadyExistsError(Describe(key));
+      return ErrnoStatus(error_number, absl::StrCat("place ", temporary, " at ", path));
     }
   }
 

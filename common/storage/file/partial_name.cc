@@ -28,6 +28,12 @@ std::string TemporaryPath(const std::string& path) {
   return Hidden(path, absl::StrFormat("~%08x%08x", entropy(), entropy()));
 }
 
+bool IsTemporaryOf(const std::string& path, std::string_view name) {
+  const std::string prefix = absl::StrCat(".", path.substr(path.rfind('/') + 1), ".~");
+  return name.starts_with(prefix) && name.ends_with(kSuffix) &&
+         name.size() == prefix.size() + 16 + kSuffix.size();
+}
+
 bool IsPartialName(std::string_view name) {
   return name.size() > kSuffix.size() && name.front() == '.' && name.ends_with(kSuffix);
 }

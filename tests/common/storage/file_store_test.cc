@@ -179,6 +179,27 @@ TEST_F(FileStoreTest, APipeIsNoObjectAndDoesNotBlock) {
   EXPECT_THAT(*store_->List(""), IsEmpty());
 }
 
+TEST_F(FileStoreTest, WorkingFoldersGoWithTheirLastFileAndWithWhatACrashLeft) {
+  ASSERT_TRUE(store_->Put(".work/job/a", "1").ok());
+  ASSERT_TRUE(store_->Put(".work/job/b", "1").ok());
+  ASSERT_TRUE(store_->Put("kept/c", "1").ok());
+  // A Put of `b` that was killed before its rename, and a stranger's file.
+  const std::string work = dir_.path() + "/.work";
+  const std::string left = work + "/job/.b.~0123456789abcdef.partial";
+  std::ofstream(left) << "1";
+  ASSERT_TRUE(store_->Delete(".work/job/a").ok());
+  EXPECT_TRUE(std::filesystem::exists(left));
+  ASSERT_TRUE(store_->Delete(".work/job/b").ok());
+  EXPECT_FALSE(std::filesystem::exists(work));
+  ASSERT_TRUE(store_->Delete("kept/c").ok());
+  EXPECT_TRUE(std::filesystem::exists(dir_.path() + "/kept"));
+  ASSERT_TRUE(store_->Put(".work/job/a", "1").ok());
+  std::ofstream(work + "/stranger") << "1";
+  ASSERT_TRUE(store_->Delete(".work/job/a").ok());
+  EXPECT_FALSE(std::filesystem::exists(work + "/job"));
+  EXPECT_TRUE(std::filesystem::exists(work + "/stranger"));
+}
+
 TEST_F(FileStoreTest, NamesOfPartialFilesAreReserved) {
   EXPECT_EQ(store_->Put("d/.k.w.partial", "x").code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(store_->BeginWrite(".k.w.partial", 1, "w").status().code(),

@@ -19,6 +19,8 @@ namespace {
 constexpr size_t kMaxReportBytes = size_t{16} << 20;
 // Plans are kept this long after their last lease: the next may come soon.
 constexpr size_t kKeptContexts = 2;
+// A worker that leaves does not wait long between calls: its time is short.
+constexpr Duration kLeavingBackoff = std::chrono::seconds(1);
 
 // No repetition mends these: it is another program, or another version.
 bool IsFatal(const absl::Status& status) {
@@ -85,9 +87,9 @@ absl::StatusOr<std::optional<LeasedUnit>> GrpcUnitSource::Next() {
                                                   (*context)->plan.units.size())));
     } else if (absl::IsNotFound(context.status())) {
       book_.DropJob(lease.job_uid);  // over
-    } else if (absl::IsCancelled(context.status()) && (stopping_ || closed_)) {
-      book_.Return(lease.token);
-    } else if (!absl::IsCancelled(context.status())) {
+    } else if (absl::IsCancelled(context.status())) {
+      book_.Return(lease.token);  // without effect if the lease is gone
+    } else {
       book_.Fail(lease.token, context.status());
     }
     SyncSoon();
@@ -109,7 +111,9 @@ absl::StatusOr<std::shared_ptr<const JobContext>> GrpcUnitSource::Context(const 
         client_->FetchJob(lease.job_uid, options_.plan_timeout);
     MutexLock lock(mutex_);
     const bool give_up = stopping_ || !book_.Holds(lease.token);
-    if (context.ok() || give_up || !IsRetryable(context.status())) {
+    // A coordinator that shuts down cancels the calls of others.
+    const bool again = IsRetryable(context.status()) || absl::IsCancelled(context.status());
+    if (context.ok() || give_up || !again) {
       fetching_.erase(lease.job_uid);
       if (context.ok()) contexts_[lease.job_uid] = *context;
       changed_.NotifyAll();
@@ -150,6 +154,9 @@ void GrpcUnitSource::Stop() {
     if (stopping_) return;
     stopping_ = true;
     book_.ReturnWaiting();
+    // Also where the last call failed: this may be the last chance.
+    next_sync_ = SystemClock().Now();
+    backoff_ = std::min(backoff_, kLeavingBackoff);
     SyncSoon();
   }
   client_->CancelFetches();
@@ -160,19 +167,24 @@ absl::Status GrpcUnitSource::Finish(Duration timeout) {
   absl::Status status;
   {
     MutexLock lock(mutex_);
-    const MonotonicTime until = SystemClock().Now() + timeout;
+    const MonotonicTime began = SystemClock().Now();
     while (!closed_ && fatal_.ok() && !said_goodbye_) {
-      const Duration left = until - SystemClock().Now();
+      // Without results to lose, nobody needs to hear the goodbye: leases that are
+      // not spoken of expire.
+      const Duration limit =
+          undelivered() > 0 ? timeout : std::min(timeout, options_.goodbye_timeout);
+      const Duration left = began + limit - SystemClock().Now();
       if (left <= Duration::zero()) break;
       changed_.WaitFor(mutex_, left);
     }
-    const size_t undelivered = book_.reports() + written_.size() + flushing_;
+    const size_t lost = undelivered();
     if (!fatal_.ok()) {
       status = fatal_;
-    } else if (undelivered > 0) {
-      status = absl::DeadlineExceededError(
-          absl::StrCat("coordinator ", options_.coordinator, ": the end of ", undelivered,
-                       " units could not be reported; they will be done again elsewhere"));
+    } else if (lost > 0) {
+      status = absl::UnavailableError(
+          absl::StrCat("coordinator ", options_.coordinator, ": the end of ", lost,
+                       lost == 1 ? " unit" : " units",
+                       " could not be reported; what is not reported is done again elsewhere"));
     }
     closed_ = true;
     changed_.NotifyAll();
@@ -217,6 +229,8 @@ void GrpcUnitSource::FlushLoop() {
     SyncSoon();
   }
 }
+
+size_t GrpcUnitSource::undelivered() const { return book_.ends() + written_.size() + flushing_; }
 
 void GrpcUnitSource::SyncLoop() {
   while (true) {
@@ -303,10 +317,13 @@ std::string GrpcUnitSource::TakeError(const absl::Status& status) {
     return {};
   }
   const bool first = backoff_ == Duration::zero();
-  backoff_ = first ? options_.min_backoff : std::min(backoff_ * 2, options_.max_backoff);
+  const Duration longest =
+      stopping_ ? std::min(options_.max_backoff, kLeavingBackoff) : options_.max_backoff;
+  backoff_ = std::min(first ? options_.min_backoff : backoff_ * 2, longest);
   next_sync_ = SystemClock().Now() + backoff_;
   if (!first) return {};
-  return absl::StrCat(std::string(status.message()), "; trying again until it answers");
+  return absl::StrCat(std::string(status.message()),
+                      stopping_ ? "; trying again for a while" : "; trying again until it answers");
 }
 
 }  // namespace merganser

@@ -45,13 +45,16 @@ struct GrpcSourceOptions {
   Duration plan_timeout = std::chrono::minutes(5);
   Duration min_backoff = std::chrono::milliseconds(100);
   Duration max_backoff = std::chrono::seconds(10);
+  // How long Finish tries to take its leave when no result is at stake.
+  Duration goodbye_timeout = std::chrono::seconds(2);
   // One line about the connection, when it changes. Called from several threads,
   // without locks; may be empty.
   std::function<void(std::string_view)> log;
 };
 
 // Thread-safe. While the coordinator is away units in flight go on, results wait,
-// and calls are repeated with growing pauses, for ever. A coordinator that was
+// and calls are repeated with growing pauses, for ever; after Stop until Finish
+// gives up. A coordinator that was
 // started anew (a higher epoch) has none of the old leases: units in flight are
 // dropped. An answer of an older epoch is ignored.
 class GrpcUnitSource final : public UnitSource {
@@ -73,10 +76,12 @@ class GrpcUnitSource final : public UnitSource {
   // units in flight may end. Does not wait; from any thread.
   void Stop();
 
-  // Stop, then waits until the coordinator knows of everything that is held, at
-  // most `timeout`, and ends the threads. To be called after the runner returned.
-  // kDeadlineExceeded counts the units whose results were not delivered; they
-  // will be done again elsewhere.
+  // Stop, then waits until the coordinator knows of everything that is held, and
+  // ends the threads. To be called after the runner returned. Waits at most
+  // `timeout` for results and failures to be delivered (and as long as the store
+  // takes to make a shard durable that it has begun with), at most
+  // `goodbye_timeout` for the rest. kUnavailable counts the units whose end was
+  // not delivered; they will be done again elsewhere.
   absl::Status Finish(Duration timeout);
 
  private:
@@ -94,6 +99,8 @@ class GrpcUnitSource final : public UnitSource {
   // The context of the lease's job, fetched if need be.
   absl::StatusOr<std::shared_ptr<const JobContext>> Context(const HeldLease& lease);
   void SyncSoon() MERGANSER_REQUIRES(mutex_);
+  // Units that ended here and that the coordinator does not know of.
+  size_t undelivered() const MERGANSER_REQUIRES(mutex_);
   void Log(const std::string& line) const;
 
   const GrpcSourceOptions options_;

@@ -118,6 +118,12 @@ LeaseState LeaseBook::Snapshot(size_t max_report_bytes) const {
   return state;
 }
 
+size_t LeaseBook::ends() const {
+  return static_cast<size_t>(std::count_if(reports_.begin(), reports_.end(), [](const auto& entry) {
+    return entry.second.kind != LeaseReport::Kind::kReturned;
+  }));
+}
+
 std::set<std::string> LeaseBook::jobs() const {
   std::set<std::string> uids;
   for (const auto& [token, entry] : held_) uids.insert(entry.lease.job_uid);

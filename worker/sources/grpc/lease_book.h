@@ -87,6 +87,8 @@ class LeaseBook {
 
   size_t waiting() const { return waiting_.size(); }
   size_t reports() const { return reports_.size(); }
+  // Reports without those that only hand a lease back.
+  size_t ends() const;
   bool empty() const { return held_.empty(); }
   std::set<std::string> jobs() const;
 
