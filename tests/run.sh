@@ -8,7 +8,7 @@
 #            without a cluster
 #   --fast   release build: unit tests and the quickest end-to-end tests
 #   --full   as without, and: many more seeds, clusters under AddressSanitizer,
-#            unit tests under ThreadSanitizer, and the interop group (PyPI)
+#            the same tests under ThreadSanitizer, and the interop group (PyPI)
 #
 # Needs Debian 12 and root or sudo where packages are missing. Ends with CTest's
 # own summary; exits non-zero as soon as a group fails. See tests/README.md.
@@ -95,7 +95,7 @@ if [ "$mode" = full ]; then
   stage "Testing build-tsan"
   TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp" \
     "${fixed[@]}" ctest --test-dir build-tsan -j 2 --output-on-failure --no-tests=error \
-    --no-label-summary -L unit
+    --no-label-summary -LE cluster
 
   stage "Interop: official safetensors, transformers, and the experts' own accuracy"
   if [ ! -x .venv-interop/bin/python ]; then
