@@ -16,7 +16,7 @@ namespace merganser {
 inline constexpr int kDefaultPageSize = 50;
 inline constexpr int kMaxPageSize = 1000;
 
-// Recipe grammar and size, an absolute output that this build can open, an
+// Recipe grammar and size, an absolute output that this build can open,
 // absolute directories, a printable request id of at most 128 characters.
 absl::Status CheckJobRequest(const JobRequest& request, const std::string& request_id);
 

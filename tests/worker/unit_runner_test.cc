@@ -280,6 +280,8 @@ TEST(UnitRunnerTest, EveryUnitMayBeRevoked) {
   ASSERT_TRUE(RunUnits(source, Options(4, job.plan().peak_leaf_memory)).ok());
   EXPECT_THAT(source.failures, IsEmpty());
   EXPECT_THAT(source.results, IsEmpty());
+  // Noticed when a segment was read, before any of it was computed.
+  EXPECT_THAT(job.output().Calls(StoreOp::kWriteRange), IsEmpty());
 }
 
 TEST(MakeJobContextTest, OpensStoresAndMakesTheMethod) {

@@ -29,6 +29,57 @@ TEST(Lease, NoMoreThanWanted) {
   EXPECT_THAT(fleet.Send(Fleet::From("v", 0)).leases, IsEmpty());
 }
 
+TEST(Share, FewUnitsAreSpreadOverAllLiveWorkers) {
+  Fleet fleet;
+  fleet.AddJob("j", 6);
+  for (const char* worker : {"a", "b", "c"}) fleet.Send(Fleet::From(worker));
+  for (const char* worker : {"a", "b", "c"}) {
+    EXPECT_EQ(fleet.Send(Fleet::From(worker, 4)).leases.size(), 2u) << worker;
+  }
+  EXPECT_EQ(fleet.Status("j").workers, 3u);
+}
+
+TEST(Share, WhatAWorkerHoldsCountsAndWhoeverLeavesDoesNot) {
+  Fleet fleet;
+  fleet.AddJob("j", 5);
+  WorkerReport leaving = Fleet::From("c");
+  leaving.draining = true;
+  fleet.Send(leaving);
+  fleet.Send(Fleet::From("b"));
+  WorkerReport report = Fleet::From("a", 2);
+  for (const LeaseGrant& lease : fleet.Send(report).leases) {
+    report.in_flight.push_back({lease.token, 0, 0});
+  }
+  ASSERT_EQ(report.in_flight.size(), 2u);
+  // Five units, two workers: three each, two of which it has.
+  const WorkerAnswer answer = fleet.Send(report);
+  EXPECT_EQ(answer.leases.size(), 1u);
+  EXPECT_EQ(answer.next_sync_after, milliseconds(500));  // it wanted two
+}
+
+TEST(Share, IsOfAllJobsTogetherAndAtLeastOne) {
+  Fleet fleet;
+  fleet.AddJob("j", 1);
+  fleet.AddJob("k", 3);
+  fleet.Send(Fleet::From("b"));
+  EXPECT_EQ(fleet.Send(Fleet::From("a", 9)).leases.size(), 2u);
+  for (const char* worker : {"c", "d", "e", "f"}) fleet.Send(Fleet::From(worker));
+  EXPECT_EQ(fleet.Send(Fleet::From("c", 9)).leases.size(), 1u);
+}
+
+TEST(Share, ShrinksAsUnitsAreDone) {
+  Fleet fleet;
+  fleet.AddJob("j", 4);
+  fleet.Send(Fleet::From("b"));
+  const WorkerAnswer first = fleet.Send(Fleet::From("a", 9));
+  ASSERT_EQ(first.leases.size(), 2u);
+  WorkerReport report = Fleet::From("a", 9);
+  for (const LeaseGrant& lease : first.leases) {
+    report.completed.push_back({lease.token, lease.job, Fleet::Result(lease.unit)});
+  }
+  EXPECT_EQ(fleet.Send(report).leases.size(), 1u);  // the last one is for b
+}
+
 TEST(Lease, WorkerWithTooLittleWorkIsAskedToCallSooner) {
   Fleet fleet;
   fleet.AddJob("j", 1);

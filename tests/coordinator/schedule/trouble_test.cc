@@ -147,6 +147,29 @@ TEST(Trouble, FailureOfALeaseThatIsGoneIsNotCountedAgain) {
   EXPECT_FALSE(fleet.Ended("j"));
 }
 
+TEST(Trouble, FailureOfAUnitThatAnotherWorkerCompletedIsIgnored) {
+  Fleet fleet;
+  fleet.AddJob("j", 2);
+  const LeaseGrant late = fleet.Take("w");
+  fleet.Pass(seconds(40));
+  fleet.Tick();
+  fleet.Complete("v", fleet.Take("v"));
+  EXPECT_THAT(fleet.Fail("w", late, absl::DataLossError("torn")).acknowledged,
+              ElementsAre(late.token));
+  EXPECT_FALSE(fleet.Ended("j"));
+  EXPECT_EQ(fleet.Status("j").units_done, 1u);
+  // Also where its lease was live when the other's late result came.
+  const LeaseGrant first = fleet.Take("x");
+  fleet.Pass(seconds(40));
+  fleet.Tick();
+  const LeaseGrant second = fleet.Take("y");
+  ASSERT_EQ(second.unit, first.unit);
+  fleet.Complete("x", first);
+  fleet.Fail("y", second, absl::DataLossError("torn"));
+  EXPECT_TRUE(fleet.Ended("j"));
+  EXPECT_TRUE(fleet.Error("j").ok());
+}
+
 TEST(Trouble, OneWorkerCannotFailAnothersLease) {
   Fleet fleet;
   fleet.AddJob("j", 1);

@@ -2,6 +2,7 @@
 #include "coordinator/service/job_manager.h"
 
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -27,6 +28,27 @@ class JobManagerTest : public ::testing::Test {
     const auto job = jobs_->Create(ValidRequest(), id);
     EXPECT_TRUE(job.ok()) << job.status();
     return job.ok() ? job->name : "";
+  }
+
+  // Does both units of the job as worker "w".
+  void WorkOff(const std::string& name) {
+    AwaitState(*jobs_, name, JobState::kRunning);
+    WorkerReport report;
+    report.worker = "w";
+    report.memory = 1000;
+    report.wanted = 2;
+    report.sequence = 1;
+    auto answer = jobs_->Sync(report);
+    ASSERT_TRUE(answer.ok());
+    ASSERT_EQ(answer->leases.size(), 2u);
+    report.sequence = 2;
+    for (const LeaseGrant& lease : answer->leases) {
+      UnitResult result;
+      result.unit = lease.unit;
+      result.segment_digests = {"d"};
+      report.completed.push_back({lease.token, lease.job, result});
+    }
+    ASSERT_TRUE(jobs_->Sync(report).ok());
   }
 
   FakeStorage storage_{/*units=*/2};
@@ -156,32 +178,76 @@ TEST_F(JobManagerTest, RestartKeepsHistoryAndFailsWhatWasUnfinished) {
   EXPECT_THAT(std::string(crashed->error.message()), HasSubstr("restarted"));
 }
 
+TEST_F(JobManagerTest, CancelledWhileTheOutputIsBegun) {
+  storage_.CloseBegin();
+  Start();
+  const std::string name = Submit();
+  storage_.AwaitBegin();
+  const auto cancelled = jobs_->Cancel(name);
+  ASSERT_TRUE(cancelled.ok()) << cancelled.status();
+  EXPECT_TRUE(cancelled->cancelling);
+  storage_.Open();
+  const JobInfo job = AwaitEnd(*jobs_, name);
+  EXPECT_EQ(job.state, JobState::kCancelled);
+  EXPECT_FALSE(job.cancelling);
+  EXPECT_EQ(storage_.abandoned(), 1);
+}
+
+TEST_F(JobManagerTest, ShutdownWhileTheOutputIsBegunRemovesIt) {
+  storage_.CloseBegin();
+  Start();
+  const std::string name = Submit();
+  storage_.AwaitBegin();
+  std::thread shutdown([this] { jobs_->Shutdown(); });
+  // Workers are turned away from the moment on at which it begins.
+  WorkerReport report;
+  report.worker = "w";
+  do {
+    ++report.sequence;
+  } while (jobs_->Sync(report).ok());
+  EXPECT_TRUE(absl::IsUnavailable(jobs_->Sync(report).status()));
+  EXPECT_EQ(jobs_->FindPlan(name.substr(5)), nullptr);
+  storage_.Open();
+  shutdown.join();
+  const JobInfo job = AwaitEnd(*jobs_, name);
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_EQ(job.error_reason, "RETRY_MAY_HELP");
+  EXPECT_EQ(storage_.abandoned(), 1);
+}
+
 TEST_F(JobManagerTest, PublicationFailureIsTheRunsFault) {
   storage_.FailPublish(absl::DataLossError("a hole"));
   Start();
   const std::string name = Submit();
-  AwaitState(*jobs_, name, JobState::kRunning);
-  WorkerReport report;
-  report.worker = "w";
-  report.memory = 1000;
-  report.wanted = 2;
-  report.sequence = 1;
-  auto answer = jobs_->Sync(report);
-  ASSERT_TRUE(answer.ok());
-  ASSERT_EQ(answer->leases.size(), 2u);
-  report.sequence = 2;
-  for (const LeaseGrant& lease : answer->leases) {
-    UnitResult result;
-    result.unit = lease.unit;
-    result.segment_digests = {"d"};
-    report.completed.push_back({lease.token, lease.job, result});
-  }
-  ASSERT_TRUE(jobs_->Sync(report).ok());
+  WorkOff(name);
   const JobInfo job = AwaitEnd(*jobs_, name);
   EXPECT_EQ(job.error_reason, "RUN_FAILED");
   EXPECT_EQ(job.progress.units_done, 2u);
   EXPECT_EQ(storage_.abandoned(), 1);
   EXPECT_THAT(job.warnings, ElementsAre("a warning of the plan"));
+}
+
+TEST_F(JobManagerTest, PublicationThatStorageRefusedForNowMayBeTriedAgainAsAnotherJob) {
+  storage_.FailPublish(absl::UnavailableError("storage is away"));
+  Start();
+  const std::string name = Submit();
+  WorkOff(name);
+  const JobInfo job = AwaitEnd(*jobs_, name);
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_EQ(job.error_reason, "RETRY_MAY_HELP");
+  EXPECT_EQ(storage_.abandoned(), 1);
+  EXPECT_TRUE(job.report_summary.empty());
+}
+
+TEST_F(JobManagerTest, WhatPublicationLeftBehindIsToldWithTheJob) {
+  Start();
+  const std::string name = Submit();
+  WorkOff(name);
+  const JobInfo job = AwaitEnd(*jobs_, name);
+  EXPECT_EQ(job.state, JobState::kSucceeded);
+  EXPECT_EQ(job.report_summary, "a summary");
+  EXPECT_THAT(job.warnings, ElementsAre("a warning of the plan", "a file stayed behind"));
+  EXPECT_EQ(storage_.abandoned(), 0);
 }
 
 }  // namespace

@@ -34,6 +34,10 @@ class FakeRun final : public JobRun {
 
   absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t) override {
     MutexLock lock(storage_.mutex_);
+    ++storage_.in_begin_;
+    storage_.changed_.NotifyAll();
+    while (storage_.begin_closed_) storage_.changed_.Wait(storage_.mutex_);
+    --storage_.in_begin_;
     if (!storage_.begin_.ok()) return storage_.begin_;
     return std::vector<PlannedWrite>{{"model.safetensors", plan_.shards[0].size, "upload"}};
   }
@@ -53,6 +57,8 @@ class FakeRun final : public JobRun {
     ++storage_.abandoned_;
     return absl::OkStatus();
   }
+
+  std::vector<std::string> Warnings() const override { return {"a file stayed behind"}; }
 
  private:
   FakeStorage& storage_;
@@ -83,9 +89,20 @@ void FakeStorage::Close() {
   closed_ = true;
 }
 
+void FakeStorage::CloseBegin() {
+  MutexLock lock(mutex_);
+  begin_closed_ = true;
+}
+
+void FakeStorage::AwaitBegin() {
+  MutexLock lock(mutex_);
+  while (in_begin_ == 0) changed_.Wait(mutex_);
+}
+
 void FakeStorage::Open() {
   MutexLock lock(mutex_);
   closed_ = false;
+  begin_closed_ = false;
   changed_.NotifyAll();
 }
 

@@ -31,6 +31,9 @@ class FakeStorage {
   void FailPublish(absl::Status status);
   // Prepare of later jobs waits until Open.
   void Close();
+  // The same for Begin; AwaitBegin returns when one waits there.
+  void CloseBegin();
+  void AwaitBegin();
   void Open();
 
   int published() const;
@@ -44,6 +47,8 @@ class FakeStorage {
   mutable Mutex mutex_;
   CondVar changed_;
   bool closed_ MERGANSER_GUARDED_BY(mutex_) = false;
+  bool begin_closed_ MERGANSER_GUARDED_BY(mutex_) = false;
+  int in_begin_ MERGANSER_GUARDED_BY(mutex_) = 0;
   absl::Status prepare_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status begin_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status publish_ MERGANSER_GUARDED_BY(mutex_);

@@ -100,6 +100,8 @@ TEST(LeaseBook, ReturnsOnlyWhatWasNotStarted) {
   book.Start();
   book.ReturnWaiting();
   EXPECT_EQ(book.waiting(), 0u);
+  EXPECT_EQ(book.reports(), 1u);
+  EXPECT_EQ(book.ends(), 0u);  // nothing was done with it
   const LeaseState state = book.Snapshot(kAny);
   ASSERT_EQ(state.reports.size(), 1u);
   EXPECT_EQ(state.reports[0].kind, LeaseReport::Kind::kReturned);

@@ -1,0 +1,202 @@
+#include "common/linalg/leading.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+namespace merganser::linalg {
+namespace {
+
+constexpr int kMaxSteps = 1000;
+constexpr double kAngle = 3e-7;  // between a vector and the true one: aimed at
+constexpr int kProbeSteps = 3;
+constexpr int kWarmProbeSteps = 2;    // beside vectors that have been through kWarmSteps
+constexpr double kLocked = 1e-13;     // residual of vectors that are deflated, of the largest
+constexpr double kValueError = 1e-6;  // of sigma^2, where the vectors are not defined
+constexpr double kResolved = 1e-14;   // of sigma_1^2: below it delta^T delta is rounding
+constexpr int kWarmSteps = 8;         // in float32, at most
+constexpr double kWarmAngle = 1e-4;
+constexpr double kFloat32Least = 1e-20;  // of an image: float32 is near its end
+constexpr uint64_t kStartStream = 0;     // of random vectors
+
+struct Progress {
+  bool done = false;
+  double next_bound = 0;  // sigma_{K+1} is at most about this
+  size_t resolved = 0;    // leading values that stand above the rounding of sigma_1^2
+  bool nothing = false;   // no value stands above the rounding of delta itself
+};
+
+// Whether the K leading Ritz pairs are good enough. An unconverged pair may
+// hide an eigenvalue as large as theta + residual, so that sum, not theta,
+// stands for what follows the head. `first` is sigma_1 of the whole delta, or 0
+// while the iteration has locked nothing; `rounding` is relative to it.
+Progress Assess(const KrylovBasis::Ritz& ritz, size_t k, double first, double rounding) {
+  Progress progress;
+  const std::vector<double>& theta = ritz.theta;
+  const std::vector<double>& rest = ritz.residual;
+  const size_t p = theta.size();
+  const double top = p > 0 ? theta[0] + rest[0] : 0;
+  if (top <= 0 || std::sqrt(top) <= rounding * first) return {true, 0, 0, true};
+  const double floor = kResolved * theta[0];
+  size_t& resolved = progress.resolved;
+  while (resolved < std::min(k, p) && theta[resolved] > floor) ++resolved;
+  if (first == 0) first = std::sqrt(std::max(theta[0], 0.0));
+  double residual = 0;
+  for (size_t i = 0; i < resolved; ++i) {
+    residual = std::max(residual, rest[i] / std::sqrt(theta[i]));
+  }
+  double bound = 0;
+  for (size_t i = resolved; i < p; ++i) bound = std::max(bound, theta[i] + rest[i]);
+  progress.next_bound = std::sqrt(std::max(bound, 0.0));
+  if (resolved < k) {
+    // The others drown in the rounding of sigma_1^2. These are locked next, so
+    // they must be sharp: what they lack of the true ones leaks, magnified.
+    progress.done =
+        residual <= kLocked * std::sqrt(std::max(theta[0], 0.0)) && bound <= 100 * floor;
+    return progress;
+  }
+  const double last = std::sqrt(theta[k - 1]);
+  const double next = p > k ? std::max(theta[k], 0.0) : 0;
+  if (theta[k - 1] < kGap * kGap * next) {
+    progress.done = true;
+    for (size_t i = 0; i < k; ++i) progress.done &= rest[i] <= kValueError * theta[i];
+    return progress;
+  }
+  const double gap = last - progress.next_bound;
+  if (!(gap > 0)) return progress;
+  const double angle = residual / gap;
+  const bool sharp = angle <= kAngle || angle * last <= kHeadError * first;
+  // Well apart, or the next value is known well enough to say by how much.
+  const bool apart = last >= kGap * progress.next_bound || rest[k] <= 1e-5 * next;
+  progress.done = sharp && apart;
+  return progress;
+}
+
+// A few steps in float32, for bf16 pairs: where the head stands well apart, they
+// come within kWarmAngle of it, and two or three steps in float64 do the rest.
+// Elsewhere they cost little of what follows. False: no use could be made of it.
+// Whatever comes out is only where the iteration in float64 begins.
+bool WarmStart(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
+               const TopKOptions& options, Leading& leading) {
+  if (!op.HasFloat32() || layout.capacity < (kWarmSteps + 1) * layout.start) return false;
+  const auto k = static_cast<size_t>(options.k);
+  basis.UseFloat32(true);
+  basis.AddRandom(options.seed, kStartStream, layout.start);
+  bool useful = false;
+  for (int step = 0; step < kWarmSteps; ++step) {
+    basis.Step();
+    ++leading.steps;
+    if (!std::isfinite(basis.largest_image())) {
+      useful = false;  // float32 has overflowed: the basis is worth nothing
+      break;
+    }
+    if (basis.largest_image() < kFloat32Least) break;
+    if (basis.block() == 0) {
+      useful = true;
+      break;
+    }
+    const KrylovBasis::Ritz ritz = basis.RitzValues();
+    if (ritz.theta.size() <= k || ritz.theta[k - 1] <= 0) continue;
+    useful = true;
+    const double last = std::sqrt(ritz.theta[k - 1]);
+    const double next = std::sqrt(std::max(ritz.theta[k] + ritz.residual[k], 0.0));
+    double residual = 0;
+    for (size_t i = 0; i < k; ++i) {
+      residual = std::max(residual, ritz.residual[i] / std::sqrt(ritz.theta[i]));
+    }
+    if (residual <= kWarmAngle * (last - next)) break;
+  }
+  basis.UseFloat32(false);
+  basis.StartFromLeading(useful ? layout.start : 0);
+  return useful;
+}
+
+}  // namespace
+
+Leading FindLeading(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
+                    const TopKOptions& options) {
+  const auto k = static_cast<size_t>(options.k);
+  const double rounding = static_cast<double>(std::max(op.layout().rows, op.layout().cols)) *
+                          std::numeric_limits<double>::epsilon();
+  Leading leading;
+  uint64_t stream = kStartStream;
+  size_t locked = 0;
+  double first = 0;  // sigma_1, once vectors are locked
+  bool probing = false;
+  int probe_left = 0;
+  int next_check = 1;
+  // A warm start brings its probe along: random vectors that know nothing of it.
+  const bool warm = WarmStart(op, basis, layout, options, leading);
+  if (warm) {
+    probing = true;
+    probe_left = kWarmProbeSteps;
+    next_check = leading.steps + 1;
+    basis.AddRandom(options.seed, ++stream, 1);
+  } else {
+    basis.AddRandom(options.seed, stream, layout.start);
+  }
+  ++stream;
+  bool first_step = true;
+  while (leading.steps < kMaxSteps) {
+    basis.Step();
+    ++leading.steps;
+    if (std::exchange(first_step, false) && basis.largest_image() == 0 && op.IsZero()) {
+      leading.zero = true;
+      return leading;
+    }
+    const bool invariant = basis.block() == 0;
+    const bool full = basis.size() + basis.block() > layout.capacity;
+    if (!invariant && !full && !probing && leading.steps < next_check) continue;
+    const KrylovBasis::Ritz ritz = basis.RitzValues();
+    const Progress progress = Assess(ritz, k - locked, first, rounding);
+    next_check = leading.steps + 1 + static_cast<int>(basis.size() / 64);
+    leading.next_bound = progress.next_bound;
+    if (!progress.done && !invariant) {
+      // Or the probe found something: go on until that has converged. The probe of
+      // a warm start stays in the basis and ripens meanwhile.
+      if (warm && probing && locked == 0) {
+        probe_left = std::max(probe_left - 1, 1);
+      } else {
+        probing = false;
+      }
+      if (full) basis.Restart(layout.kept);
+      continue;
+    }
+    // Random vectors that delta maps to nothing: the rest of delta is nothing.
+    bool certified = locked > 0 && progress.nothing;
+    if (!probing && !certified) {
+      if (basis.size() + basis.block() + layout.probe > layout.capacity && !invariant) {
+        basis.Restart(layout.kept);
+      }
+      probing = true;
+      probe_left = kProbeSteps;
+      basis.AddRandom(options.seed, stream++, layout.probe);
+      // Nothing to add and nothing left over: the basis spans the whole space.
+      if (basis.block() > 0) continue;
+      certified = true;
+    }
+    // An invariant space during a probe holds all that its vectors lead to.
+    if (!certified && --probe_left > 0 && !invariant) {
+      if (full) basis.Restart(layout.kept);
+      continue;
+    }
+    leading.converged = true;
+    if (progress.resolved == 0 || locked + progress.resolved >= k) break;
+    if (locked == 0) first = std::sqrt(ritz.theta[0]);
+    locked += progress.resolved;
+    basis.Lock(progress.resolved);
+    leading.converged = probing = false;
+    next_check = leading.steps + 1;
+    if (basis.AddRandom(options.seed, stream++, layout.start) == 0) {
+      leading.converged = true;  // the locked vectors span the whole space
+      break;
+    }
+  }
+  leading.count = basis.ExtractLeading(k + 1);
+  return leading;
+}
+
+}  // namespace merganser::linalg

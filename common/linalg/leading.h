@@ -1,0 +1,33 @@
+// Steps 1 to 4 of the solver (top_k.cc): block Lanczos on delta^T delta, from a
+// start that knows nothing to the leading right singular vectors.
+#ifndef MERGANSER_COMMON_LINALG_LEADING_H_
+#define MERGANSER_COMMON_LINALG_LEADING_H_
+
+#include <cstddef>
+
+#include "common/linalg/delta_operator.h"
+#include "common/linalg/krylov.h"
+#include "common/linalg/top_k.h"
+
+namespace merganser::linalg {
+
+inline constexpr double kGap = 1.01;  // sigma_K / sigma_{K+1}; below it a head is ill-defined
+// angle * sigma_K / sigma_1: a direction that small does not matter
+inline constexpr double kHeadError = 1e-9;
+
+struct Leading {
+  size_t count = 0;       // columns of V that were found, at most K + 1
+  double next_bound = 0;  // sigma_{K+1} is at most about this
+  int steps = 0;
+  bool converged = false;
+  bool zero = false;
+};
+
+// Leaves the leading right singular vectors in the first columns of
+// basis.vectors(), certified by a probe with vectors that the start did not know.
+Leading FindLeading(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
+                    const TopKOptions& options);
+
+}  // namespace merganser::linalg
+
+#endif  // MERGANSER_COMMON_LINALG_LEADING_H_
