@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct StoreFactory {
   // An empty store of its own; what it stands on lives as long as the pointer.
   std::function<std::shared_ptr<ObjectStore>()> make;
 };
+inline void PrintTo(const StoreFactory& c, std::ostream* out) { *out << c.name; }
 
 inline std::string StoreFactoryName(const ::testing::TestParamInfo<StoreFactory>& info) {
   return info.param.name;

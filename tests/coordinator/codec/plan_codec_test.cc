@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <limits>
+#include <ostream>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -96,6 +97,7 @@ struct BadPlan {
   std::function<void(v1::Plan&)> spoil;
   const char* place;  // expected in the message
 };
+void PrintTo(const BadPlan& c, std::ostream* out) { *out << c.name; }
 
 class MalformedPlan : public ::testing::TestWithParam<BadPlan> {};
 

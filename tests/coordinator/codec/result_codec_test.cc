@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <limits>
+#include <ostream>
 #include <string>
 
 #include "gmock/gmock.h"
@@ -60,6 +61,7 @@ struct BadResult {
   const char* name;
   std::function<void(v1::UnitResult&)> spoil;
 };
+void PrintTo(const BadResult& c, std::ostream* out) { *out << c.name; }
 
 class MalformedResult : public ::testing::TestWithParam<BadResult> {};
 

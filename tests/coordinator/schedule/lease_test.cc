@@ -1,6 +1,8 @@
 // Who gets which unit, for how long, and what ends a lease.
 #include "tests/coordinator/schedule/fleet.h"
 
+#include <ostream>
+
 namespace merganser {
 namespace {
 
@@ -155,6 +157,7 @@ struct RenewalCase {
   int alive_after;        // seconds; still leased then
   int dead_after;         // seconds; expired by then; 0: not within 3000 s
 };
+void PrintTo(const RenewalCase& c, std::ostream* out) { *out << c.name; }
 
 class Renewal : public ::testing::TestWithParam<RenewalCase> {};
 

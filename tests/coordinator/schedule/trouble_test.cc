@@ -1,6 +1,8 @@
 // Failures, lost leases, late and second results, units that fit nowhere.
 #include "tests/coordinator/schedule/fleet.h"
 
+#include <ostream>
+
 namespace merganser {
 namespace {
 
@@ -37,6 +39,7 @@ struct RetryCase {
   const char* attempts;
   bool fails;
 };
+void PrintTo(const RetryCase& c, std::ostream* out) { *out << c.name; }
 
 class Retries : public ::testing::TestWithParam<RetryCase> {};
 

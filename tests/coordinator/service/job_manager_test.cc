@@ -1,6 +1,7 @@
 // Job states without a network: what ends a job, and as what.
 #include "coordinator/service/job_manager.h"
 
+#include <ostream>
 #include <string>
 #include <thread>
 
@@ -62,6 +63,7 @@ struct FailureCase {
   absl::StatusCode code;
   const char* reason;
 };
+void PrintTo(const FailureCase& c, std::ostream* out) { *out << c.name; }
 
 class EarlyFailure : public JobManagerTest, public ::testing::WithParamInterface<FailureCase> {};
 

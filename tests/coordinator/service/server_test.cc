@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <ostream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -60,6 +61,7 @@ struct BadRequest {
   std::function<void(JobRequest&, std::string&)> spoil;
   const char* reason;
 };
+void PrintTo(const BadRequest& c, std::ostream* out) { *out << c.name; }
 
 class RefusedRequest : public ServiceTest, public ::testing::WithParamInterface<BadRequest> {};
 
