@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iterator>
 
 #include "common/base/checked.h"
@@ -25,8 +24,7 @@ uint64_t RoundUp(uint64_t bytes) {
 
 std::byte* Map(uint64_t bytes) {
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  // Out of address space or overcommit: nothing sensible is left to do.
-  if (data == MAP_FAILED) std::abort();
+  if (data == MAP_FAILED) return nullptr;  // out of address space, or of overcommit
   if (bytes >= kHugeFrom) madvise(data, bytes, MADV_HUGEPAGE);
   return static_cast<std::byte*>(data);
 }
@@ -80,6 +78,7 @@ bool BufferPool::TryTake(uint64_t capacity, uint64_t reserved, Buffer& buffer) {
     idle_.pop_back();
   }
   if (data == nullptr) data = Map(taken);
+  if (data == nullptr) return true;
   used_bytes_ += taken + reserved;
   peak_ = std::max(peak_, used_bytes_ + idle_bytes_);
   buffer.pool_ = this;

@@ -22,7 +22,7 @@ class Buffer {
   Buffer& operator=(Buffer&& other) noexcept;
   ~Buffer() { Release(); }
 
-  // Aligned to a page; contents are undefined.
+  // Aligned to a page; contents are undefined. Null for a buffer that holds nothing.
   std::byte* data() const { return data_; }
   void Release();
 
@@ -45,7 +45,8 @@ class BufferPool {
 
   // Waits, first come first served, until `bytes` of buffer and `reserved`
   // bytes that the caller's computation allocates elsewhere fit.
-  // Precondition: bytes + reserved <= limit.
+  // Precondition: bytes + reserved <= limit. Without data() when the system has no
+  // memory to map.
   Buffer Acquire(uint64_t bytes, uint64_t reserved);
 
   uint64_t limit() const { return limit_; }

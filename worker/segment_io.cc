@@ -11,9 +11,7 @@
 namespace merganser {
 namespace {
 
-constexpr uint64_t kAlignment = 64;
-
-uint64_t Aligned(uint64_t bytes) { return CeilDiv(bytes, kAlignment) * kAlignment; }
+uint64_t Aligned(uint64_t bytes) { return CeilDiv(bytes, kBufferAlignment) * kBufferAlignment; }
 
 uint64_t SegmentElements(const PlannedTensor& tensor, const Segment& segment) {
   const uint64_t begin = segment.leaf_begin * tensor.leaf_elements;

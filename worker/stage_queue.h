@@ -45,15 +45,14 @@ class StageQueue {
     changed_.NotifyAll();
   }
 
-  // Whether Pop would return at once.
-  bool Ready() {
+  bool HasItem() {
     MutexLock lock(mutex_);
-    return !items_.empty() || closed_;
+    return !items_.empty();
   }
 
-  bool Finished() {
+  bool Closed() {
     MutexLock lock(mutex_);
-    return items_.empty() && closed_;
+    return closed_;
   }
 
  private:

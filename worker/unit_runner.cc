@@ -20,6 +20,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -141,10 +142,14 @@ class LivelyExecutor final : public Executor {
  public:
   LivelyExecutor(Executor& executor, UnitInFlight& unit) : executor_(executor), unit_(unit) {}
 
+  bool cancelled() const override { return cancelled_.load(std::memory_order_relaxed); }
+
   void ParallelFor(size_t count, const std::function<void(size_t)>& block) override {
     const MonotonicTime::rep now = SystemClock().Now().time_since_epoch().count();
     MonotonicTime::rep due = due_.load(std::memory_order_relaxed);
-    if (now >= due && due_.compare_exchange_strong(due, now + kPause.count())) unit_.Alive();
+    if (now >= due && due_.compare_exchange_strong(due, now + kPause.count())) {
+      if (!unit_.Alive()) cancelled_.store(true, std::memory_order_relaxed);
+    }
     executor_.ParallelFor(count, block);
   }
 
@@ -153,6 +158,7 @@ class LivelyExecutor final : public Executor {
 
   Executor& executor_;
   UnitInFlight& unit_;
+  std::atomic<bool> cancelled_ = false;
   std::atomic<MonotonicTime::rep> due_ = (SystemClock().Now() + kPause).time_since_epoch().count();
 };
 
@@ -172,22 +178,37 @@ class Runner {
   absl::Status Run() {
     std::vector<std::thread> writers = Start(writers_, [this] { WriteLoop(); });
     std::vector<std::thread> computers = Start(computers_, [this] { ComputeLoop(); });
-    std::vector<std::thread> readers = Start(readers_, [this] { ReadLoop(); });
+    // Readers come last: without the other stages nothing may be taken.
+    std::vector<std::thread> readers;
+    if (!writers.empty() && !computers.empty()) {
+      readers = Start(readers_, [this] { ReadLoop(); });
+    }
+    const bool started = !readers.empty();
     Join(readers);
     ready_.Close();
     helpers_.Wake();
     Join(computers);
     written_.Close();
     Join(writers);
+    if (!started) {
+      return absl::ResourceExhaustedError(
+          "the system refuses to start threads; raise its limit (ulimit -u, pids.max) or lower "
+          "--threads");
+    }
     MutexLock lock(feed_mutex_);
     return status_;
   }
 
  private:
+  // As many of `count` threads as the system gives.
   template <typename Loop>
-  std::vector<std::thread> Start(size_t count, Loop loop) {
+  static std::vector<std::thread> Start(size_t count, Loop loop) {
     std::vector<std::thread> threads;
-    for (size_t i = 0; i < count; ++i) threads.emplace_back(loop);
+    try {
+      for (size_t i = 0; i < count; ++i) threads.emplace_back(loop);
+    } catch (const std::system_error&) {
+      // The caller sees how many there are.
+    }
     return threads;
   }
   static void Join(std::vector<std::thread>& threads) {
@@ -214,7 +235,7 @@ class Runner {
               absl::StrCat("unit ", current_->leased().unit, " of ", current_->job().job, " needs ",
                            FormatBytes(need), " of memory for tensors and this worker has ",
                            FormatBytes(options_.memory), "; start workers with --memory ",
-                           MemoryFlag(need + kProcessMemory), " or more")));
+                           MemoryFlag(need + ProcessMemory(current_->job().plan)), " or more")));
         }
       }
       if (next_ == current_->unit().segments.size() || current_->dropped()) {
@@ -229,6 +250,13 @@ class Runner {
       item.data.buffer =
           buffers_.Acquire(SegmentBufferBytes(plan, segment),
                            segment.header ? 0 : plan.tensors[segment.tensor].needs.workspace_bytes);
+      if (item.data.buffer.data() == nullptr) {
+        current_->Fail(absl::ResourceExhaustedError(
+            absl::StrCat("the system has no ", FormatBytes(SegmentBufferBytes(plan, segment)),
+                         " of memory left for a piece of ", current_->job().job,
+                         "; lower --memory, or give the process more")));
+        continue;
+      }
       LayOutSegment(plan, segment, item.data);
       return item;
     }
@@ -242,32 +270,38 @@ class Runner {
         continue;
       }
       if (!item->unit->Alive()) continue;
+      uncomputed_.fetch_add(1);
       ready_.Push(*std::move(item));
       helpers_.Wake();
     }
   }
 
+  // No segment is being computed, and none will come.
+  bool AllComputed() { return ready_.Closed() && uncomputed_.load() == 0; }
+
   void ComputeLoop() {
     while (true) {
       std::optional<Item> item = ready_.TryPop();
       if (!item.has_value()) {
-        if (ready_.Finished()) return;
-        helpers_.HelpUntil([this] { return ready_.Ready(); });
+        if (AllComputed()) return;
+        helpers_.HelpUntil([this] { return ready_.HasItem() || AllComputed(); });
         continue;
       }
-      if (!item->unit->Alive()) continue;
-      LivelyExecutor executor(helpers_, *item->unit);
-      absl::StatusOr<std::vector<LeafReport>> reports =
-          ComputeSegment(item->unit->job(), item->segment(), item->unit->unit().shard, item->data,
-                         SystemClock(), executor);
-      if (!reports.ok()) {
-        item->unit->Fail(reports.status());
-        continue;
-      }
-      if (!item->unit->Alive()) continue;
-      item->reports = *std::move(reports);
-      written_.Push(*std::move(item));
+      Compute(*std::move(item));
+      if (uncomputed_.fetch_sub(1) == 1) helpers_.Wake();
     }
+  }
+
+  void Compute(Item item) {
+    UnitInFlight& unit = *item.unit;
+    if (!unit.Alive()) return;
+    LivelyExecutor executor(helpers_, unit);
+    absl::StatusOr<std::vector<LeafReport>> reports = ComputeSegment(
+        unit.job(), item.segment(), unit.unit().shard, item.data, SystemClock(), executor);
+    if (!reports.ok()) return unit.Fail(reports.status());
+    if (!unit.Alive()) return;
+    item.reports = *std::move(reports);
+    written_.Push(std::move(item));
   }
 
   void WriteLoop() {
@@ -297,6 +331,7 @@ class Runner {
   StageQueue<Item> ready_;
   StageQueue<Item> written_;
   ThreadPool helpers_;
+  std::atomic<size_t> uncomputed_ = 0;  // read, and not through Compute yet
 
   Mutex feed_mutex_;
   std::shared_ptr<UnitInFlight> current_ MERGANSER_GUARDED_BY(feed_mutex_);
@@ -306,6 +341,19 @@ class Runner {
 };
 
 }  // namespace
+
+uint64_t ProcessMemory(const Plan& plan) {
+  // What is kept of every tensor (plan, headers of all models, report) and of
+  // every leaf that is measured; generous, from runs over 20,000 small tensors.
+  constexpr uint64_t kPerSource = 768, kPerTensor = 1024, kPerLeaf = 1536, kPerLeafAndModel = 512;
+  uint64_t bytes = kProcessMemory;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    bytes += kPerTensor + kPerSource * plan.models.size();
+    if (tensor.needs.rounds == 0) continue;
+    bytes += tensor.leaves * (kPerLeaf + kPerLeafAndModel * plan.models.size());
+  }
+  return bytes;
+}
 
 absl::Status RunUnits(UnitSource& source, const RunnerOptions& options) {
   return Runner(source, options).Run();

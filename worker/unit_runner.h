@@ -21,6 +21,10 @@ struct RunnerOptions {
 // itself, its threads, plan and report. RunnerOptions::memory excludes it.
 inline constexpr uint64_t kProcessMemory = uint64_t{96} << 20;
 
+// The same for a process that runs `plan` from recipe to report: kProcessMemory,
+// and what it keeps of every tensor and leaf.
+uint64_t ProcessMemory(const Plan& plan);
+
 // Takes units from `source` until it has none. A unit that needs more than
 // `options.memory` fails as kResourceExhausted and says how much it needs. Units
 // that fail are reported to the source and the run goes on; the result is an

@@ -23,6 +23,10 @@ class Executor {
   // threads, the calling one among them; returns when all have returned.
   // Thread-safe; may be nested. `block` must not throw.
   virtual void ParallelFor(size_t count, const std::function<void(size_t)>& block) = 0;
+
+  // True once nobody wants the result any more: a computation of many steps may
+  // ask between them and end early. Thread-safe.
+  virtual bool cancelled() const { return false; }
 };
 
 // Runs blocks in order on the calling thread.

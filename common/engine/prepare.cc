@@ -97,19 +97,32 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   std::vector<std::string> names;
   if (!resolved.base.empty()) names.push_back(resolved.base);
   names.insert(names.end(), resolved.models.begin(), resolved.models.end());
+  std::vector<std::shared_ptr<const Checkpoint>> opened;
   std::vector<const Checkpoint*> models;
   for (const std::string& name : names) {
     const absl::StatusOr<std::string>& uri = resolve(name);
     if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("model ", OneLine(name)));
     absl::StatusOr<Checkpoint> checkpoint = OpenCheckpoint(*uri, name);
     if (!checkpoint.ok()) return checkpoint.status();
-    prepared.checkpoints.push_back(std::make_shared<const Checkpoint>(*std::move(checkpoint)));
-    models.push_back(prepared.checkpoints.back().get());
+    opened.push_back(std::make_shared<const Checkpoint>(*std::move(checkpoint)));
+    models.push_back(opened.back().get());
   }
   MERGANSER_ASSIGN_OR_RETURN(Alignment alignment, AlignModels(models));
   MERGANSER_ASSIGN_OR_RETURN(std::unique_ptr<MergeMethod> method, MakeMethod(resolved.config));
   MERGANSER_ASSIGN_OR_RETURN(prepared.plan,
                              MakePlan(prepared.recipe, resolved, *method, models, alignment));
+
+  // What publication needs of the reference besides its weights: better known
+  // now than after hours of work.
+  prepared.reference = opened.front();
+  const Checkpoint& reference = *prepared.reference;
+  MERGANSER_RETURN_IF_ERROR(ListAuxiliaryFiles(reference).status());
+  if (!reference.config.text.empty()) {
+    MERGANSER_RETURN_IF_ERROR(RewriteConfig(reference.config.text,
+                                            DominantTorchDtype(prepared.plan),
+                                            reference.store->Describe("config.json"))
+                                  .status());
+  }
   return prepared;
 }
 

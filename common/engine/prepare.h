@@ -17,8 +17,8 @@ namespace merganser {
 struct PreparedMerge {
   Recipe recipe;
   Plan plan;
-  // The reference (base) first; kept for auxiliary files and the report.
-  std::vector<std::shared_ptr<const Checkpoint>> checkpoints;
+  // The base, or the first model: its small files go into the output.
+  std::shared_ptr<const Checkpoint> reference;
 };
 
 // Parses the recipe, resolves its models, opens and aligns the checkpoints

@@ -52,6 +52,7 @@ class DeltaOperator {
   // squares would leave the range of float64.
   double scale() const { return scale_; }
   int passes() const { return passes_; }
+  bool cancelled() const { return executor_.cancelled(); }
 
  private:
   double MaxHalfMagnitude();

@@ -65,6 +65,9 @@ std::vector<std::string_view> AvailableSimd();
 // be the same bits. Mains call it first.
 absl::Status CheckCpu();
 
+// The instruction set that kernels run on: the best, or what ForceSimd named.
+std::string_view ActiveSimd();
+
 // Restricts dispatch to `name` of AvailableSimd(); for tests and support (the
 // mains read MERGANSER_SIMD). Call before the first kernel. kInvalidArgument
 // lists the names there are.

@@ -140,7 +140,7 @@ Leading FindLeading(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& l
   }
   ++stream;
   bool first_step = true;
-  while (leading.steps < kMaxSteps) {
+  while (leading.steps < kMaxSteps && !op.cancelled()) {
     basis.Step();
     ++leading.steps;
     if (std::exchange(first_step, false) && basis.largest_image() == 0 && op.IsZero()) {

@@ -1,3 +1,4 @@
+#include <atomic>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,9 @@ namespace merganser {
 namespace {
 
 constexpr int64_t kFallbacks = HWY_SCALAR | HWY_EMU128;
+
+// 0: the best there is. Set before the first kernel, by ForceSimd.
+std::atomic<int64_t> forced = 0;
 
 // What build and CPU both have. Found once, before any restriction.
 const std::vector<int64_t>& Targets() {
@@ -41,6 +45,11 @@ std::vector<std::string_view> AvailableSimd() {
   return names;
 }
 
+std::string_view ActiveSimd() {
+  if (forced != 0) return hwy::TargetName(forced);
+  return Targets().empty() ? "none" : hwy::TargetName(Targets().front());
+}
+
 absl::Status CheckCpu() {
   if (!Targets().empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -52,6 +61,7 @@ absl::Status ForceSimd(std::string_view name) {
   for (const int64_t target : Targets()) {
     if (name == hwy::TargetName(target)) {
       hwy::SetSupportedTargetsForTest(target);
+      forced = target;
       return absl::OkStatus();
     }
   }

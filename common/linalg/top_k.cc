@@ -268,6 +268,7 @@ absl::StatusOr<TopKResult> ComputeTopK(const TaskVector& delta, const TopKOption
     leading = linalg::FindLeading(op, basis, layout, options);
     finish(basis.vectors());
   }
+  if (executor.cancelled()) return absl::CancelledError("the result is not wanted any more");
   if (!status.ok()) return status;
   result.steps = leading.steps;
   result.passes += op.passes();

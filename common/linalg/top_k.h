@@ -39,7 +39,8 @@ struct TopKResult {
 // Requires 1 <= k <= min(rows, cols). `options.k` triplets come back always;
 // those past the rank of delta have sigma 0 and zero vectors. The result
 // depends on the inputs and `options` alone, not on `executor` or the CPU.
-// kInvalidArgument on shapes that do not fit.
+// kInvalidArgument on shapes that do not fit; kOutOfRange when a singular value
+// overflows float64; kCancelled when `executor` was.
 absl::StatusOr<TopKResult> ComputeTopK(const TaskVector& delta, const TopKOptions& options,
                                        Executor& executor);
 

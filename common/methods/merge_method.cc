@@ -32,10 +32,12 @@ void Stats::Add(const Stats& other) {
 
 absl::Status OverflowStatus(const Leaf& leaf, std::optional<uint64_t> index, DType dtype) {
   if (!index.has_value()) return absl::OkStatus();
-  return absl::OutOfRangeError(
-      absl::StrCat("element ", leaf.first_element + *index, " of the result is too large for ",
-                   std::string(DTypeName(dtype)),
-                   "; choose an out_dtype with more range (bfloat16 or float32)"));
+  const char* hint = "";
+  if (dtype == DType::kF16) hint = "; choose an out_dtype with more range (bfloat16 or float32)";
+  if (dtype == DType::kBF16 || dtype == DType::kF32) hint = "; out_dtype float64 has more range";
+  return absl::OutOfRangeError(absl::StrCat("element ", leaf.first_element + *index,
+                                            " of the result is too large for ",
+                                            std::string(DTypeName(dtype)), hint));
 }
 
 }  // namespace merganser

@@ -152,6 +152,12 @@ class ResMerge final : public MergeMethod {
       return absl::InternalError(
           absl::StrCat("stats of ", sum.sums.size(), " sums, expected ", 2 * n2));
     }
+    for (const double entry : sum.sums) {
+      if (!std::isfinite(entry)) {
+        return absl::OutOfRangeError(
+            "the norms of its task vectors overflow float64: its values are too large to merge");
+      }
+    }
     const bool scored = needs.family == FamilyName(TensorFamily::kAttention) ||
                         needs.family == FamilyName(TensorFamily::kFfn);
     const std::span<const double> sums(sum.sums);

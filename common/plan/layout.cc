@@ -15,8 +15,8 @@
 namespace merganser {
 namespace {
 
-// Buffers of a segment begin at cache lines; their padding counts as memory.
-constexpr uint64_t kBufferPadding = 64;
+// The padding of a segment's buffers counts as memory.
+constexpr uint64_t kBufferPadding = kBufferAlignment;
 // Fused experts are taken several matrices at a time up to this much output.
 constexpr uint64_t kMatrixSegmentBytes = uint64_t{8} << 20;
 // S3 takes at most 10,000 parts an object; this leaves room for uneven cuts.
@@ -133,7 +133,16 @@ absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan) {
   return absl::OkStatus();
 }
 
-void CutUnits(Plan& plan) {
+absl::Status CutUnits(Plan& plan) {
+  uint64_t segments = plan.shards.size();
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.leaves > 0) segments += CeilDiv(tensor.leaves, LeavesPerSegment(tensor));
+    if (segments > kMaxSegments) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor ", OneLine(tensor.spec.name), ": with it the plan has more than ",
+                       kMaxSegments, " pieces; the model is larger than this program handles"));
+    }
+  }
   std::vector<std::vector<uint32_t>> members(plan.shards.size());
   for (uint32_t i = 0; i < plan.tensors.size(); ++i) {
     members[plan.tensors[i].shard].push_back(i);
@@ -144,7 +153,7 @@ void CutUnits(Plan& plan) {
     Segment header;
     header.header = true;
     header.bytes_out = plan.shards[s].header.size();
-    header.memory = header.bytes_out;
+    header.memory = header.bytes_out + kBufferPadding;
     cutter.Add(header);
     for (uint32_t i : members[s]) {
       const uint64_t step = plan.tensors[i].leaves == 0 ? 1 : LeavesPerSegment(plan.tensors[i]);
@@ -159,6 +168,7 @@ void CutUnits(Plan& plan) {
     plan.bytes_read += unit.bytes_in;
     plan.peak_leaf_memory = std::max(plan.peak_leaf_memory, unit.memory);
   }
+  return absl::OkStatus();
 }
 
 }  // namespace merganser

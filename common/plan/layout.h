@@ -15,7 +15,8 @@ namespace merganser {
 absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan);
 
 // Cuts the shards into segments and units; sets plan.units and the totals.
-void CutUnits(Plan& plan);
+// kInvalidArgument for a model beyond kMaxElements or kMaxSegments.
+absl::Status CutUnits(Plan& plan);
 
 }  // namespace merganser
 

@@ -1,6 +1,7 @@
 #include "common/plan/plan.h"
 
 #include <cstddef>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -38,6 +39,18 @@ TensorNeeds CopyNeeds() {
   TensorNeeds needs;
   needs.mode = "copy";
   return needs;
+}
+
+// Keeps every later product of sizes far from overflow.
+absl::Status CheckSize(const TensorSpec& tensor) {
+  std::optional<uint64_t> elements = 1;
+  for (const uint64_t side : tensor.shape) {
+    if (elements.has_value()) elements = CheckedMul(*elements, side);
+  }
+  if (elements.has_value() && *elements <= kMaxElements) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("tensor ", OneLine(tensor.name),
+                                                 ": found more than ", kMaxElements,
+                                                 " elements, expected at most as many"));
 }
 
 void SetLeaves(PlannedTensor& tensor) {
@@ -81,6 +94,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
     tensor.spec = {aligned.name, aligned.shape};
     tensor.dtype = OutputDType(recipe, aligned, mostly_half);
     tensor.tied = aligned.tied;
+    MERGANSER_RETURN_IF_ERROR(CheckSize(tensor.spec));
     if (aligned.copied) {
       tensor.needs = CopyNeeds();
     } else {
@@ -103,7 +117,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
     plan.tensors.push_back(std::move(tensor));
   }
   MERGANSER_RETURN_IF_ERROR(LayOutShards(recipe.max_shard_size, plan));
-  CutUnits(plan);
+  MERGANSER_RETURN_IF_ERROR(CutUnits(plan));
   plan.digest = PlanDigest(plan);
   return plan;
 }

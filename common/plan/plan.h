@@ -25,9 +25,16 @@ inline constexpr int kNumericsVersion = 1;
 
 // Tensors that may be split are cut into segments of at most this many leaves.
 inline constexpr uint64_t kSegmentLeaves = 1;
+// A segment's inputs and output each begin at a multiple of this in its buffer.
+inline constexpr uint64_t kBufferAlignment = 64;
 // Units grow by whole segments until they write at least this much: large
 // enough for an S3 part (5 MiB) and to amortise a lease, small enough to lose.
 inline constexpr uint64_t kUnitBytes = uint64_t{16} << 20;
+
+// Beyond these a header lies about its file, or the plan itself would not fit:
+// 17.6 trillion elements a tensor, 16 million segments in all.
+inline constexpr uint64_t kMaxElements = uint64_t{1} << 44;
+inline constexpr uint64_t kMaxSegments = uint64_t{1} << 24;
 
 struct PlannedModel {
   std::string uri;                      // resolved

@@ -12,19 +12,23 @@
 namespace merganser::cli {
 namespace {
 
+// The signals that ask for an end, but for those that whoever started us wants
+// ignored (nohup, a background job of a script): blocked, they would be waited for.
 sigset_t Signals() {
   sigset_t signals;
   sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction now = {};
+    sigaction(number, nullptr, &now);
+    if (now.sa_handler != SIG_IGN) sigaddset(&signals, number);
+  }
   return signals;
 }
 
 }  // namespace
 
-InterruptWatcher::InterruptWatcher() {
-  const sigset_t signals = Signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+InterruptWatcher::InterruptWatcher() : signals_(Signals()) {
+  pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   thread_ = std::thread([this] { Watch(); });
 }
 
@@ -45,10 +49,9 @@ void InterruptWatcher::ClearHandler() {
 }
 
 void InterruptWatcher::Watch() {
-  const sigset_t signals = Signals();
   while (!stopping_) {
     const timespec wait = {0, 50'000'000};
-    if (sigtimedwait(&signals, nullptr, &wait) <= 0) continue;
+    if (sigtimedwait(&signals_, nullptr, &wait) <= 0) continue;
     MutexLock lock(mutex_);
     if (interrupted_ || handler_ == nullptr) _exit(kInterrupted);
     interrupted_ = true;

@@ -1,8 +1,9 @@
-// SIGINT and SIGTERM as a call on an ordinary thread.
+// SIGINT, SIGTERM and SIGHUP as a call on an ordinary thread.
 #ifndef MERGANSER_COORDINATOR_CLI_INTERRUPT_H_
 #define MERGANSER_COORDINATOR_CLI_INTERRUPT_H_
 
 #include <atomic>
+#include <csignal>
 #include <functional>
 #include <thread>
 
@@ -12,8 +13,8 @@ namespace merganser::cli {
 
 // Construct before any other thread starts: the signals are blocked in all
 // threads that come after and waited for on one of its own. Without a handler
-// the first signal ends the process at once (nothing has been written yet);
-// with one, the first calls it and the second ends the process.
+// the first signal ends the process at once; with one, the first calls it and the
+// second ends the process. Signals that were ignored before stay so.
 class InterruptWatcher {
  public:
   InterruptWatcher();
@@ -24,11 +25,11 @@ class InterruptWatcher {
   // Called at once if a signal came between two handlers.
   void SetHandler(std::function<void()> handler);
   void ClearHandler();
-  bool interrupted() const { return interrupted_; }
 
  private:
   void Watch();
 
+  const sigset_t signals_;
   Mutex mutex_;
   std::function<void()> handler_ MERGANSER_GUARDED_BY(mutex_);
   std::atomic<bool> interrupted_ = false;

@@ -1,8 +1,10 @@
 // The program `merganser`: flags in, command, exit code out.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <string>
 #include <thread>
 
@@ -168,4 +170,22 @@ int Run(int argc, char** argv) {
 }  // namespace
 }  // namespace merganser::cli
 
-int main(int argc, char** argv) { return merganser::cli::Run(argc, argv); }
+int main(int argc, char** argv) {
+  namespace cli = merganser::cli;
+  // A reader of our output that leaves, or a file size limit, is an error to
+  // report, not an end without clearing up.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  int code = cli::kFailed;
+  try {
+    code = cli::Run(argc, argv);
+  } catch (const std::exception& error) {
+    cli::PrintError(absl::ResourceExhaustedError(error.what()));
+    code = cli::kRetryable;
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    cli::PrintError(absl::UnavailableError("standard output could not be written whole"));
+    if (code == cli::kDone) code = cli::kRetryable;
+  }
+  return code;
+}

@@ -1,6 +1,7 @@
 #include <sys/random.h>
 
 #include <cstdio>
+#include <exception>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -38,14 +39,22 @@ std::string NewJobUid() {
 
 // What the budget leaves for tensors, or what is wrong with it.
 absl::StatusOr<uint64_t> TensorMemory(uint64_t budget, const Plan& plan) {
-  const uint64_t needed = plan.peak_leaf_memory + kProcessMemory;
+  const uint64_t process = ProcessMemory(plan);
+  const uint64_t needed = plan.peak_leaf_memory + process;
   if (budget < needed) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--memory: found ", FormatBytes(budget), ", expected ", MemoryFlag(needed),
         " or more: the largest piece of this merge takes ", FormatBytes(plan.peak_leaf_memory),
-        " and the program itself ", FormatBytes(kProcessMemory)));
+        " and the program itself ", FormatBytes(process)));
   }
-  return budget - kProcessMemory;
+  return budget - process;
+}
+
+// What Begin refuses is the request's fault, unless storage failed.
+Phase BeginPhase(const absl::Status& status) {
+  const bool request = absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
+                       absl::IsPermissionDenied(status) || absl::IsNotFound(status);
+  return request ? Phase::kPlanning : Phase::kRunning;
 }
 
 // The part of a merge after its claim; the caller abandons the output on failure.
@@ -54,7 +63,7 @@ absl::StatusOr<std::string> RunAndPublish(const MergeFlags& flags, const Prepare
                                           JobOutput& output, InterruptWatcher& interrupts) {
   RunFacts facts;
   facts.program = ProgramName();
-  facts.simd = std::string(AvailableSimd().front());
+  facts.simd = std::string(ActiveSimd());
   facts.threads = flags.threads;
   facts.started = SystemClock().WallNow();
 
@@ -75,12 +84,14 @@ absl::StatusOr<std::string> RunAndPublish(const MergeFlags& flags, const Prepare
     });
     run = RunUnits(source, options);
   }
-  interrupts.SetHandler([] {});  // publishing is short and goes to its end
+  // From here on the merge goes to its end: half a publication helps nobody.
+  interrupts.SetHandler(
+      [] { std::fprintf(stderr, "publishing the merged model; a second signal stops at once\n"); });
   if (!run.ok()) return run;
   MERGANSER_ASSIGN_OR_RETURN(std::vector<UnitResult> results, source.TakeResults());
   facts.finished = SystemClock().WallNow();
   std::string report = BuildReport(prepared.plan, results, facts);
-  MERGANSER_RETURN_IF_ERROR(output.Publish(results, *prepared.checkpoints.front(), report));
+  MERGANSER_RETURN_IF_ERROR(output.Publish(results, *prepared.reference, report));
   for (const std::string& warning : output.warnings()) {
     std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
   }
@@ -93,17 +104,17 @@ int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts) {
   const absl::StatusOr<std::string> text = ReadRecipeFile(flags.recipe);
   if (!text.ok()) return Fail(text.status(), Phase::kPlanning);
   const std::vector<std::string> directories = RecipeDirectories(flags.recipe);
-  const absl::StatusOr<PreparedMerge> prepared = PrepareMerge(*text, flags.recipe, directories);
-  if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);
-  const absl::StatusOr<uint64_t> tensor_memory = TensorMemory(flags.memory, prepared->plan);
-  if (!tensor_memory.ok()) return Fail(tensor_memory.status(), Phase::kPlanning);
-
   absl::StatusOr<Uri> uri = ParseUri(flags.output);
   if (uri.ok()) uri = Absolute(*uri, directories.front());
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
   const std::string output_uri = uri->ToString();
   absl::StatusOr<std::shared_ptr<ObjectStore>> store = OpenStore(output_uri);
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
+  const absl::StatusOr<PreparedMerge> prepared = PrepareMerge(*text, flags.recipe, directories);
+  if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);
+  const absl::StatusOr<uint64_t> tensor_memory = TensorMemory(flags.memory, prepared->plan);
+  if (!tensor_memory.ok()) return Fail(tensor_memory.status(), Phase::kPlanning);
+
   std::fputs(WarningsText(prepared->plan, kWarningsShown).c_str(), stderr);
 
   interrupts.SetHandler([] {});  // beginning is short; the run asks afterwards
@@ -112,10 +123,17 @@ int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts) {
   options.overwrite = flags.overwrite;
   absl::StatusOr<std::unique_ptr<JobOutput>> output =
       JobOutput::Begin(*store, output_uri, prepared->plan, options);
-  if (!output.ok()) return Fail(output.status(), Phase::kPlanning);
+  if (!output.ok()) return Fail(output.status(), BeginPhase(output.status()));
 
-  const absl::StatusOr<std::string> report =
-      RunAndPublish(flags, *prepared, output_uri, *tensor_memory, **output, interrupts);
+  // A system that is out of threads or memory throws from the standard library:
+  // the claim must not outlive that.
+  absl::StatusOr<std::string> report = absl::InternalError("no report");
+  try {
+    report = RunAndPublish(flags, *prepared, output_uri, *tensor_memory, **output, interrupts);
+  } catch (const std::exception& error) {
+    report = absl::ResourceExhaustedError(
+        absl::StrCat("the system refused threads or memory: ", error.what()));
+  }
   if (!report.ok()) {
     if (const absl::Status abandoned = (*output)->Abandon(); !abandoned.ok()) {
       std::fprintf(stderr, "warning: left behind in %s: %s\n", output_uri.c_str(),

@@ -74,7 +74,7 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   options.worker = MakeWorkerName();
   options.threads = flags.threads;
   options.memory = flags.memory - kProcessMemory;
-  options.simd = std::string(AvailableSimd().front());
+  options.simd = std::string(ActiveSimd());
   options.log = [](std::string_view line) { std::fprintf(stderr, "%s\n", OneLine(line).c_str()); };
   GrpcUnitSource source(options);
   interrupts.SetHandler([&source] {

@@ -25,16 +25,15 @@ TEST(StageQueueTest, FirstInFirstOut) {
 
 TEST(StageQueueTest, ClosedItDrainsAndThenEnds) {
   StageQueue<int> queue(2);
-  EXPECT_FALSE(queue.Ready());
-  EXPECT_FALSE(queue.Finished());
+  EXPECT_FALSE(queue.HasItem());
+  EXPECT_FALSE(queue.Closed());
   queue.Push(7);
-  EXPECT_TRUE(queue.Ready());
+  EXPECT_TRUE(queue.HasItem());
   queue.Close();
-  EXPECT_TRUE(queue.Ready());
-  EXPECT_FALSE(queue.Finished());
+  EXPECT_TRUE(queue.HasItem());
+  EXPECT_TRUE(queue.Closed());
   EXPECT_EQ(queue.Pop(), 7);
-  EXPECT_TRUE(queue.Finished());
-  EXPECT_TRUE(queue.Ready());
+  EXPECT_FALSE(queue.HasItem());
   EXPECT_EQ(queue.Pop(), std::nullopt);
   EXPECT_EQ(queue.Pop(), std::nullopt);
   queue.Close();

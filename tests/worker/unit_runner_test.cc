@@ -5,14 +5,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
 #include "common/base/digest.h"
+#include "common/base/mutex.h"
 #include "tests/worker/worker_fixture.h"
 
 namespace merganser {
@@ -238,6 +242,52 @@ TEST(UnitRunnerTest, AWideUnitRunsInBudgetOfOneSegment) {
   ASSERT_TRUE(RunUnits(source, Options(4, job.plan().peak_leaf_memory)).ok());
   EXPECT_THAT(source.failures, IsEmpty());
   ExpectSameFiles(job.Publish(source.results), ExpectedLinear(job.plan(), {model}, {1}, 1));
+}
+
+// Fills nothing; its two blocks wait for each other.
+class MeetingMethod final : public MergeMethod {
+ public:
+  std::string_view name() const override { return "meeting"; }
+  absl::StatusOr<TensorNeeds> Needs(const TensorSpec&) const override { return TensorNeeds(); }
+  absl::StatusOr<Analysis> Analyze(const Leaf&, int, const Gate&, Executor&) const override {
+    return absl::InternalError("no rounds");
+  }
+  absl::StatusOr<Gate> Reduce(const TensorNeeds&, int, const Stats&, ReportFields&) const override {
+    return absl::InternalError("no rounds");
+  }
+  absl::Status Apply(const Leaf&, const Gate&, const Keepsake&, MutableTensorView,
+                     Executor& executor) const override {
+    executor.ParallelFor(2, [this](size_t) {
+      MutexLock lock(mutex_);
+      ++here_;
+      changed_.NotifyAll();
+      const MonotonicTime end = SystemClock().Now() + std::chrono::seconds(20);
+      while (here_ < 2 && SystemClock().Now() < end) {
+        changed_.WaitFor(mutex_, std::chrono::milliseconds(100));
+      }
+    });
+    MutexLock lock(mutex_);
+    return here_ == 2 ? absl::OkStatus() : absl::InternalError("nobody came");
+  }
+
+ private:
+  mutable Mutex mutex_;
+  mutable CondVar changed_;
+  mutable int here_ MERGANSER_GUARDED_BY(mutex_) = 0;
+};
+
+// Threads went home when nothing was left to read, and the last matrices of a
+// run were computed by one thread each.
+TEST(UnitRunnerTest, TheLastSegmentHasTheHelpOfEveryThread) {
+  for (int round = 0; round < 20; ++round) {
+    TinyCheckpoint model;
+    model.tensors = {{"w", DType::kF32, {16}}};
+    TestJob job("merge_method: linear\nmodels: [a]\nparameters: {weight: 1}\n", {{"a", model}});
+    job.context()->method = std::make_unique<MeetingMethod>();
+    ScriptedSource source(job.context());
+    ASSERT_TRUE(RunUnits(source, Options(2, uint64_t{1} << 30)).ok());
+    ASSERT_TRUE(source.failures.empty()) << source.failures.begin()->second;
+  }
 }
 
 TEST(UnitRunnerTest, NoUnitsNoWork) {

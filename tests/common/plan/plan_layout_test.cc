@@ -245,6 +245,21 @@ TEST(PlanLayoutTest, ElementwiseTensorsAreCutIntoRunsOfLeaves) {
   EXPECT_EQ(cuts, expected);
 }
 
+TEST(PlanLayoutTest, SizesThatNoModelHasAreRefusedBeforeAnythingIsAllocated) {
+  // Beyond one tensor's limit, and many tensors that are each within it.
+  const auto large =
+      PlanOf(kTaskArithmetic, FakeModels({{"w", DType::kBF16, {kMaxElements / 1024, 1025}}}));
+  EXPECT_EQ(large.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(large.status().message()), HasSubstr("tensor w"));
+  std::vector<FakeTensor> tensors;
+  for (int i = 0; i < 3; ++i) {
+    tensors.push_back({absl::StrCat("t", i), DType::kBF16, {kMaxElements / 2}});
+  }
+  const auto many = PlanOf(kTaskArithmetic, FakeModels(tensors));
+  EXPECT_EQ(many.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(many.status().message()), HasSubstr("tensor t1"));
+}
+
 TEST(PlanLayoutTest, AMatrixIsOneLeafAndFusedExpertsOneEach) {
   const auto plan =
       PlanOf(kResMerge, FakeModels({{"a.q_proj", DType::kBF16, {3000, 2000}},
