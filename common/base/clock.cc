@@ -1,5 +1,7 @@
 #include "common/base/clock.h"
 
+#include "absl/time/time.h"
+
 namespace merganser {
 namespace {
 
@@ -19,6 +21,10 @@ const Clock& SystemClock() {
   // Never destroyed: threads may ask for the time while the process exits.
   static const Clock* const clock = new MachineClock;
   return *clock;
+}
+
+std::string FormatWallTime(WallTime time) {
+  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%SZ", absl::FromChrono(time), absl::UTCTimeZone());
 }
 
 }  // namespace merganser

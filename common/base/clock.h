@@ -4,6 +4,7 @@
 #define MERGANSER_COMMON_BASE_CLOCK_H_
 
 #include <chrono>
+#include <string>
 
 namespace merganser {
 
@@ -23,6 +24,9 @@ class Clock {
 
 // The machine's clocks.
 const Clock& SystemClock();
+
+// RFC 3339 in UTC, whole seconds, rounded down: "2026-01-31T23:59:59Z".
+std::string FormatWallTime(WallTime time);
 
 }  // namespace merganser
 

@@ -21,7 +21,6 @@
 namespace merganser {
 namespace {
 
-constexpr char kIndexFile[] = "model.safetensors.index.json";
 constexpr char kSingleFile[] = "model.safetensors";
 constexpr char kConfigFile[] = "config.json";
 // One request is enough for the headers of most shards.
@@ -120,11 +119,11 @@ absl::StatusOr<std::string> FindSingleFile(ObjectStore& store) {
   if (weights.size() > 1) {
     return absl::InvalidArgumentError(absl::StrCat(
         store.Describe(""), ": ", weights.size(), " .safetensors files (", FirstFew(weights),
-        ") and no ", kIndexFile, " that says which of them are the model"));
+        ") and no ", kHfIndexFile, " that says which of them are the model"));
   }
   if (LooksLikeShard(weights.front())) {
     return absl::DataLossError(absl::StrCat(
-        store.Describe(weights.front()), ": one shard of several, and no ", kIndexFile,
+        store.Describe(weights.front()), ": one shard of several, and no ", kHfIndexFile,
         "; the checkpoint is incomplete, or its merge was not finished"));
   }
   return weights.front();
@@ -143,7 +142,7 @@ absl::Status RefuseFilePath(std::string_view uri) {
 
 // Every tensor of the index is where it says, and there is no other.
 absl::Status CheckIndex(const Checkpoint& checkpoint, const HfIndex& index) {
-  const std::string where = checkpoint.store->Describe(kIndexFile);
+  const std::string where = checkpoint.store->Describe(kHfIndexFile);
   for (const auto& [name, file] : index.weight_map) {
     const CheckpointTensor* tensor = checkpoint.Find(name);
     if (tensor == nullptr) {
@@ -204,17 +203,17 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
   ObjectStore& store = *checkpoint.store;
 
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> index_text,
-                             ReadSmallFile(store, kIndexFile, kMaxIndexBytes));
+                             ReadSmallFile(store, kHfIndexFile, kMaxIndexBytes));
   std::optional<HfIndex> index;
   std::set<std::string> files;
   if (index_text.has_value()) {
     absl::StatusOr<HfIndex> parsed = ParseHfIndex(*index_text);
-    if (!parsed.ok()) return Annotate(parsed.status(), store.Describe(kIndexFile));
+    if (!parsed.ok()) return Annotate(parsed.status(), store.Describe(kHfIndexFile));
     index = *std::move(parsed);
     for (const auto& [name, file] : index->weight_map) files.insert(file);
     if (files.empty()) {
       return absl::DataLossError(
-          absl::StrCat(store.Describe(kIndexFile), ": weight_map is empty, expected tensors"));
+          absl::StrCat(store.Describe(kHfIndexFile), ": weight_map is empty, expected tensors"));
     }
   } else {
     MERGANSER_ASSIGN_OR_RETURN(std::string file, FindSingleFile(store));
@@ -230,7 +229,7 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
   }
   if (!missing.empty()) {
     return absl::NotFoundError(absl::StrCat(
-        store.Describe(index.has_value() ? kIndexFile : missing.front()), ": ", missing.size(),
+        store.Describe(index.has_value() ? kHfIndexFile : missing.front()), ": ", missing.size(),
         " of ", headers.size(), " weight files are not there: ", FirstFew(missing),
         "; was the download or copy finished?"));
   }

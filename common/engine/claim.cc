@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
+#include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "nlohmann/json.hpp"
 
@@ -84,10 +84,6 @@ absl::Status AbortOne(ObjectStore& store, std::string_view job, const PlannedWri
 
 }  // namespace
 
-std::string FormatWallTime(WallTime time) {
-  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%SZ", absl::FromChrono(time), absl::UTCTimeZone());
-}
-
 bool IsJobUid(std::string_view uid) {
   return !uid.empty() && uid.size() <= 64 && std::all_of(uid.begin(), uid.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
@@ -133,8 +129,9 @@ absl::StatusOr<std::optional<std::string>> ReadSmallObject(ObjectStore& store, s
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(key));
   if (!info) return std::nullopt;
   if (info->size > max_bytes) {
-    return absl::DataLossError(absl::StrCat(store.Describe(key), ": found ", info->size,
-                                            " bytes, expected at most ", max_bytes));
+    return absl::DataLossError(absl::StrCat(
+        store.Describe(key), ": found ", info->size, " bytes, expected at most ", max_bytes, " (",
+        FormatBytes(max_bytes), "), because it is read into memory as a whole"));
   }
   std::string text(info->size, '\0');
   if (text.empty()) return text;

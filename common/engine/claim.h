@@ -33,9 +33,6 @@ struct ClaimRecord {
   int64_t pid = 0;
 };
 
-// "2026-01-31T23:59:59Z".
-std::string FormatWallTime(WallTime time);
-
 // Lower-case letters, digits and '-', at most 64: safe in keys and file names.
 bool IsJobUid(std::string_view uid);
 
@@ -47,24 +44,33 @@ std::string WriteClaim(const ClaimRecord& claim);
 absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text);
 
 // The whole of a small object; nullopt when there is none. More than
-// `max_bytes` is kDataLoss: it is not what it should be.
+// `max_bytes` is kDataLoss telling both sizes.
 absl::StatusOr<std::optional<std::string>> ReadSmallObject(ObjectStore& store, std::string_view key,
                                                            uint64_t max_bytes);
 
 // Creates the claim and returns its text, by which it is held from now on.
 // kFailedPrecondition naming job, start, host and pid when there is one already;
-// with `takeover` that one is removed first, unless it changes meanwhile. On
+// with `takeover` that one is removed first (ReleaseClaim says how surely). On
 // failure no claim of ours stays behind.
 absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& claim, bool takeover);
 
 // kFailedPrecondition when the claim is no longer `text`: it was taken over.
 absl::Status CheckClaim(ObjectStore& store, std::string_view text);
 
-// Removes the claim if it is still `text`.
+// Removes the claim if it is `text` when read; otherwise there is nothing to do.
+//
+// Reading and removing are two steps: an ObjectStore has no conditional delete.
+// Promised: a claim that was not `text` when read stays. Not promised: that a
+// claim which replaces `text` between the two steps stays. It takes a takeover in
+// just that moment: of a job that is releasing, or two of one claim at once. Then
+// two jobs may believe that they hold the output, until the one whose claim was
+// removed calls CheckClaim; JobOutput does before it touches anything visible and
+// again before the model becomes visible, not between.
 absl::Status ReleaseClaim(ObjectStore& store, std::string_view text);
 
-// Puts down which planned writes `job` has begun. An entry with an empty upload
-// is one that may have been begun.
+// Puts down which planned writes `job` has begun, replacing what was put down
+// before. An entry with an empty upload is one that may have been begun: put down
+// before BeginWrite, it lets whoever takes over find what a killed job left.
 absl::Status RecordWrites(ObjectStore& store, std::string_view job,
                           std::span<const PlannedWrite> writes);
 

@@ -18,7 +18,6 @@
 namespace merganser {
 namespace {
 
-constexpr std::string_view kIndexKey = "model.safetensors.index.json";
 constexpr std::string_view kRecipeKey = "merge_recipe.yaml";
 constexpr std::string_view kCardKey = "README.md";
 constexpr std::string_view kConfigKey = "config.json";
@@ -103,10 +102,15 @@ absl::Status JobOutput::BeginWrites() {
     MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store_->List(""));
     MERGANSER_RETURN_IF_ERROR(RefuseObjects(*store_, listed));
   }
+  // All are put down before the first exists, so that whoever takes over can find
+  // them; and once more when their uploads are known. Two records, however many
+  // shards there are: each names all of them.
+  std::vector<PlannedWrite> intended;
+  for (const PlannedShard& shard : plan_->shards) intended.push_back({shard.key, shard.size, ""});
+  MERGANSER_RETURN_IF_ERROR(RecordWrites(*store_, options_.job_uid, intended));
   for (const PlannedShard& shard : plan_->shards) {
-    // Put down before it exists, so that whoever takes over can find it.
+    // Without its upload while it may or may not exist: Abandon sees to it too.
     writes_.push_back({shard.key, shard.size, ""});
-    MERGANSER_RETURN_IF_ERROR(RecordWrites(*store_, options_.job_uid, writes_));
     MERGANSER_ASSIGN_OR_RETURN(writes_.back(),
                                store_->BeginWrite(shard.key, shard.size, options_.job_uid));
   }
@@ -126,6 +130,11 @@ absl::Status JobOutput::CheckResults(const std::vector<UnitResult>& results) con
                        results[i].segment_digests.size(), " segments, expected unit ", i, " with ",
                        plan_->units[i].segments.size()));
     }
+    if (plan_->units[i].shard >= plan_->shards.size()) {
+      return absl::InternalError(absl::StrCat("publishing: unit ", i, " is of shard ",
+                                              plan_->units[i].shard, ", expected one of ",
+                                              plan_->shards.size()));
+    }
   }
   return absl::OkStatus();
 }
@@ -135,7 +144,7 @@ absl::Status JobOutput::RemoveOld() {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store_->List(""));
   bool ours = false;
   for (const ListedObject& object : listed) ours = ours || object.key == kReportKey;
-  MERGANSER_RETURN_IF_ERROR(store_->Delete(kIndexKey));
+  MERGANSER_RETURN_IF_ERROR(store_->Delete(kHfIndexFile));
   for (const ListedObject& object : listed) {
     if (TopLevel(object.key) && object.key.ends_with(".safetensors")) {
       MERGANSER_RETURN_IF_ERROR(store_->Delete(object.key));
@@ -171,11 +180,10 @@ absl::Status JobOutput::PutSmallFiles(const Checkpoint& reference,
   return PutFile(kReportKey, report_json);
 }
 
-absl::Status JobOutput::CommitShard(size_t shard, const std::vector<UnitResult>& results) {
+absl::Status JobOutput::CommitShard(size_t shard, std::span<const UnitResult* const> results) {
   std::vector<WriteReceipt> receipts;
-  for (size_t i = 0; i < results.size(); ++i) {
-    if (plan_->units[i].shard != shard) continue;
-    receipts.insert(receipts.end(), results[i].receipts.begin(), results[i].receipts.end());
+  for (const UnitResult* result : results) {
+    receipts.insert(receipts.end(), result->receipts.begin(), result->receipts.end());
   }
   visible_.push_back(writes_[shard].key);
   return store_->CommitWrite(writes_[shard], receipts);
@@ -198,6 +206,10 @@ absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Ch
         absl::StrCat(uri_, ": published after it was published or abandoned"));
   }
   MERGANSER_RETURN_IF_ERROR(CheckResults(results));
+  std::vector<std::vector<const UnitResult*>> by_shard(plan_->shards.size());
+  for (size_t i = 0; i < results.size(); ++i) {
+    by_shard[plan_->units[i].shard].push_back(&results[i]);
+  }
   const bool single = plan_->shards.size() == 1;
   MERGANSER_ASSIGN_OR_RETURN(const HfIndex index, MakeIndex(*plan_));
   std::string config;
@@ -212,14 +224,14 @@ absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Ch
 
   if (options_.overwrite) MERGANSER_RETURN_IF_ERROR(RemoveOld());
   for (size_t i = 0; !single && i < writes_.size(); ++i) {
-    MERGANSER_RETURN_IF_ERROR(CommitShard(i, results));
+    MERGANSER_RETURN_IF_ERROR(CommitShard(i, by_shard[i]));
   }
   MERGANSER_RETURN_IF_ERROR(PutSmallFiles(reference, auxiliary, config, report_json));
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
   if (single) {
-    MERGANSER_RETURN_IF_ERROR(CommitShard(0, results));
+    MERGANSER_RETURN_IF_ERROR(CommitShard(0, by_shard[0]));
   } else {
-    MERGANSER_RETURN_IF_ERROR(PutFile(kIndexKey, WriteHfIndex(index)));
+    MERGANSER_RETURN_IF_ERROR(PutFile(kHfIndexFile, WriteHfIndex(index)));
   }
   published_ = true;
 

@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -78,7 +79,8 @@ class JobOutput {
   absl::Status PutSmallFiles(const Checkpoint& reference,
                              const std::vector<ListedObject>& auxiliary, const std::string& config,
                              const std::string& report_json);
-  absl::Status CommitShard(size_t shard, const std::vector<UnitResult>& results);
+  // `results`: of the units of this shard.
+  absl::Status CommitShard(size_t shard, std::span<const UnitResult* const> results);
   absl::Status ClearUp();
 
   std::shared_ptr<ObjectStore> store_;

@@ -27,7 +27,7 @@ struct RunFacts {
   WallTime started;
   WallTime finished;
   int threads = 0;
-  std::vector<std::string> workers;
+  std::vector<std::string> workers;  // names; empty ones are left out of the report
 };
 
 // `results` in unit order. Facts that differ between runs with the same bytes
@@ -49,7 +49,13 @@ struct VerifyResult {
 // Re-reads an output under `store` and holds every segment against its report.
 // kNotFound without a report (says so), kDataLoss naming file, byte range and
 // tensor for the first mismatch, a missing or extra shard, or an index that does
-// not fit. `executor` spreads the reading; memory is bounded by 64 MiB.
+// not fit. A report or index above 256 MiB is kDataLoss: it is not read.
+//
+// `executor` spreads the reading. Memory: shards are read in blocks of together
+// at most 48 MiB, whatever their size. On top come, as large as they are, the
+// report (while it is parsed several times its size, afterwards its checksums),
+// then the index, and one shard's header at a time (at most 100 MB, and what is
+// parsed of it).
 absl::StatusOr<VerifyResult> VerifyOutput(ObjectStore& store, Executor& executor);
 
 }  // namespace merganser

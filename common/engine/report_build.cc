@@ -148,16 +148,21 @@ Json UnitEntry(const Unit& unit, const UnitResult& result) {
 }
 
 Json Run(const std::vector<UnitResult>& results, const RunFacts& facts) {
-  std::vector<std::string> workers = facts.workers;
+  std::vector<std::string> workers;
   std::map<std::string, size_t> index;
-  for (size_t i = 0; i < workers.size(); ++i) index.emplace(workers[i], i);
+  // A worker within one process has no name, and so no place in the list.
+  const auto place = [&](const std::string& worker) -> Json {
+    if (worker.empty()) return nullptr;
+    const auto [found, added] = index.emplace(worker, workers.size());
+    if (added) workers.push_back(worker);
+    return found->second;
+  };
+  for (const std::string& worker : facts.workers) (void)place(worker);
   Json seconds = Json::array(), by = Json::array();
   uint64_t bytes_read = 0, bytes_written = 0;
   for (const UnitResult& result : results) {
-    const auto [found, added] = index.emplace(result.worker, workers.size());
-    if (added) workers.push_back(result.worker);
     seconds.push_back(Seconds(result.seconds));
-    by.push_back(found->second);
+    by.push_back(place(result.worker));
     bytes_read += result.bytes_read;
     bytes_written += result.bytes_written;
   }

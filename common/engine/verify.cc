@@ -22,12 +22,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kIndexKey = "model.safetensors.index.json";
 constexpr uint64_t kBlock = uint64_t{4} << 20;
-// Concurrent blocks: with one header of a shard they stay below 64 MiB.
+// Concurrent blocks: 48 MiB in all, as VerifyOutput promises.
 constexpr size_t kLanes = 12;
-constexpr uint64_t kMaxReportBytes = uint64_t{1} << 30;
-constexpr uint64_t kMaxIndexBytes = uint64_t{1} << 30;
+static_assert(kLanes * kBlock == uint64_t{48} << 20);
+// Far above what the largest models of today need, and far below what a small
+// machine has.
+constexpr uint64_t kMaxReportBytes = uint64_t{256} << 20;
+constexpr uint64_t kMaxIndexBytes = uint64_t{256} << 20;
 
 struct ReportedShard {
   std::string file;
@@ -240,14 +242,14 @@ absl::Status CheckSegments(ObjectStore& store, Executor& executor, const Reporte
 // one, it must fit.
 absl::Status CheckIndex(ObjectStore& store, const Reported& reported) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
-                             ReadSmallObject(store, kIndexKey, kMaxIndexBytes));
+                             ReadSmallObject(store, kHfIndexFile, kMaxIndexBytes));
   if (!text) {
     if (reported.shards.size() == 1) return absl::OkStatus();
-    return Broken(store, kIndexKey,
+    return Broken(store, kHfIndexFile,
                   absl::StrCat("the index of ", reported.shards.size(), " shards is missing"));
   }
   absl::StatusOr<HfIndex> parsed = ParseHfIndex(*text);
-  if (!parsed.ok()) return Annotate(parsed.status(), store.Describe(kIndexKey));
+  if (!parsed.ok()) return Annotate(parsed.status(), store.Describe(kHfIndexFile));
   std::map<std::string, std::string, std::less<>> index(
       std::make_move_iterator(parsed->weight_map.begin()),
       std::make_move_iterator(parsed->weight_map.end()));
@@ -259,7 +261,7 @@ absl::Status CheckIndex(ObjectStore& store, const Reported& reported) {
       total += entry.size;
       const auto found = index.find(entry.name);
       if (found == index.end() || found->second != shard.file) {
-        return Broken(store, kIndexKey,
+        return Broken(store, kHfIndexFile,
                       absl::StrCat("tensor '", entry.name, "': found ",
                                    found == index.end() ? std::string("no entry") : found->second,
                                    ", expected ", shard.file));
@@ -268,12 +270,12 @@ absl::Status CheckIndex(ObjectStore& store, const Reported& reported) {
     }
   }
   if (!index.empty()) {
-    return Broken(store, kIndexKey,
+    return Broken(store, kHfIndexFile,
                   absl::StrCat("tensor '", index.begin()->first, "' is in no shard, found in '",
                                index.begin()->second, "'"));
   }
   if (parsed->total_size != total) {
-    return Broken(store, kIndexKey,
+    return Broken(store, kHfIndexFile,
                   absl::StrCat("total_size: found ", parsed->total_size, ", expected ", total));
   }
   return absl::OkStatus();

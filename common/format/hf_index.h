@@ -12,6 +12,10 @@
 
 namespace merganser {
 
+// Beside the shards of a checkpoint. An array, so that it is a word to any
+// function that takes text.
+inline constexpr char kHfIndexFile[] = "model.safetensors.index.json";
+
 struct HfIndex {
   uint64_t total_size = 0;  // bytes of tensor data in all shards; 0 if not given
   std::vector<std::pair<std::string, std::string>> weight_map;  // tensor -> file, sorted by tensor

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
+#include "common/base/edit_distance.h"
 #include "common/base/status.h"
 #include "common/format/text.h"
 #include "common/recipe/yaml_scalar.h"
@@ -25,21 +26,6 @@ constexpr std::string_view kPathKeys[] = {"path"};
 constexpr std::string_view kUnsupportedTopKeys[] = {"chat_template", "modules", "name", "slices",
                                                     "tokenizer"};
 constexpr std::string_view kUnsupportedPathKeys[] = {"lora", "override_architecture", "revision"};
-
-// Levenshtein's distance: insertions, deletions, substitutions.
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row[b.size()];
-}
 
 bool Contains(std::span<const std::string_view> words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();

@@ -1,15 +1,14 @@
 #include "coordinator/cli/job_text.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
+#include "common/base/clock.h"
 #include "common/base/status.h"
 
 namespace merganser::cli {
@@ -17,15 +16,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// RFC 3339, UTC, whole seconds.
 std::string TimeText(const std::optional<WallTime>& time) {
-  if (!time.has_value()) return "";
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(time->time_since_epoch());
-  const auto since_epoch = static_cast<std::time_t>(seconds.count());
-  std::tm parts{};
-  gmtime_r(&since_epoch, &parts);
-  return absl::StrFormat("%04d-%02d-%02dT%02d:%02d:%02dZ", parts.tm_year + 1900, parts.tm_mon + 1,
-                         parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+  return time.has_value() ? FormatWallTime(*time) : "";
 }
 
 std::string StateText(const JobInfo& job) {

@@ -233,12 +233,13 @@ TEST(UnitRunnerErrorsTest, AnOverflowNamesFileTensorAndElement) {
       "merge_method: linear\nmodels: [a, b]\nout_dtype: float16\n"
       "parameters: {weight: 1, normalize: false}\nmax_shard_size: 1000\n",
       models);
-  const absl::Status failure = OnlyFailure(job, job.UnitOf("large.weight", 5), Options(2, kPlenty));
+  const uint32_t unit = job.UnitOf("large.weight", 5);
+  const absl::Status failure = OnlyFailure(job, unit, Options(2, kPlenty));
   EXPECT_EQ(failure.code(), absl::StatusCode::kOutOfRange);
   EXPECT_THAT(Message(failure),
               AllOf(HasSubstr("large.weight"), HasSubstr("F16"),
                     HasSubstr(absl::StrCat("element ", kElement, " ")),
-                    HasSubstr(job.plan().shards[job.plan().tensors[6].shard].key)));
+                    HasSubstr(job.plan().shards[job.plan().units[unit].shard].key)));
 }
 
 TEST(UnitRunnerErrorsTest, AFailedUnitIsReportedOnce) {

@@ -31,9 +31,15 @@ class FailingStore final : public ObjectStore {
     when_ = when;
     onwards_ = onwards;
     failed_.clear();
+    calls_.clear();
   }
   // The call that failed, empty while none did.
   const std::string& failed() const { return failed_; }
+  // Calls since FailAt, or since the start.
+  int Calls(std::string_view name, std::string_view key) const {
+    const auto found = calls_.find(absl::StrCat(std::string(name), " ", std::string(key)));
+    return found == calls_.end() ? 0 : found->second;
+  }
   // Planned writes that were begun and neither committed nor aborted, as "KEY by
   // WRITER".
   std::vector<std::string> OpenWrites() const {
@@ -104,6 +110,7 @@ class FailingStore final : public ObjectStore {
   }
   template <typename Result, typename Call>
   Result Do(const char* name, std::string_view key, const Call& call) {
+    ++calls_[absl::StrCat(name, " ", std::string(key))];
     const int number = next_++;
     if (call_ < 0 || number < call_ || (number > call_ && !onwards_)) return call();
     if (when_ == FailWhen::kAfter && number == call_) (void)call();
@@ -117,6 +124,7 @@ class FailingStore final : public ObjectStore {
   FailWhen when_ = FailWhen::kBefore;
   bool onwards_ = false;
   std::string failed_;
+  std::map<std::string, int> calls_;
   std::map<std::string, PlannedWrite> open_;
 };
 

@@ -12,6 +12,7 @@
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
 
 namespace merganser {
@@ -21,6 +22,7 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 JobOutputOptions Options(const std::string& job, bool overwrite = false) {
   JobOutputOptions options;
@@ -110,6 +112,43 @@ TEST_P(JobOutputTest, PublishesSeveralShardsWithAnIndex) {
                                             std::string("model-00001-of-00002.safetensors")));
   EXPECT_EQ(ReadAll(*store_, "model-00002-of-00002.safetensors"), ShardBytes(plan, 1));
   ExpectVerifies();
+}
+
+TEST_P(JobOutputTest, TheRecordOfWritesIsPutTwiceHoweverManyShardsThereAre) {
+  const Plan plan = MakeSmallPlan({{{"a", DType::kBF16, {4}}},
+                                   {{"b", DType::kBF16, {4}}},
+                                   {{"c", DType::kBF16, {4}}},
+                                   {{"d", DType::kBF16, {4}}},
+                                   {{"e", DType::kBF16, {4}}}});
+  const auto counting = std::make_shared<FailingStore>(store_);
+  store_ = counting;
+  auto output = Begin(plan, Options("job-1"));
+  ASSERT_TRUE(output.ok()) << output.status();
+  const std::string record = ".merganser/job-1/writes.json";
+  EXPECT_EQ(counting->Calls("Put", record), 2);
+  EXPECT_THAT(ReadAll(*store_, record), Not(HasSubstr("\"upload\":\"\"")));
+  EXPECT_TRUE((*output)->Abandon().ok());
+  EXPECT_TRUE(counting->OpenWrites().empty());
+  ExpectNothingLeft();
+}
+
+TEST_P(JobOutputTest, AJobKilledWhileItBeganLeavesNothingThatATakeoverMisses) {
+  const Plan plan = TwoShardPlan();
+  const auto failing = std::make_shared<FailingStore>(store_);
+  store_ = failing;
+  // From some call on nothing gets through; the walk ends where Begin succeeds.
+  for (int call = 0; call < 100; ++call) {
+    failing->FailAt(call, FailWhen::kBefore, true);
+    const bool begun = Begin(plan, Options("job-1")).ok();
+    failing->FailAt(-1, FailWhen::kBefore);
+    auto taker = Begin(plan, Options("job-2", true));
+    ASSERT_TRUE(taker.ok()) << taker.status();
+    EXPECT_TRUE((*taker)->Abandon().ok());
+    EXPECT_TRUE(failing->OpenWrites().empty()) << "call " << call;
+    ExpectNothingLeft();
+    if (begun) return;
+  }
+  ADD_FAILURE() << "Begin never succeeded";
 }
 
 TEST_P(JobOutputTest, NoHiddenFileOutlivesPublication) {

@@ -94,6 +94,24 @@ TEST(BuildReport, HasOneLineAMemberOrElementInAFixedOrder) {
   EXPECT_EQ(report, expected);
 }
 
+TEST(BuildReport, AWorkerWithoutANameIsNotListed) {
+  const Plan plan = OneShardPlan();
+  std::vector<UnitResult> results = Results(plan);
+  RunFacts facts = SomeRun();
+  facts.workers = {""};
+  results[0].worker.clear();
+  const std::string mixed = BuildReport(plan, results, facts);
+  EXPECT_THAT(mixed, AllOf(HasSubstr("\"workers\":[\"worker-b\"]"),
+                           HasSubstr("\"unit_workers\":[null,0]")));
+  results[1].worker.clear();
+  const std::string embedded = BuildReport(plan, results, facts);
+  EXPECT_THAT(embedded,
+              AllOf(HasSubstr("\"workers\":[]"), HasSubstr("\"unit_workers\":[null,null]")));
+  const auto summary = SummariseReport(embedded);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_EQ(*summary, SummariseReport(mixed).value());
+}
+
 TEST(BuildReport, NumbersThatJsonDoesNotHaveAreNull) {
   const Plan plan = OneShardPlan();
   std::vector<UnitResult> results = Results(plan);

@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <span>
 #include <string>
 
@@ -5,6 +6,7 @@
 #include "common/engine/job_output.h"
 #include "common/engine/report.h"
 #include "common/format/hf_index.h"
+#include "common/storage/file/file_store.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -16,7 +18,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr char kIndex[] = "model.safetensors.index.json";
+constexpr const char* kIndex = kHfIndexFile;
 
 class Verify : public ::testing::Test {
  protected:
@@ -172,6 +174,20 @@ TEST_F(Verify, ASingleShardWithAForeignIndexIsFound) {
   index.weight_map = {{"norm.weight", "other.safetensors"}};
   ASSERT_TRUE(store_->Put(kIndex, WriteHfIndex(index)).ok());
   ExpectDataLoss({kIndex});
+}
+
+TEST_F(Verify, AReportOrIndexTooLargeToReadWholeIsRefusedUnread) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(::testing::TempDir()) / "verify-too-large";
+  fs::remove_all(folder);
+  store_ = MakeFileStore(folder.string());
+  Publish(TwoShardPlan());
+  ASSERT_TRUE(Run().ok());
+  for (const std::string& key : {std::string(kIndex), std::string(kReportKey)}) {
+    fs::resize_file(folder / key, (uint64_t{256} << 20) + 1);  // sparse
+    ExpectDataLoss({key, "found 268435457 bytes", "at most 268435456", "256 MiB"});
+  }
+  fs::remove_all(folder);
 }
 
 TEST_F(Verify, ABrokenReportIsDataLoss) {
