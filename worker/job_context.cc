@@ -2,18 +2,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "common/methods/registry.h"
 #include "common/storage/open.h"
 #include "worker/unit_source.h"
 
 namespace merganser {
 
-absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, Plan plan,
+absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, std::string uid,
+                                                                 Plan plan,
                                                                  std::string_view output_uri,
                                                                  std::vector<PlannedWrite> writes) {
   auto context = std::make_shared<JobContext>();
   context->job = std::move(job);
-  MERGANSER_ASSIGN_OR_RETURN(context->method, MakeMethod(plan.method));
+  context->uid = std::move(uid);
+  MERGANSER_ASSIGN_OR_RETURN(context->methods, PlanMethods::Make(plan));
   for (const PlannedModel& model : plan.models) {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(model.uri));
     context->inputs.push_back(std::move(store));

@@ -59,78 +59,228 @@ absl::Status CheckFinite(const JobContext& job, const PlannedTensor& tensor, con
   return absl::OkStatus();
 }
 
-// Analyze, reduce and apply in one visit: the gate's scope is the leaf.
-absl::Status VisitLeaf(const MergeMethod& method, const Leaf& leaf, MutableTensorView out,
-                       LeafReport& report, Executor& executor) {
-  Gate gate;
-  Analysis analysis;
-  for (int round = 0; round < leaf.needs->rounds; ++round) {
-    absl::StatusOr<Analysis> found = method.Analyze(leaf, round, gate, executor);
-    if (!found.ok()) return found.status();
-    analysis = *std::move(found);
-    std::move(analysis.report.begin(), analysis.report.end(), std::back_inserter(report.fields));
-    absl::StatusOr<Gate> next = method.Reduce(*leaf.needs, round, analysis.stats, report.fields);
-    if (!next.ok()) return next.status();
-    gate = *std::move(next);
+// One segment of a mergeable tensor: its leaves, and what is done with them.
+class SegmentComputation {
+ public:
+  SegmentComputation(const LeasedUnit& unit, const Segment& segment, SegmentData& data,
+                     const std::vector<Keepsake>& keepsakes, const Clock& clock,
+                     Executor& executor)
+      : job_(*unit.job),
+        unit_(unit),
+        segment_(segment),
+        tensor_(job_.plan.tensors[segment.tensor]),
+        method_(job_.methods->of(tensor_)),
+        data_(data),
+        kept_(keepsakes),
+        clock_(clock),
+        executor_(executor) {
+    const size_t count = segment.leaf_end - segment.leaf_begin;
+    leaves_.resize(count);
+    for (size_t i = 0; i < count; ++i) SetLeaf(i);
   }
-  return method.Apply(leaf, gate, analysis.keepsake, out, executor);
-}
+
+  absl::StatusOr<SegmentFindings> Run() {
+    const bool in_rounds = InRounds(job_.plan, segment_);
+    const bool last = IsLastRound(job_.plan, unit_.round);
+    if (in_rounds && !last) {
+      MERGANSER_RETURN_IF_ERROR(AnalyzeRound());
+    } else if (in_rounds) {
+      MERGANSER_RETURN_IF_ERROR(ForLeaves([&](size_t i) {
+        const Keepsake none;
+        return ApplyLeaf(i, GroupGate(), i < kept_.size() ? kept_[i] : none);
+      }));
+    } else if (tensor_.group >= 0) {
+      MERGANSER_RETURN_IF_ERROR(VisitGroup());
+    } else {
+      MERGANSER_RETURN_IF_ERROR(ForLeaves([&](size_t i) { return VisitLeaf(i); }));
+    }
+    for (LeafWork& leaf : leaves_) {
+      if (!leaf.report.fields.empty()) findings_.leaves.push_back(std::move(leaf.report));
+    }
+    return std::move(findings_);
+  }
+
+ private:
+  struct LeafWork {
+    Leaf leaf;
+    std::vector<TensorView> sources;
+    MutableTensorView out;
+    LeafReport report;
+    Stats stats;
+    Keepsake keepsake;
+  };
+
+  void SetLeaf(size_t i) {
+    LeafWork& work = leaves_[i];
+    const uint64_t index = segment_.leaf_begin + i;
+    const uint64_t begin = i * tensor_.leaf_elements;
+    const uint64_t count = std::min(tensor_.leaf_elements, data_.output.size - begin);
+    for (const TensorView& source : data_.sources) {
+      work.sources.push_back(source.Slice(begin, count));
+    }
+    Leaf& leaf = work.leaf;
+    leaf.tensor = &tensor_.spec;
+    leaf.needs = &tensor_.needs;
+    leaf.index = index;
+    leaf.first_element = index * tensor_.leaf_elements;
+    const Shape& shape = tensor_.spec.shape;
+    switch (tensor_.needs.split) {
+      case Split::kElements:
+        leaf.cols = static_cast<int64_t>(count);
+        break;
+      case Split::kRows:
+      case Split::kWhole:
+      case Split::kMatrices:
+        leaf.cols = static_cast<int64_t>(shape.empty() ? 1 : shape.back());
+        break;
+    }
+    leaf.rows = static_cast<int64_t>(count) / leaf.cols;
+    leaf.experts = work.sources;
+    if (tensor_.has_base_source) {
+      leaf.base = work.sources[0];
+      leaf.experts = leaf.experts.subspan(1);
+    }
+    work.out = data_.output.Slice(begin, count);
+    work.report.tensor = segment_.tensor;
+    work.report.leaf = index;
+  }
+
+  const Gate& GroupGate() const { return (*unit_.gates)[static_cast<size_t>(tensor_.group)]; }
+
+  // Calls `visit(i)` for every leaf, until one fails. One after the other: the
+  // workspace is that of one leaf, and kernels spread over threads themselves.
+  template <typename Visit>
+  absl::Status ForLeaves(Visit visit) {
+    for (size_t i = 0; i < leaves_.size(); ++i) {
+      const MonotonicTime start = clock_.Now();
+      const absl::Status status = visit(i);
+      leaves_[i].report.seconds += std::chrono::duration<double>(clock_.Now() - start).count();
+      if (status.ok()) continue;
+      const bool matrices = tensor_.needs.split == Split::kMatrices && tensor_.leaves > 1;
+      return Annotate(status, matrices ? absl::StrCat(Place(), ", matrix ", segment_.leaf_begin + i)
+                                       : Place());
+    }
+    return absl::OkStatus();
+  }
+
+  // What errors begin with.
+  std::string Place() const {
+    return absl::StrCat(job_.output->Describe(job_.plan.shards[tensor_.shard].key), ": tensor ",
+                        OneLine(tensor_.spec.name));
+  }
+
+  absl::Status AnalyzeLeaf(size_t i, int round, const Gate& state) {
+    LeafWork& work = leaves_[i];
+    absl::StatusOr<Analysis> found = method_.Analyze(work.leaf, round, state, executor_);
+    if (!found.ok()) return found.status();
+    work.stats = std::move(found->stats);
+    if (!found->keepsake.values.empty()) work.keepsake = std::move(found->keepsake);
+    std::move(found->report.begin(), found->report.end(),
+              std::back_inserter(work.report.fields));
+    return absl::OkStatus();
+  }
+
+  absl::Status ApplyLeaf(size_t i, const Gate& gate, const Keepsake& keepsake) {
+    LeafWork& work = leaves_[i];
+    return method_.Apply(work.leaf, gate, keepsake, work.out, work.report.fields, executor_);
+  }
+
+  // The stats of leaves [begin, end), moved out of them.
+  GroupStats Gather(size_t begin, size_t end) {
+    GroupStats stats;
+    for (size_t i = begin; i < end; ++i) {
+      LeafWork& work = leaves_[i];
+      AddCounts(work.stats.counts, stats.counts);
+      stats.leaves.push_back({segment_.tensor, work.leaf.index, std::move(work.stats.sums)});
+      stats.elements += work.out.size;
+      work.stats = Stats();
+    }
+    return stats;
+  }
+
+  // A leaf with a gate of its own: all rounds in one visit.
+  absl::Status VisitLeaf(size_t i) {
+    Gate gate;
+    for (int round = 0; round < tensor_.needs.rounds && !gate.settled; ++round) {
+      MERGANSER_RETURN_IF_ERROR(AnalyzeLeaf(i, round, gate));
+      absl::StatusOr<Gate> next = method_.Reduce(tensor_.needs, round, gate, Gather(i, i + 1),
+                                                 leaves_[i].report.fields);
+      if (!next.ok()) return next.status();
+      gate = *std::move(next);
+    }
+    return ApplyLeaf(i, gate, leaves_[i].keepsake);
+  }
+
+  // A whole group: all rounds in one visit.
+  absl::Status VisitGroup() {
+    Gate gate;
+    GroupReport report;
+    report.group = static_cast<uint32_t>(tensor_.group);
+    for (int round = 0; round < tensor_.needs.rounds && !gate.settled; ++round) {
+      MERGANSER_RETURN_IF_ERROR(ForLeaves([&](size_t i) { return AnalyzeLeaf(i, round, gate); }));
+      absl::StatusOr<Gate> next = method_.Reduce(tensor_.needs, round, gate,
+                                                 Gather(0, leaves_.size()), report.fields);
+      if (!next.ok()) return Annotate(next.status(), Place());
+      gate = *std::move(next);
+    }
+    if (!report.fields.empty()) findings_.groups.push_back(std::move(report));
+    return ForLeaves([&](size_t i) { return ApplyLeaf(i, gate, leaves_[i].keepsake); });
+  }
+
+  // This segment's part of a group's analysis.
+  absl::Status AnalyzeRound() {
+    const auto round = static_cast<int>(unit_.round);
+    MERGANSER_RETURN_IF_ERROR(
+        ForLeaves([&](size_t i) { return AnalyzeLeaf(i, round, GroupGate()); }));
+    GroupStats stats = Gather(0, leaves_.size());
+    findings_.sums = std::move(stats.leaves);
+    if (!stats.counts.empty()) {
+      findings_.counts.push_back({static_cast<uint32_t>(tensor_.group), std::move(stats.counts)});
+    }
+    bool keeps = false;
+    for (LeafWork& work : leaves_) {
+      keeps |= !work.keepsake.values.empty();
+      findings_.keepsakes.push_back(std::move(work.keepsake));
+    }
+    if (!keeps) findings_.keepsakes.clear();
+    return absl::OkStatus();
+  }
+
+  const JobContext& job_;
+  const LeasedUnit& unit_;
+  const Segment& segment_;
+  const PlannedTensor& tensor_;
+  const MergeMethod& method_;
+  SegmentData& data_;
+  const std::vector<Keepsake>& kept_;
+  const Clock& clock_;
+  Executor& executor_;
+  std::vector<LeafWork> leaves_;
+  SegmentFindings findings_;
+};
 
 }  // namespace
 
-absl::StatusOr<std::vector<LeafReport>> ComputeSegment(const JobContext& job,
-                                                       const Segment& segment, uint32_t shard,
-                                                       SegmentData& data, const Clock& clock,
-                                                       Executor& executor) {
-  std::vector<LeafReport> reports;
+absl::StatusOr<SegmentFindings> ComputeSegment(const LeasedUnit& unit, const Segment& segment,
+                                               SegmentData& data,
+                                               const std::vector<Keepsake>& keepsakes,
+                                               const Clock& clock, Executor& executor) {
+  const JobContext& job = *unit.job;
   if (segment.header) {
-    const std::string& header = job.plan.shards[shard].header;
+    const std::string& header = job.plan.shards[job.plan.units[unit.unit].shard].header;
     std::memcpy(data.output.data, header.data(), header.size());
-    return reports;
+    return SegmentFindings();
   }
   const PlannedTensor& tensor = job.plan.tensors[segment.tensor];
   if (tensor.needs.mode == "copy") {
     MERGANSER_RETURN_IF_ERROR(CopyEqual(job, tensor, segment, data));
-    return reports;
+    return SegmentFindings();
   }
-  MERGANSER_RETURN_IF_ERROR(CheckFinite(job, tensor, segment, data, executor));
-
-  const size_t dims = tensor.spec.shape.size();
-  const bool matrices = tensor.needs.split != Split::kElements;
-  std::vector<TensorView> slices(data.sources.size());
-  for (uint64_t index = segment.leaf_begin; index < segment.leaf_end; ++index) {
-    const MonotonicTime start = clock.Now();
-    const uint64_t begin = (index - segment.leaf_begin) * tensor.leaf_elements;
-    const uint64_t count = std::min(tensor.leaf_elements, data.output.size - begin);
-    for (size_t i = 0; i < slices.size(); ++i) slices[i] = data.sources[i].Slice(begin, count);
-    Leaf leaf;
-    leaf.tensor = &tensor.spec;
-    leaf.needs = &tensor.needs;
-    leaf.index = index;
-    leaf.first_element = index * tensor.leaf_elements;
-    leaf.rows = matrices ? static_cast<int64_t>(tensor.spec.shape[dims - 2]) : 1;
-    leaf.cols =
-        matrices ? static_cast<int64_t>(tensor.spec.shape[dims - 1]) : static_cast<int64_t>(count);
-    leaf.experts = slices;
-    if (tensor.has_base_source) {
-      leaf.base = slices[0];
-      leaf.experts = leaf.experts.subspan(1);
-    }
-    LeafReport report;
-    report.tensor = segment.tensor;
-    report.leaf = index;
-    const absl::Status status =
-        VisitLeaf(*job.method, leaf, data.output.Slice(begin, count), report, executor);
-    if (!status.ok()) {
-      std::string where = absl::StrCat(job.output->Describe(job.plan.shards[shard].key),
-                                       ": tensor ", OneLine(tensor.spec.name));
-      if (matrices && tensor.leaves > 1) absl::StrAppend(&where, ", matrix ", index);
-      return Annotate(status, where);
-    }
-    report.seconds = std::chrono::duration<double>(clock.Now() - start).count();
-    if (!report.fields.empty()) reports.push_back(std::move(report));
+  // The bytes that a later round reads are those that the first one checked.
+  if (unit.round == 0 || !InRounds(job.plan, segment)) {
+    MERGANSER_RETURN_IF_ERROR(CheckFinite(job, tensor, segment, data, executor));
   }
-  return reports;
+  return SegmentComputation(unit, segment, data, keepsakes, clock, executor).Run();
 }
 
 }  // namespace merganser

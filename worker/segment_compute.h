@@ -1,4 +1,5 @@
-// The compute stage: a segment's inputs in memory to its output in memory.
+// The compute stage: a segment's inputs in memory to its output in memory, or to
+// what analysis finds.
 #ifndef MERGANSER_WORKER_SEGMENT_COMPUTE_H_
 #define MERGANSER_WORKER_SEGMENT_COMPUTE_H_
 
@@ -13,15 +14,27 @@
 
 namespace merganser {
 
-// Fills data.output; `shard` is the output shard, whose header a header segment
-// holds. Returns the leaves' measurements (none for elementwise work). NaN or
-// infinite input and integer tensors that differ between models are kDataLoss,
-// a result that overflows its dtype kOutOfRange; messages name file, tensor and
-// element.
-absl::StatusOr<std::vector<LeafReport>> ComputeSegment(const JobContext& job,
-                                                       const Segment& segment, uint32_t shard,
-                                                       SegmentData& data, const Clock& clock,
-                                                       Executor& executor);
+// What a segment's computation found, beside its output.
+struct SegmentFindings {
+  std::vector<LeafReport> leaves;   // none for elementwise work
+  std::vector<GroupReport> groups;  // of a gate that was derived here
+  // Of a round that analyzes: one a leaf, and its group's histogram.
+  std::vector<GroupStats::LeafSums> sums;
+  std::vector<GroupCounts> counts;
+  std::vector<Keepsake> keepsakes;  // one a leaf, where the method keeps any
+};
+
+// A round that writes fills data.output; `unit.shard` is the output shard, whose
+// header a header segment holds. A round that analyzes leaves it alone. `keepsakes`
+// is what the segment's analysis left, where that was in another round.
+//
+// NaN or infinite input and integer tensors that differ between models are
+// kDataLoss, a result that overflows its dtype kOutOfRange; messages name file,
+// tensor and element.
+absl::StatusOr<SegmentFindings> ComputeSegment(const LeasedUnit& unit, const Segment& segment,
+                                               SegmentData& data,
+                                               const std::vector<Keepsake>& keepsakes,
+                                               const Clock& clock, Executor& executor);
 
 }  // namespace merganser
 

@@ -1,22 +1,20 @@
 #include "worker/segment_io.h"
 
-#include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <span>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/checked.h"
+#include "common/base/digest.h"
 #include "common/base/status.h"
+#include "common/engine/keepsake.h"
 
 namespace merganser {
 namespace {
 
 uint64_t Aligned(uint64_t bytes) { return CeilDiv(bytes, kBufferAlignment) * kBufferAlignment; }
-
-uint64_t SegmentElements(const PlannedTensor& tensor, const Segment& segment) {
-  const uint64_t begin = segment.leaf_begin * tensor.leaf_elements;
-  return std::min(segment.leaf_end * tensor.leaf_elements, tensor.elements) - begin;
-}
 
 }  // namespace
 
@@ -62,6 +60,31 @@ absl::Status ReadSegment(const JobContext& job, const Segment& segment, const Se
     if (!status.ok()) return Annotate(status, absl::StrCat("tensor ", OneLine(source.tensor)));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> WriteKeepsakes(const JobContext& job, uint32_t unit, uint32_t segment,
+                                           const std::vector<Keepsake>& keepsakes) {
+  const std::string bytes = PackKeepsakes({job.plan.digest, unit, segment}, keepsakes);
+  MERGANSER_RETURN_IF_ERROR(job.output->Put(KeepsakeKey(job.uid, unit, segment), bytes));
+  return DigestHex(bytes);
+}
+
+absl::StatusOr<std::vector<Keepsake>> ReadKeepsakes(const JobContext& job, uint32_t unit,
+                                                    uint32_t segment) {
+  const std::string key = KeepsakeKey(job.uid, unit, segment);
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, job.output->Stat(key));
+  if (!info.has_value()) {
+    return absl::DataLossError(absl::StrCat(
+        job.output->Describe(key), ": missing, expected what an earlier round of this job put "
+        "there; was the working folder cleared while the job ran?"));
+  }
+  std::string bytes(info->size, '\0');
+  MERGANSER_RETURN_IF_ERROR(job.output->Read(
+      key, 0, std::as_writable_bytes(std::span<char>(bytes.data(), bytes.size())), info->identity));
+  absl::StatusOr<std::vector<Keepsake>> parsed =
+      ParseKeepsakes(bytes, {job.plan.digest, unit, segment});
+  if (!parsed.ok()) return Annotate(parsed.status(), job.output->Describe(key));
+  return parsed;
 }
 
 }  // namespace merganser

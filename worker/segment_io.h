@@ -1,11 +1,14 @@
-// The read stage: a segment's inputs, from their stores into one buffer.
+// What a segment reads and leaves between rounds: its inputs, from their stores
+// into one buffer, and the keepsakes of its leaves.
 #ifndef MERGANSER_WORKER_SEGMENT_IO_H_
 #define MERGANSER_WORKER_SEGMENT_IO_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "common/plan/plan.h"
 #include "common/tensor/view.h"
 #include "worker/buffer_pool.h"
@@ -29,6 +32,14 @@ void LayOutSegment(const Plan& plan, const Segment& segment, SegmentData& data);
 
 // Reads the sources (nothing for a header). Errors name file and tensor.
 absl::Status ReadSegment(const JobContext& job, const Segment& segment, const SegmentData& data);
+
+// Puts down what the analysis of a segment keeps for its application (one a leaf),
+// durable when it returns. The bytes' digest.
+absl::StatusOr<std::string> WriteKeepsakes(const JobContext& job, uint32_t unit, uint32_t segment,
+                                           const std::vector<Keepsake>& keepsakes);
+// kDataLoss when they are missing or damaged.
+absl::StatusOr<std::vector<Keepsake>> ReadKeepsakes(const JobContext& job, uint32_t unit,
+                                                    uint32_t segment);
 
 }  // namespace merganser
 

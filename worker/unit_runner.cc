@@ -44,24 +44,41 @@ class UnitInFlight {
  public:
   UnitInFlight(LeasedUnit leased, UnitSource& source, const std::string& worker)
       : leased_(std::move(leased)), source_(source), started_(SystemClock().Now()) {
-    const size_t segments = unit().segments.size();
     result_.unit = leased_.unit;
+    result_.round = leased_.round;
     result_.worker = worker;
-    result_.segment_digests.resize(segments);
-    result_.receipts.resize(segments);
-    reports_.resize(segments);
-    left_ = segments;
+    if (leased_.gates == nullptr) {
+      leased_.gates = std::make_shared<const Gates>(job().plan.groups.size());
+    }
     uint64_t at = unit().begin;
-    for (const Segment& segment : unit().segments) {
-      offsets_.push_back(at);
+    for (uint32_t i = 0; i < unit().segments.size(); ++i) {
+      const Segment& segment = unit().segments[i];
+      if (TakesPart(job().plan, segment, leased_.round, *leased_.gates)) {
+        parts_.push_back({i, at});
+      }
       at += segment.bytes_out;
+    }
+    const size_t parts = parts_.size();
+    findings_.resize(parts);
+    left_ = parts;
+    if (writes()) {
+      result_.segment_digests.resize(parts);
+      result_.receipts.resize(parts);
+    } else {
+      result_.keepsake_digests.resize(parts);
     }
   }
 
   const JobContext& job() const { return *leased_.job; }
   const LeasedUnit& leased() const { return leased_; }
   const Unit& unit() const { return leased_.job->plan.units[leased_.unit]; }
-  uint64_t offset(size_t segment) const { return offsets_[segment]; }
+  // The round writes; else it analyzes.
+  bool writes() const { return IsLastRound(job().plan, leased_.round); }
+  // The segments that take part in the round.
+  size_t parts() const { return parts_.size(); }
+  uint32_t segment_index(size_t part) const { return parts_[part].segment; }
+  const Segment& segment(size_t part) const { return unit().segments[parts_[part].segment]; }
+  uint64_t offset(size_t part) const { return parts_[part].offset; }
 
   bool dropped() {
     MutexLock lock(mutex_);
@@ -92,36 +109,64 @@ class UnitInFlight {
     source_.Fail(leased_, std::move(status));
   }
 
-  void SegmentDone(size_t index, std::string digest, WriteReceipt receipt,
-                   std::vector<LeafReport> reports) {
-    const Segment& segment = unit().segments[index];
-    if (!source_.Progress(leased_, segment.bytes_out)) Drop();
+  // `digest` of what was written: the output, or the keepsakes.
+  void PartDone(size_t part, std::string digest, WriteReceipt receipt, SegmentFindings findings) {
+    const Segment& done = segment(part);
+    if (!source_.Progress(leased_, writes() ? done.bytes_out : done.bytes_in)) Drop();
     UnitResult finished;
     {
       MutexLock lock(mutex_);
-      result_.segment_digests[index] = std::move(digest);
-      result_.receipts[index] = std::move(receipt);
-      reports_[index] = std::move(reports);
-      result_.bytes_read += segment.bytes_in;
-      result_.bytes_written += segment.bytes_out;
-      if (--left_ != 0 || dropped_) return;
-      for (auto& leaf_reports : reports_) {
-        std::move(leaf_reports.begin(), leaf_reports.end(), std::back_inserter(result_.leaves));
+      if (writes()) {
+        result_.segment_digests[part] = std::move(digest);
+        result_.receipts[part] = std::move(receipt);
+        result_.bytes_written += done.bytes_out;
+      } else {
+        result_.keepsake_digests[part] = std::move(digest);
       }
-      result_.seconds = std::chrono::duration<double>(SystemClock().Now() - started_).count();
+      result_.bytes_read += done.bytes_in;
+      findings_[part] = std::move(findings);
+      if (--left_ != 0 || dropped_) return;
+      Gather();
       finished = std::move(result_);
     }
     source_.Complete(leased_, std::move(finished));
   }
 
  private:
-  const LeasedUnit leased_;
+  struct Part {
+    uint32_t segment;
+    uint64_t offset;  // in the output shard
+  };
+
+  template <typename T>
+  static void Append(std::vector<T>& from, std::vector<T>& to) {
+    std::move(from.begin(), from.end(), std::back_inserter(to));
+  }
+
+  // In the order of the segments, however they were finished.
+  void Gather() MERGANSER_REQUIRES(mutex_) {
+    for (SegmentFindings& findings : findings_) {
+      Append(findings.leaves, result_.leaves);
+      Append(findings.groups, result_.groups);
+      Append(findings.sums, result_.sums);
+      for (GroupCounts& counts : findings.counts) {
+        if (!result_.counts.empty() && result_.counts.back().group == counts.group) {
+          AddCounts(counts.counts, result_.counts.back().counts);
+        } else {
+          result_.counts.push_back(std::move(counts));
+        }
+      }
+    }
+    result_.seconds = std::chrono::duration<double>(SystemClock().Now() - started_).count();
+  }
+
+  LeasedUnit leased_;
   UnitSource& source_;
   const MonotonicTime started_;
-  std::vector<uint64_t> offsets_;
+  std::vector<Part> parts_;
   Mutex mutex_;
   UnitResult result_ MERGANSER_GUARDED_BY(mutex_);
-  std::vector<std::vector<LeafReport>> reports_ MERGANSER_GUARDED_BY(mutex_);
+  std::vector<SegmentFindings> findings_ MERGANSER_GUARDED_BY(mutex_);
   size_t left_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool dropped_ MERGANSER_GUARDED_BY(mutex_) = false;
 };
@@ -129,11 +174,12 @@ class UnitInFlight {
 // One segment on its way through the stages.
 struct Item {
   std::shared_ptr<UnitInFlight> unit;
-  size_t index = 0;
+  size_t part = 0;
   SegmentData data;
-  std::vector<LeafReport> reports;
+  std::vector<Keepsake> keepsakes;  // that an earlier round left
+  SegmentFindings findings;
 
-  const Segment& segment() const { return unit->unit().segments[index]; }
+  const Segment& segment() const { return unit->segment(part); }
 };
 
 // Lends the helpers to one segment's computation, and tells that it gets on: an
@@ -238,18 +284,17 @@ class Runner {
                            MemoryFlag(need + ProcessMemory(current_->job().plan)), " or more")));
         }
       }
-      if (next_ == current_->unit().segments.size() || current_->dropped()) {
+      if (next_ == current_->parts() || current_->dropped()) {
         current_.reset();
         continue;
       }
       Item item;
       item.unit = current_;
-      item.index = next_++;
+      item.part = next_++;
       const Segment& segment = item.segment();
       const Plan& plan = item.unit->job().plan;
       item.data.buffer =
-          buffers_.Acquire(SegmentBufferBytes(plan, segment),
-                           segment.header ? 0 : plan.tensors[segment.tensor].needs.workspace_bytes);
+          buffers_.Acquire(SegmentBufferBytes(plan, segment), segment.workspace);
       if (item.data.buffer.data() == nullptr) {
         current_->Fail(absl::ResourceExhaustedError(
             absl::StrCat("the system has no ", FormatBytes(SegmentBufferBytes(plan, segment)),
@@ -264,7 +309,8 @@ class Runner {
 
   void ReadLoop() {
     while (std::optional<Item> item = NextSegment()) {
-      const absl::Status status = ReadSegment(item->unit->job(), item->segment(), item->data);
+      absl::Status status = ReadSegment(item->unit->job(), item->segment(), item->data);
+      if (status.ok()) status = ReadKept(*item);
       if (!status.ok()) {
         item->unit->Fail(status);
         continue;
@@ -274,6 +320,21 @@ class Runner {
       ready_.Push(*std::move(item));
       helpers_.Wake();
     }
+  }
+
+  // What analysis left for the round that writes.
+  static absl::Status ReadKept(Item& item) {
+    const UnitInFlight& unit = *item.unit;
+    const Plan& plan = unit.job().plan;
+    if (!unit.writes() || !InRounds(plan, item.segment()) ||
+        !plan.tensors[item.segment().tensor].needs.keeps) {
+      return absl::OkStatus();
+    }
+    absl::StatusOr<std::vector<Keepsake>> kept =
+        ReadKeepsakes(unit.job(), unit.leased().unit, unit.segment_index(item.part));
+    if (!kept.ok()) return kept.status();
+    item.keepsakes = *std::move(kept);
+    return absl::OkStatus();
   }
 
   // No segment is being computed, and none will come.
@@ -296,11 +357,11 @@ class Runner {
     UnitInFlight& unit = *item.unit;
     if (!unit.Alive()) return;
     LivelyExecutor executor(helpers_, unit);
-    absl::StatusOr<std::vector<LeafReport>> reports = ComputeSegment(
-        unit.job(), item.segment(), unit.unit().shard, item.data, SystemClock(), executor);
-    if (!reports.ok()) return unit.Fail(reports.status());
+    absl::StatusOr<SegmentFindings> findings = ComputeSegment(
+        unit.leased(), item.segment(), item.data, item.keepsakes, SystemClock(), executor);
+    if (!findings.ok()) return unit.Fail(findings.status());
     if (!unit.Alive()) return;
-    item.reports = *std::move(reports);
+    item.findings = *std::move(findings);
     written_.Push(std::move(item));
   }
 
@@ -308,18 +369,37 @@ class Runner {
     while (std::optional<Item> item = written_.Pop()) {
       UnitInFlight& unit = *item->unit;
       if (unit.dropped()) continue;
-      const std::span<const std::byte> bytes(item->data.output.data, item->data.output.bytes());
-      std::string digest = DigestHex(bytes);
-      absl::StatusOr<WriteReceipt> receipt = unit.job().output->WriteRange(
-          unit.job().writes[unit.unit().shard], unit.offset(item->index), bytes);
-      if (!receipt.ok()) {
-        unit.Fail(receipt.status());
+      std::string digest;
+      WriteReceipt receipt;
+      const absl::Status status =
+          unit.writes() ? WriteOutput(*item, digest, receipt) : WriteKept(*item, digest);
+      if (!status.ok()) {
+        unit.Fail(status);
         continue;
       }
       item->data.buffer.Release();
-      unit.SegmentDone(item->index, std::move(digest), *std::move(receipt),
-                       std::move(item->reports));
+      unit.PartDone(item->part, std::move(digest), std::move(receipt), std::move(item->findings));
     }
+  }
+
+  static absl::Status WriteOutput(const Item& item, std::string& digest, WriteReceipt& receipt) {
+    const UnitInFlight& unit = *item.unit;
+    const std::span<const std::byte> bytes(item.data.output.data, item.data.output.bytes());
+    digest = DigestHex(bytes);
+    MERGANSER_ASSIGN_OR_RETURN(
+        receipt, unit.job().output->WriteRange(unit.job().writes[unit.unit().shard],
+                                               unit.offset(item.part), bytes));
+    return absl::OkStatus();
+  }
+
+  static absl::Status WriteKept(Item& item, std::string& digest) {
+    if (item.findings.keepsakes.empty()) return absl::OkStatus();
+    const UnitInFlight& unit = *item.unit;
+    MERGANSER_ASSIGN_OR_RETURN(
+        digest, WriteKeepsakes(unit.job(), unit.leased().unit, unit.segment_index(item.part),
+                               item.findings.keepsakes));
+    item.findings.keepsakes.clear();
+    return absl::OkStatus();
   }
 
   UnitSource& source_;

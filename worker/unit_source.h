@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/engine/rounds.h"
 #include "common/engine/unit_result.h"
 #include "common/methods/merge_method.h"
 #include "common/plan/plan.h"
@@ -24,15 +25,17 @@ namespace merganser {
 // runs. Shared by the units of that job; immutable and thread-safe.
 struct JobContext {
   std::string job;  // for messages and logs
+  std::string uid;  // of its working folder beside the output
   Plan plan;
-  std::unique_ptr<MergeMethod> method;
+  std::optional<PlanMethods> methods;  // always set
   std::vector<std::shared_ptr<ObjectStore>> inputs;  // one a Plan::models
   std::shared_ptr<ObjectStore> output;
   std::vector<PlannedWrite> writes;  // one a Plan::shards
 };
 
 // Opens the stores and makes the method. `output_uri` as ParseUri takes it.
-absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, Plan plan,
+absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, std::string uid,
+                                                                 Plan plan,
                                                                  std::string_view output_uri,
                                                                  std::vector<PlannedWrite> writes);
 
@@ -40,6 +43,8 @@ struct LeasedUnit {
   std::shared_ptr<const JobContext> job;
   uint32_t unit = 0;  // index into job->plan.units
   std::string token;  // of the lease; empty when embedded
+  uint32_t round = 0;
+  std::shared_ptr<const Gates> gates;  // the round's state; one a plan.groups
 };
 
 // Thread-safe: the runner calls from its reader and writer threads.
@@ -51,7 +56,8 @@ class UnitSource {
   // (done, failed, cancelled or draining). An error ends the run.
   virtual absl::StatusOr<std::optional<LeasedUnit>> Next() = 0;
 
-  // The unit got on: `bytes` more of it have been written. 0 is a sign of life
+  // The unit got on: `bytes` more of it have been written, or read for analysis
+  // (RoundBytes in all). 0 is a sign of life
   // where nothing was written yet: a segment was read, its computation began, goes
   // on or ended. Cheap; called about once a second and segment. False: the lease
   // is lost or the job is over; the caller drops the unit without further word.

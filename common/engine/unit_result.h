@@ -19,19 +19,40 @@ struct LeafReport {
   double seconds = 0;   // computing, wall clock
 };
 
+// Measurements of a gate.
+struct GroupReport {
+  uint32_t group = 0;  // index into Plan::groups
+  ReportFields fields;
+};
+
+// The histograms that a unit adds to its group's.
+struct GroupCounts {
+  uint32_t group = 0;
+  Counts counts;
+};
+
 struct UnitResult {
-  uint32_t unit = 0;  // index into Plan::units
+  uint32_t unit = 0;   // index into Plan::units
+  uint32_t round = 0;  // of Plan::rounds; the last one writes
+  // --- Of a round that analyzes: what its leaves told.
+  std::vector<GroupStats::LeafSums> sums;  // by tensor, then leaf
+  std::vector<GroupCounts> counts;         // by group
+  // Of the keepsakes that were put down, so that two results can be compared.
+  std::vector<std::string> keepsake_digests;
+  // --- Of the round that writes.
   // XXH3-128 of each segment's output bytes, in segment order.
   std::vector<std::string> segment_digests;
   std::vector<WriteReceipt> receipts;
-  std::vector<LeafReport> leaves;  // of tensors whose method reports; by tensor, then leaf
+  // --- Of both.
+  std::vector<LeafReport> leaves;   // of tensors whose method reports; by tensor, then leaf
+  std::vector<GroupReport> groups;  // of those that do not span segments
   uint64_t bytes_read = 0;
   uint64_t bytes_written = 0;
   double seconds = 0;  // from the first read to the last write, wall clock
   std::string worker;  // who did it
 
-  // One digest for the unit: of its segments' digests. Two results of one unit
-  // must agree in it.
+  // One digest for the unit: of its segments' digests, or of what analysis found.
+  // Two results of one unit and round must agree in it.
   std::string Checksum() const;
 };
 

@@ -1,7 +1,11 @@
 #include "common/methods/linear.h"
 
+#include <cmath>
+#include <limits>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
 #include "common/linalg/kernels.h"
 
 namespace merganser {
@@ -13,7 +17,8 @@ class Elementwise : public MergeMethod {
   absl::StatusOr<Analysis> Analyze(const Leaf&, int, const Gate&, Executor&) const override {
     return absl::InternalError("an elementwise method has nothing to analyze");
   }
-  absl::StatusOr<Gate> Reduce(const TensorNeeds&, int, const Stats&, ReportFields&) const override {
+  absl::StatusOr<Gate> Reduce(const TensorNeeds&, int, const Gate&, const GroupStats&,
+                              ReportFields&) const override {
     return absl::InternalError("an elementwise method has nothing to reduce");
   }
 };
@@ -33,7 +38,7 @@ class Linear final : public Elementwise {
   }
 
   absl::Status Apply(const Leaf& leaf, const Gate&, const Keepsake&, MutableTensorView out,
-                     Executor& executor) const override {
+                     ReportFields&, Executor& executor) const override {
     return OverflowStatus(leaf, WeightedSum(leaf.experts, weights_, divisor_, out, executor),
                           out.dtype);
   }
@@ -57,7 +62,7 @@ class TaskArithmetic final : public Elementwise {
   }
 
   absl::Status Apply(const Leaf& leaf, const Gate&, const Keepsake&, MutableTensorView out,
-                     Executor& executor) const override {
+                     ReportFields&, Executor& executor) const override {
     return OverflowStatus(
         leaf, AddTaskVectors(leaf.base, leaf.experts, weights_, scale_, out, executor), out.dtype);
   }
@@ -67,6 +72,39 @@ class TaskArithmetic final : public Elementwise {
   double scale_;
 };
 
+double Sum(const std::vector<double>& values) {
+  double sum = 0;
+  for (double value : values) sum += value;
+  return sum;
+}
+
+absl::StatusOr<std::unique_ptr<MergeMethod>> LinearFrom(const MethodConfig& config) {
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<double> weights, GetPerModel(config, "weight"));
+  MERGANSER_ASSIGN_OR_RETURN(const double normalize, GetNumber(config, "normalize"));
+  double divisor = 1;
+  if (normalize != 0) {
+    divisor = Sum(weights);
+    if (std::abs(divisor) < 1e-8) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("linear: the weights sum to ", divisor,
+                       " and normalize divides by that sum; expected a sum away from zero, or "
+                       "normalize: false"));
+    }
+  }
+  return MakeLinear(std::move(weights), divisor);
+}
+
+absl::StatusOr<std::unique_ptr<MergeMethod>> TaskArithmeticFrom(const MethodConfig& config) {
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<double> weights, GetPerModel(config, "weight"));
+  MERGANSER_ASSIGN_OR_RETURN(const double normalize, GetNumber(config, "normalize"));
+  MERGANSER_ASSIGN_OR_RETURN(double scale, GetNumber(config, "lambda"));
+  if (normalize != 0) {
+    // As mergekit: a sum that is nearly zero divides by one.
+    if (const double sum = Sum(weights); std::abs(sum) >= 1e-8) scale /= sum;
+  }
+  return MakeTaskArithmetic(std::move(weights), scale);
+}
+
 }  // namespace
 
 std::unique_ptr<MergeMethod> MakeLinear(std::vector<double> weights, double divisor) {
@@ -75,6 +113,37 @@ std::unique_ptr<MergeMethod> MakeLinear(std::vector<double> weights, double divi
 
 std::unique_ptr<MergeMethod> MakeTaskArithmetic(std::vector<double> weights, double scale) {
   return std::make_unique<TaskArithmetic>(std::move(weights), scale);
+}
+
+MethodInfo LinearMethod() {
+  MethodInfo info;
+  info.name = "linear";
+  info.summary = "weighted mean of the models";
+  info.paper = "arXiv 2203.05482";
+  info.base = BaseUse::kNone;
+  info.parameters = {WeightParameter(true),
+                     BooleanParameter("normalize", true, "divide by the sum of the weights")};
+  info.make = LinearFrom;
+  return info;
+}
+
+MethodInfo TaskArithmeticMethod() {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  MethodInfo info;
+  info.name = "task_arithmetic";
+  info.summary = "base plus the weighted sum of the task vectors";
+  info.paper = "arXiv 2212.04089";
+  info.parameters = {
+      WeightParameter(false),
+      BooleanParameter("normalize", false, "divide by the sum of the weights"),
+      NumberParameter("lambda", 1, -kInf, kInf, "scale of the sum"),
+      WithoutEffect(NumberParameter("density", 1, 0, 1, ""), "task_arithmetic keeps every element"),
+      WithoutEffect(BooleanParameter("rescale", false, ""),
+                    "task_arithmetic drops nothing to make up for")};
+  // The sum of N equal task vectors is N of them.
+  info.properties.identical_experts = false;
+  info.make = TaskArithmeticFrom;
+  return info;
 }
 
 }  // namespace merganser

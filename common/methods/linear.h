@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/methods/merge_method.h"
+#include "common/methods/method_info.h"
 
 namespace merganser {
 
@@ -16,6 +17,9 @@ std::unique_ptr<MergeMethod> MakeLinear(std::vector<double> weights, double divi
 
 // W0 + scale * sum_i weights[i] (W_i - W0).
 std::unique_ptr<MergeMethod> MakeTaskArithmetic(std::vector<double> weights, double scale);
+
+MethodInfo LinearMethod();
+MethodInfo TaskArithmeticMethod();
 
 }  // namespace merganser
 

@@ -7,19 +7,16 @@
 
 namespace merganser {
 
-void Stats::Add(const Stats& other) {
-  if (sums.size() < other.sums.size()) sums.resize(other.sums.size(), 0.0);
-  for (size_t i = 0; i < other.sums.size(); ++i) sums[i] += other.sums[i];
-
-  if (other.counts.empty()) return;
-  std::vector<std::pair<uint64_t, uint64_t>> merged;
-  merged.reserve(counts.size() + other.counts.size());
-  auto a = counts.begin();
-  auto b = other.counts.begin();
-  while (a != counts.end() || b != other.counts.end()) {
-    if (b == other.counts.end() || (a != counts.end() && a->first < b->first)) {
+void AddCounts(const Counts& from, Counts& to) {
+  if (from.empty()) return;
+  Counts merged;
+  merged.reserve(to.size() + from.size());
+  auto a = to.begin();
+  auto b = from.begin();
+  while (a != to.end() || b != from.end()) {
+    if (b == from.end() || (a != to.end() && a->first < b->first)) {
       merged.push_back(*a++);
-    } else if (a == counts.end() || b->first < a->first) {
+    } else if (a == to.end() || b->first < a->first) {
       merged.push_back(*b++);
     } else {
       merged.emplace_back(a->first, a->second + b->second);
@@ -27,7 +24,27 @@ void Stats::Add(const Stats& other) {
       ++b;
     }
   }
-  counts = std::move(merged);
+  to = std::move(merged);
+}
+
+namespace {
+
+void AddSums(const std::vector<double>& from, std::vector<double>& to) {
+  if (to.size() < from.size()) to.resize(from.size(), 0.0);
+  for (size_t i = 0; i < from.size(); ++i) to[i] += from[i];
+}
+
+}  // namespace
+
+void Stats::Add(const Stats& other) {
+  AddSums(other.sums, sums);
+  AddCounts(other.counts, counts);
+}
+
+std::vector<double> GroupStats::Total() const {
+  std::vector<double> total;
+  for (const LeafSums& leaf : leaves) AddSums(leaf.sums, total);
+  return total;
 }
 
 absl::Status OverflowStatus(const Leaf& leaf, std::optional<uint64_t> index, DType dtype) {

@@ -2,16 +2,18 @@
 // of tensor data and parameters: no I/O, no clock, no threads of its own, no
 // state between calls. How to add one: README.md beside this file.
 //
-// Per leaf (the smallest piece with statistics of its own: a matrix, or a block
-// of kLeafElements elements), the engine runs
+// Leaves (the smallest pieces with statistics of their own: a matrix, a run of
+// rows, or a block of kLeafElements elements) that share a gate are a group. For
+// every group the engine runs
 //
 //   for round in [0, rounds):  Analyze every leaf; add the leaves' Stats in
 //                              tensor and leaf order; Reduce to the next Gate
+//                              (a settled gate ends the rounds)
 //   Apply every leaf under the last Gate, with the Keepsake that its own
 //   analysis left
 //
-// Where the gate's scope is one leaf that is in memory anyway, all of it happens
-// in one visit.
+// Where a group is in memory as a whole, all of it happens in one visit; else the
+// inputs are read once a round and once more to apply.
 #ifndef MERGANSER_COMMON_METHODS_MERGE_METHOD_H_
 #define MERGANSER_COMMON_METHODS_MERGE_METHOD_H_
 
@@ -38,6 +40,7 @@ inline constexpr uint64_t kLeafElements = uint64_t{1} << 20;
 enum class Split : uint8_t {
   kWhole,     // one leaf: a 2-D tensor whose method needs the matrix
   kMatrices,  // one leaf a matrix of a 3-D tensor (fused experts)
+  kRows,      // whole rows along the last dimension, about kLeafElements together
   kElements,  // blocks of kLeafElements, whatever the shape
 };
 
@@ -54,8 +57,13 @@ struct TensorNeeds {
   std::string note;    // something the user should see in the plan; usually empty
   Split split = Split::kElements;
   bool reads_base = true;        // false: the base's data is not read at all
-  int rounds = 0;                // analysis rounds before Apply
+  int rounds = 0;                // analysis rounds before Apply, at most
+  // Whose gate the leaves share: all leaves of all tensors with this key. Empty:
+  // every leaf has a gate of its own.
+  std::string group;
+  bool keeps = false;            // analysis leaves a Keepsake for Apply
   uint64_t workspace_bytes = 0;  // memory beside inputs and output, largest leaf
+  uint64_t retained_bytes = 0;   // of a leaf's Stats and Keepsake, until the gate is there
   double flops_per_element = 1;  // rough cost, for ordering work
 };
 
@@ -65,25 +73,45 @@ struct Leaf {
   const TensorNeeds* needs = nullptr;
   uint64_t index = 0;          // of the leaf within its tensor
   uint64_t first_element = 0;  // of the leaf, counted in its tensor; for messages
-  int64_t rows = 0;            // of a matrix leaf; element leaves have 1 x size
+  int64_t rows = 0;            // of matrix and row leaves; element leaves have 1 x size
   int64_t cols = 0;
   TensorView base;
   std::span<const TensorView> experts;  // in model order
 };
 
-// What adds up over leaves. Layout of `sums` is the method's own; `counts` is a
-// sparse histogram, ascending by key. Plain data: it travels.
+// A sparse histogram, ascending by key.
+using Counts = std::vector<std::pair<uint64_t, uint64_t>>;
+void AddCounts(const Counts& from, Counts& to);
+
+// What one leaf tells. Layout of both is the method's own. Plain data: it travels.
 struct Stats {
   std::vector<double> sums;
-  std::vector<std::pair<uint64_t, uint64_t>> counts;
+  Counts counts;
 
   // Adds `other` element by element. Either may be empty.
   void Add(const Stats& other);
 };
 
-// What Reduce derives for a scope; layout is the method's own. Plain data.
+// What all leaves of a group tell. Integers are added as they come; float64 sums
+// stay apart until all are there, so that their order is always the same.
+struct GroupStats {
+  struct LeafSums {
+    uint32_t tensor = 0;  // ascending; index into the plan's tensors
+    uint64_t leaf = 0;    // ascending within a tensor
+    std::vector<double> sums;
+  };
+  std::vector<LeafSums> leaves;
+  Counts counts;
+  uint64_t elements = 0;  // of all leaves together
+
+  // The leaves' sums added element by element, in their order.
+  std::vector<double> Total() const;
+};
+
+// What Reduce derives for a group; layout is the method's own. Plain data.
 struct Gate {
   std::vector<double> values;
+  bool settled = false;  // further rounds would find nothing more
 };
 
 // What analysis found and application needs (a head's singular triplets):
@@ -97,6 +125,8 @@ struct ReportField {
   std::string key;
   std::vector<double> values;
   bool list = false;
+  // Adds up over the leaves of a tensor (counts): the report has the sum.
+  bool adds = false;
 };
 using ReportFields = std::vector<ReportField>;
 
@@ -122,15 +152,18 @@ class MergeMethod {
   virtual absl::StatusOr<Analysis> Analyze(const Leaf& leaf, int round, const Gate& state,
                                            Executor& executor) const = 0;
 
-  // `sum` over all leaves of one scope group, which share `needs.family`.
-  // `report` receives the gate's own measurements.
-  virtual absl::StatusOr<Gate> Reduce(const TensorNeeds& needs, int round, const Stats& sum,
-                                      ReportFields& report) const = 0;
+  // `stats` of all leaves of one group, `state` as Analyze had it; `needs` are
+  // those of the group's first tensor. `report` receives the gate's own
+  // measurements.
+  virtual absl::StatusOr<Gate> Reduce(const TensorNeeds& needs, int round, const Gate& state,
+                                      const GroupStats& stats, ReportFields& report) const = 0;
 
   // Fills `out` (leaf elements, output dtype) completely. A value that is
   // finite and overflows the output dtype is kOutOfRange (OverflowStatus).
+  // `report` receives measurements of the leaf that only the output shows.
   virtual absl::Status Apply(const Leaf& leaf, const Gate& gate, const Keepsake& keepsake,
-                             MutableTensorView out, Executor& executor) const = 0;
+                             MutableTensorView out, ReportFields& report,
+                             Executor& executor) const = 0;
 };
 
 // For Apply: OK without an index (an element of the leaf), else kOutOfRange that

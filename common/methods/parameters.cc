@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -21,7 +22,10 @@ std::string Found(const RecipeValue& value) {
 std::string Expected(const ParameterSpec& spec) {
   const bool low = std::isfinite(spec.min), high = std::isfinite(spec.max);
   std::string range;
-  if (low && high) {
+  if (low && spec.exclusive_min) {
+    range = absl::StrCat(" above ", spec.min);
+    if (high) absl::StrAppend(&range, " and at most ", spec.max);
+  } else if (low && high) {
     range = absl::StrCat(" from ", spec.min, " to ", spec.max);
   } else if (low) {
     range = absl::StrCat(" of at least ", spec.min);
@@ -52,6 +56,7 @@ bool Read(const ParameterSpec& spec, const RecipeValue& given, ParameterValue& o
     case ParameterKind::kInteger: {
       const auto* number = std::get_if<double>(&given.value);
       if (number == nullptr || !(*number >= spec.min && *number <= spec.max)) return false;
+      if (spec.exclusive_min && *number == spec.min) return false;
       if (spec.kind == ParameterKind::kInteger && *number != std::floor(*number)) return false;
       out.number = *number;
       return true;
@@ -73,6 +78,68 @@ bool Read(const ParameterSpec& spec, const RecipeValue& given, ParameterValue& o
 }
 
 }  // namespace
+
+ParameterSpec NumberParameter(std::string key, double value, double min, double max,
+                              std::string about) {
+  ParameterSpec spec;
+  spec.key = std::move(key);
+  spec.about = std::move(about);
+  spec.number = value;
+  spec.min = min;
+  spec.max = max;
+  return spec;
+}
+
+ParameterSpec IntegerParameter(std::string key, double value, double min, double max,
+                               std::string about) {
+  ParameterSpec spec = NumberParameter(std::move(key), value, min, max, std::move(about));
+  spec.kind = ParameterKind::kInteger;
+  return spec;
+}
+
+ParameterSpec BooleanParameter(std::string key, bool value, std::string about) {
+  ParameterSpec spec;
+  spec.key = std::move(key);
+  spec.about = std::move(about);
+  spec.kind = ParameterKind::kBoolean;
+  spec.number = value ? 1 : 0;
+  return spec;
+}
+
+ParameterSpec ChoiceParameter(std::string key, std::vector<std::string> choices,
+                              std::string about) {
+  ParameterSpec spec;
+  spec.key = std::move(key);
+  spec.about = std::move(about);
+  spec.kind = ParameterKind::kChoice;
+  spec.choice = choices.front();
+  spec.choices = std::move(choices);
+  return spec;
+}
+
+ParameterSpec PerModel(ParameterSpec spec) {
+  spec.per_model = true;
+  return spec;
+}
+
+ParameterSpec Required(ParameterSpec spec) {
+  spec.required = true;
+  return spec;
+}
+
+ParameterSpec WeightParameter(bool required) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  ParameterSpec spec =
+      PerModel(NumberParameter("weight", 1, -kInf, kInf, "of the model in the sum; 0 drops it"));
+  spec.required = required;
+  return spec;
+}
+
+ParameterSpec WithoutEffect(ParameterSpec spec, std::string why) {
+  spec.per_model = true;
+  spec.no_effect = std::move(why);
+  return spec;
+}
 
 absl::StatusOr<ParameterValue> SettleParameter(const ParameterSpec& spec,
                                                const std::vector<const RecipeParameters*>& levels,

@@ -20,6 +20,7 @@ enum class ParameterKind { kNumber, kInteger, kBoolean, kChoice };
 
 struct ParameterSpec {
   std::string key;
+  std::string about;  // one short sentence for users, without a full stop
   ParameterKind kind = ParameterKind::kNumber;
   // May stand under a model; a value under the recipe's own `parameters` then
   // serves all models that have none.
@@ -30,9 +31,26 @@ struct ParameterSpec {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
   std::vector<std::string> choices;
+  bool exclusive_min = false;  // `min` itself is not allowed
   // Accepted for the sake of existing recipes; why it changes nothing.
   std::string no_effect;
 };
+
+// --- The usual kinds of specs, to be adjusted where a method differs.
+
+ParameterSpec NumberParameter(std::string key, double value, double min, double max,
+                              std::string about);
+ParameterSpec IntegerParameter(std::string key, double value, double min, double max,
+                               std::string about);
+ParameterSpec BooleanParameter(std::string key, bool value, std::string about);
+// The first of `choices` is the default.
+ParameterSpec ChoiceParameter(std::string key, std::vector<std::string> choices, std::string about);
+ParameterSpec PerModel(ParameterSpec spec);
+ParameterSpec Required(ParameterSpec spec);
+// `weight`, one a model, any finite number; 1 unless required.
+ParameterSpec WeightParameter(bool required);
+// mergekit's parameter that changes nothing here, and why; may stand anywhere.
+ParameterSpec WithoutEffect(ParameterSpec spec, std::string why);
 
 struct ParameterValue {
   double number = 0;

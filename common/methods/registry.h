@@ -11,22 +11,14 @@
 
 #include "absl/status/statusor.h"
 #include "common/methods/merge_method.h"
+#include "common/methods/method_info.h"
 #include "common/recipe/recipe.h"
 
 namespace merganser {
 
-// A method with every parameter settled: defaults filled in, types and ranges
-// checked, models of weight 0 dropped. Plain data: it travels in plans.
-struct MethodConfig {
-  std::string method;
-  std::map<std::string, double> numbers;       // booleans are 0 or 1
-  std::map<std::string, std::string> choices;  // such as scope: "tensor"
-  // One a contributing model, in the order of `models`.
-  std::vector<std::map<std::string, double>> per_model;
-};
-
-// The recipe's models, sorted into roles.
+// The recipe's models, sorted into roles, and its parameters.
 struct ResolvedMethod {
+  // Of tensors to which no gradient or filter applies.
   MethodConfig config;
   // As written in the recipe. Empty: the method has no base and models[0] gives
   // config, tensor order and tokenizer.
@@ -48,8 +40,11 @@ absl::StatusOr<ResolvedMethod> ResolveMethod(
 // kInvalidArgument if it does not (a newer or older program).
 absl::StatusOr<std::unique_ptr<MergeMethod>> MakeMethod(const MethodConfig& config);
 
-// Names, in the order in which they are listed to users.
-std::vector<std::string_view> MethodNames();
+// All methods, in the order in which they are listed to users.
+const std::vector<MethodInfo>& Methods();
+
+// nullptr when there is none of this name.
+const MethodInfo* FindMethod(std::string_view name);
 
 }  // namespace merganser
 

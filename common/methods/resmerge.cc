@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/status.h"
 #include "common/linalg/kernels.h"
 #include "common/linalg/top_k.h"
 #include "common/methods/tensor_class.h"
@@ -55,8 +56,8 @@ absl::StatusOr<std::vector<Triplets>> UnpackHeads(const Keepsake& keepsake, size
 
 class ResMerge final : public MergeMethod {
  public:
-  ResMerge(const ResMergeParameters& parameters, int experts)
-      : parameters_(parameters), experts_(experts) {}
+  ResMerge(const ResMergeParameters& parameters, int experts, Scope scope)
+      : parameters_(parameters), experts_(experts), scope_(scope) {}
 
   std::string_view name() const override { return "resmerge"; }
 
@@ -73,6 +74,12 @@ class ResMerge final : public MergeMethod {
     needs.mode = "spectral";
     needs.split = mode.split;
     needs.rounds = 1;
+    needs.keeps = true;
+    if (scope_ != Scope::kTensor) {
+      needs.group = ScopeGroup(tensor.name, scope_);
+      // Its beta is never scored, so it shares no gate with those that are.
+      if (scope_ != Scope::kFamily && !Scored(needs.family)) absl::StrAppend(&needs.group, " other");
+    }
     const size_t dims = tensor.shape.size();
     const auto rows = static_cast<int64_t>(tensor.shape[dims - 2]);
     const auto cols = static_cast<int64_t>(tensor.shape[dims - 1]);
@@ -80,7 +87,8 @@ class ResMerge final : public MergeMethod {
     const uint64_t heads = static_cast<uint64_t>(experts_) *
                            static_cast<uint64_t>(parameters_.rank_topk) *
                            static_cast<uint64_t>(rows + cols + 1) * sizeof(double);
-    needs.workspace_bytes = TopKWorkspaceBytes(rows, cols, parameters_.rank_topk) + 3 * heads;
+    needs.workspace_bytes = TopKWorkspaceBytes(rows, cols, parameters_.rank_topk) + 2 * heads;
+    needs.retained_bytes = heads;
     needs.flops_per_element = 20.0 * experts_;
     if (LooksLikeVocabulary(tensor)) {
       needs.note =
@@ -145,24 +153,23 @@ class ResMerge final : public MergeMethod {
     return analysis;
   }
 
-  absl::StatusOr<Gate> Reduce(const TensorNeeds& needs, int /*round*/, const Stats& sum,
-                              ReportFields& report) const override {
+  absl::StatusOr<Gate> Reduce(const TensorNeeds& needs, int /*round*/, const Gate& /*state*/,
+                              const GroupStats& stats, ReportFields& report) const override {
     const size_t n2 = static_cast<size_t>(experts_) * static_cast<size_t>(experts_);
-    if (sum.sums.size() != 2 * n2) {
+    const std::vector<double> total = stats.Total();
+    if (total.size() != 2 * n2) {
       return absl::InternalError(
-          absl::StrCat("stats of ", sum.sums.size(), " sums, expected ", 2 * n2));
+          absl::StrCat("stats of ", total.size(), " sums, expected ", 2 * n2));
     }
-    for (const double entry : sum.sums) {
+    for (const double entry : total) {
       if (!std::isfinite(entry)) {
         return absl::OutOfRangeError(
             "the norms of its task vectors overflow float64: its values are too large to merge");
       }
     }
-    const bool scored = needs.family == FamilyName(TensorFamily::kAttention) ||
-                        needs.family == FamilyName(TensorFamily::kFfn);
-    const std::span<const double> sums(sum.sums);
+    const std::span<const double> sums(total);
     const ResMergeGate gate =
-        ComputeResMergeGate(sums.first(n2), sums.last(n2), experts_, scored, parameters_);
+        ComputeResMergeGate(sums.first(n2), sums.last(n2), experts_, Scored(needs.family), parameters_);
     report.insert(report.end(), {{"coherence", {gate.coherence}},
                                  {"jump_distance", {gate.jump_distance}},
                                  {"s", {gate.pairwise}},
@@ -179,7 +186,8 @@ class ResMerge final : public MergeMethod {
   }
 
   absl::Status Apply(const Leaf& leaf, const Gate& gate, const Keepsake& keepsake,
-                     MutableTensorView out, Executor& executor) const override {
+                     MutableTensorView out, ReportFields& /*report*/,
+                     Executor& executor) const override {
     const size_t n = leaf.experts.size();
     std::optional<uint64_t> overflow;
     if (leaf.needs->rounds == 0) {
@@ -201,14 +209,69 @@ class ResMerge final : public MergeMethod {
   }
 
  private:
+  // The families whose reliability sets beta.
+  static bool Scored(std::string_view family) {
+    return family == FamilyName(TensorFamily::kAttention) ||
+           family == FamilyName(TensorFamily::kFfn);
+  }
+
   ResMergeParameters parameters_;
   int experts_;
+  Scope scope_;
 };
+
+// More would need other kernels, and no paper merges so many.
+constexpr size_t kMaxExperts = 16;
+constexpr double kMaxRank = 16;
+
+absl::StatusOr<std::unique_ptr<MergeMethod>> ResMergeFrom(const MethodConfig& config) {
+  ResMergeParameters parameters;
+  MERGANSER_ASSIGN_OR_RETURN(const double rank, GetNumber(config, "rank_topk"));
+  parameters.rank_topk = static_cast<int>(rank);
+  MERGANSER_ASSIGN_OR_RETURN(parameters.beta_min, GetNumber(config, "src_beta_min"));
+  MERGANSER_ASSIGN_OR_RETURN(parameters.beta_max, GetNumber(config, "src_beta_max"));
+  MERGANSER_ASSIGN_OR_RETURN(parameters.head_ratio_budget, GetNumber(config, "head_ratio_budget"));
+  MERGANSER_ASSIGN_OR_RETURN(const std::string scope_name, GetChoice(config, "scope"));
+  const std::optional<Scope> scope = ParseScope(scope_name);
+  if (parameters.beta_min > parameters.beta_max) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "key 'parameters.src_beta_min': found ", parameters.beta_min,
+        ", expected at most src_beta_max, which is ", parameters.beta_max));
+  }
+  if (parameters.rank_topk < 1 || parameters.rank_topk > kMaxRank || config.per_model.empty() ||
+      config.per_model.size() > kMaxExperts || !scope.has_value()) {
+    return absl::InvalidArgumentError("resmerge: rank_topk, scope or number of experts out of range");
+  }
+  return MakeResMerge(parameters, static_cast<int>(config.per_model.size()), *scope);
+}
 
 }  // namespace
 
-std::unique_ptr<MergeMethod> MakeResMerge(const ResMergeParameters& parameters, int experts) {
-  return std::make_unique<ResMerge>(parameters, experts);
+std::unique_ptr<MergeMethod> MakeResMerge(const ResMergeParameters& parameters, int experts,
+                                          Scope scope) {
+  return std::make_unique<ResMerge>(parameters, experts, scope);
+}
+
+MethodInfo ResMergeMethod() {
+  MethodInfo info;
+  info.name = "resmerge";
+  info.summary =
+      "residuals' consensus on the Frobenius sphere, weighted by its reliability, plus spectral "
+      "heads gated by their agreement";
+  info.paper = "arXiv 2606.02252";
+  info.max_models = kMaxExperts;
+  info.parameters = {
+      IntegerParameter("rank_topk", 1, 1, kMaxRank, "rank of the spectral heads"),
+      NumberParameter("src_beta_min", 0.7, 0, 10, "exponent of the coherence at full reliability"),
+      NumberParameter("src_beta_max", 1.0, 0, 10, "exponent of the coherence without reliability"),
+      NumberParameter("head_ratio_budget", 0.2, 0, 10,
+                      "largest norm of the head correction, relative to the backbone"),
+      ChoiceParameter("scope", {"tensor", "layer", "family", "model"},
+                      "what shares one gate")};
+  // Of N equal heads only head_ratio_budget comes back.
+  info.properties.identical_experts = false;
+  info.make = ResMergeFrom;
+  return info;
 }
 
 }  // namespace merganser

@@ -12,12 +12,17 @@
 #include <memory>
 
 #include "common/methods/merge_method.h"
+#include "common/methods/method_info.h"
 #include "common/methods/resmerge_gate.h"
+#include "common/methods/tensor_class.h"
 
 namespace merganser {
 
 // For `experts` experts, all of them read in every leaf.
-std::unique_ptr<MergeMethod> MakeResMerge(const ResMergeParameters& parameters, int experts);
+std::unique_ptr<MergeMethod> MakeResMerge(const ResMergeParameters& parameters, int experts,
+                                          Scope scope = Scope::kTensor);
+
+MethodInfo ResMergeMethod();
 
 }  // namespace merganser
 

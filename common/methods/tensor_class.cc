@@ -80,6 +80,36 @@ SpectralMode ClassifySpectral(const TensorSpec& tensor, int rank_topk) {
   return mode;
 }
 
+std::optional<Scope> ParseScope(std::string_view text) {
+  if (text == "tensor") return Scope::kTensor;
+  if (text == "layer") return Scope::kLayer;
+  if (text == "family") return Scope::kFamily;
+  if (text == "model") return Scope::kModel;
+  return std::nullopt;
+}
+
+std::string ScopeGroup(std::string_view name, Scope scope) {
+  switch (scope) {
+    case Scope::kTensor:
+      return std::string(name);
+    case Scope::kFamily:
+      return std::string(FamilyName(ClassifyFamily(name)));
+    case Scope::kModel:
+      return "model";
+    case Scope::kLayer:
+      break;
+  }
+  for (size_t begin = 0; begin < name.size();) {
+    const size_t end = std::min(name.find('.', begin), name.size());
+    const std::string_view part = name.substr(begin, end - begin);
+    if (!part.empty() && std::all_of(part.begin(), part.end(), absl::ascii_isdigit)) {
+      return std::string(name.substr(0, end));
+    }
+    begin = end + 1;
+  }
+  return "none";
+}
+
 bool LooksLikeVocabulary(const TensorSpec& tensor) {
   return ClassifyFamily(tensor.name) == TensorFamily::kOther && tensor.shape.size() == 2 &&
          std::max(tensor.shape[0], tensor.shape[1]) >= kVocabularySide;

@@ -4,6 +4,8 @@
 #ifndef MERGANSER_COMMON_METHODS_TENSOR_CLASS_H_
 #define MERGANSER_COMMON_METHODS_TENSOR_CLASS_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +28,18 @@ struct SpectralMode {
   std::string reason;
 };
 SpectralMode ClassifySpectral(const TensorSpec& tensor, int rank_topk);
+
+// Whose statistics are summed before a gate is derived.
+enum class Scope : uint8_t { kTensor, kLayer, kFamily, kModel };
+
+// "tensor", "layer", "family", "model".
+std::optional<Scope> ParseScope(std::string_view text);
+
+// The key of the group that the tensor belongs to: for kTensor its name; for
+// kLayer the name up to and including its first integer that is a component of its
+// own ("visual.blocks.0" is not "model.layers.0"), "none" without one; for kFamily
+// the family; for kModel "model".
+std::string ScopeGroup(std::string_view tensor_name, Scope scope);
 
 // True for matrices of no known family with a vocabulary-sized side: an
 // embedding or output head under a name that the classification does not know.

@@ -13,27 +13,32 @@ namespace {
 // By their bits: exactly.
 std::string Number(double value) { return absl::StrCat(absl::Hex(std::bit_cast<uint64_t>(value))); }
 
-}  // namespace
-
-std::string PlanDigest(const Plan& plan) {
-  Digester digest;
-  digest.UpdateField(absl::StrCat("numerics ", kNumericsVersion));
-  digest.UpdateField(plan.method.method);
-  for (const auto& [key, value] : plan.method.numbers) {
+void AddMethod(const MethodConfig& method, Digester& digest) {
+  digest.UpdateField(method.method);
+  for (const auto& [key, value] : method.numbers) {
     digest.UpdateField(key);
     digest.UpdateField(Number(value));
   }
-  for (const auto& [key, value] : plan.method.choices) {
+  for (const auto& [key, value] : method.choices) {
     digest.UpdateField(key);
     digest.UpdateField(value);
   }
-  for (const auto& model : plan.method.per_model) {
+  for (const auto& model : method.per_model) {
     digest.UpdateField(absl::StrCat("model of ", model.size()));
     for (const auto& [key, value] : model) {
       digest.UpdateField(key);
       digest.UpdateField(Number(value));
     }
   }
+}
+
+}  // namespace
+
+std::string PlanDigest(const Plan& plan) {
+  Digester digest;
+  digest.UpdateField(absl::StrCat("numerics ", kNumericsVersion));
+  AddMethod(plan.method, digest);
+  for (const MethodConfig& method : plan.overrides) AddMethod(method, digest);
   for (const PlannedModel& model : plan.models) {
     digest.UpdateField(model.uri);
     for (const CheckpointShard& shard : model.shards) {
@@ -46,6 +51,7 @@ std::string PlanDigest(const Plan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
     digest.UpdateField(tensor.spec.name);
     digest.UpdateField(tensor.needs.mode);
+    digest.UpdateField(absl::StrCat(tensor.method, " ", tensor.group));
     for (const PlannedSource& source : tensor.sources) {
       digest.UpdateField(absl::StrCat(source.model, " ", source.shard, " ", source.offset));
     }

@@ -26,36 +26,42 @@ uint64_t OutputBytes(const PlannedTensor& tensor) {
   return tensor.elements * BytesPerElement(tensor.dtype);
 }
 
-uint64_t ElementsOf(const PlannedTensor& tensor, uint64_t leaf_begin, uint64_t leaf_end) {
-  const uint64_t begin = leaf_begin * tensor.leaf_elements;
-  return std::min(leaf_end * tensor.leaf_elements, tensor.elements) - begin;
+// Whether the tensor's analysis needs all of its leaves before any can be applied.
+bool SharesGate(const PlannedTensor& tensor) {
+  return tensor.group >= 0 && tensor.needs.rounds > 0;
 }
 
-uint64_t LeavesPerSegment(const PlannedTensor& tensor) {
+uint64_t LeavesPerSegment(const Plan& plan, const PlannedTensor& tensor, uint64_t split_size) {
+  if (SharesGate(tensor) && plan.groups[static_cast<size_t>(tensor.group)].tensors.size() == 1 &&
+      OutputBytes(tensor) <= split_size) {
+    return tensor.leaves;  // one visit reads it once
+  }
   switch (tensor.needs.split) {
     case Split::kWhole:
+    case Split::kRows:
+    case Split::kElements:
       return 1;
     case Split::kMatrices:
       return std::max<uint64_t>(
           1, kMatrixSegmentBytes / (tensor.leaf_elements * BytesPerElement(tensor.dtype)));
-    case Split::kElements:
-      return kSegmentLeaves;
   }
   return 1;
 }
 
 Segment MakeSegment(const Plan& plan, uint32_t index, uint64_t leaf_begin, uint64_t leaf_end) {
   const PlannedTensor& tensor = plan.tensors[index];
-  const uint64_t elements = ElementsOf(tensor, leaf_begin, leaf_end);
   Segment segment;
   segment.tensor = index;
   segment.leaf_begin = leaf_begin;
   segment.leaf_end = leaf_end;
+  const uint64_t elements = SegmentElements(tensor, segment);
   segment.bytes_out = elements * BytesPerElement(tensor.dtype);
   for (const PlannedSource& source : tensor.sources) {
     segment.bytes_in += elements * BytesPerElement(source.dtype);
   }
-  segment.memory = segment.bytes_in + segment.bytes_out + tensor.needs.workspace_bytes +
+  segment.workspace = tensor.needs.workspace_bytes +
+                      (leaf_end - leaf_begin) * tensor.needs.retained_bytes;
+  segment.memory = segment.bytes_in + segment.bytes_out + segment.workspace +
                    (tensor.sources.size() + 1) * kBufferPadding;
   return segment;
 }
@@ -63,9 +69,9 @@ Segment MakeSegment(const Plan& plan, uint32_t index, uint64_t leaf_begin, uint6
 // Closes units when they are large enough, so that each is a run of segments.
 class UnitCutter {
  public:
-  UnitCutter(Plan& plan, uint32_t shard) : plan_(plan) {
+  UnitCutter(Plan& plan, uint32_t shard, uint64_t unit_size) : plan_(plan) {
     unit_.shard = shard;
-    target_ = std::max(kUnitBytes, CeilDiv(plan.shards[shard].size, kMaxUnitsPerShard));
+    target_ = std::max(unit_size, CeilDiv(plan.shards[shard].size, kMaxUnitsPerShard));
   }
 
   void Add(const Segment& segment) {
@@ -133,10 +139,10 @@ absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan) {
   return absl::OkStatus();
 }
 
-absl::Status CutUnits(Plan& plan) {
+absl::Status CutUnits(uint64_t unit_size, uint64_t split_size, Plan& plan) {
   uint64_t segments = plan.shards.size();
   for (const PlannedTensor& tensor : plan.tensors) {
-    if (tensor.leaves > 0) segments += CeilDiv(tensor.leaves, LeavesPerSegment(tensor));
+    if (tensor.leaves > 0) segments += CeilDiv(tensor.leaves, LeavesPerSegment(plan, tensor, split_size));
     if (segments > kMaxSegments) {
       return absl::InvalidArgumentError(
           absl::StrCat("tensor ", OneLine(tensor.spec.name), ": with it the plan has more than ",
@@ -149,14 +155,15 @@ absl::Status CutUnits(Plan& plan) {
     plan.parameters += plan.tensors[i].elements;
   }
   for (uint32_t s = 0; s < plan.shards.size(); ++s) {
-    UnitCutter cutter(plan, s);
+    UnitCutter cutter(plan, s, unit_size);
     Segment header;
     header.header = true;
     header.bytes_out = plan.shards[s].header.size();
     header.memory = header.bytes_out + kBufferPadding;
     cutter.Add(header);
     for (uint32_t i : members[s]) {
-      const uint64_t step = plan.tensors[i].leaves == 0 ? 1 : LeavesPerSegment(plan.tensors[i]);
+      if (plan.tensors[i].leaves == 0) continue;
+      const uint64_t step = LeavesPerSegment(plan, plan.tensors[i], split_size);
       for (uint64_t leaf = 0; leaf < plan.tensors[i].leaves; leaf += step) {
         cutter.Add(MakeSegment(plan, i, leaf, std::min(leaf + step, plan.tensors[i].leaves)));
       }
@@ -164,8 +171,27 @@ absl::Status CutUnits(Plan& plan) {
     cutter.Close();
     plan.bytes_written += plan.shards[s].size;
   }
+  for (PlannedGroup& group : plan.groups) {
+    uint64_t segments_of_group = 0;
+    for (const uint32_t t : group.tensors) {
+      const PlannedTensor& tensor = plan.tensors[t];
+      group.elements += tensor.elements;
+      if (tensor.leaves > 0) {
+        segments_of_group += CeilDiv(tensor.leaves, LeavesPerSegment(plan, tensor, split_size));
+      }
+    }
+    group.spans = segments_of_group > 1;
+    if (group.spans) {
+      plan.rounds = std::max(plan.rounds, 1 + plan.tensors[group.tensors[0]].needs.rounds);
+    }
+  }
   for (const Unit& unit : plan.units) {
     plan.bytes_read += unit.bytes_in;
+    for (const Segment& segment : unit.segments) {
+      if (!InRounds(plan, segment)) continue;
+      plan.bytes_read += segment.bytes_in *
+                         static_cast<uint64_t>(plan.tensors[segment.tensor].needs.rounds);
+    }
     plan.peak_leaf_memory = std::max(plan.peak_leaf_memory, unit.memory);
   }
   return absl::OkStatus();

@@ -14,9 +14,11 @@ namespace merganser {
 // plan.shards and every tensor's shard and offset.
 absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan);
 
-// Cuts the shards into segments and units; sets plan.units and the totals.
-// kInvalidArgument for a model beyond kMaxElements or kMaxSegments.
-absl::Status CutUnits(Plan& plan);
+// Cuts the shards into segments and units of about `unit_size` bytes; tensors above
+// `split_size` bytes are cut where their method allows it. Sets plan.units, which
+// groups span segments, and the totals. kInvalidArgument for a model beyond
+// kMaxElements or kMaxSegments.
+absl::Status CutUnits(uint64_t unit_size, uint64_t split_size, Plan& plan);
 
 }  // namespace merganser
 

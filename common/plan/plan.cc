@@ -1,6 +1,8 @@
 #include "common/plan/plan.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -64,11 +66,42 @@ void SetLeaves(PlannedTensor& tensor) {
     case Split::kMatrices:
       tensor.leaf_elements = tensor.elements / tensor.spec.shape[0];
       break;
+    case Split::kRows: {
+      const uint64_t cols = tensor.spec.shape.empty() ? 1 : tensor.spec.shape.back();
+      tensor.leaf_elements = std::max<uint64_t>(1, kLeafElements / cols) * cols;
+      break;
+    }
     case Split::kElements:
       tensor.leaf_elements = kLeafElements;
       break;
   }
   tensor.leaves = CeilDiv(tensor.elements, tensor.leaf_elements);
+}
+
+// Puts the tensor into the group that its method names. All of a group are reduced
+// by one method.
+absl::Status JoinGroup(uint32_t index, std::map<std::string, int32_t>& keys, Plan& plan) {
+  PlannedTensor& tensor = plan.tensors[index];
+  if (tensor.needs.group.empty() || tensor.needs.rounds == 0 || tensor.leaves == 0) {
+    return absl::OkStatus();
+  }
+  const auto [it, added] =
+      keys.try_emplace(tensor.needs.group, static_cast<int32_t>(plan.groups.size()));
+  if (added) plan.groups.push_back({tensor.needs.group, {}, 0, false});
+  tensor.group = it->second;
+  PlannedGroup& group = plan.groups[static_cast<size_t>(it->second)];
+  if (!group.tensors.empty()) {
+    const PlannedTensor& first = plan.tensors[group.tensors[0]];
+    if (first.method != tensor.method || first.needs.rounds != tensor.needs.rounds) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensors ", OneLine(first.spec.name), " and ", OneLine(tensor.spec.name),
+          " share one gate (", OneLine(group.key),
+          ") and have different parameters; expected gradients and filters only where the scope "
+          "is a tensor, or a scope within which they do not change"));
+    }
+  }
+  group.tensors.push_back(index);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -89,6 +122,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
   }
 
   const bool mostly_half = MostlyHalfPrecision(alignment);
+  std::map<std::string, int32_t> groups;
   for (const AlignedTensor& aligned : alignment.tensors) {
     PlannedTensor tensor;
     tensor.spec = {aligned.name, aligned.shape};
@@ -115,9 +149,11 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
       tensor.sources.push_back({source.model, where.shard, where.offset, where.dtype, where.name});
     }
     plan.tensors.push_back(std::move(tensor));
+    MERGANSER_RETURN_IF_ERROR(
+        JoinGroup(static_cast<uint32_t>(plan.tensors.size() - 1), groups, plan));
   }
   MERGANSER_RETURN_IF_ERROR(LayOutShards(recipe.max_shard_size, plan));
-  MERGANSER_RETURN_IF_ERROR(CutUnits(plan));
+  MERGANSER_RETURN_IF_ERROR(CutUnits(recipe.unit_size, recipe.split_size, plan));
   plan.digest = PlanDigest(plan);
   return plan;
 }

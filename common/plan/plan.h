@@ -5,6 +5,7 @@
 #ifndef MERGANSER_COMMON_PLAN_PLAN_H_
 #define MERGANSER_COMMON_PLAN_PLAN_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -23,13 +24,8 @@ namespace merganser {
 // Raised whenever the bytes of any merge may change; part of every plan digest.
 inline constexpr int kNumericsVersion = 1;
 
-// Tensors that may be split are cut into segments of at most this many leaves.
-inline constexpr uint64_t kSegmentLeaves = 1;
 // A segment's inputs and output each begin at a multiple of this in its buffer.
 inline constexpr uint64_t kBufferAlignment = 64;
-// Units grow by whole segments until they write at least this much: large
-// enough for an S3 part (5 MiB) and to amortise a lease, small enough to lose.
-inline constexpr uint64_t kUnitBytes = uint64_t{16} << 20;
 
 // Beyond these a header lies about its file, or the plan itself would not fit:
 // 17.6 trillion elements a tensor, 16 million segments in all.
@@ -62,8 +58,21 @@ struct PlannedTensor {
   // The base first, where it is read; then the experts in model order.
   std::vector<PlannedSource> sources;
   bool has_base_source = false;
+  uint32_t method = 0;  // 0: Plan::method; else Plan::overrides[method - 1]
+  // Whose gate its leaves share, index into Plan::groups; -1: each leaf has its own.
+  int32_t group = -1;
   uint32_t shard = 0;   // of the output
   uint64_t offset = 0;  // bytes from the start of the output shard
+};
+
+// Leaves that share a gate.
+struct PlannedGroup {
+  std::string key;
+  std::vector<uint32_t> tensors;  // ascending; one method, one number of rounds
+  uint64_t elements = 0;
+  // Its leaves lie in several segments: analyzed in rounds of the whole job, of
+  // which the last applies. Else one visit does all.
+  bool spans = false;
 };
 
 // A run of leaves of one tensor, or the header of a shard.
@@ -74,7 +83,8 @@ struct Segment {
   uint64_t leaf_end = 0;
   uint64_t bytes_out = 0;
   uint64_t bytes_in = 0;
-  uint64_t memory = 0;  // inputs + output + workspace
+  uint64_t workspace = 0;  // bytes beside inputs and output
+  uint64_t memory = 0;     // inputs + output + workspace
 };
 
 // What is leased: adjacent segments of one output shard, one byte range.
@@ -95,21 +105,40 @@ struct PlannedShard {
 
 struct Plan {
   MethodConfig method;
+  // Of tensors to which gradients or filters apply: the same method, other
+  // parameters. Distinct.
+  std::vector<MethodConfig> overrides;
   std::string recipe_text;
   bool has_base = false;  // models[0] is the base, the rest experts
   std::vector<PlannedModel> models;
   std::vector<PlannedTensor> tensors;  // in the reference's order
   std::vector<PlannedShard> shards;
+  std::vector<PlannedGroup> groups;
   std::vector<Unit> units;
   std::vector<std::string> warnings;
   uint64_t parameters = 0;  // elements of the output
-  uint64_t bytes_read = 0;  // tensor data, all rounds
+  uint64_t bytes_read = 0;  // tensor data, all rounds (a settled gate may save some)
   uint64_t bytes_written = 0;
   uint64_t peak_leaf_memory = 0;  // of the largest segment: the least budget that works
-  int rounds = 1;                 // passes over the units
+  // Passes over the units, of which the last writes and the others analyze what
+  // belongs to groups that span segments.
+  int rounds = 1;
   // Of recipe, inputs' identities and numerics version: 32 hex digits.
   std::string digest;
 };
+
+// Whether the leaves of the segment are analyzed in rounds of the whole job.
+inline bool InRounds(const Plan& plan, const Segment& segment) {
+  if (segment.header) return false;
+  const int32_t group = plan.tensors[segment.tensor].group;
+  return group >= 0 && plan.groups[static_cast<size_t>(group)].spans;
+}
+
+// Elements of a segment of `tensor`.
+inline uint64_t SegmentElements(const PlannedTensor& tensor, const Segment& segment) {
+  const uint64_t begin = segment.leaf_begin * tensor.leaf_elements;
+  return std::min(segment.leaf_end * tensor.leaf_elements, tensor.elements) - begin;
+}
 
 // `models` as AlignModels took them: the reference (base) first.
 // kInvalidArgument when the method refuses a tensor or the output cannot be laid

@@ -19,7 +19,8 @@ namespace {
 
 constexpr std::string_view kTopKeys[] = {"base_model",   "dtype",           "max_shard_size",
                                          "merge_method", "models",          "out_dtype",
-                                         "parameters",   "tokenizer_source"};
+                                         "parameters",   "split_size",      "tokenizer_source",
+                                         "unit_size"};
 constexpr std::string_view kModelKeys[] = {"model", "parameters"};
 constexpr std::string_view kPathKeys[] = {"path"};
 // mergekit's, known and not to be taken for typing errors.
@@ -67,7 +68,9 @@ class Reader {
       return ReadName(value, key, "the name of a method", recipe_.merge_method);
     }
     if (key == "models") return ReadModels(member);
-    if (key == "max_shard_size") return ReadShardSize(value);
+    if (key == "max_shard_size") return ReadSize(value, key, recipe_.max_shard_size);
+    if (key == "unit_size") return ReadSize(value, key, recipe_.unit_size);
+    if (key == "split_size") return ReadSize(value, key, recipe_.split_size);
     // The rest may be left empty, which is the same as leaving it out.
     if (value.kind == YamlNode::Kind::kNull) return absl::OkStatus();
     if (key == "base_model") {
@@ -197,14 +200,12 @@ class Reader {
     return absl::OkStatus();
   }
 
-  absl::Status ReadShardSize(const YamlNode& node) {
+  absl::Status ReadSize(const YamlNode& node, const std::string& key, uint64_t& out) {
     constexpr std::string_view kExpected = "a number of bytes above 0, or a size such as 5GB";
-    if (node.kind != YamlNode::Kind::kScalar) {
-      return Wrong(node, "max_shard_size", std::string(kExpected));
-    }
+    if (node.kind != YamlNode::Kind::kScalar) return Wrong(node, key, std::string(kExpected));
     const absl::StatusOr<uint64_t> bytes = ParseBytes(node.text);
-    if (!bytes.ok() || *bytes == 0) return Wrong(node, "max_shard_size", std::string(kExpected));
-    recipe_.max_shard_size = *bytes;
+    if (!bytes.ok() || *bytes == 0) return Wrong(node, key, std::string(kExpected));
+    out = *bytes;
     return absl::OkStatus();
   }
 

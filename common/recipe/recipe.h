@@ -41,6 +41,12 @@ struct Recipe {
   RecipeParameters parameters;
   std::optional<DType> out_dtype;  // `out_dtype`, else `dtype`
   uint64_t max_shard_size = 5'000'000'000;
+  // Units grow by whole segments until they write at least this much: large
+  // enough for an S3 part (5 MiB) and to amortise a lease, small enough to lose.
+  uint64_t unit_size = uint64_t{16} << 20;
+  // A tensor whose output is larger is cut into pieces, where its method allows
+  // that; if its gate spans them, they are read once more for every round.
+  uint64_t split_size = uint64_t{128} << 20;
   std::vector<std::string> notes;  // keys accepted without effect (int8_mask, ...)
 };
 

@@ -14,6 +14,7 @@
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
 #include "common/engine/report.h"
+#include "common/engine/rounds.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/plan_text.h"
 #include "common/storage/open.h"
@@ -59,7 +60,8 @@ Phase BeginPhase(const absl::Status& status) {
 
 // The part of a merge after its claim; the caller abandons the output on failure.
 absl::StatusOr<std::string> RunAndPublish(const MergeFlags& flags, const PreparedMerge& prepared,
-                                          const std::string& output_uri, uint64_t tensor_memory,
+                                          const std::string& output_uri, const std::string& job_uid,
+                                          uint64_t tensor_memory,
                                           JobOutput& output, InterruptWatcher& interrupts) {
   RunFacts facts;
   facts.program = ProgramName();
@@ -69,18 +71,22 @@ absl::StatusOr<std::string> RunAndPublish(const MergeFlags& flags, const Prepare
 
   MERGANSER_ASSIGN_OR_RETURN(
       std::shared_ptr<const JobContext> job,
-      MakeJobContext(output_uri, prepared.plan, output_uri, output.writes()));
+      MakeJobContext(output_uri, job_uid, prepared.plan, output_uri, output.writes()));
   InProcessSource source(job);
   interrupts.SetHandler([&source] { source.Interrupt(); });
   RunnerOptions options;
   options.threads = flags.threads;
   options.memory = tensor_memory;
+  const TotalWork total = AllRounds(prepared.plan);
   absl::Status run;
   {
     ProgressPrinter printer([&] {
       const RunProgress progress = source.progress();
-      return ProgressSample{progress.bytes_written, prepared.plan.bytes_written,
-                            progress.units_done, prepared.plan.units.size(), ""};
+      return ProgressSample{progress.bytes_done, total.bytes, progress.units_done, total.units,
+                            prepared.plan.rounds == 1
+                                ? ""
+                                : absl::StrCat("round ", progress.round + 1, " of ",
+                                               prepared.plan.rounds)};
     });
     run = RunUnits(source, options);
   }
@@ -129,7 +135,8 @@ int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts) {
   // the claim must not outlive that.
   absl::StatusOr<std::string> report = absl::InternalError("no report");
   try {
-    report = RunAndPublish(flags, *prepared, output_uri, *tensor_memory, **output, interrupts);
+    report = RunAndPublish(flags, *prepared, output_uri, options.job_uid, *tensor_memory, **output,
+                           interrupts);
   } catch (const std::exception& error) {
     report = absl::ResourceExhaustedError(
         absl::StrCat("the system refused threads or memory: ", error.what()));

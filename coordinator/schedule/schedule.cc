@@ -14,8 +14,8 @@ Schedule::Schedule(const ScheduleOptions& options, uint64_t epoch,
                    std::function<std::string()> make_token)
     : options_(options), epoch_(epoch), make_token_(std::move(make_token)) {}
 
-absl::Status Schedule::AddJob(const std::string& name, uint64_t order,
-                              std::vector<UnitDemand> units, MonotonicTime now) {
+absl::Status Schedule::AddJob(const std::string& name, uint64_t order, UnitBatch batch,
+                              MonotonicTime now) {
   now = Advance(now);
   const auto [it, inserted] = jobs_.try_emplace(name);
   if (!inserted) {
@@ -23,8 +23,11 @@ absl::Status Schedule::AddJob(const std::string& name, uint64_t order,
   }
   Job& job = it->second;
   job.order = order;
-  job.units.reserve(units.size());
-  for (const UnitDemand& demand : units) {
+  job.round = batch.round;
+  job.numbers = std::move(batch.units);
+  job.accept = std::move(batch.accept);
+  job.units.reserve(batch.demands.size());
+  for (const UnitDemand& demand : batch.demands) {
     job.pending.insert(job.pending.end(), static_cast<uint32_t>(job.units.size()));
     job.units.emplace_back().demand = demand;
     job.bytes_total += demand.bytes;
@@ -184,9 +187,10 @@ void Schedule::Accept(WorkerReport::Completed completed, const WorkerReport& rep
   const auto it = jobs_.find(completed.job);
   if (it == jobs_.end()) return;
   Job& job = it->second;
-  const uint32_t index = completed.result.unit;
   const auto issued = job.issued.find(completed.token);
-  if (issued == job.issued.end() || issued->second != index) return;
+  if (issued == job.issued.end()) return;
+  const uint32_t index = issued->second;
+  if (completed.result.unit != Number(index, job) || completed.result.round != job.round) return;
   if (job.outcome.has_value() && !job.outcome->ok()) return;
   UnitState& unit = job.units[index];
   const std::string checksum = completed.result.Checksum();
@@ -207,6 +211,7 @@ void Schedule::Accept(WorkerReport::Completed completed, const WorkerReport& rep
   unit.checksum = checksum;
   unit.done = true;
   unit.done_by = report.worker;
+  if (job.accept) job.accept(completed.result);
   unit.result = std::move(completed.result);
   job.contributors[report.worker] = {report.threads, report.simd};
   job.bytes_done += unit.demand.bytes;
@@ -293,7 +298,8 @@ void Schedule::Grant(const WorkerReport& report, WorkerAnswer& answer, Monotonic
       job.issued.emplace(token, index);
       leases_[token] = {name, index, report.worker, now + options_.lease_ttl, now, 0, 0};
       worker.leases.insert(token);
-      answer.leases.push_back({name, index, token, options_.lease_ttl});
+      answer.leases.push_back(
+          {name, Number(index, job), token, options_.lease_ttl, job.round});
     }
   }
 }
@@ -352,7 +358,14 @@ void Schedule::EndJob(Job& job, absl::Status outcome) {
   job.outcome = std::move(outcome);
 }
 
+uint32_t Schedule::Number(uint32_t index, const Job& job) {
+  return job.numbers.empty() ? index : job.numbers[index];
+}
+
 std::string Schedule::DescribeUnit(uint32_t unit, const Job& job) const {
+  if (!job.numbers.empty()) {
+    return absl::StrCat("unit ", Number(unit, job), " in round ", job.round + 1);
+  }
   return absl::StrCat("unit ", unit, " of ", job.units.size());
 }
 

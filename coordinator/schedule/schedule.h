@@ -28,9 +28,9 @@ class Schedule {
   uint64_t epoch() const { return epoch_; }
 
   // `order` ranks jobs: the lower is served first. kAlreadyExists if the job is
-  // there. A job without units is done at once.
-  absl::Status AddJob(const std::string& job, uint64_t order, std::vector<UnitDemand> units,
-                      MonotonicTime now);
+  // there. A job without units is done at once. A job of several rounds is removed
+  // after each and added again with the next: no lease of one lives on in another.
+  absl::Status AddJob(const std::string& job, uint64_t order, UnitBatch batch, MonotonicTime now);
 
   // Forgets the job; its leases are revoked as their workers call.
   void RemoveJob(const std::string& job);
@@ -44,7 +44,7 @@ class Schedule {
   // nullopt: no such job.
   std::optional<ScheduleStatus> Status(const std::string& job) const;
 
-  // All results in unit order, once the outcome is OK; moves them out.
+  // All results in the batch's order, once the outcome is OK; moves them out.
   absl::StatusOr<std::vector<UnitResult>> TakeResults(const std::string& job);
   JobWorkers Workers(const std::string& job) const;
 
@@ -64,6 +64,9 @@ class Schedule {
   };
   struct Job {
     uint64_t order = 0;
+    uint32_t round = 0;
+    std::vector<uint32_t> numbers;  // of the units in the plan; empty: their index
+    std::function<void(UnitResult&)> accept;
     std::vector<UnitState> units;
     std::set<uint32_t> pending;              // in plan order
     std::map<std::string, uint32_t> issued;  // every token ever, for late results
@@ -116,6 +119,7 @@ class Schedule {
                     const std::string& worker, MonotonicTime now);
   void LoseLease(std::string token, const absl::Status& why, MonotonicTime now);
   void EndJob(Job& job, absl::Status outcome);
+  static uint32_t Number(uint32_t index, const Job& job);
   std::string DescribeUnit(uint32_t unit, const Job& job) const;
 
   const ScheduleOptions options_;

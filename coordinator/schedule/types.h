@@ -3,8 +3,10 @@
 #define MERGANSER_COORDINATOR_SCHEDULE_TYPES_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -33,6 +35,19 @@ struct ScheduleOptions {
 struct UnitDemand {
   uint64_t memory = 0;  // bytes
   uint64_t bytes = 0;   // written by it
+};
+
+// The units of a job that are to be done now: all of them, or those of a round.
+struct UnitBatch {
+  UnitBatch() = default;
+  UnitBatch(std::vector<UnitDemand> all) : demands(std::move(all)) {}  // NOLINT: a batch of one round
+
+  std::vector<UnitDemand> demands;
+  uint32_t round = 0;
+  std::vector<uint32_t> units;  // their numbers in the plan; empty: as they stand
+  // Sees every result that counts, once; may take out what would be too much to
+  // keep. Must not call back.
+  std::function<void(UnitResult&)> accept;
 };
 
 // What a worker tells in one Sync.
@@ -69,9 +84,10 @@ struct WorkerReport {
 
 struct LeaseGrant {
   std::string job;
-  uint32_t unit = 0;
+  uint32_t unit = 0;  // number in the plan
   std::string token;
   Duration ttl{};
+  uint32_t round = 0;
 };
 
 struct WorkerAnswer {

@@ -1,14 +1,17 @@
 #include "coordinator/service/job_manager.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "coordinator/service/random_id.h"
+#include "common/engine/rounds.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/plan_codec.h"
+#include "proto/convert/result_codec.h"
 #include "proto/convert/status_codec.h"
 
 namespace merganser {
@@ -26,11 +29,26 @@ std::string ErrorReason(const absl::Status& status, bool request_wrong) {
   return request_wrong ? "REQUEST_WRONG" : "RUN_FAILED";
 }
 
-std::vector<UnitDemand> Demands(const Plan& plan) {
-  std::vector<UnitDemand> demands;
-  demands.reserve(plan.units.size());
-  for (const Unit& unit : plan.units) demands.push_back({unit.memory, unit.end - unit.begin});
-  return demands;
+UnitBatch BatchOf(const Plan& plan, const JobRounds& rounds) {
+  UnitBatch batch;
+  batch.round = rounds.round();
+  for (const uint32_t u : rounds.units()) {
+    batch.demands.push_back(
+        {plan.units[u].memory, RoundBytes(plan, plan.units[u], rounds.round(), *rounds.gates())});
+  }
+  if (plan.rounds > 1) batch.units = rounds.units();
+  return batch;
+}
+
+// `later` as well as `workers`, each name once.
+void AddWorkers(const JobWorkers& later, JobWorkers& workers) {
+  std::set<std::string> names(workers.names.begin(), workers.names.end());
+  std::set<std::string> simd(workers.simd.begin(), workers.simd.end());
+  names.insert(later.names.begin(), later.names.end());
+  simd.insert(later.simd.begin(), later.simd.end());
+  workers.names.assign(names.begin(), names.end());
+  workers.simd.assign(simd.begin(), simd.end());
+  workers.threads = std::max(workers.threads, later.threads);
 }
 
 }  // namespace
@@ -235,6 +253,12 @@ std::shared_ptr<const ActivePlan> JobManager::FindPlan(const std::string& uid) {
   return it == jobs_.end() ? nullptr : it->second->plan;
 }
 
+std::shared_ptr<const std::string> JobManager::FindGates(const std::string& uid, uint32_t round) {
+  MutexLock lock(mutex_);
+  const auto it = jobs_.find(uid);
+  return it == jobs_.end() || it->second->round != round ? nullptr : it->second->gates;
+}
+
 void JobManager::TickLoop() {
   MutexLock lock(mutex_);
   while (!stopping_) {
@@ -331,22 +355,19 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
                                             " bytes, expected at most ", kMaxJobPlanBytes));
   }
 
-  std::vector<UnitResult> results;
   {
     MutexLock lock(mutex_);
     MERGANSER_RETURN_IF_ERROR(Interruption(*job));
     job->record.info.warnings = plan->warnings;
-    MERGANSER_RETURN_IF_ERROR(
-        schedule_.AddJob(job->record.info.uid, job->record.sequence, Demands(*plan), clock_.Now()));
     job->plan = active;
-    job->scheduled = true;
-    SetState(*job, JobState::kRunning);
-    MERGANSER_RETURN_IF_ERROR(AwaitUnits(job));
-    MERGANSER_ASSIGN_OR_RETURN(results, schedule_.TakeResults(job->record.info.uid));
-    const JobWorkers workers = schedule_.Workers(job->record.info.uid);
-    facts.workers = workers.names;
-    facts.threads = static_cast<int>(workers.threads);
-    facts.simd = absl::StrJoin(workers.simd, ", ");
+  }
+  JobWorkers workers;
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<UnitResult> results, RunRounds(job, *plan, workers));
+  facts.workers = workers.names;
+  facts.threads = static_cast<int>(workers.threads);
+  facts.simd = absl::StrJoin(workers.simd, ", ");
+  {
+    MutexLock lock(mutex_);
     facts.started = *job->record.info.started;
     Unschedule(*job);
     SetState(*job, JobState::kPublishing);
@@ -354,6 +375,51 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
   facts.program = options_.program;
   facts.finished = clock_.WallNow();
   return run->Publish(results, facts);
+}
+
+absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job, const Plan& plan,
+                                                              JobWorkers& workers) {
+  MERGANSER_ASSIGN_OR_RETURN(const PlanMethods methods, PlanMethods::Make(plan));
+  JobRounds rounds(plan, methods);
+  const TotalWork total = AllRounds(plan);
+  while (true) {
+    auto gates = std::make_shared<const std::string>(SerializeGates(*rounds.gates()));
+    UnitBatch batch = BatchOf(plan, rounds);
+    // Called by Sync, under the lock, while this thread waits for units.
+    batch.accept = [&rounds](UnitResult& result) { rounds.TakeCounts(result); };
+    std::vector<UnitResult> results;
+    {
+      MutexLock lock(mutex_);
+      MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+      const std::string& uid = job->record.info.uid;
+      job->round = rounds.round();
+      job->gates = std::move(gates);
+      job->before.units_total = total.units;
+      job->before.bytes_total = total.bytes;
+      MERGANSER_RETURN_IF_ERROR(
+          schedule_.AddJob(uid, job->record.sequence, std::move(batch), clock_.Now()));
+      job->scheduled = true;
+      if (job->record.info.state != JobState::kRunning) SetState(*job, JobState::kRunning);
+      const absl::Status done = AwaitUnits(job);
+      if (!done.ok()) {
+        Unschedule(*job);  // before `rounds` goes
+        return done;
+      }
+      MERGANSER_ASSIGN_OR_RETURN(results, schedule_.TakeResults(uid));
+      AddWorkers(schedule_.Workers(uid), workers);
+      if (!rounds.last()) {
+        const JobProgress so_far = Snapshot(*job, /*with_recipe=*/false).progress;
+        job->before.units_done = so_far.units_done;
+        job->before.bytes_done = so_far.bytes_done;
+        job->before.retries = so_far.retries;
+        schedule_.RemoveJob(uid);
+        job->scheduled = false;
+      }
+    }
+    for (UnitResult& result : results) rounds.Take(std::move(result));
+    if (rounds.last()) return rounds.TakeResults();
+    MERGANSER_RETURN_IF_ERROR(rounds.Advance());
+  }
 }
 
 absl::Status JobManager::AwaitUnits(const JobPtr& job) {
@@ -383,9 +449,19 @@ JobInfo JobManager::Snapshot(const Job& job, bool with_recipe) const {
   if (!with_recipe) info.request.recipe.clear();
   if (!job.scheduled) return info;
   if (const auto status = schedule_.Status(info.uid); status.has_value()) {
-    info.progress = {status->units_total, status->units_done,   status->bytes_total,
-                     status->bytes_done,  status->units_leased, status->workers,
-                     status->retries,     status->detail};
+    const JobProgress& before = job.before;
+    info.progress = {before.units_total,
+                     before.units_done + status->units_done,
+                     before.bytes_total,
+                     before.bytes_done + status->bytes_done,
+                     status->units_leased,
+                     status->workers,
+                     before.retries + status->retries,
+                     status->detail};
+    const int rounds = job.plan == nullptr ? 1 : job.plan->plan->rounds;
+    if (rounds > 1 && info.progress.detail.empty()) {
+      info.progress.detail = absl::StrCat("round ", job.round + 1, " of ", rounds);
+    }
   }
   return info;
 }
@@ -400,6 +476,7 @@ void JobManager::Unschedule(Job& job) {
   schedule_.RemoveJob(job.record.info.uid);
   job.scheduled = false;
   job.plan.reset();
+  job.gates.reset();
 }
 
 void JobManager::SetState(Job& job, JobState state) {

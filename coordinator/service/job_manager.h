@@ -72,6 +72,9 @@ class JobManager {
   absl::StatusOr<WorkerAnswer> Sync(WorkerReport report);
   // nullptr when the job is not running.
   std::shared_ptr<const ActivePlan> FindPlan(const std::string& uid);
+  // The serialised gates that are the state of `round`; nullptr when the job is not
+  // in it.
+  std::shared_ptr<const std::string> FindGates(const std::string& uid, uint32_t round);
 
   uint64_t epoch() const { return epoch_; }
 
@@ -86,6 +89,9 @@ class JobManager {
     bool cancel = false;
     bool scheduled = false;
     std::shared_ptr<const ActivePlan> plan;
+    uint32_t round = 0;
+    std::shared_ptr<const std::string> gates;  // state of the round
+    JobProgress before;                        // of the rounds that are over; totals of all
   };
   using JobPtr = std::shared_ptr<Job>;
 
@@ -99,6 +105,9 @@ class JobManager {
   absl::StatusOr<std::string> RunToPublication(const JobPtr& job,
                                                const std::shared_ptr<JobRun>& run,
                                                bool& request_wrong);
+  // Runs all rounds; the units' results, and who worked on them.
+  absl::StatusOr<std::vector<UnitResult>> RunRounds(const JobPtr& job, const Plan& plan,
+                                                    JobWorkers& workers);
   absl::Status AwaitUnits(const JobPtr& job) MERGANSER_REQUIRES(mutex_);
   absl::Status Interruption(const Job& job) const MERGANSER_REQUIRES(mutex_);
   absl::StatusOr<JobPtr> Find(const std::string& name) MERGANSER_REQUIRES(mutex_);

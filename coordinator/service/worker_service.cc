@@ -24,6 +24,14 @@ void SetDuration(Duration duration, google::protobuf::Duration* proto) {
   proto->set_nanos(static_cast<int32_t>((duration % std::chrono::seconds(1)).count()));
 }
 
+void WriteChunks(const std::string& bytes, grpc::ServerWriter<v1::JobPlanChunk>* writer) {
+  for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {
+    v1::JobPlanChunk chunk;
+    chunk.set_data(bytes.substr(at, kChunkBytes));
+    if (!writer->Write(chunk)) break;  // the worker went away
+  }
+}
+
 absl::Status CheckSync(const v1::SyncRequest& request) {
   const std::string& worker = request.worker();
   const bool printable = std::all_of(worker.begin(), worker.end(),
@@ -104,6 +112,7 @@ grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext*, const v1::SyncRequest
     lease.set_unit(grant.unit);
     lease.set_token(grant.token);
     SetDuration(grant.ttl, lease.mutable_ttl());
+    lease.set_round(grant.round);
   }
   for (const std::string& token : answer->revoked) response->add_revoked(token);
   for (const std::string& token : answer->acknowledged) response->add_acknowledged(token);
@@ -116,11 +125,17 @@ grpc::Status WorkerServiceImpl::GetJobPlan(grpc::ServerContext*,
                                            grpc::ServerWriter<v1::JobPlanChunk>* writer) {
   const std::shared_ptr<const ActivePlan> active = jobs_.FindPlan(request->job_uid());
   if (active == nullptr) return ToGrpc(JobNotFound(JobName(request->job_uid())));
-  for (size_t at = 0; at < active->serialized.size(); at += kChunkBytes) {
-    v1::JobPlanChunk chunk;
-    chunk.set_data(active->serialized.substr(at, kChunkBytes));
-    if (!writer->Write(chunk)) break;  // the worker went away
-  }
+  WriteChunks(active->serialized, writer);
+  return grpc::Status::OK;
+}
+
+grpc::Status WorkerServiceImpl::GetJobGates(grpc::ServerContext*,
+                                            const v1::GetJobGatesRequest* request,
+                                            grpc::ServerWriter<v1::JobPlanChunk>* writer) {
+  const std::shared_ptr<const std::string> gates =
+      jobs_.FindGates(request->job_uid(), request->round());
+  if (gates == nullptr) return ToGrpc(JobNotFound(JobName(request->job_uid())));
+  WriteChunks(*gates, writer);
   return grpc::Status::OK;
 }
 

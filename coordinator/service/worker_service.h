@@ -16,6 +16,8 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
                     v1::SyncResponse* response) override;
   grpc::Status GetJobPlan(grpc::ServerContext* context, const v1::GetJobPlanRequest* request,
                           grpc::ServerWriter<v1::JobPlanChunk>* writer) override;
+  grpc::Status GetJobGates(grpc::ServerContext* context, const v1::GetJobGatesRequest* request,
+                           grpc::ServerWriter<v1::JobPlanChunk>* writer) override;
 
  private:
   JobManager& jobs_;

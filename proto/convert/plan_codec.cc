@@ -55,6 +55,8 @@ v1::Split EncodeSplit(Split split) {
       return v1::SPLIT_WHOLE;
     case Split::kMatrices:
       return v1::SPLIT_MATRICES;
+    case Split::kRows:
+      return v1::SPLIT_ROWS;
     case Split::kElements:
       return v1::SPLIT_ELEMENTS;
   }
@@ -108,12 +110,14 @@ absl::StatusOr<Split> DecodeSplit(const Place& place, v1::Split proto) {
       return Split::kWhole;
     case v1::SPLIT_MATRICES:
       return Split::kMatrices;
+    case v1::SPLIT_ROWS:
+      return Split::kRows;
     case v1::SPLIT_ELEMENTS:
       return Split::kElements;
     default:
       return Malformed(place, "needs.split",
                        absl::StrCat("found the unknown value ", static_cast<int>(proto),
-                                    ", expected whole, matrices or elements"));
+                                    ", expected whole, matrices, rows or elements"));
   }
 }
 
@@ -121,6 +125,7 @@ void EncodeMethod(const MethodConfig& method, v1::MethodConfig& proto) {
   proto.set_method(method.method);
   proto.mutable_numbers()->insert(method.numbers.begin(), method.numbers.end());
   proto.mutable_choices()->insert(method.choices.begin(), method.choices.end());
+  proto.set_has_base(method.has_base);
   for (const auto& parameters : method.per_model) {
     proto.add_per_model()->mutable_numbers()->insert(parameters.begin(), parameters.end());
   }
@@ -131,6 +136,7 @@ MethodConfig DecodeMethod(const v1::MethodConfig& proto) {
   method.method = proto.method();
   method.numbers.insert(proto.numbers().begin(), proto.numbers().end());
   method.choices.insert(proto.choices().begin(), proto.choices().end());
+  method.has_base = proto.has_base();
   for (const v1::ModelParameters& parameters : proto.per_model()) {
     method.per_model.emplace_back(parameters.numbers().begin(), parameters.numbers().end());
   }
@@ -150,6 +156,11 @@ void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
   needs.set_rounds(tensor.needs.rounds);
   needs.set_workspace_bytes(tensor.needs.workspace_bytes);
   needs.set_flops_per_element(tensor.needs.flops_per_element);
+  needs.set_group(tensor.needs.group);
+  needs.set_keeps(tensor.needs.keeps);
+  needs.set_retained_bytes(tensor.needs.retained_bytes);
+  proto.set_method(tensor.method);
+  proto.set_group(static_cast<uint32_t>(tensor.group + 1));
   proto.set_tied(tensor.tied);
   proto.set_elements(tensor.elements);
   proto.set_leaf_elements(tensor.leaf_elements);
@@ -186,6 +197,13 @@ absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::Planned
   tensor.needs.rounds = needs.rounds();
   tensor.needs.workspace_bytes = needs.workspace_bytes();
   tensor.needs.flops_per_element = needs.flops_per_element();
+  tensor.needs.group = needs.group();
+  tensor.needs.keeps = needs.keeps();
+  tensor.needs.retained_bytes = needs.retained_bytes();
+  MERGANSER_RETURN_IF_ERROR(CheckIndex(place, "method", proto.method(), plan.overrides.size() + 1));
+  tensor.method = proto.method();
+  MERGANSER_RETURN_IF_ERROR(CheckIndex(place, "group", proto.group(), plan.groups.size() + 1));
+  tensor.group = static_cast<int32_t>(proto.group()) - 1;
   tensor.tied = proto.tied();
   tensor.elements = proto.elements();
   tensor.leaf_elements = proto.leaf_elements();
@@ -231,6 +249,7 @@ void EncodeUnit(const Unit& unit, v1::Unit& proto) {
     s.set_bytes_out(segment.bytes_out);
     s.set_bytes_in(segment.bytes_in);
     s.set_memory(segment.memory);
+    s.set_workspace(segment.workspace);
   }
   proto.set_bytes_in(unit.bytes_in);
   proto.set_memory(unit.memory);
@@ -265,6 +284,7 @@ absl::StatusOr<Unit> DecodeUnit(const Place& place, const v1::Unit& proto, const
     segment.bytes_out = s.bytes_out();
     segment.bytes_in = s.bytes_in();
     segment.memory = s.memory();
+    segment.workspace = s.workspace();
     unit.segments.push_back(segment);
   }
   unit.bytes_in = proto.bytes_in();
@@ -277,6 +297,14 @@ absl::StatusOr<Unit> DecodeUnit(const Place& place, const v1::Unit& proto, const
 v1::Plan EncodePlan(const Plan& plan) {
   v1::Plan proto;
   EncodeMethod(plan.method, *proto.mutable_method());
+  for (const MethodConfig& method : plan.overrides) EncodeMethod(method, *proto.add_overrides());
+  for (const PlannedGroup& group : plan.groups) {
+    v1::PlannedGroup& g = *proto.add_groups();
+    g.set_key(group.key);
+    g.mutable_tensors()->Add(group.tensors.begin(), group.tensors.end());
+    g.set_elements(group.elements);
+    g.set_spans(group.spans);
+  }
   proto.set_recipe_text(plan.recipe_text);
   proto.set_has_base(plan.has_base);
   for (const PlannedModel& model : plan.models) {
@@ -313,10 +341,23 @@ absl::StatusOr<Plan> DecodePlan(const v1::Plan& proto) {
   const Place root{nullptr, "plan"};
   Plan plan;
   plan.method = DecodeMethod(proto.method());
+  for (const v1::MethodConfig& method : proto.overrides()) {
+    plan.overrides.push_back(DecodeMethod(method));
+  }
   plan.recipe_text = proto.recipe_text();
   plan.has_base = proto.has_base();
   if (plan.has_base && proto.models().empty()) {
     return Malformed(root, "has_base", "found true without any model");
+  }
+  for (int i = 0; i < proto.groups_size(); ++i) {
+    const v1::PlannedGroup& g = proto.groups(i);
+    const Place at{&root, "groups", i};
+    if (g.tensors().empty()) return Malformed(at, "tensors", "found none, expected at least one");
+    for (const uint32_t tensor : g.tensors()) {
+      MERGANSER_RETURN_IF_ERROR(CheckIndex(at, "tensors", tensor, proto.tensors_size()));
+    }
+    plan.groups.push_back(
+        {g.key(), {g.tensors().begin(), g.tensors().end()}, g.elements(), g.spans()});
   }
   for (const v1::PlannedModel& m : proto.models()) {
     PlannedModel model;

@@ -60,7 +60,7 @@ TEST(InProcessSourceTest, ResultsComeInUnitOrderWhateverTheOrderOfCompletion) {
     source.Complete(units[u], ResultOf(u));
   }
   EXPECT_EQ(source.progress().units_done, 5u);
-  EXPECT_EQ(source.progress().bytes_written, 50u);
+  EXPECT_EQ(source.progress().bytes_done, 50u);
   const auto results = source.TakeResults();
   ASSERT_TRUE(results.ok()) << results.status();
   ASSERT_EQ(results->size(), 5u);
@@ -113,7 +113,7 @@ TEST(InProcessSourceTest, RunsAMergeEndToEnd) {
   std::map<uint32_t, UnitResult> by_unit;
   for (UnitResult& result : *results) by_unit.emplace(result.unit, std::move(result));
   EXPECT_EQ(by_unit.size(), 5u);
-  EXPECT_EQ(source.progress().bytes_written, job.plan().bytes_written);
+  EXPECT_EQ(source.progress().bytes_done, job.plan().bytes_written);
   EXPECT_EQ(job.Publish(by_unit).size(), 5u);
 }
 

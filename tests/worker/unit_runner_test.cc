@@ -252,11 +252,12 @@ class MeetingMethod final : public MergeMethod {
   absl::StatusOr<Analysis> Analyze(const Leaf&, int, const Gate&, Executor&) const override {
     return absl::InternalError("no rounds");
   }
-  absl::StatusOr<Gate> Reduce(const TensorNeeds&, int, const Stats&, ReportFields&) const override {
+  absl::StatusOr<Gate> Reduce(const TensorNeeds&, int, const Gate&, const GroupStats&,
+                              ReportFields&) const override {
     return absl::InternalError("no rounds");
   }
   absl::Status Apply(const Leaf&, const Gate&, const Keepsake&, MutableTensorView,
-                     Executor& executor) const override {
+                     ReportFields&, Executor& executor) const override {
     executor.ParallelFor(2, [this](size_t) {
       MutexLock lock(mutex_);
       ++here_;
@@ -283,7 +284,7 @@ TEST(UnitRunnerTest, TheLastSegmentHasTheHelpOfEveryThread) {
     TinyCheckpoint model;
     model.tensors = {{"w", DType::kF32, {16}}};
     TestJob job("merge_method: linear\nmodels: [a]\nparameters: {weight: 1}\n", {{"a", model}});
-    job.context()->method = std::make_unique<MeetingMethod>();
+    job.context()->methods = PlanMethods(std::make_shared<MeetingMethod>());
     ScriptedSource source(job.context());
     ASSERT_TRUE(RunUnits(source, Options(2, uint64_t{1} << 30)).ok());
     ASSERT_TRUE(source.failures.empty()) << source.failures.begin()->second;
@@ -337,17 +338,17 @@ TEST(UnitRunnerTest, EveryUnitMayBeRevoked) {
 TEST(MakeJobContextTest, OpensStoresAndMakesTheMethod) {
   TestJob job(kLinear, Models());
   const auto context =
-      MakeJobContext("jobs/x", job.plan(), "memory://worker-test-output", job.context()->writes);
+      MakeJobContext("jobs/x", "x", job.plan(), "memory://worker-test-output", job.context()->writes);
   ASSERT_TRUE(context.ok()) << context.status();
   EXPECT_EQ((*context)->inputs.size(), 3u);
-  EXPECT_EQ((*context)->method->name(), "linear");
+  EXPECT_EQ((*context)->methods->of(PlannedTensor()).name(), "linear");
   EXPECT_EQ((*context)->plan.digest, job.plan().digest);
 
-  EXPECT_EQ(MakeJobContext("jobs/x", job.plan(), "memory://worker-test-output", {}).status().code(),
+  EXPECT_EQ(MakeJobContext("jobs/x", "x", job.plan(), "memory://worker-test-output", {}).status().code(),
             absl::StatusCode::kInternal);
   Plan future = job.plan();
   future.method.method = "future";
-  EXPECT_EQ(MakeJobContext("jobs/x", future, "memory://worker-test-output", job.context()->writes)
+  EXPECT_EQ(MakeJobContext("jobs/x", "x", future, "memory://worker-test-output", job.context()->writes)
                 .status()
                 .code(),
             absl::StatusCode::kInvalidArgument);

@@ -92,9 +92,10 @@ TestJob::TestJob(std::string_view recipe_text,
   std::vector<const Checkpoint*> pointers;
   for (const Checkpoint& checkpoint : checkpoints) pointers.push_back(&checkpoint);
   context_->job = "jobs/test";
-  context_->method = Must(MakeMethod(resolved.config));
-  context_->plan =
-      Must(MakePlan(recipe, resolved, *context_->method, pointers, Must(AlignModels(pointers))));
+  const std::unique_ptr<MergeMethod> method = Must(MakeMethod(resolved.config));
+  context_->uid = "test";
+  context_->plan = Must(MakePlan(recipe, resolved, *method, pointers, Must(AlignModels(pointers))));
+  context_->methods = Must(PlanMethods::Make(context_->plan));
   output_ = Wrap(MakeMemoryStore("output"));
   context_->output = output_.calls;
   for (const PlannedShard& shard : context_->plan.shards) {
@@ -144,7 +145,7 @@ absl::StatusOr<std::optional<LeasedUnit>> ScriptedSource::Next() {
   MutexLock lock(mutex_);
   if (next_ >= error_after) return next_error;
   if (next_ == job_->plan.units.size()) return std::nullopt;
-  return LeasedUnit{job_, next_++, "token"};
+  return LeasedUnit{job_, next_++, "token", 0, nullptr};
 }
 
 bool ScriptedSource::Progress(const LeasedUnit& unit, uint64_t bytes) {

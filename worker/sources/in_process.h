@@ -3,7 +3,7 @@
 #define MERGANSER_WORKER_SOURCES_IN_PROCESS_H_
 
 #include <cstdint>
-#include <functional>
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -13,11 +13,13 @@
 namespace merganser {
 
 struct RunProgress {
-  uint32_t units_done = 0;
-  uint64_t bytes_written = 0;
+  uint32_t round = 0;
+  uint32_t units_done = 0;  // of all rounds
+  uint64_t bytes_done = 0;  // read for analysis, or written
 };
 
-// Hands out the plan's units in order. The first failure ends the run.
+// Hands out the plan's units in order, round by round. The first failure ends the
+// run.
 class InProcessSource final : public UnitSource {
  public:
   explicit InProcessSource(std::shared_ptr<const JobContext> job);
@@ -39,9 +41,11 @@ class InProcessSource final : public UnitSource {
   const std::shared_ptr<const JobContext> job_;
   Mutex mutex_;
   absl::Status status_ MERGANSER_GUARDED_BY(mutex_);
-  uint32_t next_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  CondVar changed_;  // a unit ended
+  JobRounds rounds_ MERGANSER_GUARDED_BY(mutex_);
+  size_t next_ MERGANSER_GUARDED_BY(mutex_) = 0;  // into rounds_.units()
+  size_t done_ MERGANSER_GUARDED_BY(mutex_) = 0;  // of the round
   RunProgress progress_ MERGANSER_GUARDED_BY(mutex_);
-  std::vector<UnitResult> results_ MERGANSER_GUARDED_BY(mutex_);
 };
 
 }  // namespace merganser

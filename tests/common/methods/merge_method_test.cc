@@ -95,7 +95,8 @@ class FloatLeaf {
     if (needs->reads_base) leaf.base = View(base_);
     leaf.experts = views_;
     SerialExecutor executor;
-    return method.Apply(leaf, {}, {}, out, executor);
+    ReportFields report;
+    return method.Apply(leaf, {}, {}, out, report, executor);
   }
 
  private:
@@ -160,7 +161,7 @@ TEST(LinearTest, HasNothingToAnalyze) {
   SerialExecutor executor;
   ReportFields report;
   EXPECT_FALSE(MakeLinear({1}, 1)->Analyze({}, 0, {}, executor).ok());
-  EXPECT_FALSE(MakeLinear({1}, 1)->Reduce({}, 0, {}, report).ok());
+  EXPECT_FALSE(MakeLinear({1}, 1)->Reduce({}, 0, {}, {}, report).ok());
 }
 
 TEST(TaskArithmeticTest, AddsWeightedTaskVectors) {

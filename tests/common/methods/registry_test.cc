@@ -138,7 +138,7 @@ const ErrorCase kErrors[] = {
     {"SeventeenExperts",
      "merge_method: resmerge\nbase_model: base\n"
      "models: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q]\n",
-     {"key 'models'", "found 17 experts", "at most 16"}},
+     {"key 'models'", "found 17 models", "at most 16"}},
     {"KeyWithALineBreak",
      "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {\"rank\\ntopk\": 1}\n",
      {"unknown to resmerge"}},
@@ -249,7 +249,8 @@ TEST(ResolveMethodTest, WithoutEffectIsNoExcuseForAWrongType) {
 }
 
 TEST(ResolveMethodTest, Int8MaskIsAcceptedByEveryMethod) {
-  for (const std::string_view method : MethodNames()) {
+  for (const MethodInfo& info : Methods()) {
+    const std::string_view method = info.name;
     const std::string yaml = "merge_method: " + std::string(method) + "\n" +
                              std::string(kTwoModels) + "parameters: {int8_mask: true" +
                              (method == "linear" ? ", weight: 1" : "") + "}\n";
@@ -291,6 +292,7 @@ TEST(MakeMethodTest, RefusesAConfigOfAnotherVersion) {
   EXPECT_THAT(std::string(missing.message()), HasSubstr("rank_topk"));
   config.numbers = {
       {"rank_topk", 1}, {"src_beta_min", 0.7}, {"src_beta_max", 1}, {"head_ratio_budget", 0.2}};
+  config.choices = {{"scope", "tensor"}};
   EXPECT_TRUE(MakeMethod(config).ok());
   for (const double rank : {0.0, -1.0, 17.0, 1e300}) {
     config.numbers["rank_topk"] = rank;
@@ -310,8 +312,8 @@ TEST(MakeMethodTest, RefusesAConfigOfAnotherVersion) {
 }
 
 TEST(MakeMethodTest, EveryListedMethodCanBeMadeFromARecipe) {
-  EXPECT_THAT(MethodNames(), ElementsAre("resmerge", "linear", "task_arithmetic"));
-  for (const std::string_view name : MethodNames()) {
+  for (const MethodInfo& info : Methods()) {
+    const std::string_view name = info.name;
     const absl::StatusOr<ResolvedMethod> resolved =
         Resolve("merge_method: " + std::string(name) +
                 (name == "linear" ? "\nmodels: [a, b]\nparameters: {weight: 1}\n"

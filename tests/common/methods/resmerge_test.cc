@@ -83,6 +83,9 @@ Matrices MakeMatrices(int64_t rows, int64_t cols, size_t experts, int rank, uint
   return m;
 }
 
+// The stats of a group of one leaf.
+GroupStats Grouped(const Stats& stats) { return {{{0, 0, stats.sums}}, stats.counts, 0}; }
+
 // A method with one leaf to run through it.
 class LeafRun {
  public:
@@ -112,9 +115,9 @@ class LeafRun {
     auto analysis = method_->Analyze(leaf_, 0, {}, executor);
     if (!analysis.ok()) return analysis.status();
     report = analysis->report;
-    const auto gate = method_->Reduce(needs_, 0, analysis->stats, report);
+    const auto gate = method_->Reduce(needs_, 0, {}, Grouped(analysis->stats), report);
     if (!gate.ok()) return gate.status();
-    const absl::Status status = method_->Apply(leaf_, *gate, analysis->keepsake, out(), executor);
+    const absl::Status status = method_->Apply(leaf_, *gate, analysis->keepsake, out(), report, executor);
     if (!status.ok()) return status;
     return out_;
   }
@@ -299,9 +302,10 @@ TEST(ResMergeTest, MeanModeRoundsTheFloat64SumOnce) {
   leaf.experts = views;
   std::vector<float> out(2);
   SerialExecutor executor;
+  ReportFields report;
   ASSERT_TRUE(method
                   ->Apply(leaf, {}, {}, {reinterpret_cast<std::byte*>(out.data()), DType::kF32, 2},
-                          executor)
+                          report, executor)
                   .ok());
   EXPECT_EQ(out[0], static_cast<float>(1.0 / 3));
   const double sum =
@@ -318,28 +322,28 @@ TEST(ResMergeTest, GatesAndKeepsakesOfAnotherSizeAreRefused) {
   EXPECT_EQ(analysis->stats.sums.size(), 8u);
   EXPECT_EQ(analysis->keepsake.values.size(), 2u * (1 + 8 + 6));
   ReportFields report;
-  auto gate = run.method().Reduce(run.needs(), 0, analysis->stats, report);
+  auto gate = run.method().Reduce(run.needs(), 0, {}, Grouped(analysis->stats), report);
   ASSERT_TRUE(gate.ok()) << gate.status();
 
   Stats short_stats = analysis->stats;
   short_stats.sums.pop_back();
-  EXPECT_EQ(run.method().Reduce(run.needs(), 0, short_stats, report).status().code(),
+  EXPECT_EQ(run.method().Reduce(run.needs(), 0, {}, Grouped(short_stats), report).status().code(),
             absl::StatusCode::kInternal);
-  EXPECT_FALSE(run.method().Reduce(run.needs(), 0, {}, report).ok());
+  EXPECT_FALSE(run.method().Reduce(run.needs(), 0, {}, {}, report).ok());
 
   Gate long_gate = *gate;
   long_gate.values.push_back(0);
   EXPECT_EQ(
-      run.method().Apply(run.leaf(), long_gate, analysis->keepsake, run.out(), executor).code(),
+      run.method().Apply(run.leaf(), long_gate, analysis->keepsake, run.out(), run.report, executor).code(),
       absl::StatusCode::kInternal);
-  EXPECT_FALSE(run.method().Apply(run.leaf(), {}, analysis->keepsake, run.out(), executor).ok());
+  EXPECT_FALSE(run.method().Apply(run.leaf(), {}, analysis->keepsake, run.out(), run.report, executor).ok());
 
   Keepsake torn = analysis->keepsake;
   torn.values.pop_back();
-  const absl::Status status = run.method().Apply(run.leaf(), *gate, torn, run.out(), executor);
+  const absl::Status status = run.method().Apply(run.leaf(), *gate, torn, run.out(), run.report, executor);
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("29"), HasSubstr("30")));
-  EXPECT_FALSE(run.method().Apply(run.leaf(), *gate, {}, run.out(), executor).ok());
+  EXPECT_FALSE(run.method().Apply(run.leaf(), *gate, {}, run.out(), run.report, executor).ok());
 }
 
 TEST(ResMergeTest, StatsOfLeavesAddUpToThoseOfTheWhole) {
@@ -371,12 +375,12 @@ TEST(ResMergeTest, OverflowOfTheOutputTypeNamesTheElement) {
   const auto analysis = run.method().Analyze(run.leaf(), 0, {}, executor);
   ASSERT_TRUE(analysis.ok()) << analysis.status();
   ReportFields report;
-  const auto gate = run.method().Reduce(run.needs(), 0, analysis->stats, report);
+  const auto gate = run.method().Reduce(run.needs(), 0, {}, Grouped(analysis->stats), report);
   ASSERT_TRUE(gate.ok());
   std::vector<uint16_t> half(20);
   const absl::Status status =
       run.method().Apply(run.leaf(), *gate, analysis->keepsake,
-                         {reinterpret_cast<std::byte*>(half.data()), DType::kF16, 20}, executor);
+                         {reinterpret_cast<std::byte*>(half.data()), DType::kF16, 20}, report, executor);
   EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("element 13 "), HasSubstr("F16")));
 }

@@ -19,10 +19,13 @@ TEST(PlanCodec, RoundTripKeepsEveryField) {
   const Plan plan = SamplePlan();
   const auto back = DecodePlan(EncodePlan(plan));
   ASSERT_TRUE(back.ok()) << back.status();
-  EXPECT_EQ(back->method.method, plan.method.method);
-  EXPECT_EQ(back->method.numbers, plan.method.numbers);
-  EXPECT_EQ(back->method.choices, plan.method.choices);
-  EXPECT_EQ(back->method.per_model, plan.method.per_model);
+  EXPECT_EQ(back->method, plan.method);
+  EXPECT_EQ(back->overrides, plan.overrides);
+  ASSERT_EQ(back->groups.size(), 1u);
+  EXPECT_EQ(back->groups[0].key, "model");
+  EXPECT_EQ(back->groups[0].tensors, std::vector<uint32_t>{0});
+  EXPECT_EQ(back->groups[0].elements, 128u);
+  EXPECT_TRUE(back->groups[0].spans);
   EXPECT_EQ(back->recipe_text, plan.recipe_text);
   EXPECT_TRUE(back->has_base);
   ASSERT_EQ(back->models.size(), 3u);
@@ -47,6 +50,11 @@ TEST(PlanCodec, RoundTripKeepsEveryField) {
   EXPECT_EQ(b.needs.rounds, a.needs.rounds);
   EXPECT_EQ(b.needs.workspace_bytes, a.needs.workspace_bytes);
   EXPECT_EQ(b.needs.flops_per_element, a.needs.flops_per_element);
+  EXPECT_EQ(b.needs.group, a.needs.group);
+  EXPECT_EQ(b.needs.keeps, a.needs.keeps);
+  EXPECT_EQ(b.needs.retained_bytes, a.needs.retained_bytes);
+  EXPECT_EQ(b.method, a.method);
+  EXPECT_EQ(b.group, a.group);
   EXPECT_EQ(b.tied, a.tied);
   EXPECT_EQ(b.elements, a.elements);
   EXPECT_EQ(b.leaf_elements, a.leaf_elements);
@@ -68,6 +76,7 @@ TEST(PlanCodec, RoundTripKeepsEveryField) {
   EXPECT_EQ(segment.leaf_end, 2u);
   EXPECT_EQ(segment.bytes_out, 128u);
   EXPECT_EQ(segment.bytes_in, 300u);
+  EXPECT_EQ(segment.workspace, 40u);
   EXPECT_EQ(segment.memory, 500u);
   EXPECT_EQ(back->units[1].begin, 64u);
   EXPECT_EQ(back->units[1].end, 320u);

@@ -17,6 +17,7 @@ using ::testing::HasSubstr;
 UnitResult SampleResult() {
   UnitResult result;
   result.unit = 1;
+  result.round = 1;  // the last of two
   result.segment_digests = {std::string(32, 'a'), "0123456789abcdef0123456789abcdef"};
   result.receipts = {{64, 128, std::string("e\0tag", 5)}, {192, 128, ""}};
   LeafReport leaf;
@@ -30,6 +31,39 @@ UnitResult SampleResult() {
   result.seconds = 1.5;
   result.worker = "w";
   return result;
+}
+
+TEST(ResultCodec, RoundTripKeepsWhatAnalysisFound) {
+  UnitResult result;
+  result.unit = 1;
+  result.sums = {{0, 0, {1.5, -2}}, {0, 1, {}}};
+  result.counts = {{0, {{3, 7}, {4, 1}, {uint64_t{1} << 40, 2}}}};
+  result.keepsake_digests = {"", std::string(32, 'b')};
+  result.groups = {{0, {{"threshold", {0.5}, false, true}}}};
+  const auto back = DecodeUnitResult(EncodeUnitResult(result), SamplePlan());
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->round, 0u);
+  ASSERT_EQ(back->sums.size(), 2u);
+  EXPECT_EQ(back->sums[0].sums, result.sums[0].sums);
+  EXPECT_EQ(back->sums[1].leaf, 1u);
+  ASSERT_EQ(back->counts.size(), 1u);
+  EXPECT_EQ(back->counts[0].counts, result.counts[0].counts);
+  EXPECT_EQ(back->keepsake_digests, result.keepsake_digests);
+  ASSERT_EQ(back->groups.size(), 1u);
+  EXPECT_EQ(back->groups[0].fields[0].values, std::vector<double>{0.5});
+  EXPECT_TRUE(back->groups[0].fields[0].adds);
+  EXPECT_EQ(back->Checksum(), result.Checksum());
+}
+
+TEST(ResultCodec, GatesSurviveAndOthersAreRefused) {
+  const Plan plan = SamplePlan();
+  const Gates gates = {{{0.25, -1}, true}};
+  const auto back = ParseGates(SerializeGates(gates), plan);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ((*back)[0].values, gates[0].values);
+  EXPECT_TRUE((*back)[0].settled);
+  EXPECT_FALSE(ParseGates(SerializeGates({}), plan).ok());
+  EXPECT_FALSE(ParseGates("\xff\xff", plan).ok());
 }
 
 TEST(ResultCodec, RoundTripKeepsEveryField) {

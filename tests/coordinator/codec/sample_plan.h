@@ -12,6 +12,9 @@ inline Plan SamplePlan() {
   plan.method.numbers = {{"rank_topk", 1}, {"head_ratio_budget", 0.2}};
   plan.method.choices = {{"scope", "tensor"}};
   plan.method.per_model = {{{"weight", 0.5}}, {}};
+  plan.method.has_base = true;
+  plan.overrides = {plan.method};
+  plan.overrides[0].numbers["rank_topk"] = 2;
   plan.recipe_text = "merge_method: resmerge\n";
   plan.has_base = true;
   for (const char* name : {"/models/base", "/models/math", "/models/code"}) {
@@ -37,6 +40,11 @@ inline Plan SamplePlan() {
   tensor.needs.rounds = 2;
   tensor.needs.workspace_bytes = 77;
   tensor.needs.flops_per_element = 3.5;
+  tensor.needs.group = "model";
+  tensor.needs.keeps = true;
+  tensor.needs.retained_bytes = 88;
+  tensor.method = 1;
+  tensor.group = 0;
   tensor.tied = true;
   tensor.elements = 128;
   tensor.leaf_elements = 64;
@@ -46,15 +54,16 @@ inline Plan SamplePlan() {
   tensor.shard = 0;
   tensor.offset = 64;
   plan.tensors = {tensor};
+  plan.groups = {{"model", {0}, 128, true}};
   plan.shards = {{"model.safetensors", std::string("\x08\0\0binary\xff", 10), 320}};
   Unit header;
   header.begin = 0;
   header.end = 64;
-  header.segments = {{true, 0, 0, 0, 64, 0, 64}};
+  header.segments = {{true, 0, 0, 0, 64, 0, 0, 64}};
   Unit data;
   data.begin = 64;
   data.end = 320;
-  data.segments = {{false, 0, 0, 1, 128, 300, 400}, {false, 0, 1, 2, 128, 300, 500}};
+  data.segments = {{false, 0, 0, 1, 128, 300, 30, 400}, {false, 0, 1, 2, 128, 300, 40, 500}};
   data.bytes_in = 600;
   data.memory = 500;
   plan.units = {header, data};

@@ -105,10 +105,12 @@ TEST(Lease, JobsAreServedFirstComeFirstServed) {
   EXPECT_EQ(answer.leases[2].job, "a-first-by-name");
 }
 
+UnitBatch One() { return UnitBatch({UnitDemand{1, 1}}); }
+
 TEST(Lease, OrderIsTheCallersAndNotThatOfAdding) {
   Fleet fleet;
-  ASSERT_TRUE(fleet.schedule.AddJob("late", 20, {{1, 1}}, fleet.now()).ok());
-  ASSERT_TRUE(fleet.schedule.AddJob("early", 10, {{1, 1}}, fleet.now()).ok());
+  ASSERT_TRUE(fleet.schedule.AddJob("late", 20, One(), fleet.now()).ok());
+  ASSERT_TRUE(fleet.schedule.AddJob("early", 10, One(), fleet.now()).ok());
   EXPECT_EQ(fleet.Take("w").job, "early");
 }
 

@@ -294,7 +294,7 @@ TEST(Epoch, TokensOfAnEarlierStartAreRevokedAndTheirResultsAcknowledged) {
 
 TEST(Memory, SmallWorkerSkipsLargeUnits) {
   Fleet fleet;
-  ASSERT_TRUE(fleet.schedule.AddJob("j", 1, {{2000, 1}, {10, 1}}, fleet.now()).ok());
+  ASSERT_TRUE(fleet.schedule.AddJob("j", 1, UnitBatch({{2000, 1}, {10, 1}}), fleet.now()).ok());
   EXPECT_EQ(fleet.Take("small").unit, 1u);
 }
 

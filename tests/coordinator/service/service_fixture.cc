@@ -15,6 +15,9 @@ class FakeRun final : public JobRun {
     while (storage_.closed_) storage_.changed_.Wait(storage_.mutex_);
     if (!storage_.prepare_.ok()) return storage_.prepare_;
     const uint64_t size = uint64_t{100} * storage_.units_;
+    plan_.method.method = "linear";
+    plan_.method.numbers = {{"normalize", 1}};
+    plan_.method.per_model = {{{"weight", 1}}};
     plan_.shards = {{"model.safetensors", "header", size}};
     for (uint64_t i = 0; i < storage_.units_; ++i) {
       Unit unit;

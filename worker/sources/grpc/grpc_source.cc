@@ -77,48 +77,69 @@ absl::StatusOr<std::optional<LeasedUnit>> GrpcUnitSource::Next() {
       if (!starved_ && book_.waiting() <= prefetch_ / 2) SyncSoon();
     }
     absl::StatusOr<std::shared_ptr<const JobContext>> context = Context(lease);
+    absl::Status status = context.status();
     if (context.ok() && lease.unit < (*context)->plan.units.size()) {
-      return LeasedUnit{*std::move(context), lease.unit, lease.token};
+      absl::StatusOr<std::shared_ptr<const Gates>> gates = RoundGates(lease, **context);
+      if (gates.ok()) {
+        return LeasedUnit{*std::move(context), lease.unit, lease.token, lease.round,
+                          *std::move(gates)};
+      }
+      status = gates.status();
     }
     MutexLock lock(mutex_);
-    if (context.ok()) {
+    if (status.ok()) {
       book_.Fail(lease.token,
                  absl::InternalError(absl::StrCat("found a lease of unit ", lease.unit, " of ",
                                                   (*context)->plan.units.size())));
-    } else if (absl::IsNotFound(context.status())) {
-      book_.DropJob(lease.job_uid);  // over
-    } else if (absl::IsCancelled(context.status())) {
+    } else if (absl::IsNotFound(status)) {
+      // Job or round are over: leases that are still good are given again.
+      book_.DropJob(lease.job_uid);
+    } else if (absl::IsCancelled(status)) {
       book_.Return(lease.token);  // without effect if the lease is gone
     } else {
-      book_.Fail(lease.token, context.status());
+      book_.Fail(lease.token, status);
     }
     SyncSoon();
   }
 }
 
 absl::StatusOr<std::shared_ptr<const JobContext>> GrpcUnitSource::Context(const HeldLease& lease) {
+  return FetchOnce(lease.job_uid, lease, contexts_,
+                   [&] { return client_->FetchJob(lease.job_uid, options_.plan_timeout); });
+}
+
+absl::StatusOr<std::shared_ptr<const Gates>> GrpcUnitSource::RoundGates(const HeldLease& lease,
+                                                                        const JobContext& job) {
+  if (job.plan.groups.empty() || lease.round == 0) return std::shared_ptr<const Gates>();
+  return FetchOnce(absl::StrCat(lease.job_uid, " ", lease.round), lease, gates_, [&] {
+    return client_->FetchGates(lease.job_uid, lease.round, job, options_.plan_timeout);
+  });
+}
+
+template <typename T, typename Fetch>
+absl::StatusOr<T> GrpcUnitSource::FetchOnce(const std::string& key, const HeldLease& lease,
+                                            std::map<std::string, T>& cache, Fetch fetch) {
   {
     MutexLock lock(mutex_);
     while (true) {
-      if (const auto it = contexts_.find(lease.job_uid); it != contexts_.end()) return it->second;
-      if (fetching_.insert(lease.job_uid).second) break;
+      if (const auto it = cache.find(key); it != cache.end()) return it->second;
+      if (fetching_.insert(key).second) break;
       changed_.Wait(mutex_);
     }
   }
   Duration pause = options_.min_backoff;
   while (true) {
-    absl::StatusOr<std::shared_ptr<const JobContext>> context =
-        client_->FetchJob(lease.job_uid, options_.plan_timeout);
+    absl::StatusOr<T> fetched = fetch();
     MutexLock lock(mutex_);
     const bool give_up = stopping_ || !book_.Holds(lease.token);
     // A coordinator that shuts down cancels the calls of others.
-    const bool again = IsRetryable(context.status()) || absl::IsCancelled(context.status());
-    if (context.ok() || give_up || !again) {
-      fetching_.erase(lease.job_uid);
-      if (context.ok()) contexts_[lease.job_uid] = *context;
+    const bool again = IsRetryable(fetched.status()) || absl::IsCancelled(fetched.status());
+    if (fetched.ok() || give_up || !again) {
+      fetching_.erase(key);
+      if (fetched.ok()) cache[key] = *fetched;
       changed_.NotifyAll();
-      if (!context.ok() && give_up) return absl::CancelledError("no longer wanted");
-      return context;
+      if (!fetched.ok() && give_up) return absl::CancelledError("no longer wanted");
+      return fetched;
     }
     const MonotonicTime until = SystemClock().Now() + pause;
     pause = std::min(pause * 2, options_.max_backoff);
@@ -212,13 +233,17 @@ void GrpcUnitSource::FlushLoop() {
     for (const Written& written : batch) {
       const JobContext& job = *written.unit.job;
       const uint32_t shard = job.plan.units[written.unit.unit].shard;
+      // What analysis keeps is durable already.
+      if (!IsLastRound(job.plan, written.unit.round)) continue;
       const auto [it, inserted] = flushed.try_emplace({&job, shard});
       if (inserted) it->second = job.output->FlushWrite(job.writes[shard]);
     }
     MutexLock lock(mutex_);
     for (Written& written : batch) {
       const JobContext& job = *written.unit.job;
-      const absl::Status& status = flushed.at({&job, job.plan.units[written.unit.unit].shard});
+      const auto flush = flushed.find({&job, job.plan.units[written.unit.unit].shard});
+      const bool analysis = !IsLastRound(job.plan, written.unit.round);
+      const absl::Status status = analysis ? absl::OkStatus() : flush->second;
       if (status.ok()) {
         book_.Complete(written.unit.token, std::move(written.result));
       } else {
@@ -290,6 +315,7 @@ std::string GrpcUnitSource::TakeReply(const SyncCall& call, const SyncReply& rep
                         ": was started anew; units in flight are dropped");
     book_.DropUnreported();
     contexts_.clear();
+    gates_.clear();
   } else if (backoff_ > Duration::zero()) {
     line = absl::StrCat("coordinator ", options_.coordinator, ": connected again");
   }
@@ -307,6 +333,10 @@ std::string GrpcUnitSource::TakeReply(const SyncCall& call, const SyncReply& rep
   const std::set<std::string> jobs = book_.jobs();
   for (auto it = contexts_.begin(); it != contexts_.end() && contexts_.size() > kKeptContexts;) {
     it = jobs.contains(it->first) ? std::next(it) : contexts_.erase(it);
+  }
+  for (auto it = gates_.begin(); it != gates_.end() && gates_.size() > kKeptContexts;) {
+    const std::string job = it->first.substr(0, it->first.find(' '));
+    it = jobs.contains(job) ? std::next(it) : gates_.erase(it);
   }
   return line;
 }

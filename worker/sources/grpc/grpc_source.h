@@ -98,6 +98,15 @@ class GrpcUnitSource final : public UnitSource {
   std::string TakeError(const absl::Status& status) MERGANSER_REQUIRES(mutex_);
   // The context of the lease's job, fetched if need be.
   absl::StatusOr<std::shared_ptr<const JobContext>> Context(const HeldLease& lease);
+  // The state of the lease's round, fetched if need be; null where rounds have none.
+  absl::StatusOr<std::shared_ptr<const Gates>> RoundGates(const HeldLease& lease,
+                                                          const JobContext& job);
+  // What `cache` holds under `key`, else what `fetch` returns: by one thread at a
+  // time, repeated with growing pauses while the failure may mend and the lease is
+  // wanted.
+  template <typename T, typename Fetch>
+  absl::StatusOr<T> FetchOnce(const std::string& key, const HeldLease& lease,
+                              std::map<std::string, T>& cache, Fetch fetch);
   void SyncSoon() MERGANSER_REQUIRES(mutex_);
   // Units that ended here and that the coordinator does not know of.
   size_t undelivered() const MERGANSER_REQUIRES(mutex_);
@@ -113,7 +122,9 @@ class GrpcUnitSource final : public UnitSource {
   std::vector<Written> written_ MERGANSER_GUARDED_BY(mutex_);  // not durable yet
   size_t flushing_ MERGANSER_GUARDED_BY(mutex_) = 0;
   std::map<std::string, std::shared_ptr<const JobContext>> contexts_ MERGANSER_GUARDED_BY(mutex_);
-  std::set<std::string> fetching_ MERGANSER_GUARDED_BY(mutex_);  // job uids
+  // By job uid and round.
+  std::map<std::string, std::shared_ptr<const Gates>> gates_ MERGANSER_GUARDED_BY(mutex_);
+  std::set<std::string> fetching_ MERGANSER_GUARDED_BY(mutex_);  // keys of both
   uint64_t epoch_ MERGANSER_GUARDED_BY(mutex_) = 0;
   uint64_t sequence_ MERGANSER_GUARDED_BY(mutex_) = 0;
   MonotonicTime next_sync_ MERGANSER_GUARDED_BY(mutex_){};

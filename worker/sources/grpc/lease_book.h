@@ -21,6 +21,7 @@ struct HeldLease {
   std::string token;
   std::string job_uid;
   uint32_t unit = 0;
+  uint32_t round = 0;
 };
 
 struct InFlightUnit {

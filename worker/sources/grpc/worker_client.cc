@@ -70,7 +70,7 @@ SyncReply DecodeReply(const v1::SyncResponse& response) {
   SyncReply reply;
   reply.epoch = response.epoch();
   for (const v1::Lease& lease : response.leases()) {
-    reply.leases.push_back({lease.token(), lease.job_uid(), lease.unit()});
+    reply.leases.push_back({lease.token(), lease.job_uid(), lease.unit(), lease.round()});
   }
   reply.revoked.assign(response.revoked().begin(), response.revoked().end());
   reply.acknowledged.assign(response.acknowledged().begin(), response.acknowledged().end());
@@ -149,42 +149,65 @@ absl::StatusOr<SyncReply> WorkerClient::Sync(const SyncCall& call, Duration time
   return DecodeReply(response);
 }
 
-absl::StatusOr<std::shared_ptr<const JobContext>> WorkerClient::FetchJob(const std::string& job_uid,
-                                                                         Duration timeout) {
+absl::StatusOr<std::string> WorkerClient::ReadStream(const Open& open, size_t limit,
+                                                     const std::string& what, Duration timeout) {
   std::string bytes;
-  {
-    CallContext<Impl> context(*impl_, timeout, /*fetch=*/true);
-    v1::GetJobPlanRequest request;
-    request.set_job_uid(job_uid);
-    const auto reader = impl_->stub->GetJobPlan(context.get(), request);
-    v1::JobPlanChunk chunk;
-    bool too_large = false;
-    while (reader->Read(&chunk)) {
-      too_large = too_large || bytes.size() + chunk.data().size() > kMaxJobPlanBytes;
-      if (too_large) {
-        context.get()->TryCancel();
-      } else {
-        bytes += chunk.data();
-      }
-    }
-    const grpc::Status status = reader->Finish();
+  CallContext<Impl> context(*impl_, timeout, /*fetch=*/true);
+  const auto reader = open(context.get());
+  v1::JobPlanChunk chunk;
+  bool too_large = false;
+  while (reader->Read(&chunk)) {
+    too_large = too_large || bytes.size() + chunk.data().size() > limit;
     if (too_large) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("plan of job ", job_uid, ": found more than ", kMaxJobPlanBytes, " bytes"));
-    }
-    if (!status.ok()) {
-      return Annotate(FromGrpc(status), absl::StrCat("coordinator ", impl_->coordinator));
+      context.get()->TryCancel();
+    } else {
+      bytes += chunk.data();
     }
   }
+  const grpc::Status status = reader->Finish();
+  if (too_large) {
+    return absl::InvalidArgumentError(absl::StrCat(what, ": found more than ", limit, " bytes"));
+  }
+  if (!status.ok()) {
+    return Annotate(FromGrpc(status), absl::StrCat("coordinator ", impl_->coordinator));
+  }
+  return bytes;
+}
+
+absl::StatusOr<std::shared_ptr<const JobContext>> WorkerClient::FetchJob(const std::string& job_uid,
+                                                                         Duration timeout) {
+  v1::GetJobPlanRequest request;
+  request.set_job_uid(job_uid);
+  MERGANSER_ASSIGN_OR_RETURN(
+      const std::string bytes,
+      ReadStream([&](grpc::ClientContext* context) {
+        return impl_->stub->GetJobPlan(context, request);
+      }, kMaxJobPlanBytes, absl::StrCat("plan of job ", job_uid), timeout));
   MERGANSER_ASSIGN_OR_RETURN(JobPlan plan, ParseJobPlan(bytes));
-  auto context = MakeJobContext(std::move(plan.job), std::move(plan.plan), plan.output_uri,
-                                std::move(plan.writes));
+  auto context = MakeJobContext(std::move(plan.job), std::move(plan.job_uid),
+                                std::move(plan.plan), plan.output_uri, std::move(plan.writes));
   // kNotFound here would read as "the job is over"; it is a path that this
   // machine does not have.
   if (absl::IsNotFound(context.status())) {
     return absl::FailedPreconditionError(std::string(context.status().message()));
   }
   return context;
+}
+
+absl::StatusOr<std::shared_ptr<const Gates>> WorkerClient::FetchGates(const std::string& job_uid,
+                                                                      uint32_t round,
+                                                                      const JobContext& job,
+                                                                      Duration timeout) {
+  v1::GetJobGatesRequest request;
+  request.set_job_uid(job_uid);
+  request.set_round(round);
+  MERGANSER_ASSIGN_OR_RETURN(
+      const std::string bytes,
+      ReadStream([&](grpc::ClientContext* context) {
+        return impl_->stub->GetJobGates(context, request);
+      }, kMaxGatesBytes, absl::StrCat("gates of job ", job_uid), timeout));
+  MERGANSER_ASSIGN_OR_RETURN(Gates gates, ParseGates(bytes, job.plan));
+  return std::make_shared<const Gates>(std::move(gates));
 }
 
 void WorkerClient::CancelFetches() {

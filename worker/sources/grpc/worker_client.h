@@ -2,7 +2,9 @@
 #ifndef MERGANSER_WORKER_SOURCES_GRPC_WORKER_CLIENT_H_
 #define MERGANSER_WORKER_SOURCES_GRPC_WORKER_CLIENT_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,7 +15,17 @@
 #include "worker/sources/grpc/lease_book.h"
 #include "worker/unit_source.h"
 
+namespace grpc {
+class ClientContext;
+template <class R>
+class ClientReader;
+}  // namespace grpc
+
 namespace merganser {
+
+namespace v1 {
+class JobPlanChunk;
+}  // namespace v1
 
 struct SyncCall {
   std::string worker;
@@ -49,13 +61,25 @@ class WorkerClient {
   absl::StatusOr<std::shared_ptr<const JobContext>> FetchJob(const std::string& job_uid,
                                                              Duration timeout);
 
-  // Ends the FetchJob calls in progress and refuses later ones.
+  // Fetches the state of a round of `job`. kNotFound: the round is over.
+  absl::StatusOr<std::shared_ptr<const Gates>> FetchGates(const std::string& job_uid,
+                                                          uint32_t round, const JobContext& job,
+                                                          Duration timeout);
+
+  // Ends the fetching calls in progress and refuses later ones.
   void CancelFetches();
   // The same for all calls.
   void Cancel();
 
  private:
   struct Impl;
+  using Open = std::function<std::unique_ptr<grpc::ClientReader<v1::JobPlanChunk>>(
+      grpc::ClientContext*)>;
+
+  // All pieces of a stream, at most `limit` bytes of them.
+  absl::StatusOr<std::string> ReadStream(const Open& open, size_t limit, const std::string& what,
+                                         Duration timeout);
+
   std::unique_ptr<Impl> impl_;
 };
 
