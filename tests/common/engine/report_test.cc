@@ -107,9 +107,9 @@ TEST(BuildReport, CountsAddUpOverLeavesAndAWideGateIsTold) {
   results[0].groups = {{0, {{"threshold", {0.5, 0.25}, true}}}};
   const std::string report = BuildReport(plan, results, SomeRun());
   EXPECT_THAT(report,
-              AllOf(HasSubstr("\"group\":\"model\",\"seconds\":0,\"selected\":[5,1],"
+              AllOf(HasSubstr("\"group\":\"model\",\"seconds\":1,\"selected\":[5,1],"
                               "\"density_reached\":0.2,\"share\":[0.8333333333333334,"
-                              "0.16666666666666666],\"leaves\":[{\"leaf\":1,\"seconds\":0,"
+                              "0.16666666666666666],\"leaves\":[{\"leaf\":1,\"seconds\":0.5,"
                               "\"own\":7}]"),
                     HasSubstr("\"groups\": [\n{\"key\":\"model\",\"tensors\":2,"
                               "\"elements\":35,\"threshold\":[0.5,0.25],\"selected\":[5,2],"
