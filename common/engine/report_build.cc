@@ -116,8 +116,18 @@ struct Measured {
   double seconds = 0;
 };
 
+// Lists that go on (a threshold an expert, found one after the other) are joined.
 void Append(const ReportFields& from, ReportFields& to) {
-  to.insert(to.end(), from.begin(), from.end());
+  for (const ReportField& field : from) {
+    const auto found = std::find_if(to.begin(), to.end(), [&](const ReportField& there) {
+      return there.key == field.key && there.list && field.list && !field.adds;
+    });
+    if (found == to.end()) {
+      to.push_back(field);
+    } else {
+      found->values.insert(found->values.end(), field.values.begin(), field.values.end());
+    }
+  }
 }
 
 void AddUp(const ReportField& field, ReportFields& totals) {
