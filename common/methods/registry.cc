@@ -37,11 +37,10 @@ absl::Status ResolveModels(const Recipe& recipe, const MethodInfo& entry,
     experts.push_back(&model);
   }
   if (given && !apart && !base_listed) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(recipe.source_name, ":", recipe.base_line, ": key 'base_model': found ",
-                     OneLine(*recipe.base_model),
-                     ", expected none, or one of the models: ", std::string(entry.name),
-                     " merges whole models, so a base takes part only when listed"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        recipe.source_name, ":", recipe.base_line, ": key 'base_model': found ",
+        OneLine(*recipe.base_model), ", expected none, or one of the models: ",
+        std::string(entry.name), " merges whole models, so a base takes part only when listed"));
   }
   if (apart) resolved.base = *recipe.base_model;
   resolved.config.has_base = apart;
@@ -72,12 +71,12 @@ absl::StatusOr<ResolvedMethod> ResolveMethod(
     const Recipe& recipe, const std::function<std::string(const std::string&)>& canonical) {
   const MethodInfo* entry = FindMethod(recipe.merge_method);
   if (entry == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        recipe.source_name, ":", recipe.method_line, ": key 'merge_method': found \"",
-        OneLine(recipe.merge_method), "\", expected one of: ",
-        absl::StrJoin(Methods(), ", ", [](std::string* out, const MethodInfo& method) {
-          out->append(method.name);
-        })));
+    return absl::InvalidArgumentError(
+        absl::StrCat(recipe.source_name, ":", recipe.method_line, ": key 'merge_method': found \"",
+                     OneLine(recipe.merge_method), "\", expected one of: ",
+                     absl::StrJoin(Methods(), ", ", [](std::string* out, const MethodInfo& method) {
+                       out->append(method.name);
+                     })));
   }
   ResolvedMethod resolved;
   resolved.config.method = std::string(entry->name);
@@ -135,7 +134,8 @@ absl::StatusOr<ResolvedMethod> ResolveMethod(
   if (resolved.models.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         recipe.source_name, ": key 'models': found no model that takes part, expected at least one",
-        entry->base == BaseUse::kRequired ? " besides the base" : "", " with a weight other than 0"));
+        entry->base == BaseUse::kRequired ? " besides the base" : "",
+        " with a weight other than 0"));
   }
   const size_t count = resolved.models.size();
   const bool fixed = entry->min_models == entry->max_models;
@@ -143,8 +143,11 @@ absl::StatusOr<ResolvedMethod> ResolveMethod(
     const bool few = count < entry->min_models;
     return absl::InvalidArgumentError(absl::StrCat(
         recipe.source_name, ": key 'models': found ", count, count == 1 ? " model" : " models",
-        count == 1 ? " that takes part" : " that take part", resolved.base.empty() ? "" : " besides the base", ", ",
-        std::string(entry->name), " takes ", fixed ? "exactly " : few ? "at least " : "at most ",
+        count == 1 ? " that takes part" : " that take part",
+        resolved.base.empty() ? "" : " besides the base", ", ", std::string(entry->name), " takes ",
+        fixed ? "exactly "
+        : few ? "at least "
+              : "at most ",
         few ? entry->min_models : entry->max_models));
   }
   // Makes what only the whole config can show wrong (weights that sum to zero)

@@ -27,9 +27,8 @@ std::map<std::string, TinyCheckpoint> Models() {
   for (const char* name : {"base", "a", "b"}) {
     for (int layer = 0; layer < 3; ++layer) {
       for (const char* matrix : {"self_attn.q_proj", "mlp.up_proj"}) {
-        TinyTensor tensor{absl::StrCat("model.layers.", layer, ".", matrix, ".weight"),
-                          DType::kF32,
-                          {70, 40}};
+        TinyTensor tensor{
+            absl::StrCat("model.layers.", layer, ".", matrix, ".weight"), DType::kF32, {70, 40}};
         tensor.bytes = TinyBytes(tensor, seed++);
         models[name].tensors.push_back(tensor);
       }
@@ -177,9 +176,8 @@ TEST(RoundsTest, KeepsakesThatAreGoneOrDamagedFailTheRunAndAreNamed) {
     ASSERT_TRUE(RunUnits(source, Options(1, kPlenty)).ok());
     const absl::Status status = source.status();
     EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
-    EXPECT_THAT(std::string(status.message()),
-                AllOf(HasSubstr(".merganser/test/keep/"),
-                      HasSubstr(remove ? "missing" : "damaged")));
+    EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr(".merganser/test/keep/"),
+                                                     HasSubstr(remove ? "missing" : "damaged")));
   }
 }
 
