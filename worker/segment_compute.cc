@@ -106,7 +106,7 @@ class SegmentComputation {
     std::vector<TensorView> sources;
     MutableTensorView out;
     LeafReport report;
-    Stats stats;
+    std::vector<double> sums;
     Keepsake keepsake;
   };
 
@@ -173,7 +173,9 @@ class SegmentComputation {
     LeafWork& work = leaves_[i];
     absl::StatusOr<Analysis> found = method_.Analyze(work.leaf, round, state, executor_);
     if (!found.ok()) return found.status();
-    work.stats = std::move(found->stats);
+    // Histograms are added up at once: they are too large to be kept leaf by leaf.
+    AddCounts(found->stats.counts, counts_);
+    work.sums = std::move(found->stats.sums);
     if (!found->keepsake.values.empty()) work.keepsake = std::move(found->keepsake);
     std::move(found->report.begin(), found->report.end(),
               std::back_inserter(work.report.fields));
@@ -185,15 +187,14 @@ class SegmentComputation {
     return method_.Apply(work.leaf, gate, keepsake, work.out, work.report.fields, executor_);
   }
 
-  // The stats of leaves [begin, end), moved out of them.
+  // The stats of leaves [begin, end), which were the last to be analyzed, moved out.
   GroupStats Gather(size_t begin, size_t end) {
     GroupStats stats;
+    stats.counts = std::exchange(counts_, {});
     for (size_t i = begin; i < end; ++i) {
       LeafWork& work = leaves_[i];
-      AddCounts(work.stats.counts, stats.counts);
-      stats.leaves.push_back({segment_.tensor, work.leaf.index, std::move(work.stats.sums)});
+      stats.leaves.push_back({segment_.tensor, work.leaf.index, std::exchange(work.sums, {})});
       stats.elements += work.out.size;
-      work.stats = Stats();
     }
     return stats;
   }
@@ -256,6 +257,7 @@ class SegmentComputation {
   const Clock& clock_;
   Executor& executor_;
   std::vector<LeafWork> leaves_;
+  Counts counts_;  // of the leaves that were analyzed since Gather
   SegmentFindings findings_;
 };
 

@@ -109,27 +109,143 @@ void AddFields(const ReportFields& fields, Json& json) {
   }
 }
 
-Json Tensor(const PlannedTensor& tensor, const std::vector<const LeafReport*>& leaves) {
+// What all rounds measured of one tensor.
+struct Measured {
+  std::map<uint64_t, LeafReport> leaves;
+  ReportFields totals;  // of what adds up over its leaves
+  double seconds = 0;
+};
+
+// Lists that go on (a threshold an expert, found one after the other) are joined.
+void Append(const ReportFields& from, ReportFields& to) {
+  for (const ReportField& field : from) {
+    const auto found = std::find_if(to.begin(), to.end(), [&](const ReportField& there) {
+      return there.key == field.key && there.list && field.list && !field.adds;
+    });
+    if (found == to.end()) {
+      to.push_back(field);
+    } else {
+      found->values.insert(found->values.end(), field.values.begin(), field.values.end());
+    }
+  }
+}
+
+void AddUp(const ReportField& field, ReportFields& totals) {
+  const auto found = std::find_if(totals.begin(), totals.end(), [&](const ReportField& total) {
+    return total.key == field.key;
+  });
+  if (found == totals.end()) {
+    totals.push_back(field);
+    return;
+  }
+  found->values.resize(std::max(found->values.size(), field.values.size()));
+  for (size_t i = 0; i < field.values.size(); ++i) found->values[i] += field.values[i];
+}
+
+// What follows from `selected`, the coordinates taken from each expert.
+void AddShares(uint64_t elements, ReportFields& fields) {
+  const auto selected = std::find_if(fields.begin(), fields.end(), [](const ReportField& field) {
+    return field.key == "selected";
+  });
+  if (selected == fields.end()) return;
+  double all = 0;
+  for (const double count : selected->values) all += count;
+  ReportField density{"density_reached", {all / static_cast<double>(elements)}};
+  ReportField share{"share", {}, true};
+  for (const double count : selected->values) share.values.push_back(all > 0 ? count / all : 0);
+  fields.push_back(std::move(density));
+  fields.push_back(std::move(share));
+}
+
+std::vector<Measured> ByTensor(const Plan& plan, const std::vector<UnitResult>& results) {
+  std::vector<Measured> measured(plan.tensors.size());
+  for (const UnitResult& result : results) {
+    for (const LeafReport& report : result.leaves) {
+      if (report.tensor >= measured.size()) continue;
+      LeafReport& leaf = measured[report.tensor].leaves[report.leaf];
+      Append(report.fields, leaf.fields);
+      leaf.seconds += report.seconds;
+    }
+  }
+  for (size_t t = 0; t < measured.size(); ++t) {
+    Measured& of = measured[t];
+    for (auto& [index, leaf] : of.leaves) {
+      of.seconds += leaf.seconds;
+      for (const ReportField& field : leaf.fields) {
+        if (field.adds) AddUp(field, of.totals);
+      }
+    }
+    if (plan.tensors[t].leaves <= 1) {
+      for (auto& [index, leaf] : of.leaves) AddShares(plan.tensors[t].elements, leaf.fields);
+      continue;
+    }
+    for (auto& [index, leaf] : of.leaves) {
+      std::erase_if(leaf.fields, [](const ReportField& field) { return field.adds; });
+    }
+    std::erase_if(of.leaves, [](const auto& leaf) { return leaf.second.fields.empty(); });
+  }
+  return measured;
+}
+
+// What was measured of every gate, over all rounds.
+std::vector<ReportFields> ByGroup(const Plan& plan, const std::vector<UnitResult>& results) {
+  std::vector<ReportFields> groups(plan.groups.size());
+  for (const UnitResult& result : results) {
+    for (const GroupReport& report : result.groups) {
+      if (report.group < groups.size()) Append(report.fields, groups[report.group]);
+    }
+  }
+  return groups;
+}
+
+// A tensor's own gate is told with the tensor, a wider one in the list of groups.
+bool IsOwn(const PlannedGroup& group) { return group.tensors.size() == 1; }
+
+Json Tensor(const Plan& plan, const PlannedTensor& tensor, const Measured& measured,
+            const std::vector<ReportFields>& groups) {
   Json json = {{"name", tensor.spec.name},      {"mode", tensor.needs.mode},
                {"family", tensor.needs.family}, {"dtype", DTypeName(tensor.dtype)},
                {"shape", tensor.spec.shape},    {"elements", tensor.elements},
                {"tied", tensor.tied},           {"shard", tensor.shard}};
   if (!tensor.needs.note.empty()) json["note"] = tensor.needs.note;
-  if (leaves.empty()) return json;
-  double seconds = 0;
-  for (const LeafReport* leaf : leaves) seconds += leaf->seconds;
-  json["seconds"] = Seconds(seconds);
-  if (tensor.leaves <= 1 && leaves.size() == 1) {
-    AddFields(leaves[0]->fields, json);
+  const auto group = static_cast<size_t>(tensor.group);
+  const bool grouped = tensor.group >= 0 && group < groups.size();
+  const bool own = grouped && IsOwn(plan.groups[group]);
+  if (grouped && !own) json["group"] = plan.groups[group].key;
+  if (measured.leaves.empty() && measured.totals.empty() && !(own && !groups[group].empty())) {
     return json;
   }
+  json["seconds"] = Seconds(measured.seconds);
+  if (own) AddFields(groups[group], json);
+  if (tensor.leaves > 1) {
+    ReportFields totals = measured.totals;
+    AddShares(tensor.elements, totals);
+    AddFields(totals, json);
+  } else {
+    for (const auto& [index, leaf] : measured.leaves) AddFields(leaf.fields, json);
+    return json;
+  }
+  if (measured.leaves.empty()) return json;
   Json list = Json::array();
-  for (const LeafReport* leaf : leaves) {
-    Json entry = {{"leaf", leaf->leaf}, {"seconds", Seconds(leaf->seconds)}};
-    AddFields(leaf->fields, entry);
+  for (const auto& [index, leaf] : measured.leaves) {
+    Json entry = {{"leaf", index}, {"seconds", Seconds(leaf.seconds)}};
+    AddFields(leaf.fields, entry);
     list.push_back(std::move(entry));
   }
   json["leaves"] = std::move(list);
+  return json;
+}
+
+Json Group(const PlannedGroup& group, const ReportFields& fields,
+           const std::vector<Measured>& measured) {
+  Json json = {{"key", group.key}, {"tensors", group.tensors.size()}, {"elements", group.elements}};
+  AddFields(fields, json);
+  ReportFields totals;
+  for (const uint32_t tensor : group.tensors) {
+    for (const ReportField& field : measured[tensor].totals) AddUp(field, totals);
+  }
+  AddShares(group.elements, totals);
+  AddFields(totals, json);
   return json;
 }
 
@@ -184,16 +300,8 @@ Json Run(const std::vector<UnitResult>& results, const RunFacts& facts) {
 
 std::string BuildReport(const Plan& plan, const std::vector<UnitResult>& results,
                         const RunFacts& facts) {
-  std::vector<std::vector<const LeafReport*>> leaves(plan.tensors.size());
-  for (const UnitResult& result : results) {
-    for (const LeafReport& leaf : result.leaves) {
-      if (leaf.tensor < leaves.size()) leaves[leaf.tensor].push_back(&leaf);
-    }
-  }
-  for (auto& of_tensor : leaves) {
-    std::stable_sort(of_tensor.begin(), of_tensor.end(),
-                     [](const LeafReport* a, const LeafReport* b) { return a->leaf < b->leaf; });
-  }
+  const std::vector<Measured> measured = ByTensor(plan, results);
+  const std::vector<ReportFields> groups = ByGroup(plan, results);
 
   Writer writer;
   writer.Member("format", 1);
@@ -219,7 +327,12 @@ std::string BuildReport(const Plan& plan, const std::vector<UnitResult>& results
   writer.EndList();
   writer.BeginList("tensors");
   for (size_t i = 0; i < plan.tensors.size(); ++i) {
-    writer.Element(Tensor(plan.tensors[i], leaves[i]));
+    writer.Element(Tensor(plan, plan.tensors[i], measured[i], groups));
+  }
+  writer.EndList();
+  writer.BeginList("groups");
+  for (size_t g = 0; g < plan.groups.size(); ++g) {
+    if (!IsOwn(plan.groups[g])) writer.Element(Group(plan.groups[g], groups[g], measured));
   }
   writer.EndList();
   writer.BeginList("units");

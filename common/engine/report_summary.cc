@@ -43,6 +43,8 @@ constexpr std::pair<const char*, const char*> kQuantiles[] = {
     {"beta", "beta"},
     {"head_energy", "energy in the heads"},
     {"residual_norm", "residual norms"},
+    {"threshold", "thresholds"},
+    {"density_reached", "density reached"},
     {"steps", "solver steps"},
     {"solver_residual", "solver residuals"},
 };
@@ -141,6 +143,10 @@ std::string Summary(const Json& report) {
       for (const Json& leaf : *leaves) Measure(leaf, measured);
     }
   }
+  const auto groups = report.find("groups");
+  if (groups != report.end()) {
+    for (const Json& group : *groups) Measure(group, measured);
+  }
   uint64_t bytes = 0;
   for (const Json& shard : report.at("shards")) bytes += shard.at("size").get<uint64_t>();
   AppendLine(
@@ -162,7 +168,7 @@ std::string Summary(const Json& report) {
   }
   if (measured.branches > 0) {
     AppendLine("mean branch",
-               absl::StrCat(measured.mean_branch, " of ", measured.branches, " leaves"), out);
+               absl::StrCat(measured.mean_branch, " of ", measured.branches, " gates"), out);
   }
   if (measured.jumps > 0) {
     AppendLine(

@@ -10,6 +10,7 @@
 #include "common/methods/linear.h"
 #include "common/methods/parameters.h"
 #include "common/methods/resmerge.h"
+#include "common/methods/scf_rkl.h"
 
 namespace merganser {
 namespace {
@@ -53,6 +54,7 @@ absl::Status ResolveModels(const Recipe& recipe, const MethodInfo& entry,
 const std::vector<MethodInfo>& Methods() {
   static const auto* methods = new std::vector<MethodInfo>{
       ResMergeMethod(),
+      ScfRklMethod(),
       LinearMethod(),
       TaskArithmeticMethod(),
   };

@@ -79,6 +79,7 @@ TEST(BuildReport, HasOneLineAMemberOrElementInAFixedOrder) {
       "\"coherence\":0.75,\"sigma\":[2,1.5]},\n"
       "{\"name\":\"norm.weight\",\"mode\":\"mean\",\"family\":\"ffn\",\"dtype\":\"BF16\","
       "\"shape\":[5],\"elements\":5,\"tied\":false,\"shard\":0}\n],\n"
+      "\"groups\": [],\n"
       "\"units\": [\n{\"shard\":0,\"begin\":0,\"end\":" +
       middle + ",\"checksum\":\"" + results[0].Checksum() + "\",\"segments\":[[" + header + ",\"" +
       results[0].segment_digests[0] + "\"],[60,\"" + results[0].segment_digests[1] +
@@ -92,6 +93,34 @@ TEST(BuildReport, HasOneLineAMemberOrElementInAFixedOrder) {
       ",\"workers\":[\"worker-a\",\"worker-b\"],\"unit_seconds\":[0.25,0.25],"
       "\"unit_workers\":[0,1]}\n}\n";
   EXPECT_EQ(report, expected);
+}
+
+TEST(BuildReport, CountsAddUpOverLeavesAndAWideGateIsTold) {
+  Plan plan = OneShardPlan();  // a tensor of 30 elements, one of 5
+  plan.tensors[0].leaves = 2;
+  plan.tensors[0].group = plan.tensors[1].group = 0;
+  plan.groups = {{"model", {0, 1}, 35, true}};
+  std::vector<UnitResult> results = Results(plan);
+  results[0].leaves = {Leaf(0, 0, {{"selected", {3, 0}, true, true}}),
+                       Leaf(0, 1, {{"selected", {2, 1}, true, true}, {"own", {7}}})};
+  results[1].leaves = {Leaf(1, 0, {{"selected", {0, 1}, true, true}})};
+  results[0].groups = {{0, {{"threshold", {0.5, 0.25}, true}}}};
+  const std::string report = BuildReport(plan, results, SomeRun());
+  EXPECT_THAT(report,
+              AllOf(HasSubstr("\"group\":\"model\",\"seconds\":1,\"selected\":[5,1],"
+                              "\"density_reached\":0.2,\"share\":[0.8333333333333334,"
+                              "0.16666666666666666],\"leaves\":[{\"leaf\":1,\"seconds\":0.5,"
+                              "\"own\":7}]"),
+                    HasSubstr("\"groups\": [\n{\"key\":\"model\",\"tensors\":2,"
+                              "\"elements\":35,\"threshold\":[0.5,0.25],\"selected\":[5,2],"
+                              "\"density_reached\":0.2,")));
+}
+
+TEST(BuildReport, WhatSeveralRoundsMeasuredOfALeafStandsTogether) {
+  const Plan plan = OneShardPlan();
+  std::vector<UnitResult> results = Results(plan);
+  results[0].leaves = {Leaf(0, 0, {{"first", {1}}}), Leaf(0, 0, {{"second", {2}}})};
+  EXPECT_THAT(BuildReport(plan, results, SomeRun()), HasSubstr("\"first\":1,\"second\":2}"));
 }
 
 TEST(BuildReport, AWorkerWithoutANameIsNotListed) {
@@ -205,7 +234,7 @@ TEST(SummariseReport, TellsWhatResMergeMeasured) {
   EXPECT_THAT(*text, HasSubstr("min 0.6  median 0.7  max 0.9"));
   EXPECT_THAT(*text, HasSubstr("min 0.3  median 0.35  max 0.45"));
   EXPECT_THAT(*text, HasSubstr("min 3  median 3  max 70"));
-  EXPECT_THAT(*text, HasSubstr("2 of 4 leaves\n"));
+  EXPECT_THAT(*text, HasSubstr("2 of 4 gates\n"));
   EXPECT_THAT(*text, HasSubstr("2 of 4 leaves have a coherence within 0.001"));
   EXPECT_THAT(*text, HasSubstr("3 in 2 leaves"));
   EXPECT_LT(text->find("5.000 s  c"), text->find("4.000 s  b"));

@@ -1,0 +1,260 @@
+#include "common/linalg/row_divergence.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "common/linalg/block_ops.h"
+#include "common/linalg/simd_config.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "common/linalg/row_divergence.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace merganser::linalg {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using D = hn::ScalableTag<double>;
+using V = hn::Vec<D>;
+constexpr size_t kN = HWY_LANES(double);
+
+// log 2 in two parts: k * kLn2High is exact for |k| < 2^11.
+constexpr double kLn2High = 0x1.62e42fefa3800p-1;
+constexpr double kLn2Low = 0x1.ef35793c76730p-45;
+
+// exp(x) for x <= 0; below -700 it is 0 (the true value is under 1e-304).
+HWY_INLINE V ExpNegative(V x) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  const V low = hn::Set(d, -700.0);
+  const V clamped = hn::Max(x, low);
+  const V k = hn::Round(hn::Mul(clamped, hn::Set(d, 0x1.71547652b82fep+0)));
+  V r = hn::NegMulAdd(k, hn::Set(d, kLn2High), clamped);
+  r = hn::NegMulAdd(k, hn::Set(d, kLn2Low), r);
+  // |r| <= 0.347: r^14 / 14! is below 2^-57.
+  constexpr double kInverse[] = {1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0,
+                                 1.0 / 3628800.0,    1.0 / 362880.0,    1.0 / 40320.0,
+                                 1.0 / 5040.0,       1.0 / 720.0,       1.0 / 120.0,
+                                 1.0 / 24.0,         1.0 / 6.0,         0.5,
+                                 1.0,                1.0};
+  V series = hn::Set(d, kInverse[0]);
+  for (size_t i = 1; i < sizeof(kInverse) / sizeof(kInverse[0]); ++i) {
+    series = hn::MulAdd(series, r, hn::Set(d, kInverse[i]));
+  }
+  // k >= -1010: 2^k is a normal number.
+  const auto exponent = hn::Add(hn::ConvertTo(di, k), hn::Set(di, int64_t{1023}));
+  const V scale = hn::BitCast(d, hn::ShiftLeft<52>(exponent));
+  return hn::IfThenElseZero(hn::Ge(x, low), hn::Mul(series, scale));
+}
+
+// g(y) = exp(y) - 1 - y = y^2 (1/2 + y/6 + ...), with `kTerms` terms.
+template <int kTerms>
+HWY_INLINE V Remainder(V y) {
+  const D d;
+  double inverse[kTerms];
+  double factorial = 1;
+  for (int i = 0; i < kTerms; ++i) {
+    factorial *= i + 2;  // 2!, 3!, ...
+    inverse[i] = 1 / factorial;
+  }
+  V series = hn::Set(d, inverse[kTerms - 1]);
+  for (int i = kTerms - 2; i >= 0; --i) series = hn::MulAdd(series, y, hn::Set(d, inverse[i]));
+  return hn::Mul(hn::Mul(y, y), series);
+}
+
+// Sums of 16 fixed lanes.
+struct Lanes {
+  alignas(64) double at[kLanes] = {};
+  HWY_INLINE void Add(size_t lane, V x) {
+    hn::StoreU(hn::Add(hn::LoadU(D(), at + lane), x), D(), at + lane);
+  }
+};
+
+double SoftmaxTermsImpl(const double* w, size_t n, double max, double* terms) {
+  const D d;
+  const V shift = hn::Set(d, max);
+  const size_t padded = PadLanes(n);
+  for (size_t i = 0; i < padded; i += kN) {
+    hn::StoreU(ExpNegative(hn::Sub(hn::LoadU(d, w + i), shift)), d, terms + i);
+  }
+  std::fill(terms + n, terms + padded, 0.0);
+  Lanes lanes;
+  for (size_t i = 0; i < padded; i += kLanes) {
+    for (size_t l = 0; l < kLanes; l += kN) lanes.Add(l, hn::LoadU(d, terms + i + l));
+  }
+  return SumLanes(lanes.at);
+}
+
+// sum_j terms_j expm1(delta_j).
+template <int kTerms>
+double SumExpm1(const double* terms, const double* delta, size_t padded) {
+  const D d;
+  Lanes lanes;
+  for (size_t i = 0; i < padded; i += kLanes) {
+    for (size_t l = 0; l < kLanes; l += kN) {
+      const V x = hn::LoadU(d, delta + i + l);
+      lanes.Add(l, hn::Mul(hn::LoadU(d, terms + i + l), hn::Add(x, Remainder<kTerms>(x))));
+    }
+  }
+  return SumLanes(lanes.at);
+}
+
+// sum_j terms_j inverse g(delta_j - level), and each term.
+template <int kTerms>
+double SumRemainders(const double* terms, const double* delta, size_t padded, double level,
+                     double inverse, double* each) {
+  const D d;
+  const V shift = hn::Set(d, level), scale = hn::Set(d, inverse);
+  Lanes lanes;
+  for (size_t i = 0; i < padded; i += kLanes) {
+    for (size_t l = 0; l < kLanes; l += kN) {
+      const V p = hn::Mul(hn::LoadU(d, terms + i + l), scale);
+      const V part =
+          hn::Mul(p, Remainder<kTerms>(hn::Sub(hn::LoadU(d, delta + i + l), shift)));
+      lanes.Add(l, part);
+      if (each != nullptr) hn::StoreU(part, d, each + i + l);
+    }
+  }
+  return SumLanes(lanes.at);
+}
+
+double SumExpm1Impl(bool tiny, const double* terms, const double* delta, size_t padded) {
+  return tiny ? SumExpm1<8>(terms, delta, padded) : SumExpm1<15>(terms, delta, padded);
+}
+
+double SumRemaindersImpl(bool tiny, const double* terms, const double* delta, size_t padded,
+                         double level, double inverse, double* each) {
+  return tiny ? SumRemainders<8>(terms, delta, padded, level, inverse, each)
+              : SumRemainders<15>(terms, delta, padded, level, inverse, each);
+}
+
+// d_j where delta is large: r_j - p_j - p_j y_j, with r_j = exp(w_j + delta_j - max_r)
+// / sum_r, except where y_j is small.
+double SumLargeImpl(const SoftmaxRow& row, const double* w, const double* terms,
+                    const double* delta, size_t n, const SoftmaxRow& other, double level,
+                    double* each) {
+  const D d;
+  const V inverse_p = hn::Set(d, 1 / row.sum), inverse_r = hn::Set(d, 1 / other.sum);
+  const V shift = hn::Set(d, other.max), by = hn::Set(d, level);
+  const V small = hn::Set(d, 0.5);
+  const size_t padded = PadLanes(n);
+  Lanes lanes;
+  alignas(64) double block[kLanes];
+  for (size_t i = 0; i < padded; i += kLanes) {
+    for (size_t l = 0; l < kLanes; l += kN) {
+      const V p = hn::Mul(hn::LoadU(d, terms + i + l), inverse_p);
+      const V x = hn::LoadU(d, delta + i + l);
+      const V y = hn::Sub(x, by);
+      const V r = hn::Mul(
+          ExpNegative(hn::Min(hn::Sub(hn::Add(hn::LoadU(d, w + i + l), x), shift), hn::Zero(d))),
+          inverse_r);
+      const V direct = hn::Sub(hn::Sub(r, p), hn::Mul(p, y));
+      const V series = hn::Mul(p, Remainder<15>(hn::Max(hn::Min(y, small), hn::Neg(small))));
+      const V part = hn::IfThenElse(hn::Le(hn::Abs(y), small), series, hn::Max(direct, hn::Zero(d)));
+      hn::StoreU(part, d, block + l);
+    }
+    for (size_t l = 0; l < kLanes; ++l) {
+      if (i + l >= n) block[l] = 0;
+    }
+    for (size_t l = 0; l < kLanes; l += kN) lanes.Add(l, hn::LoadU(d, block + l));
+    if (each != nullptr) std::copy_n(block, kLanes, each + i);
+  }
+  return SumLanes(lanes.at);
+}
+
+// sum_j exp(w_j + delta_j - max).
+double SumExpImpl(const double* w, const double* delta, size_t n, double max) {
+  const D d;
+  const V shift = hn::Set(d, max);
+  Lanes lanes;
+  alignas(64) double block[kLanes];
+  for (size_t i = 0; i < PadLanes(n); i += kLanes) {
+    for (size_t l = 0; l < kLanes; l += kN) {
+      const V x = hn::Sub(hn::Add(hn::LoadU(d, w + i + l), hn::LoadU(d, delta + i + l)), shift);
+      hn::StoreU(ExpNegative(hn::Min(x, hn::Zero(d))), d, block + l);
+    }
+    for (size_t l = 0; l < kLanes; ++l) {
+      if (i + l >= n) block[l] = 0;
+    }
+    for (size_t l = 0; l < kLanes; l += kN) lanes.Add(l, hn::LoadU(d, block + l));
+  }
+  return SumLanes(lanes.at);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace merganser::linalg
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace merganser::linalg {
+
+HWY_EXPORT(SoftmaxTermsImpl);
+HWY_EXPORT(SumExpm1Impl);
+HWY_EXPORT(SumRemaindersImpl);
+HWY_EXPORT(SumLargeImpl);
+HWY_EXPORT(SumExpImpl);
+
+namespace {
+
+// Up to here y stays within 1/2, where 15 terms of g reach 2^-56 of the first.
+constexpr double kSmallDelta = 0.25;
+// Up to here |y| <= 2^-5, where 8 terms do.
+constexpr double kTinyDelta = 0x1p-6;
+
+// log1p for |x| < 0.3: 2 atanh(x / (2 + x)).
+double Log1pSmall(double x) {
+  const double t = x / (2 + x), t2 = t * t;
+  double series = 0;
+  for (int k = 25; k >= 3; k -= 2) series = (series + 1.0 / k) * t2;
+  return 2 * t + 2 * t * series;
+}
+
+// log x for x > 0, without libm's dispatch.
+double LogPositive(double x) {
+  int exponent = 0;
+  double m = std::frexp(x, &exponent);
+  if (m < 0x1.6a09e667f3bcdp-1) {
+    m *= 2;
+    --exponent;
+  }
+  return exponent * 0x1.62e42fefa3800p-1 + (Log1pSmall(m - 1) + exponent * 0x1.ef35793c76730p-45);
+}
+
+}  // namespace
+
+SoftmaxRow SoftmaxTerms(const double* w, size_t n, double* terms) {
+  SoftmaxRow row;
+  if (n == 0) return row;
+  row.max = *std::max_element(w, w + n);
+  row.sum = HWY_DYNAMIC_DISPATCH(SoftmaxTermsImpl)(w, n, row.max, terms);
+  return row;
+}
+
+double ReverseKl(const SoftmaxRow& row, const double* w, const double* terms, const double* delta,
+                 size_t n, double* each) {
+  double largest = 0;
+  for (size_t j = 0; j < n; ++j) largest = std::max(largest, std::abs(delta[j]));
+  const size_t padded = PadLanes(n);
+  if (largest == 0) {
+    if (each != nullptr) std::fill_n(each, padded, 0.0);
+    return 0;
+  }
+  if (largest <= kSmallDelta) {
+    const bool tiny = largest <= kTinyDelta;
+    const double shift = HWY_DYNAMIC_DISPATCH(SumExpm1Impl)(tiny, terms, delta, padded) / row.sum;
+    return HWY_DYNAMIC_DISPATCH(SumRemaindersImpl)(tiny, terms, delta, padded, Log1pSmall(shift),
+                                                   1 / row.sum, each);
+  }
+  SoftmaxRow other;
+  other.max = w[0] + delta[0];
+  for (size_t j = 1; j < n; ++j) other.max = std::max(other.max, w[j] + delta[j]);
+  other.sum = HWY_DYNAMIC_DISPATCH(SumExpImpl)(w, delta, n, other.max);
+  const double level = (other.max - row.max) + LogPositive(other.sum / row.sum);
+  return HWY_DYNAMIC_DISPATCH(SumLargeImpl)(row, w, terms, delta, n, other, level, each);
+}
+
+}  // namespace merganser::linalg
+#endif  // HWY_ONCE
