@@ -64,8 +64,8 @@ def _patterns(rng, experts):
         normal((23, 19), 0.01) if i % 2 else np.zeros((23, 19)) for i in range(experts)]
     # Hardly related to the base any more: where interpolation on the sphere is no line.
     yield "far", normal((24, 31), 0.05), own(lambda: normal((24, 31), 0.3))
-    # Large logits, where a softmax has one winner and the rest vanishes.
-    yield "peaked", normal((6, 40), 200.0), own(lambda: normal((6, 40), 1.0))
+    # Large logits, where a softmax has few winners and the rest all but vanishes.
+    yield "peaked", normal((6, 40), 12.0), own(lambda: normal((6, 40), 1.0))
     yield "faint", normal((22, 18), 0.02), own(lambda: normal((22, 18), 2e-4))
     yield "one_column", normal((43, 1), 0.05), own(lambda: normal((43, 1), 0.01))
     yield "one_row", normal((1, 35), 0.05), own(lambda: normal((1, 35), 0.01))

@@ -160,4 +160,7 @@ def check(name, wanted, stored, dtype, w0, xs, bar=BAR):
         at = tuple(np.argwhere(off)[0])
         raise AssertionError("%s[%s]: %r, expected %r" % (
             name, ",".join(map(str, at)), got[at], rounded[at]))
-    return got.size, int(np.count_nonzero(got != rounded)), 0.0
+    # Halfway between two neighbours, where sums of few bf16 values often lie, float64's last
+    # digit decides: either is right.
+    midway = np.abs(got - exact) <= 0.5 * (1 + 1e-9) * np.abs(got - rounded)
+    return got.size, int(np.count_nonzero((got != rounded) & ~midway)), 0.0

@@ -1,7 +1,7 @@
 """scf_rkl (DESIGN.md section 6.2), evaluated in float64 with real sorts.
 
-The divergence is taken from the differences in the logits, in numpy's widest float: where
-the program's formula cancels, this one does not.
+The divergence is taken from the differences of the logits: as (r - p) / p the formula would
+cancel.
 """
 
 import numpy as np
@@ -9,11 +9,16 @@ import numpy as np
 import oracle
 from oracle_deltas import Wanted
 
-WIDE = np.longdouble
 # Importances are exponentials of weights: closer to the threshold than this, the last digits of
 # exp and log decide, and the coordinate may be taken or not. Closer than this to each other,
 # either of two experts may win.
 NEAR = 1e-5
+
+
+def _remainder(y):
+    """exp(y) - 1 - y without its cancellation."""
+    series = y * y * (0.5 + y * (1 / 6 + y * (1 / 24 + y * (1 / 120 + y / 720))))
+    return np.where(np.abs(y) < 1e-3, series, np.expm1(y) - y)
 
 
 def importance(w0, x, kind):
@@ -21,13 +26,14 @@ def importance(w0, x, kind):
     cols = w0.shape[-1] if w0.ndim else 1
     if w0.size == 0:
         return np.zeros(w0.shape, dtype=np.float32)
-    base = w0.reshape(-1, cols).astype(WIDE)
-    delta = (x - w0).reshape(-1, cols).astype(WIDE)
+    base, delta = w0.reshape(-1, cols), (x - w0).reshape(-1, cols)
     p = np.exp(base - base.max(axis=1, keepdims=True))
     p = p / p.sum(axis=1, keepdims=True)
     # r / p = exp(delta) / sum p exp(delta) = exp(y); d = p (exp(y) - 1 - y)
     y = delta - np.log1p((p * np.expm1(delta)).sum(axis=1, keepdims=True))
-    d = p * (np.expm1(y) - y)
+    # A softmax does not see what moves a whole row; nor does one of a single coordinate move.
+    y = np.where(delta.min(axis=1, keepdims=True) == delta.max(axis=1, keepdims=True), 0, y)
+    d = p * _remainder(y)
     out = np.abs(delta) * d.sum(axis=1, keepdims=True) if kind == "row" else d
     with np.errstate(over="ignore", under="ignore"):
         return out.reshape(w0.shape).astype(np.float32)
