@@ -245,10 +245,14 @@ SoftmaxRow SoftmaxTerms(const double* w, size_t n, double* terms) {
 double ReverseKl(const SoftmaxRow& row, const double* w, const double* terms, const double* delta,
                  size_t n, double* each) {
   double largest = 0;
-  for (size_t j = 0; j < n; ++j) largest = std::max(largest, std::abs(delta[j]));
+  bool shifted = true;
+  for (size_t j = 0; j < n; ++j) {
+    largest = std::max(largest, std::abs(delta[j]));
+    shifted &= delta[j] == delta[0];
+  }
   const size_t padded = PadLanes(n);
-  // A row of one element is the same distribution whatever it holds.
-  if (largest == 0 || n == 1) {
+  // A softmax does not see what moves a whole row: its rounding must rank nothing.
+  if (shifted) {
     if (each != nullptr) std::fill_n(each, padded, 0.0);
     return 0;
   }

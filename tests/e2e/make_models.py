@@ -6,6 +6,8 @@ usage: make_models.py FAMILY DIR [--seed S] [--experts N] [--scale F]
 families
   tiny         a few kilobytes: odd shapes, fused experts, every float dtype, integer and
                bool buffers, deltas of zero, of one element and of rank 1, mixed sharding
+  adversarial  what ranking, counting and comparing stumble over (adversarial_models.py)
+  adversarial-big   three tensors of several leaves each, 33 MB in four models
   generated    about 330 MB (times F) in four models: merging it takes seconds
   qwen2-0.5b   Qwen2.5-0.5B's shapes in bf16, about 1 GB a model
 
@@ -24,6 +26,7 @@ import time
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import adversarial_models  # noqa: E402
 import stio  # noqa: E402
 
 VERSION = 1
@@ -306,6 +309,8 @@ def write_qwen2_05b(folder, seed=5, experts=3):
 
 FAMILIES = {
     "tiny": (write_tiny, dict(seed=1, experts=3)),
+    "adversarial": (adversarial_models.write_adversarial, dict(seed=21, experts=3)),
+    "adversarial-big": (adversarial_models.write_adversarial_big, dict(seed=22, experts=3)),
     "generated": (write_generated, dict(seed=7, experts=3, scale=1.0)),
     "qwen2-0.5b": (write_qwen2_05b, dict(seed=5, experts=3)),
 }
