@@ -7,10 +7,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/methods/breadcrumbs.h"
+#include "common/methods/dare.h"
+#include "common/methods/della.h"
 #include "common/methods/linear.h"
 #include "common/methods/parameters.h"
+#include "common/methods/ram.h"
 #include "common/methods/resmerge.h"
+#include "common/methods/sce.h"
 #include "common/methods/scf_rkl.h"
+#include "common/methods/ties.h"
 
 namespace merganser {
 namespace {
@@ -56,6 +62,16 @@ const std::vector<MethodInfo>& Methods() {
       ScfRklMethod(),
       LinearMethod(),
       TaskArithmeticMethod(),
+      TiesMethod(),
+      DareLinearMethod(),
+      DareTiesMethod(),
+      BreadcrumbsMethod(),
+      BreadcrumbsTiesMethod(),
+      DellaMethod(),
+      DellaLinearMethod(),
+      SceMethod(),
+      RamMethod(),
+      RamPlusTlMethod(),
   };
   return *methods;
 }
