@@ -7,9 +7,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/methods/karcher.h"
 #include "common/methods/linear.h"
+#include "common/methods/model_stock.h"
+#include "common/methods/multislerp.h"
+#include "common/methods/nearswap.h"
+#include "common/methods/nuslerp.h"
 #include "common/methods/parameters.h"
+#include "common/methods/passthrough.h"
 #include "common/methods/resmerge.h"
+#include "common/methods/slerp.h"
 
 namespace merganser {
 namespace {
@@ -55,6 +62,13 @@ const std::vector<MethodInfo>& Methods() {
       ResMergeMethod(),
       LinearMethod(),
       TaskArithmeticMethod(),
+      SlerpMethod(),
+      NuslerpMethod(),
+      MultislerpMethod(),
+      KarcherMethod(),
+      ModelStockMethod(),
+      NearswapMethod(),
+      PassthroughMethod(),
   };
   return *methods;
 }
