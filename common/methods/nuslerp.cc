@@ -76,8 +76,10 @@ MethodInfo NuslerpMethod() {
   info.paper = "mergekit";
   info.base = BaseUse::kOptional;
   info.min_models = info.max_models = 2;
+  ParameterSpec weight = WeightParameter(true);
+  weight.about = "the model's share of their sum is how close the result is to it";
   info.parameters = {
-      WeightParameter(true),
+      weight,
       BooleanParameter("nuslerp_flatten", true, "a tensor is one vector, not one a row or column"),
       BooleanParameter("nuslerp_row_wise", false,
                        "without nuslerp_flatten: vectors run along the first dimension, not the "

@@ -123,7 +123,10 @@ absl::StatusOr<ResolvedMethod> ResolveMethod(
           SettleParameter(spec, {&model->parameters, &recipe.parameters}, recipe, entry->name));
       if (!spec.no_effect.empty()) continue;
       settled[spec.key] = value.number;
-      if (spec.key == "weight" && value.number == 0) dropped = true;
+      // A method of a fixed number of models gives 0 a meaning (one end of the way).
+      if (spec.key == "weight" && value.number == 0 && entry->min_models != entry->max_models) {
+        dropped = true;
+      }
     }
     if (dropped) {
       resolved.warnings.push_back(
