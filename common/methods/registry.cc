@@ -10,12 +10,19 @@
 #include "common/methods/breadcrumbs.h"
 #include "common/methods/dare.h"
 #include "common/methods/della.h"
+#include "common/methods/karcher.h"
 #include "common/methods/linear.h"
+#include "common/methods/model_stock.h"
+#include "common/methods/multislerp.h"
+#include "common/methods/nearswap.h"
+#include "common/methods/nuslerp.h"
 #include "common/methods/parameters.h"
+#include "common/methods/passthrough.h"
 #include "common/methods/ram.h"
 #include "common/methods/resmerge.h"
 #include "common/methods/sce.h"
 #include "common/methods/scf_rkl.h"
+#include "common/methods/slerp.h"
 #include "common/methods/ties.h"
 
 namespace merganser {
@@ -70,8 +77,15 @@ const std::vector<MethodInfo>& Methods() {
       DellaMethod(),
       DellaLinearMethod(),
       SceMethod(),
+      SlerpMethod(),
+      NuslerpMethod(),
+      MultislerpMethod(),
+      KarcherMethod(),
+      ModelStockMethod(),
+      NearswapMethod(),
       RamMethod(),
       RamPlusTlMethod(),
+      PassthroughMethod(),
   };
   return *methods;
 }
@@ -126,7 +140,10 @@ absl::StatusOr<ResolvedMethod> ResolveMethod(
           SettleParameter(spec, {&model->parameters, &recipe.parameters}, recipe, entry->name));
       if (!spec.no_effect.empty()) continue;
       settled[spec.key] = value.number;
-      if (spec.key == "weight" && value.number == 0) dropped = true;
+      // A method of a fixed number of models gives 0 a meaning (one end of the way).
+      if (spec.key == "weight" && value.number == 0 && entry->min_models != entry->max_models) {
+        dropped = true;
+      }
     }
     if (dropped) {
       resolved.warnings.push_back(

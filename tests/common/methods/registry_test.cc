@@ -141,6 +141,28 @@ const ErrorCase kErrors[] = {
      "merge_method: resmerge\nbase_model: base\n"
      "models: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q]\n",
      {"key 'models'", "found 17 models", "at most 16"}},
+    {"MissingTOfSlerp",
+     "merge_method: slerp\nbase_model: base\nmodels: [a]\n",
+     {"key 'parameters.t'", "missing", "slerp expects a number from 0 to 1"}},
+    {"SlerpBeyondTheModel",
+     "merge_method: slerp\nbase_model: base\nmodels: [a]\nparameters: {t: 1.5}\n",
+     {"r.yaml:4: key 'parameters.t'", "found 1.5", "expected a number from 0 to 1"}},
+    {"SlerpOfTwoModels",
+     "merge_method: slerp\nbase_model: base\nmodels: [a, b]\nparameters: {t: 0.5}\n",
+     {"key 'models'", "found 2 models", "besides the base", "slerp takes exactly 1"}},
+    {"NuslerpOfThreeModels",
+     "merge_method: nuslerp\nmodels: [a, b, c]\nparameters: {weight: 1}\n",
+     {"key 'models'", "found 3 models", "nuslerp takes exactly 2"}},
+    {"MultislerpWhoseWeightsCancel",
+     "merge_method: multislerp\nmodels:\n- {model: a, parameters: {weight: 1}}\n"
+     "- {model: b, parameters: {weight: -1}}\n",
+     {"r.yaml", "sum to 0", "normalize_weights: false"}},
+    {"ModelStockOfOneModel",
+     "merge_method: model_stock\nbase_model: base\nmodels: [base, a]\n",
+     {"key 'models'", "found 1 model", "besides the base", "at least 2"}},
+    {"PassthroughOfTwoModels",
+     "merge_method: passthrough\nmodels: [a, b]\n",
+     {"key 'models'", "found 2 models", "passthrough takes exactly 1"}},
     {"KeyWithALineBreak",
      "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {\"rank\\ntopk\": 1}\n",
      {"unknown to resmerge"}},
@@ -213,6 +235,15 @@ TEST(ResolveMethodTest, WeightZeroDropsTheModelAndSaysSo) {
   EXPECT_THAT(resolved->models, ElementsAre("b"));
   EXPECT_THAT(resolved->config.per_model, SizeIs(1));
   EXPECT_THAT(resolved->warnings, ElementsAre(AllOf(HasSubstr("model a"), HasSubstr("weight 0"))));
+}
+
+TEST(ResolveMethodTest, WeightZeroDropsNoModelWhereTheirNumberIsFixed) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: nuslerp\nmodels:\n- model: a\n  parameters: {weight: 0}\n"
+      "- {model: b, parameters: {weight: 1}}\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->models, ElementsAre("a", "b"));
+  EXPECT_THAT(resolved->warnings, IsEmpty());
 }
 
 TEST(ResolveMethodTest, TaskArithmeticHasMergekitsDefaults) {
