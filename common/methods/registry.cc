@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/methods/arcee_fusion.h"
 #include "common/methods/karcher.h"
 #include "common/methods/linear.h"
 #include "common/methods/model_stock.h"
@@ -68,6 +69,7 @@ const std::vector<MethodInfo>& Methods() {
       KarcherMethod(),
       ModelStockMethod(),
       NearswapMethod(),
+      ArceeFusionMethod(),
       PassthroughMethod(),
   };
   return *methods;
