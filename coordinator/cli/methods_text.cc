@@ -181,8 +181,8 @@ std::string MethodsMarkdown(const std::vector<MethodInfo>& methods) {
     }
     absl::StrAppend(&out, "| `", std::string(method.name), "` | ", Cell(method.summary), " | ",
                     std::string(BaseWord(method.base)), " | ", ModelCount(method), " | ",
-                    Cell(absl::StrJoin(parameters, ", ")), " | ", Cell(PaperLink(method.paper)),
-                    " |\n");
+                    parameters.empty() ? "none" : Cell(absl::StrJoin(parameters, ", ")), " | ",
+                    Cell(PaperLink(method.paper)), " |\n");
   }
   return out;
 }
