@@ -100,7 +100,7 @@ MethodInfo MultislerpMethod() {
   info.base = BaseUse::kOptional;
   ParameterSpec eps = NumberParameter("eps", 1e-8, 0, 1, "shorter vectors have no direction");
   eps.exclusive_min = true;
-  info.parameters = {WeightParameter(true),
+  info.parameters = {WeightParameter(false),
                      BooleanParameter("normalize_weights", true, "divide the weights by their sum"),
                      eps};
   info.make = MultislerpFrom;

@@ -141,6 +141,8 @@ ParameterSpec WithoutEffect(ParameterSpec spec, std::string why) {
   return spec;
 }
 
+std::string DescribeValues(const ParameterSpec& spec) { return Expected(spec); }
+
 absl::StatusOr<ParameterValue> SettleParameter(const ParameterSpec& spec,
                                                const std::vector<const RecipeParameters*>& levels,
                                                const Recipe& recipe, std::string_view method) {

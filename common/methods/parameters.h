@@ -52,6 +52,9 @@ ParameterSpec WeightParameter(bool required);
 // mergekit's parameter that changes nothing here, and why; may stand anywhere.
 ParameterSpec WithoutEffect(ParameterSpec spec, std::string why);
 
+// What values it takes, as messages and lists put it: "a number from 0 to 1".
+std::string DescribeValues(const ParameterSpec& spec);
+
 struct ParameterValue {
   double number = 0;
   std::string choice;

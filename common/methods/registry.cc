@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/methods/arcee_fusion.h"
 #include "common/methods/breadcrumbs.h"
 #include "common/methods/dare.h"
 #include "common/methods/della.h"
@@ -83,6 +84,7 @@ const std::vector<MethodInfo>& Methods() {
       KarcherMethod(),
       ModelStockMethod(),
       NearswapMethod(),
+      ArceeFusionMethod(),
       RamMethod(),
       RamPlusTlMethod(),
       PassthroughMethod(),

@@ -24,6 +24,8 @@ int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);
 int RunPlan(const std::string& recipe, bool json);
 int RunInspect(const std::string& checkpoint, bool json);
 int RunVerify(const std::string& checkpoint, int threads);
+// Lists the merge methods: for people, as JSON, or as the README's table.
+int RunMethods(bool json, bool markdown);
 
 struct WorkerFlags {
   std::string coordinator;

@@ -65,7 +65,7 @@ int Run(int argc, char** argv) {
   app.require_subcommand(0, 1);
   std::string recipe, checkpoint, job, coordinator = kDefaultCoordinator;
   std::string listen = kDefaultCoordinator;
-  bool json = false;
+  bool json = false, markdown = false;
   int threads = DefaultThreads();
   uint64_t memory = 8 * kGiB;
   MergeFlags merge_flags;
@@ -90,6 +90,10 @@ int Run(int argc, char** argv) {
   CLI::App* verify = app.add_subcommand("verify", "Hold an output against its report's checksums");
   verify->add_option("CHECKPOINT", checkpoint, "Folder or URI of a merged checkpoint")->required();
   AddThreads(verify, threads);
+
+  CLI::App* methods = app.add_subcommand("methods", "List the merge methods and their parameters");
+  CLI::Option* as_json = methods->add_flag("--json", json, "Print JSON");
+  methods->add_flag("--markdown", markdown, "Print a Markdown table")->excludes(as_json);
 
   CLI::App* serve = app.add_subcommand("coordinator", "Serve merge jobs to workers over gRPC");
   serve->add_option("--listen", listen, "HOST:PORT to listen on; port 0 takes a free one")
@@ -154,6 +158,7 @@ int Run(int argc, char** argv) {
   if (plan->parsed()) return RunPlan(recipe, json);
   if (inspect->parsed()) return RunInspect(checkpoint, json);
   if (verify->parsed()) return RunVerify(checkpoint, threads);
+  if (methods->parsed()) return RunMethods(json, markdown);
   if (list->parsed()) return RunList(coordinator, json);
   if (get->parsed()) return RunGet(coordinator, job, json);
   if (cancel->parsed()) return RunCancel(coordinator, job);
