@@ -4,6 +4,7 @@
 #define MERGANSER_COMMON_METHODS_BLOCKS_H_
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -14,6 +15,11 @@
 #include "common/linalg/block_ops.h"
 
 namespace merganser {
+
+// x or 0, without a branch: one on random numbers is guessed wrong half the time.
+inline double KeepIf(bool kept, double x) {
+  return std::bit_cast<double>(std::bit_cast<uint64_t>(x) & -static_cast<uint64_t>(kept));
+}
 
 inline constexpr uint64_t kBlockElements = uint64_t{1} << 16;
 inline constexpr uint64_t kChunkElements = 1024;  // a multiple of linalg::kLanes

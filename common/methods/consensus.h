@@ -26,14 +26,21 @@ class ConsensusChunk {
 
   // A model's votes; where it is of the majority, scale * vote adds to the sum and
   // `weight` to the weight.
-  void Add(const double* votes, double scale, double weight) {
-    for (uint64_t e = 0; e < n_; ++e) {
-      const double vote = votes[e], value = scale * vote;
-      votes_[e] += vote;
-      above_[e] += vote > 0 ? value : 0.0;
-      below_[e] += vote < 0 ? value : 0.0;
-      weight_above_[e] += vote > 0 ? weight : 0.0;
-      weight_below_[e] += vote < 0 ? weight : 0.0;
+  void Add(const double* __restrict votes, double scale, double weight) {
+    double* __restrict sum = votes_;
+    double* __restrict above = above_;
+    double* __restrict below = below_;
+    double* __restrict weight_above = weight_above_;
+    double* __restrict weight_below = weight_below_;
+    for (uint64_t e = 0, n = n_; e < n; ++e) {
+      const double vote = votes[e];
+      const double plus = vote > 0 ? vote : 0.0, minus = vote < 0 ? vote : 0.0;
+      const double if_plus = vote > 0 ? weight : 0.0, if_minus = vote < 0 ? weight : 0.0;
+      sum[e] += vote;
+      above[e] += scale * plus;
+      below[e] += scale * minus;
+      weight_above[e] += if_plus;
+      weight_below[e] += if_minus;
     }
   }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/methods/blocks.h"
 #include "common/methods/gta.h"
 #include "common/methods/random_mask.h"
 
@@ -34,8 +35,10 @@ class RandomDrop final : public Sparsifier {
 
     void Drop(size_t model, uint64_t at, uint64_t n, double* d) const override {
       const RandomMask& random = random_[model];
-      const double density = density_[model];
-      for (uint64_t e = 0; e < n; ++e) d[e] = random.Keeps(first_ + at + e, density) ? d[e] : 0.0;
+      const uint64_t threshold = RandomMask::Threshold(density_[model]);
+      for (uint64_t e = 0; e < n; ++e) {
+        d[e] = KeepIf(random.Draw(first_ + at + e) < threshold, d[e]);
+      }
     }
 
    private:

@@ -29,7 +29,7 @@ class KeptBytes final : public LeafMask {
 
   void Drop(size_t model, uint64_t at, uint64_t n, double* d) const override {
     const uint8_t* kept = kept_.data() + model * elements_ + at;
-    for (uint64_t e = 0; e < n; ++e) d[e] = kept[e] != 0 ? d[e] : 0.0;
+    for (uint64_t e = 0; e < n; ++e) d[e] = KeepIf(kept[e] != 0, d[e]);
   }
 
  private:

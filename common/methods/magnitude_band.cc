@@ -92,7 +92,7 @@ class MagnitudeBand final : public Sparsifier {
                                                    Executor& executor) const override {
     MERGANSER_ASSIGN_OR_RETURN(
         std::vector<LeafEdge> edges,
-        EdgesOfLeaf(state, leaf.index, leaf.base.size, executor, Keys(leaf)));
+        EdgesOfLeaf(state, Tracks(), leaf.index, leaf.base.size, executor, Keys(leaf)));
     if (edges.size() != 2 * model_of_.size()) {
       return absl::InternalError(
           absl::StrCat("gate of ", edges.size(), " thresholds, expected ", 2 * model_of_.size()));

@@ -46,28 +46,9 @@ class Ram final : public MergeMethod {
   absl::StatusOr<Analysis> Analyze(const Leaf& leaf, int, const Gate&,
                                    Executor& executor) const override {
     Analysis analysis;
-    analysis.stats.sums = SumBlocks(leaf.base.size, 2 * p_.models, executor,
-                                    [&](uint64_t begin, uint64_t end, double* sums) {
-                                      double d[kChunkElements], changed[kChunkElements];
-                                      ForChunks(begin, end, [&](uint64_t at, uint64_t n) {
-                                        std::fill_n(changed, n, 0.0);
-                                        for (size_t i = 0; i < p_.models; ++i) {
-                                          Load(leaf, i, at, n, d);
-                                          for (uint64_t e = 0; e < n; ++e)
-                                            changed[e] += Changed(d[e]);
-                                        }
-                                        for (size_t i = 0; i < p_.models; ++i) {
-                                          Load(leaf, i, at, n, d);
-                                          double unique = 0, all = 0;
-                                          for (uint64_t e = 0; e < n; ++e) {
-                                            all += Changed(d[e]);
-                                            unique += changed[e] == 1 ? Changed(d[e]) : 0.0;
-                                          }
-                                          sums[i] += unique;
-                                          sums[p_.models + i] += all - unique;
-                                        }
-                                      });
-                                    });
+    analysis.stats.sums = SumBlocks(
+        leaf.base.size, 2 * p_.models, executor,
+        [&](uint64_t begin, uint64_t end, double* sums) { Count(leaf, begin, end, sums); });
     return analysis;
   }
 
@@ -103,21 +84,25 @@ class Ram final : public MergeMethod {
       return absl::InternalError(
           absl::StrCat("gate of ", scales.size(), " values, expected ", p_.models));
     }
+    const double epsilon = p_.epsilon;
     const auto merge = [&](uint64_t at, uint64_t n, double* y) {
       double d[kChunkElements];
       double sum[kChunkElements] = {}, scale[kChunkElements] = {}, changed[kChunkElements] = {};
       for (size_t i = 0; i < p_.models; ++i) {
         Load(leaf, i, at, n, d);
         for (uint64_t e = 0; e < n; ++e) {
-          const double is = Changed(d[e]);
-          sum[e] += is != 0 ? d[e] : 0.0;
-          scale[e] += is != 0 ? scales[i] : 0.0;
-          changed[e] += is;
+          const double size = std::abs(d[e]);
+          const double part = size > epsilon ? d[e] : 0.0;
+          const double one = size > epsilon ? 1.0 : 0.0;
+          sum[e] += part;
+          changed[e] += one;
+          scale[e] += scales[i] * one;
         }
       }
       // Of one model alone, the sum of scales is its own.
       for (uint64_t e = 0; e < n; ++e) {
-        sum[e] = changed[e] > 1 ? sum[e] / changed[e] : sum[e] * scale[e];
+        const double scaled = sum[e] * scale[e], mean = sum[e] / std::max(changed[e], 1.0);
+        sum[e] = changed[e] > 1 ? mean : scaled;
       }
       linalg::LoadDoubles(leaf.base.Slice(at, n), y);
       linalg::AddToBase(1, sum, n, y);
@@ -129,7 +114,32 @@ class Ram final : public MergeMethod {
   static void Load(const Leaf& leaf, size_t model, uint64_t at, uint64_t n, double* d) {
     linalg::LoadDelta(leaf.base.Slice(at, n), leaf.experts[model].Slice(at, n), 1.0, d);
   }
-  double Changed(double d) const { return std::abs(d) > p_.epsilon ? 1.0 : 0.0; }
+  // 1 where an element of a task vector counts as changed, else 0.
+  void LoadChanges(const Leaf& leaf, size_t model, uint64_t at, uint64_t n, double* changed) const {
+    Load(leaf, model, at, n, changed);
+    const double epsilon = p_.epsilon;
+    for (uint64_t e = 0; e < n; ++e) changed[e] = std::abs(changed[e]) > epsilon ? 1.0 : 0.0;
+  }
+
+  // Sums of ones are exact in any order.
+  void Count(const Leaf& leaf, uint64_t begin, uint64_t end, double* sums) const {
+    double one[kChunkElements], all[kChunkElements];
+    ForChunks(begin, end, [&](uint64_t at, uint64_t n) {
+      const size_t padded = linalg::PadLanes(n);
+      std::fill_n(all, padded, 0.0);
+      for (size_t i = 0; i < p_.models; ++i) {
+        LoadChanges(leaf, i, at, n, one);
+        linalg::AddScaled(1, one, n, all);
+      }
+      for (uint64_t e = 0; e < n; ++e) all[e] = all[e] == 1 ? 1.0 : 0.0;
+      for (size_t i = 0; i < p_.models; ++i) {
+        LoadChanges(leaf, i, at, n, one);
+        const double unique = linalg::Dot(one, all, padded);
+        sums[i] += unique;
+        sums[p_.models + i] += linalg::Dot(one, one, padded) - unique;
+      }
+    });
+  }
 
   RamParameters p_;
 };

@@ -13,6 +13,7 @@
 #ifndef MERGANSER_COMMON_METHODS_RANDOM_MASK_H_
 #define MERGANSER_COMMON_METHODS_RANDOM_MASK_H_
 
+#include <cmath>
 #include <cstdint>
 #include <string_view>
 
@@ -24,10 +25,17 @@ class RandomMask {
       : key_(Finalise(Finalise(seed ^ HashName(tensor)) + model)) {}
 
   // u of an element, in [0, 1).
-  double Uniform(uint64_t element) const {
-    return static_cast<double>(Finalise(key_ + (element + 1) * 0x9e3779b97f4a7c15) >> 11) * 0x1p-53;
-  }
+  double Uniform(uint64_t element) const { return static_cast<double>(Draw(element)) * 0x1p-53; }
   bool Keeps(uint64_t element, double probability) const { return Uniform(element) < probability; }
+
+  // The same in integers: an element is kept when Draw(e) < Threshold(its probability,
+  // from 0 to 1).
+  uint64_t Draw(uint64_t element) const {
+    return Finalise(key_ + (element + 1) * 0x9e3779b97f4a7c15) >> 11;
+  }
+  static uint64_t Threshold(double probability) {
+    return static_cast<uint64_t>(std::ceil(probability * 0x1p53));
+  }
 
  private:
   static constexpr uint64_t Finalise(uint64_t z) {

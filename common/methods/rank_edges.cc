@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/methods/blocks.h"
 
@@ -40,7 +41,11 @@ struct Search {
   std::vector<Row> rows;
 };
 
-absl::StatusOr<Search> Read(std::span<const double> state) {
+bool Within(double number, double least, double most) { return number >= least && number <= most; }
+
+// States travel: one that would lead out of bounds is refused.
+absl::StatusOr<Search> Read(std::span<const double> state, uint32_t tracks) {
+  constexpr double kMost = 0x1p53;
   Search search;
   if (state.empty()) return search;
   const double step = state[0];
@@ -52,12 +57,14 @@ absl::StatusOr<Search> Read(std::span<const double> state) {
   search.step = static_cast<Step>(static_cast<int>(step));
   for (size_t i = 1; i < state.size(); i += kRow) {
     const std::span<const double> v = state.subspan(i, kRow);
-    for (const double number : v.first(4)) {
-      if (!(number >= -1 && number <= 0x1p53)) {
-        return absl::InternalError(absl::StrCat("state of a search for ranks with ", number));
-      }
+    const Row row = {v[0], v[1], v[2], v[3], v[4], v[5]};
+    if (!(Within(row.track, 0, tracks - 1.0) && Within(row.rank, -1, kMost) &&
+          Within(row.key, 0, kNoKey) && Within(row.below, 0, std::max(row.rank, 0.0)) &&
+          Within(row.leaf, 0, kMost) && (row.ties == kEvery || Within(row.ties, 0, kMost)))) {
+      return absl::InternalError(absl::StrCat("state of a search for ranks with edge ",
+                                              absl::StrJoin(v, " "), " among ", tracks, " tracks"));
     }
-    search.rows.push_back({v[0], v[1], v[2], v[3], v[4], v[5]});
+    search.rows.push_back(row);
   }
   return search;
 }
@@ -190,7 +197,7 @@ absl::StatusOr<Search> PlaceTies(Search search, const GroupStats& stats) {
 
 absl::StatusOr<Stats> AnalyzeRanks(std::span<const double> state, uint32_t tracks,
                                    uint64_t elements, Executor& executor, const KeyLoader& load) {
-  MERGANSER_ASSIGN_OR_RETURN(const Search search, Read(state));
+  MERGANSER_ASSIGN_OR_RETURN(const Search search, Read(state, tracks));
   Stats stats;
   if (search.step != kTies) {
     stats.counts = CountKeys(Ranges(search), tracks, elements, executor, load);
@@ -209,7 +216,7 @@ absl::StatusOr<Stats> AnalyzeRanks(std::span<const double> state, uint32_t track
 
 absl::StatusOr<RankState> ReduceRanks(std::span<const double> state,
                                       std::span<const RankEdge> edges, const GroupStats& stats) {
-  MERGANSER_ASSIGN_OR_RETURN(Search search, Read(state));
+  MERGANSER_ASSIGN_OR_RETURN(Search search, Read(state, std::numeric_limits<uint32_t>::max()));
   absl::StatusOr<Search> next = search.step == kUpper   ? FindUpper(edges, stats)
                                 : search.step == kLower ? FindLower(std::move(search), stats)
                                                         : PlaceTies(std::move(search), stats);
@@ -217,10 +224,10 @@ absl::StatusOr<RankState> ReduceRanks(std::span<const double> state,
   return Write(*next);
 }
 
-absl::StatusOr<std::vector<LeafEdge>> EdgesOfLeaf(std::span<const double> state,
+absl::StatusOr<std::vector<LeafEdge>> EdgesOfLeaf(std::span<const double> state, uint32_t tracks,
                                                   uint64_t leaf_index, uint64_t elements,
                                                   Executor& executor, const KeyLoader& load) {
-  MERGANSER_ASSIGN_OR_RETURN(const Search search, Read(state));
+  MERGANSER_ASSIGN_OR_RETURN(const Search search, Read(state, tracks));
   if (search.step != kDone) {
     return absl::InternalError("a search for ranks ended before it was settled");
   }

@@ -56,7 +56,7 @@ struct LeafEdge {
 
 // Of a settled state, in the order of the edges. Reads the keys only where an edge
 // runs through this leaf's ties.
-absl::StatusOr<std::vector<LeafEdge>> EdgesOfLeaf(std::span<const double> state,
+absl::StatusOr<std::vector<LeafEdge>> EdgesOfLeaf(std::span<const double> state, uint32_t tracks,
                                                   uint64_t leaf_index, uint64_t elements,
                                                   Executor& executor, const KeyLoader& load);
 

@@ -207,7 +207,7 @@ class Sce final : public MergeMethod {
     if (!Selects()) return std::nullopt;
     MERGANSER_ASSIGN_OR_RETURN(
         const std::vector<LeafEdge> edges,
-        EdgesOfLeaf(ranks, leaf.index, leaf.base.size, executor, Keys(leaf)));
+        EdgesOfLeaf(ranks, 1, leaf.index, leaf.base.size, executor, Keys(leaf)));
     if (edges.size() != 1) return Mismatch(edges.size(), 1);
     return edges[0];
   }

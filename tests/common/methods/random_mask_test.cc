@@ -39,6 +39,20 @@ TEST(RandomMaskTest, KeepsAShareAsProbable) {
   }
 }
 
+TEST(RandomMaskTest, IntegersSayTheSame) {
+  const RandomMask random(1, 2, "t");
+  for (const double p : {0.0, 0x1p-60, 1e-3, 1.0 / 3, 0.5, 1 - 0x1p-53, 1.0}) {
+    const uint64_t threshold = RandomMask::Threshold(p);
+    for (uint64_t e = 0; e < 10'000; ++e) {
+      ASSERT_EQ(random.Draw(e) < threshold, random.Keeps(e, p)) << p << " " << e;
+    }
+  }
+  // At the very border: u is p.
+  const double u = random.Uniform(7);
+  EXPECT_FALSE(random.Keeps(7, u));
+  EXPECT_EQ(RandomMask::Threshold(u), random.Draw(7));
+}
+
 // Masks of two keys agree where two independent coins would.
 TEST(RandomMaskTest, SeedModelAndTensorGiveIndependentMasks) {
   constexpr uint64_t kElements = 100'000;

@@ -56,7 +56,7 @@ absl::StatusOr<Outcome> KeepBetween(const Keys& keys, uint64_t begin, uint64_t e
   EXPECT_LE(split.rounds, kRankRounds);
   for (size_t first = 0, leaf = 0; first < keys.size(); first += leaf_elements, ++leaf) {
     const size_t count = std::min(leaf_elements, keys.size() - first);
-    const auto found = EdgesOfLeaf(state.values, leaf, count, executor, loader(first));
+    const auto found = EdgesOfLeaf(state.values, 1, leaf, count, executor, loader(first));
     if (!found.ok()) return found.status();
     std::vector<double> ones(count, 1.0);
     for (size_t at = 0; at < count; at += 1000) {
@@ -128,14 +128,20 @@ TEST(RankEdgesTest, OfEqualKeys) {
 TEST(RankEdgesTest, WhatCannotBeIsInternal) {
   SerialExecutor executor;
   const KeyLoader none = [](uint32_t, uint64_t, uint64_t, uint32_t*) {};
-  for (const std::vector<double>& state :
-       {std::vector<double>{0}, {9}, {1, 2}, {1, 0, 5, -7, 0, 0, 0}, {0.5}}) {
+  for (const std::vector<double>& state : {std::vector<double>{0},
+                                           {9},
+                                           {1, 2},
+                                           {1, 0, 5, -7, 0, 0, 0},
+                                           {0.5},
+                                           {3, 1, -1, 0, 0, 0, 0},
+                                           {3, 0, -1, 0, 0, 0, -1},
+                                           {1, 0, 5, 7, 6, 0, 0}}) {
     EXPECT_EQ(AnalyzeRanks(state, 1, 0, executor, none).status().code(),
               absl::StatusCode::kInternal);
-    EXPECT_EQ(EdgesOfLeaf(state, 0, 0, executor, none).status().code(),
+    EXPECT_EQ(EdgesOfLeaf(state, 1, 0, 0, executor, none).status().code(),
               absl::StatusCode::kInternal);
   }
-  EXPECT_FALSE(EdgesOfLeaf({}, 0, 0, executor, none).ok());
+  EXPECT_FALSE(EdgesOfLeaf({}, 1, 0, 0, executor, none).ok());
   const RankEdge beyond{0, 4};
   EXPECT_FALSE(ReduceRanks({}, {&beyond, 1}, {{}, {{7, 3}}, 3}).ok());
   // Leaves that have fewer ties than the histogram said.
