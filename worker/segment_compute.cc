@@ -63,8 +63,7 @@ absl::Status CheckFinite(const JobContext& job, const PlannedTensor& tensor, con
 class SegmentComputation {
  public:
   SegmentComputation(const LeasedUnit& unit, const Segment& segment, SegmentData& data,
-                     const std::vector<Keepsake>& keepsakes, const Clock& clock,
-                     Executor& executor)
+                     const std::vector<Keepsake>& keepsakes, const Clock& clock, Executor& executor)
       : job_(*unit.job),
         unit_(unit),
         segment_(segment),
@@ -157,8 +156,8 @@ class SegmentComputation {
       leaves_[i].report.seconds += std::chrono::duration<double>(clock_.Now() - start).count();
       if (status.ok()) continue;
       const bool matrices = tensor_.needs.split == Split::kMatrices && tensor_.leaves > 1;
-      return Annotate(status, matrices ? absl::StrCat(Place(), ", matrix ", segment_.leaf_begin + i)
-                                       : Place());
+      return Annotate(
+          status, matrices ? absl::StrCat(Place(), ", matrix ", segment_.leaf_begin + i) : Place());
     }
     return absl::OkStatus();
   }
@@ -177,8 +176,7 @@ class SegmentComputation {
     AddCounts(found->stats.counts, counts_);
     work.sums = std::move(found->stats.sums);
     if (!found->keepsake.values.empty()) work.keepsake = std::move(found->keepsake);
-    std::move(found->report.begin(), found->report.end(),
-              std::back_inserter(work.report.fields));
+    std::move(found->report.begin(), found->report.end(), std::back_inserter(work.report.fields));
     return absl::OkStatus();
   }
 
@@ -204,8 +202,8 @@ class SegmentComputation {
     Gate gate;
     for (int round = 0; round < tensor_.needs.rounds && !gate.settled; ++round) {
       MERGANSER_RETURN_IF_ERROR(AnalyzeLeaf(i, round, gate));
-      absl::StatusOr<Gate> next = method_.Reduce(tensor_.needs, round, gate, Gather(i, i + 1),
-                                                 leaves_[i].report.fields);
+      absl::StatusOr<Gate> next =
+          method_.Reduce(tensor_.needs, round, gate, Gather(i, i + 1), leaves_[i].report.fields);
       if (!next.ok()) return next.status();
       gate = *std::move(next);
     }
@@ -219,8 +217,8 @@ class SegmentComputation {
     report.group = static_cast<uint32_t>(tensor_.group);
     for (int round = 0; round < tensor_.needs.rounds && !gate.settled; ++round) {
       MERGANSER_RETURN_IF_ERROR(ForLeaves([&](size_t i) { return AnalyzeLeaf(i, round, gate); }));
-      absl::StatusOr<Gate> next = method_.Reduce(tensor_.needs, round, gate,
-                                                 Gather(0, leaves_.size()), report.fields);
+      absl::StatusOr<Gate> next =
+          method_.Reduce(tensor_.needs, round, gate, Gather(0, leaves_.size()), report.fields);
       if (!next.ok()) return Annotate(next.status(), Place());
       gate = *std::move(next);
     }

@@ -74,9 +74,10 @@ absl::StatusOr<std::vector<Keepsake>> ReadKeepsakes(const JobContext& job, uint3
   const std::string key = KeepsakeKey(job.uid, unit, segment);
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, job.output->Stat(key));
   if (!info.has_value()) {
-    return absl::DataLossError(absl::StrCat(
-        job.output->Describe(key), ": missing, expected what an earlier round of this job put "
-        "there; was the working folder cleared while the job ran?"));
+    return absl::DataLossError(
+        absl::StrCat(job.output->Describe(key),
+                     ": missing, expected what an earlier round of this job put "
+                     "there; was the working folder cleared while the job ran?"));
   }
   std::string bytes(info->size, '\0');
   MERGANSER_RETURN_IF_ERROR(job.output->Read(

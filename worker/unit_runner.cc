@@ -293,8 +293,7 @@ class Runner {
       item.part = next_++;
       const Segment& segment = item.segment();
       const Plan& plan = item.unit->job().plan;
-      item.data.buffer =
-          buffers_.Acquire(SegmentBufferBytes(plan, segment), segment.workspace);
+      item.data.buffer = buffers_.Acquire(SegmentBufferBytes(plan, segment), segment.workspace);
       if (item.data.buffer.data() == nullptr) {
         current_->Fail(absl::ResourceExhaustedError(
             absl::StrCat("the system has no ", FormatBytes(SegmentBufferBytes(plan, segment)),
@@ -386,9 +385,9 @@ class Runner {
     const UnitInFlight& unit = *item.unit;
     const std::span<const std::byte> bytes(item.data.output.data, item.data.output.bytes());
     digest = DigestHex(bytes);
-    MERGANSER_ASSIGN_OR_RETURN(
-        receipt, unit.job().output->WriteRange(unit.job().writes[unit.unit().shard],
-                                               unit.offset(item.part), bytes));
+    MERGANSER_ASSIGN_OR_RETURN(receipt,
+                               unit.job().output->WriteRange(unit.job().writes[unit.unit().shard],
+                                                             unit.offset(item.part), bytes));
     return absl::OkStatus();
   }
 

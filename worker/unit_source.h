@@ -27,7 +27,7 @@ struct JobContext {
   std::string job;  // for messages and logs
   std::string uid;  // of its working folder beside the output
   Plan plan;
-  std::optional<PlanMethods> methods;  // always set
+  std::optional<PlanMethods> methods;                // always set
   std::vector<std::shared_ptr<ObjectStore>> inputs;  // one a Plan::models
   std::shared_ptr<ObjectStore> output;
   std::vector<PlannedWrite> writes;  // one a Plan::shards

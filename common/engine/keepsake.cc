@@ -60,17 +60,19 @@ std::string PackKeepsakes(const KeepsakeOwner& owner, const std::vector<Keepsake
 
 absl::StatusOr<std::vector<Keepsake>> ParseKeepsakes(std::string_view bytes,
                                                      const KeepsakeOwner& owner) {
-  const absl::Status damaged = absl::DataLossError(absl::StrCat(
-      "found ", bytes.size(), " bytes that are damaged or cut off, expected what the analysis of unit ",
-      owner.unit, " put there"));
+  const absl::Status damaged = absl::DataLossError(
+      absl::StrCat("found ", bytes.size(),
+                   " bytes that are damaged or cut off, expected what the analysis of unit ",
+                   owner.unit, " put there"));
   if (bytes.size() < kDigestBytes) return damaged;
   const std::string_view digest = bytes.substr(bytes.size() - kDigestBytes);
   bytes.remove_suffix(kDigestBytes);
   if (DigestHex(bytes) != digest) return damaged;
   const std::string head = Head(owner);
   if (!bytes.starts_with(head)) {
-    return absl::DataLossError(absl::StrCat("found a keepsake of another job or unit, expected unit ",
-                                            owner.unit, " under plan ", owner.plan_digest));
+    return absl::DataLossError(
+        absl::StrCat("found a keepsake of another job or unit, expected unit ", owner.unit,
+                     " under plan ", owner.plan_digest));
   }
   bytes.remove_prefix(head.size());
   uint64_t count = 0;

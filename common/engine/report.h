@@ -21,9 +21,9 @@ namespace merganser {
 inline constexpr std::string_view kReportKey = "merge_report.json";
 
 struct RunFacts {
-  std::string job;           // "jobs/..." or empty when embedded
-  std::string program;       // "merganser 0.1.0"
-  std::string simd;          // instruction set that the kernels ran on
+  std::string job;      // "jobs/..." or empty when embedded
+  std::string program;  // "merganser 0.1.0"
+  std::string simd;     // instruction set that the kernels ran on
   WallTime started;
   WallTime finished;
   int threads = 0;

@@ -131,9 +131,8 @@ void Append(const ReportFields& from, ReportFields& to) {
 }
 
 void AddUp(const ReportField& field, ReportFields& totals) {
-  const auto found = std::find_if(totals.begin(), totals.end(), [&](const ReportField& total) {
-    return total.key == field.key;
-  });
+  const auto found = std::find_if(totals.begin(), totals.end(),
+                                  [&](const ReportField& total) { return total.key == field.key; });
   if (found == totals.end()) {
     totals.push_back(field);
     return;

@@ -13,8 +13,7 @@ namespace merganser {
 namespace {
 
 bool AnalyzedIn(const Plan& plan, const PlannedGroup& group, uint32_t round) {
-  return group.spans &&
-         static_cast<int>(round) < plan.tensors[group.tensors.front()].needs.rounds;
+  return group.spans && static_cast<int>(round) < plan.tensors[group.tensors.front()].needs.rounds;
 }
 
 }  // namespace
@@ -29,9 +28,9 @@ absl::StatusOr<PlanMethods> PlanMethods::Make(const Plan& plan) {
   }
   for (const PlannedTensor& tensor : plan.tensors) {
     if (tensor.method >= made.methods_.size()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensor ", OneLine(tensor.spec.name), ": found method ", tensor.method,
-                       " of a plan that has ", made.methods_.size()));
+      return absl::InvalidArgumentError(absl::StrCat("tensor ", OneLine(tensor.spec.name),
+                                                     ": found method ", tensor.method,
+                                                     " of a plan that has ", made.methods_.size()));
     }
   }
   return made;
@@ -44,7 +43,8 @@ bool TakesPart(const Plan& plan, const Segment& segment, uint32_t round, const G
   if (IsLastRound(plan, round)) return true;
   if (!InRounds(plan, segment)) return false;
   const auto group = static_cast<size_t>(plan.tensors[segment.tensor].group);
-  return AnalyzedIn(plan, plan.groups[group], round) && !(group < gates.size() && gates[group].settled);
+  return AnalyzedIn(plan, plan.groups[group], round) &&
+         !(group < gates.size() && gates[group].settled);
 }
 
 uint64_t RoundBytes(const Plan& plan, const Unit& unit, uint32_t round, const Gates& gates) {
@@ -132,8 +132,8 @@ absl::Status JobRounds::Advance() {
     const PlannedTensor& first = plan_.tensors[group.tensors.front()];
     GroupReport report;
     report.group = static_cast<uint32_t>(g);
-    absl::StatusOr<Gate> gate = methods_.of(first).Reduce(
-        first.needs, static_cast<int>(round_), (*gates)[g], stats_[g], report.fields);
+    absl::StatusOr<Gate> gate = methods_.of(first).Reduce(first.needs, static_cast<int>(round_),
+                                                          (*gates)[g], stats_[g], report.fields);
     if (!gate.ok()) return Annotate(gate.status(), absl::StrCat("gate of ", OneLine(group.key)));
     (*gates)[g] = *std::move(gate);
     if (!report.fields.empty()) reports_.push_back(std::move(report));

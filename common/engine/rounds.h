@@ -94,9 +94,9 @@ class JobRounds {
   uint32_t round_ = 0;
   std::vector<uint32_t> units_;
   std::shared_ptr<const Gates> gates_;
-  std::vector<GroupStats> stats_;        // one a group, of this round
-  std::vector<GroupReport> reports_;     // of all rounds
-  std::vector<UnitResult> results_;      // one a unit
+  std::vector<GroupStats> stats_;     // one a group, of this round
+  std::vector<GroupReport> reports_;  // of all rounds
+  std::vector<UnitResult> results_;   // one a unit
   std::vector<bool> written_;
 };
 

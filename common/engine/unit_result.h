@@ -16,7 +16,7 @@ struct LeafReport {
   uint32_t tensor = 0;  // index into Plan::tensors
   uint64_t leaf = 0;
   ReportFields fields;
-  double seconds = 0;   // computing, wall clock
+  double seconds = 0;  // computing, wall clock
 };
 
 // Measurements of a gate.

@@ -5,11 +5,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "common/base/executor.h"
 #include "common/base/mutex.h"
+#include "common/linalg/lane_buffer.h"
 #include "common/linalg/task_vector.h"
 
 namespace merganser::linalg {
@@ -20,7 +20,7 @@ struct PassLayout {
   size_t rows, cols;
   size_t padded;      // cols, in whole lanes
   size_t stride;      // of vectors of `cols` doubles; keeps neighbours out of one cache set
-  size_t group;       // rows converted and used together
+  size_t length;      // of packed vectors (delta_pass.h)
   size_t block_rows;  // rows of a block: one task, one partial sum
   size_t blocks;
   size_t scratch;  // doubles a running task needs
@@ -56,20 +56,25 @@ class DeltaOperator {
 
  private:
   double MaxHalfMagnitude();
-  // z_j = the sum of the blocks' partial sums, in block order.
-  template <typename T>
-  void SumPartials(const T* partial, size_t count, double* z);
-  std::unique_ptr<double[]> TakeScratch();
-  void GiveScratch(std::unique_ptr<double[]> scratch);
+  // Calls `group` for the rows of every block, kPassRows at a time, and adds up the
+  // blocks' partial sums in block order.
+  template <typename T, typename Group>
+  void Pass(const double* x, size_t count, double* z, Group group);
+  TensorView Rows(const TensorView& matrix, size_t first, size_t rows) const {
+    return matrix.Slice(uint64_t{first} * layout_.cols, uint64_t{rows} * layout_.cols);
+  }
+  LaneBuffer TakeScratch();
+  void GiveScratch(LaneBuffer scratch);
 
   const TaskVector delta_;
   const PassLayout layout_;
   Executor& executor_;
   double scale_ = 1;
   int passes_ = 0;
-  std::vector<double> partial_;  // blocks x max_block x stride
+  LaneBuffer packed_;   // max_block x length
+  LaneBuffer partial_;  // blocks x max_block x length
   Mutex mutex_;
-  std::vector<std::unique_ptr<double[]>> free_ MERGANSER_GUARDED_BY(mutex_);
+  std::vector<LaneBuffer> free_ MERGANSER_GUARDED_BY(mutex_);
 };
 
 }  // namespace merganser::linalg

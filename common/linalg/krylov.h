@@ -98,8 +98,8 @@ class KrylovBasis {
   size_t multiplied_ = 0;  // columns of the last Step
   double largest_image_ = 0;
   bool float32_ = false;
-  std::vector<double> q_;  // (capacity + 2 max_block) x stride
-  std::vector<double> z_;  // max_block x stride
+  LaneBuffer q_;           // (capacity + 2 max_block) x stride
+  LaneBuffer z_;           // max_block x stride
   std::vector<double> g_;  // capacity-sized square
   std::vector<double> r_;  // block_ x multiplied_
   std::vector<double> coef_, acc_;

@@ -35,11 +35,20 @@ HWY_INLINE V ExpNegative(V x) {
   V r = hn::NegMulAdd(k, hn::Set(d, kLn2High), clamped);
   r = hn::NegMulAdd(k, hn::Set(d, kLn2Low), r);
   // |r| <= 0.347: r^14 / 14! is below 2^-57.
-  constexpr double kInverse[] = {1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0,
-                                 1.0 / 3628800.0,    1.0 / 362880.0,    1.0 / 40320.0,
-                                 1.0 / 5040.0,       1.0 / 720.0,       1.0 / 120.0,
-                                 1.0 / 24.0,         1.0 / 6.0,         0.5,
-                                 1.0,                1.0};
+  constexpr double kInverse[] = {1.0 / 6227020800.0,
+                                 1.0 / 479001600.0,
+                                 1.0 / 39916800.0,
+                                 1.0 / 3628800.0,
+                                 1.0 / 362880.0,
+                                 1.0 / 40320.0,
+                                 1.0 / 5040.0,
+                                 1.0 / 720.0,
+                                 1.0 / 120.0,
+                                 1.0 / 24.0,
+                                 1.0 / 6.0,
+                                 0.5,
+                                 1.0,
+                                 1.0};
   V series = hn::Set(d, kInverse[0]);
   for (size_t i = 1; i < sizeof(kInverse) / sizeof(kInverse[0]); ++i) {
     series = hn::MulAdd(series, r, hn::Set(d, kInverse[i]));
@@ -112,8 +121,7 @@ double SumRemainders(const double* terms, const double* delta, size_t padded, do
   for (size_t i = 0; i < padded; i += kLanes) {
     for (size_t l = 0; l < kLanes; l += kN) {
       const V p = hn::Mul(hn::LoadU(d, terms + i + l), scale);
-      const V part =
-          hn::Mul(p, Remainder<kTerms>(hn::Sub(hn::LoadU(d, delta + i + l), shift)));
+      const V part = hn::Mul(p, Remainder<kTerms>(hn::Sub(hn::LoadU(d, delta + i + l), shift)));
       lanes.Add(l, part);
       if (each != nullptr) hn::StoreU(part, d, each + i + l);
     }
@@ -153,7 +161,8 @@ double SumLargeImpl(const SoftmaxRow& row, const double* w, const double* terms,
           inverse_r);
       const V direct = hn::Sub(hn::Sub(r, p), hn::Mul(p, y));
       const V series = hn::Mul(p, Remainder<15>(hn::Max(hn::Min(y, small), hn::Neg(small))));
-      const V part = hn::IfThenElse(hn::Le(hn::Abs(y), small), series, hn::Max(direct, hn::Zero(d)));
+      const V part =
+          hn::IfThenElse(hn::Le(hn::Abs(y), small), series, hn::Max(direct, hn::Zero(d)));
       hn::StoreU(part, d, block + l);
     }
     for (size_t l = 0; l < kLanes; ++l) {

@@ -284,8 +284,7 @@ uint64_t TopKWorkspaceBytes(int64_t rows, int64_t cols, int k) {
   // a few entries, what the allocator adds.
   const uint64_t finish = count * (PadLanes(static_cast<size_t>(rows)) + pass.stride) + result;
   const uint64_t dense = IsDense(rows, cols) ? 4 * kDenseElements * kLanes : 0;
-  const uint64_t float32 = layout.max_block * pass.stride * sizeof(float);
-  return pass.Bytes(layout.max_block) + KrylovBasis::Bytes(layout, pass) + float32 +
+  return pass.Bytes(layout.max_block) + KrylovBasis::Bytes(layout, pass) +
          (finish + dense) * sizeof(double) + (uint64_t{256} << 10);
 }
 

@@ -16,6 +16,15 @@ double DeterministicExp(double x);
 // 1e-15 * max(1, |y log x|).
 double DeterministicPow(double x, double y);
 
+// sin(x) and cos(x), x in radians, |x| <= 1e6; relative error below 1e-15, near
+// the zeros too.
+double DeterministicSin(double x);
+double DeterministicCos(double x);
+
+// The angle in [0, pi] whose cosine is x, for x in [-1, 1]; relative error below
+// 1e-15. Exactly 0 at 1.
+double DeterministicAcos(double x);
+
 }  // namespace merganser
 
 #endif  // MERGANSER_COMMON_METHODS_DETERMINISTIC_MATH_H_

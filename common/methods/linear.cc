@@ -7,21 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
+#include "common/methods/elementwise.h"
 
 namespace merganser {
 namespace {
-
-// Methods that are one elementwise expression: nothing to analyze, any split.
-class Elementwise : public MergeMethod {
- public:
-  absl::StatusOr<Analysis> Analyze(const Leaf&, int, const Gate&, Executor&) const override {
-    return absl::InternalError("an elementwise method has nothing to analyze");
-  }
-  absl::StatusOr<Gate> Reduce(const TensorNeeds&, int, const Gate&, const GroupStats&,
-                              ReportFields&) const override {
-    return absl::InternalError("an elementwise method has nothing to reduce");
-  }
-};
 
 class Linear final : public Elementwise {
  public:

@@ -56,8 +56,8 @@ struct TensorNeeds {
   std::string family;  // "attention", "ffn", ...; empty where the method knows none
   std::string note;    // something the user should see in the plan; usually empty
   Split split = Split::kElements;
-  bool reads_base = true;        // false: the base's data is not read at all
-  int rounds = 0;                // analysis rounds before Apply, at most
+  bool reads_base = true;  // false: the base's data is not read at all
+  int rounds = 0;          // analysis rounds before Apply, at most
   // Whose gate the leaves share: all leaves of all tensors with this key. Empty:
   // every leaf has a gate of its own.
   std::string group;

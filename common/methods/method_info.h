@@ -65,8 +65,7 @@ struct MethodInfo {
 absl::StatusOr<double> GetNumber(const MethodConfig& config, const std::string& key);
 absl::StatusOr<std::string> GetChoice(const MethodConfig& config, const std::string& key);
 // The number `key` of every model, in their order.
-absl::StatusOr<std::vector<double>> GetPerModel(const MethodConfig& config,
-                                                const std::string& key);
+absl::StatusOr<std::vector<double>> GetPerModel(const MethodConfig& config, const std::string& key);
 
 }  // namespace merganser
 

@@ -7,10 +7,23 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/methods/breadcrumbs.h"
+#include "common/methods/dare.h"
+#include "common/methods/della.h"
+#include "common/methods/karcher.h"
 #include "common/methods/linear.h"
+#include "common/methods/model_stock.h"
+#include "common/methods/multislerp.h"
+#include "common/methods/nearswap.h"
+#include "common/methods/nuslerp.h"
 #include "common/methods/parameters.h"
+#include "common/methods/passthrough.h"
+#include "common/methods/ram.h"
 #include "common/methods/resmerge.h"
+#include "common/methods/sce.h"
 #include "common/methods/scf_rkl.h"
+#include "common/methods/slerp.h"
+#include "common/methods/ties.h"
 
 namespace merganser {
 namespace {
@@ -37,11 +50,10 @@ absl::Status ResolveModels(const Recipe& recipe, const MethodInfo& entry,
     experts.push_back(&model);
   }
   if (given && !apart && !base_listed) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(recipe.source_name, ":", recipe.base_line, ": key 'base_model': found ",
-                     OneLine(*recipe.base_model),
-                     ", expected none, or one of the models: ", std::string(entry.name),
-                     " merges whole models, so a base takes part only when listed"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        recipe.source_name, ":", recipe.base_line, ": key 'base_model': found ",
+        OneLine(*recipe.base_model), ", expected none, or one of the models: ",
+        std::string(entry.name), " merges whole models, so a base takes part only when listed"));
   }
   if (apart) resolved.base = *recipe.base_model;
   resolved.config.has_base = apart;
@@ -57,6 +69,23 @@ const std::vector<MethodInfo>& Methods() {
       ScfRklMethod(),
       LinearMethod(),
       TaskArithmeticMethod(),
+      TiesMethod(),
+      DareLinearMethod(),
+      DareTiesMethod(),
+      BreadcrumbsMethod(),
+      BreadcrumbsTiesMethod(),
+      DellaMethod(),
+      DellaLinearMethod(),
+      SceMethod(),
+      SlerpMethod(),
+      NuslerpMethod(),
+      MultislerpMethod(),
+      KarcherMethod(),
+      ModelStockMethod(),
+      NearswapMethod(),
+      RamMethod(),
+      RamPlusTlMethod(),
+      PassthroughMethod(),
   };
   return *methods;
 }
@@ -72,12 +101,12 @@ absl::StatusOr<ResolvedMethod> ResolveMethod(
     const Recipe& recipe, const std::function<std::string(const std::string&)>& canonical) {
   const MethodInfo* entry = FindMethod(recipe.merge_method);
   if (entry == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        recipe.source_name, ":", recipe.method_line, ": key 'merge_method': found \"",
-        OneLine(recipe.merge_method), "\", expected one of: ",
-        absl::StrJoin(Methods(), ", ", [](std::string* out, const MethodInfo& method) {
-          out->append(method.name);
-        })));
+    return absl::InvalidArgumentError(
+        absl::StrCat(recipe.source_name, ":", recipe.method_line, ": key 'merge_method': found \"",
+                     OneLine(recipe.merge_method), "\", expected one of: ",
+                     absl::StrJoin(Methods(), ", ", [](std::string* out, const MethodInfo& method) {
+                       out->append(method.name);
+                     })));
   }
   ResolvedMethod resolved;
   resolved.config.method = std::string(entry->name);
@@ -111,7 +140,10 @@ absl::StatusOr<ResolvedMethod> ResolveMethod(
           SettleParameter(spec, {&model->parameters, &recipe.parameters}, recipe, entry->name));
       if (!spec.no_effect.empty()) continue;
       settled[spec.key] = value.number;
-      if (spec.key == "weight" && value.number == 0) dropped = true;
+      // A method of a fixed number of models gives 0 a meaning (one end of the way).
+      if (spec.key == "weight" && value.number == 0 && entry->min_models != entry->max_models) {
+        dropped = true;
+      }
     }
     if (dropped) {
       resolved.warnings.push_back(
@@ -135,7 +167,8 @@ absl::StatusOr<ResolvedMethod> ResolveMethod(
   if (resolved.models.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         recipe.source_name, ": key 'models': found no model that takes part, expected at least one",
-        entry->base == BaseUse::kRequired ? " besides the base" : "", " with a weight other than 0"));
+        entry->base == BaseUse::kRequired ? " besides the base" : "",
+        " with a weight other than 0"));
   }
   const size_t count = resolved.models.size();
   const bool fixed = entry->min_models == entry->max_models;
@@ -143,8 +176,11 @@ absl::StatusOr<ResolvedMethod> ResolveMethod(
     const bool few = count < entry->min_models;
     return absl::InvalidArgumentError(absl::StrCat(
         recipe.source_name, ": key 'models': found ", count, count == 1 ? " model" : " models",
-        count == 1 ? " that takes part" : " that take part", resolved.base.empty() ? "" : " besides the base", ", ",
-        std::string(entry->name), " takes ", fixed ? "exactly " : few ? "at least " : "at most ",
+        count == 1 ? " that takes part" : " that take part",
+        resolved.base.empty() ? "" : " besides the base", ", ", std::string(entry->name), " takes ",
+        fixed ? "exactly "
+        : few ? "at least "
+              : "at most ",
         few ? entry->min_models : entry->max_models));
   }
   // Makes what only the whole config can show wrong (weights that sum to zero)

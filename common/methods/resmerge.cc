@@ -78,7 +78,8 @@ class ResMerge final : public MergeMethod {
     if (scope_ != Scope::kTensor) {
       needs.group = ScopeGroup(tensor.name, scope_);
       // Its beta is never scored, so it shares no gate with those that are.
-      if (scope_ != Scope::kFamily && !Scored(needs.family)) absl::StrAppend(&needs.group, " other");
+      if (scope_ != Scope::kFamily && !Scored(needs.family))
+        absl::StrAppend(&needs.group, " other");
     }
     const size_t dims = tensor.shape.size();
     const auto rows = static_cast<int64_t>(tensor.shape[dims - 2]);
@@ -168,8 +169,8 @@ class ResMerge final : public MergeMethod {
       }
     }
     const std::span<const double> sums(total);
-    const ResMergeGate gate =
-        ComputeResMergeGate(sums.first(n2), sums.last(n2), experts_, Scored(needs.family), parameters_);
+    const ResMergeGate gate = ComputeResMergeGate(sums.first(n2), sums.last(n2), experts_,
+                                                  Scored(needs.family), parameters_);
     report.insert(report.end(), {{"coherence", {gate.coherence}},
                                  {"jump_distance", {gate.jump_distance}},
                                  {"s", {gate.pairwise}},
@@ -234,13 +235,14 @@ absl::StatusOr<std::unique_ptr<MergeMethod>> ResMergeFrom(const MethodConfig& co
   MERGANSER_ASSIGN_OR_RETURN(const std::string scope_name, GetChoice(config, "scope"));
   const std::optional<Scope> scope = ParseScope(scope_name);
   if (parameters.beta_min > parameters.beta_max) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "key 'parameters.src_beta_min': found ", parameters.beta_min,
-        ", expected at most src_beta_max, which is ", parameters.beta_max));
+    return absl::InvalidArgumentError(
+        absl::StrCat("key 'parameters.src_beta_min': found ", parameters.beta_min,
+                     ", expected at most src_beta_max, which is ", parameters.beta_max));
   }
   if (parameters.rank_topk < 1 || parameters.rank_topk > kMaxRank || config.per_model.empty() ||
       config.per_model.size() > kMaxExperts || !scope.has_value()) {
-    return absl::InvalidArgumentError("resmerge: rank_topk, scope or number of experts out of range");
+    return absl::InvalidArgumentError(
+        "resmerge: rank_topk, scope or number of experts out of range");
   }
   return MakeResMerge(parameters, static_cast<int>(config.per_model.size()), *scope);
 }
@@ -266,8 +268,7 @@ MethodInfo ResMergeMethod() {
       NumberParameter("src_beta_max", 1.0, 0, 10, "exponent of the coherence without reliability"),
       NumberParameter("head_ratio_budget", 0.2, 0, 10,
                       "largest norm of the head correction, relative to the backbone"),
-      ChoiceParameter("scope", {"tensor", "layer", "family", "model"},
-                      "what shares one gate")};
+      ChoiceParameter("scope", {"tensor", "layer", "family", "model"}, "what shares one gate")};
   // Of N equal heads only head_ratio_budget comes back.
   info.properties.identical_experts = false;
   info.make = ResMergeFrom;

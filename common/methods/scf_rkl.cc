@@ -178,7 +178,8 @@ class ScfRkl final : public MergeMethod {
     needs.rounds = static_cast<int>(2 * Stages());
     const Shape& shape = tensor.shape;
     const uint64_t cols = shape.empty() ? 1 : shape.back();
-    uint64_t leaf_elements = std::max<uint64_t>(1, kLeafElements / std::max<uint64_t>(1, cols)) * cols;
+    uint64_t leaf_elements =
+        std::max<uint64_t>(1, kLeafElements / std::max<uint64_t>(1, cols)) * cols;
     const bool fused = shape.size() == 3 && absl::StrContains(tensor.name, "experts");
     if (p_.scope == Scope::kTensor && fused) {
       needs.split = Split::kMatrices;  // each matrix has a gate of its own

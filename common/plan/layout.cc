@@ -59,8 +59,8 @@ Segment MakeSegment(const Plan& plan, uint32_t index, uint64_t leaf_begin, uint6
   for (const PlannedSource& source : tensor.sources) {
     segment.bytes_in += elements * BytesPerElement(source.dtype);
   }
-  segment.workspace = tensor.needs.workspace_bytes +
-                      (leaf_end - leaf_begin) * tensor.needs.retained_bytes;
+  segment.workspace =
+      tensor.needs.workspace_bytes + (leaf_end - leaf_begin) * tensor.needs.retained_bytes;
   segment.memory = segment.bytes_in + segment.bytes_out + segment.workspace +
                    (tensor.sources.size() + 1) * kBufferPadding;
   return segment;
@@ -142,7 +142,8 @@ absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan) {
 absl::Status CutUnits(uint64_t unit_size, uint64_t split_size, Plan& plan) {
   uint64_t segments = plan.shards.size();
   for (const PlannedTensor& tensor : plan.tensors) {
-    if (tensor.leaves > 0) segments += CeilDiv(tensor.leaves, LeavesPerSegment(plan, tensor, split_size));
+    if (tensor.leaves > 0)
+      segments += CeilDiv(tensor.leaves, LeavesPerSegment(plan, tensor, split_size));
     if (segments > kMaxSegments) {
       return absl::InvalidArgumentError(
           absl::StrCat("tensor ", OneLine(tensor.spec.name), ": with it the plan has more than ",
@@ -189,8 +190,8 @@ absl::Status CutUnits(uint64_t unit_size, uint64_t split_size, Plan& plan) {
     plan.bytes_read += unit.bytes_in;
     for (const Segment& segment : unit.segments) {
       if (!InRounds(plan, segment)) continue;
-      plan.bytes_read += segment.bytes_in *
-                         static_cast<uint64_t>(plan.tensors[segment.tensor].needs.rounds);
+      plan.bytes_read +=
+          segment.bytes_in * static_cast<uint64_t>(plan.tensors[segment.tensor].needs.rounds);
     }
     plan.peak_leaf_memory = std::max(plan.peak_leaf_memory, unit.memory);
   }

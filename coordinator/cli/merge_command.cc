@@ -61,8 +61,8 @@ Phase BeginPhase(const absl::Status& status) {
 // The part of a merge after its claim; the caller abandons the output on failure.
 absl::StatusOr<std::string> RunAndPublish(const MergeFlags& flags, const PreparedMerge& prepared,
                                           const std::string& output_uri, const std::string& job_uid,
-                                          uint64_t tensor_memory,
-                                          JobOutput& output, InterruptWatcher& interrupts) {
+                                          uint64_t tensor_memory, JobOutput& output,
+                                          InterruptWatcher& interrupts) {
   RunFacts facts;
   facts.program = ProgramName();
   facts.simd = std::string(ActiveSimd());
@@ -83,10 +83,9 @@ absl::StatusOr<std::string> RunAndPublish(const MergeFlags& flags, const Prepare
     ProgressPrinter printer([&] {
       const RunProgress progress = source.progress();
       return ProgressSample{progress.bytes_done, total.bytes, progress.units_done, total.units,
-                            prepared.plan.rounds == 1
-                                ? ""
-                                : absl::StrCat("round ", progress.round + 1, " of ",
-                                               prepared.plan.rounds)};
+                            prepared.plan.rounds == 1 ? ""
+                                                      : absl::StrCat("round ", progress.round + 1,
+                                                                     " of ", prepared.plan.rounds)};
     });
     run = RunUnits(source, options);
   }

@@ -298,8 +298,7 @@ void Schedule::Grant(const WorkerReport& report, WorkerAnswer& answer, Monotonic
       job.issued.emplace(token, index);
       leases_[token] = {name, index, report.worker, now + options_.lease_ttl, now, 0, 0};
       worker.leases.insert(token);
-      answer.leases.push_back(
-          {name, Number(index, job), token, options_.lease_ttl, job.round});
+      answer.leases.push_back({name, Number(index, job), token, options_.lease_ttl, job.round});
     }
   }
 }

@@ -40,7 +40,8 @@ struct UnitDemand {
 // The units of a job that are to be done now: all of them, or those of a round.
 struct UnitBatch {
   UnitBatch() = default;
-  UnitBatch(std::vector<UnitDemand> all) : demands(std::move(all)) {}  // NOLINT: a batch of one round
+  UnitBatch(std::vector<UnitDemand> all)
+      : demands(std::move(all)) {}  // NOLINT: a batch of one round
 
   std::vector<UnitDemand> demands;
   uint32_t round = 0;

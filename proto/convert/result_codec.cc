@@ -108,8 +108,8 @@ absl::Status DecodeAnalysis(const v1::UnitResult& proto, const Plan& plan, const
   }
   for (const v1::GroupReport& g : proto.groups()) {
     if (g.group() >= plan.groups.size()) {
-      return Malformed(absl::StrCat(name, "found a report on group ", g.group(), " of ",
-                                    plan.groups.size()));
+      return Malformed(
+          absl::StrCat(name, "found a report on group ", g.group(), " of ", plan.groups.size()));
     }
     result.groups.push_back({g.group(), DecodeFields(g.fields())});
   }
@@ -155,8 +155,8 @@ absl::StatusOr<UnitResult> DecodeUnitResult(const v1::UnitResult& proto, const P
   result.unit = proto.unit();
   result.round = proto.round();
   if (static_cast<int64_t>(proto.round()) >= std::max(plan.rounds, 1)) {
-    return Malformed(absl::StrCat(name, "found round ", proto.round(), " of a plan of ",
-                                  plan.rounds));
+    return Malformed(
+        absl::StrCat(name, "found round ", proto.round(), " of a plan of ", plan.rounds));
   }
   const size_t digests = IsLastRound(plan, proto.round()) ? unit.segments.size() : 0;
   if (static_cast<size_t>(proto.segment_digests_size()) != digests) {
@@ -212,9 +212,9 @@ absl::StatusOr<Gates> ParseGates(std::string_view bytes, const Plan& plan) {
   if (bytes.size() > kMaxGatesBytes ||
       !proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
       static_cast<size_t>(proto.gates_size()) != plan.groups.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("gates: found ", bytes.size(), " bytes, expected the gates of ",
-                     plan.groups.size(), " groups"));
+    return absl::InvalidArgumentError(absl::StrCat("gates: found ", bytes.size(),
+                                                   " bytes, expected the gates of ",
+                                                   plan.groups.size(), " groups"));
   }
   Gates gates;
   for (const v1::Gates::Gate& g : proto.gates()) {

@@ -256,8 +256,8 @@ class MeetingMethod final : public MergeMethod {
                               ReportFields&) const override {
     return absl::InternalError("no rounds");
   }
-  absl::Status Apply(const Leaf&, const Gate&, const Keepsake&, MutableTensorView,
-                     ReportFields&, Executor& executor) const override {
+  absl::Status Apply(const Leaf&, const Gate&, const Keepsake&, MutableTensorView, ReportFields&,
+                     Executor& executor) const override {
     executor.ParallelFor(2, [this](size_t) {
       MutexLock lock(mutex_);
       ++here_;
@@ -337,21 +337,23 @@ TEST(UnitRunnerTest, EveryUnitMayBeRevoked) {
 
 TEST(MakeJobContextTest, OpensStoresAndMakesTheMethod) {
   TestJob job(kLinear, Models());
-  const auto context =
-      MakeJobContext("jobs/x", "x", job.plan(), "memory://worker-test-output", job.context()->writes);
+  const auto context = MakeJobContext("jobs/x", "x", job.plan(), "memory://worker-test-output",
+                                      job.context()->writes);
   ASSERT_TRUE(context.ok()) << context.status();
   EXPECT_EQ((*context)->inputs.size(), 3u);
   EXPECT_EQ((*context)->methods->of(PlannedTensor()).name(), "linear");
   EXPECT_EQ((*context)->plan.digest, job.plan().digest);
 
-  EXPECT_EQ(MakeJobContext("jobs/x", "x", job.plan(), "memory://worker-test-output", {}).status().code(),
-            absl::StatusCode::kInternal);
+  EXPECT_EQ(
+      MakeJobContext("jobs/x", "x", job.plan(), "memory://worker-test-output", {}).status().code(),
+      absl::StatusCode::kInternal);
   Plan future = job.plan();
   future.method.method = "future";
-  EXPECT_EQ(MakeJobContext("jobs/x", "x", future, "memory://worker-test-output", job.context()->writes)
-                .status()
-                .code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      MakeJobContext("jobs/x", "x", future, "memory://worker-test-output", job.context()->writes)
+          .status()
+          .code(),
+      absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

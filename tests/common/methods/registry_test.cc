@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "common/methods/parameters.h"
 #include "common/recipe/recipe.h"
+#include "tests/common/methods/run_method.h"
 
 namespace merganser {
 namespace {
@@ -61,7 +63,7 @@ constexpr std::string_view kTwoModels = "base_model: base\nmodels: [a, b]\n";
 const ErrorCase kErrors[] = {
     {"UnknownMethodListsThoseThereAre",
      "models: [a]\nmerge_method: resmrege\n",
-     {"r.yaml:2: key 'merge_method'", "found \"resmrege\"", "resmerge, linear, task_arithmetic"}},
+     {"r.yaml:2: key 'merge_method'", "found \"resmrege\"", "expected one of: resmerge, ", "linear, task_arithmetic"}},
     {"UnknownParameterNamesTheNearest",
      "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\nparameters:\n  rank_top: 1\n",
      {"r.yaml:5: key 'parameters.rank_top'", "unknown to resmerge", "did you mean 'rank_topk'?"}},
@@ -139,6 +141,28 @@ const ErrorCase kErrors[] = {
      "merge_method: resmerge\nbase_model: base\n"
      "models: [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q]\n",
      {"key 'models'", "found 17 models", "at most 16"}},
+    {"MissingTOfSlerp",
+     "merge_method: slerp\nbase_model: base\nmodels: [a]\n",
+     {"key 'parameters.t'", "missing", "slerp expects a number from 0 to 1"}},
+    {"SlerpBeyondTheModel",
+     "merge_method: slerp\nbase_model: base\nmodels: [a]\nparameters: {t: 1.5}\n",
+     {"r.yaml:4: key 'parameters.t'", "found 1.5", "expected a number from 0 to 1"}},
+    {"SlerpOfTwoModels",
+     "merge_method: slerp\nbase_model: base\nmodels: [a, b]\nparameters: {t: 0.5}\n",
+     {"key 'models'", "found 2 models", "besides the base", "slerp takes exactly 1"}},
+    {"NuslerpOfThreeModels",
+     "merge_method: nuslerp\nmodels: [a, b, c]\nparameters: {weight: 1}\n",
+     {"key 'models'", "found 3 models", "nuslerp takes exactly 2"}},
+    {"MultislerpWhoseWeightsCancel",
+     "merge_method: multislerp\nmodels:\n- {model: a, parameters: {weight: 1}}\n"
+     "- {model: b, parameters: {weight: -1}}\n",
+     {"r.yaml", "sum to 0", "normalize_weights: false"}},
+    {"ModelStockOfOneModel",
+     "merge_method: model_stock\nbase_model: base\nmodels: [base, a]\n",
+     {"key 'models'", "found 1 model", "besides the base", "at least 2"}},
+    {"PassthroughOfTwoModels",
+     "merge_method: passthrough\nmodels: [a, b]\n",
+     {"key 'models'", "found 2 models", "passthrough takes exactly 1"}},
     {"KeyWithALineBreak",
      "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {\"rank\\ntopk\": 1}\n",
      {"unknown to resmerge"}},
@@ -213,6 +237,15 @@ TEST(ResolveMethodTest, WeightZeroDropsTheModelAndSaysSo) {
   EXPECT_THAT(resolved->warnings, ElementsAre(AllOf(HasSubstr("model a"), HasSubstr("weight 0"))));
 }
 
+TEST(ResolveMethodTest, WeightZeroDropsNoModelWhereTheirNumberIsFixed) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: nuslerp\nmodels:\n- model: a\n  parameters: {weight: 0}\n"
+      "- {model: b, parameters: {weight: 1}}\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->models, ElementsAre("a", "b"));
+  EXPECT_THAT(resolved->warnings, IsEmpty());
+}
+
 TEST(ResolveMethodTest, TaskArithmeticHasMergekitsDefaults) {
   const absl::StatusOr<ResolvedMethod> resolved =
       Resolve("merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\n");
@@ -248,19 +281,16 @@ TEST(ResolveMethodTest, WithoutEffectIsNoExcuseForAWrongType) {
               HasSubstr("r.yaml:4: key 'parameters.density'"));
 }
 
+// As many models as a user would most likely give it.
+size_t ModelsOf(const MethodInfo& info) {
+  const size_t few = std::max<size_t>(info.min_models, 2);
+  return info.max_models == 0 ? few : std::min(few, info.max_models);
+}
+
 TEST(ResolveMethodTest, Int8MaskIsAcceptedByEveryMethod) {
   for (const MethodInfo& info : Methods()) {
-    const std::string_view method = info.name;
-    const std::string yaml = "merge_method: " + std::string(method) + "\n" +
-                             std::string(kTwoModels) + "parameters: {int8_mask: true" +
-                             (method == "linear" ? ", weight: 1" : "") + "}\n";
-    const absl::StatusOr<Recipe> recipe = ParseRecipe(
-        method == "linear"
-            ? yaml.substr(0, yaml.find("base_model")) + yaml.substr(yaml.find("models:"))
-            : yaml,
-        "r.yaml");
-    ASSERT_TRUE(recipe.ok()) << recipe.status();
-    EXPECT_TRUE(ResolveMethod(*recipe, Canonical).ok()) << method;
+    const auto resolved = Resolve(RecipeNamed(info, ModelsOf(info), "int8_mask: true"));
+    EXPECT_TRUE(resolved.ok()) << info.name << ": " << resolved.status();
   }
 }
 
@@ -313,15 +343,45 @@ TEST(MakeMethodTest, RefusesAConfigOfAnotherVersion) {
 
 TEST(MakeMethodTest, EveryListedMethodCanBeMadeFromARecipe) {
   for (const MethodInfo& info : Methods()) {
-    const std::string_view name = info.name;
-    const absl::StatusOr<ResolvedMethod> resolved =
-        Resolve("merge_method: " + std::string(name) +
-                (name == "linear" ? "\nmodels: [a, b]\nparameters: {weight: 1}\n"
-                                  : "\n" + std::string(kTwoModels)));
+    SCOPED_TRACE(info.name);
+    const size_t models = ModelsOf(info);
+    const absl::StatusOr<ResolvedMethod> resolved = Resolve(RecipeNamed(info, models));
     ASSERT_TRUE(resolved.ok()) << resolved.status();
+    EXPECT_THAT(resolved->models, SizeIs(models));
+    EXPECT_EQ(resolved->base, info.base == BaseUse::kNone ? "" : "base");
     const auto method = MakeMethod(resolved->config);
     ASSERT_TRUE(method.ok()) << method.status();
-    EXPECT_EQ((*method)->name(), name);
+    EXPECT_EQ((*method)->name(), info.name);
+    EXPECT_THAT(info.summary, Not(IsEmpty()));
+    EXPECT_THAT(info.paper, Not(IsEmpty()));
+  }
+}
+
+// What its parameters are is what its config has: one that lacks any of them comes
+// from another version.
+TEST(MakeMethodTest, NoMethodIsMadeWithoutOneOfItsParameters) {
+  for (const MethodInfo& info : Methods()) {
+    const absl::StatusOr<ResolvedMethod> resolved = Resolve(RecipeNamed(info, ModelsOf(info)));
+    ASSERT_TRUE(resolved.ok()) << resolved.status();
+    for (const ParameterSpec& spec : info.parameters) {
+      if (!spec.no_effect.empty()) continue;
+      MethodConfig config = resolved->config;
+      config.numbers.erase(spec.key);
+      config.choices.erase(spec.key);
+      for (auto& model : config.per_model) model.erase(spec.key);
+      const absl::Status status = MakeMethod(config).status();
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << info.name << " " << spec.key;
+      EXPECT_THAT(std::string(status.message()), HasSubstr(spec.key)) << info.name;
+    }
+  }
+}
+
+TEST(MethodsTest, NamesAreUnique) {
+  std::vector<std::string_view> names;
+  for (const MethodInfo& info : Methods()) {
+    EXPECT_THAT(names, Not(testing::Contains(info.name)));
+    EXPECT_EQ(FindMethod(info.name), &info);
+    names.push_back(info.name);
   }
 }
 

@@ -129,5 +129,26 @@ TEST(TensorClassTest, VocabularySizedMatricesAreRecognised) {
   EXPECT_FALSE(LooksLikeVocabulary({"tok", {2, 151936, 8}}));
 }
 
+TEST(ScopeTest, GroupsOfEachScope) {
+  const char* q = "model.layers.12.self_attn.q_proj.weight";
+  EXPECT_EQ(ScopeGroup(q, Scope::kTensor), q);
+  EXPECT_EQ(ScopeGroup(q, Scope::kLayer), "model.layers.12");
+  EXPECT_EQ(ScopeGroup("visual.blocks.0.mlp.w1.weight", Scope::kLayer), "visual.blocks.0");
+  EXPECT_EQ(ScopeGroup("model.layers.3.mlp.experts.7.w2", Scope::kLayer), "model.layers.3");
+  EXPECT_EQ(ScopeGroup("conv1d.h2o.weight", Scope::kLayer), "none");
+  EXPECT_EQ(ScopeGroup("lm_head.weight", Scope::kLayer), "none");
+  EXPECT_EQ(ScopeGroup("0", Scope::kLayer), "0");
+  EXPECT_EQ(ScopeGroup(q, Scope::kFamily), "attention");
+  EXPECT_EQ(ScopeGroup("lm_head.weight", Scope::kModel), "model");
+}
+
+TEST(ScopeTest, Names) {
+  EXPECT_EQ(ParseScope("tensor"), Scope::kTensor);
+  EXPECT_EQ(ParseScope("layer"), Scope::kLayer);
+  EXPECT_EQ(ParseScope("family"), Scope::kFamily);
+  EXPECT_EQ(ParseScope("model"), Scope::kModel);
+  EXPECT_EQ(ParseScope("Model"), std::nullopt);
+}
+
 }  // namespace
 }  // namespace merganser

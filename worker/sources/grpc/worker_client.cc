@@ -180,12 +180,12 @@ absl::StatusOr<std::shared_ptr<const JobContext>> WorkerClient::FetchJob(const s
   request.set_job_uid(job_uid);
   MERGANSER_ASSIGN_OR_RETURN(
       const std::string bytes,
-      ReadStream([&](grpc::ClientContext* context) {
-        return impl_->stub->GetJobPlan(context, request);
-      }, kMaxJobPlanBytes, absl::StrCat("plan of job ", job_uid), timeout));
+      ReadStream(
+          [&](grpc::ClientContext* context) { return impl_->stub->GetJobPlan(context, request); },
+          kMaxJobPlanBytes, absl::StrCat("plan of job ", job_uid), timeout));
   MERGANSER_ASSIGN_OR_RETURN(JobPlan plan, ParseJobPlan(bytes));
-  auto context = MakeJobContext(std::move(plan.job), std::move(plan.job_uid),
-                                std::move(plan.plan), plan.output_uri, std::move(plan.writes));
+  auto context = MakeJobContext(std::move(plan.job), std::move(plan.job_uid), std::move(plan.plan),
+                                plan.output_uri, std::move(plan.writes));
   // kNotFound here would read as "the job is over"; it is a path that this
   // machine does not have.
   if (absl::IsNotFound(context.status())) {
@@ -203,9 +203,9 @@ absl::StatusOr<std::shared_ptr<const Gates>> WorkerClient::FetchGates(const std:
   request.set_round(round);
   MERGANSER_ASSIGN_OR_RETURN(
       const std::string bytes,
-      ReadStream([&](grpc::ClientContext* context) {
-        return impl_->stub->GetJobGates(context, request);
-      }, kMaxGatesBytes, absl::StrCat("gates of job ", job_uid), timeout));
+      ReadStream(
+          [&](grpc::ClientContext* context) { return impl_->stub->GetJobGates(context, request); },
+          kMaxGatesBytes, absl::StrCat("gates of job ", job_uid), timeout));
   MERGANSER_ASSIGN_OR_RETURN(Gates gates, ParseGates(bytes, job.plan));
   return std::make_shared<const Gates>(std::move(gates));
 }

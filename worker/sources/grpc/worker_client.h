@@ -73,8 +73,8 @@ class WorkerClient {
 
  private:
   struct Impl;
-  using Open = std::function<std::unique_ptr<grpc::ClientReader<v1::JobPlanChunk>>(
-      grpc::ClientContext*)>;
+  using Open =
+      std::function<std::unique_ptr<grpc::ClientReader<v1::JobPlanChunk>>(grpc::ClientContext*)>;
 
   // All pieces of a stream, at most `limit` bytes of them.
   absl::StatusOr<std::string> ReadStream(const Open& open, size_t limit, const std::string& what,

@@ -1,0 +1,199 @@
+#include "common/methods/della.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/methods/blocks.h"
+#include "common/methods/gta.h"
+#include "common/methods/order_statistics.h"
+#include "common/methods/random_mask.h"
+
+namespace merganser {
+namespace {
+
+struct DellaParameters {
+  std::vector<double> density;
+  std::vector<double> epsilon;
+  uint64_t seed = 0;
+};
+
+// What is kept, a byte an element and model: a row's ranks are needed as a whole.
+class KeptBytes final : public LeafMask {
+ public:
+  KeptBytes(size_t models, uint64_t elements) : elements_(elements), kept_(models * elements) {}
+
+  uint8_t* of(size_t model) { return kept_.data() + model * elements_; }
+
+  void Drop(size_t model, uint64_t at, uint64_t n, double* d) const override {
+    const uint8_t* kept = kept_.data() + model * elements_ + at;
+    for (uint64_t e = 0; e < n; ++e) d[e] = kept[e] != 0 ? d[e] : 0.0;
+  }
+
+ private:
+  uint64_t elements_;
+  std::vector<uint8_t> kept_;
+};
+
+// Ranks within a row have 32 bits.
+constexpr uint64_t kMaxCols = 0xFFFFFFFF;
+
+// What one run of rows is worked on with.
+constexpr uint64_t kRowBytes = 2 * sizeof(uint64_t) + 2 * sizeof(uint32_t);
+
+class MagnitudePrune final : public Sparsifier {
+ public:
+  explicit MagnitudePrune(DellaParameters parameters) : p_(std::move(parameters)) {}
+
+  bool Drops(size_t model) const override { return p_.density[model] < 1; }
+
+  absl::Status Describe(const TensorSpec& tensor, TensorNeeds& needs) const override {
+    const uint64_t cols = tensor.shape.empty() ? 1 : tensor.shape.back();
+    if (cols > kMaxCols) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("found rows of ", cols, " elements, expected at most ", kMaxCols));
+    }
+    needs.split = Split::kRows;
+    needs.workspace_bytes = LargestLeaf(tensor, needs.split) * (p_.density.size() + kRowBytes);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<LeafMask>> MaskOf(const Leaf& leaf, std::span<const double>,
+                                                   Executor& executor) const override {
+    auto mask = std::make_unique<KeptBytes>(p_.density.size(), leaf.base.size);
+    const auto rows = static_cast<uint64_t>(leaf.rows), cols = static_cast<uint64_t>(leaf.cols);
+    const uint64_t run = std::max<uint64_t>(1, kBlockElements / std::max<uint64_t>(1, cols));
+    for (size_t model = 0; model < p_.density.size(); ++model) {
+      if (!Drops(model)) continue;
+      uint8_t* kept = mask->of(model);
+      // At density 0, nothing.
+      if (p_.density[model] <= 0) continue;
+      executor.ParallelFor(rows / run + (rows % run != 0), [&](size_t b) {
+        std::vector<uint32_t> keys(cols), ranks(cols);
+        std::vector<uint64_t> scratch;
+        for (uint64_t row = b * run; row < std::min(rows, (b + 1) * run); ++row) {
+          LoadKeys(leaf, model, row * cols, keys);
+          RankRow(keys, scratch, ranks);
+          KeepRow(leaf, model, row * cols, ranks, kept + row * cols);
+        }
+      });
+    }
+    return mask;
+  }
+
+ private:
+  static void LoadKeys(const Leaf& leaf, size_t model, uint64_t first,
+                       std::vector<uint32_t>& keys) {
+    double d[kChunkElements];
+    ForChunks(0, keys.size(), [&](uint64_t at, uint64_t n) {
+      linalg::LoadDelta(leaf.base.Slice(first + at, n), leaf.experts[model].Slice(first + at, n),
+                        1.0, d);
+      for (uint64_t e = 0; e < n; ++e) keys[at + e] = MagnitudeKey(d[e]);
+    });
+  }
+
+  void KeepRow(const Leaf& leaf, size_t model, uint64_t first, const std::vector<uint32_t>& ranks,
+               uint8_t* kept) const {
+    const RandomMask random(p_.seed, model, leaf.tensor->name);
+    const double least = p_.density[model] - p_.epsilon[model];
+    const double span = 2 * p_.epsilon[model];
+    const double last = static_cast<double>(std::max<size_t>(ranks.size(), 2) - 1);
+    for (size_t e = 0; e < ranks.size(); ++e) {
+      const double probability = least + span * (static_cast<double>(ranks[e]) / last);
+      kept[e] = random.Keeps(leaf.first_element + first + e, probability);
+    }
+  }
+
+  DellaParameters p_;
+};
+
+absl::Status CheckProbabilities(const DellaParameters& p, const std::string& method) {
+  for (size_t i = 0; i < p.density.size(); ++i) {
+    const double density = p.density[i], epsilon = p.epsilon[i];
+    if (density <= 0 || density >= 1) continue;
+    if (density - epsilon > 0 && density + epsilon < 1) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        method, ": found density ", density, " with epsilon ", epsilon, " for model ", i + 1,
+        " of those that take part, expected density - epsilon above 0 and density + epsilon "
+        "below 1: they are the probabilities of the smallest and the largest element"));
+  }
+  return absl::OkStatus();
+}
+
+template <bool kConsensus>
+absl::StatusOr<std::unique_ptr<MergeMethod>> DellaFrom(const MethodConfig& config) {
+  MERGANSER_ASSIGN_OR_RETURN(GtaParameters gta, GtaParametersFrom(config, kConsensus));
+  DellaParameters della;
+  MERGANSER_ASSIGN_OR_RETURN(della.density, GetPerModel(config, "density"));
+  MERGANSER_ASSIGN_OR_RETURN(della.epsilon, GetPerModel(config, "epsilon"));
+  MERGANSER_ASSIGN_OR_RETURN(della.seed, GetSeed(config));
+  MERGANSER_RETURN_IF_ERROR(CheckProbabilities(della, config.method));
+  return MakeGta(std::move(gta), std::make_unique<MagnitudePrune>(std::move(della)));
+}
+
+MethodInfo Della(bool normalize) {
+  MethodInfo info;
+  info.paper = "arXiv 2406.11617";
+  info.parameters = GtaParameterSpecs(normalize, true);
+  info.parameters.push_back(
+      PerModel(NumberParameter("density", 1, 0, 1, "mean probability of an element to be kept")));
+  info.parameters.push_back(PerModel(NumberParameter(
+      "epsilon", 0.15, 0, 1,
+      "how far the probability of a row's smallest and largest element is from density")));
+  info.parameters.push_back(SeedParameter());
+  return info;
+}
+
+// Radix sort of a row's (key, index) pairs; below this a comparison sort is faster.
+constexpr size_t kRadixSize = 1024;
+constexpr int kRadixBits = 11;
+
+}  // namespace
+
+MethodInfo DellaMethod() {
+  MethodInfo info = Della(true);
+  info.name = "della";
+  info.summary =
+      "random elements of the task vectors, large ones more likely, rescaled and summed where "
+      "their signs agree";
+  info.make = DellaFrom<true>;
+  return info;
+}
+
+MethodInfo DellaLinearMethod() {
+  MethodInfo info = Della(false);
+  info.name = "della_linear";
+  info.summary = "random elements of the task vectors, large ones more likely, rescaled and summed";
+  // Not normalized, the sum of N equal task vectors is N of them.
+  info.properties.identical_experts = false;
+  info.make = DellaFrom<false>;
+  return info;
+}
+
+void RankRow(std::span<const uint32_t> keys, std::vector<uint64_t>& scratch,
+             std::span<uint32_t> ranks) {
+  const size_t n = keys.size();
+  scratch.resize(2 * n);
+  uint64_t* from = scratch.data();
+  uint64_t* to = scratch.data() + n;
+  for (size_t e = 0; e < n; ++e) from[e] = static_cast<uint64_t>(keys[e]) << 32 | e;
+  if (n < kRadixSize) {
+    std::sort(from, from + n);
+  } else {
+    // Each pass keeps the order of the one before, and indices begin in order.
+    for (int shift = 32; shift < 64; shift += kRadixBits) {
+      constexpr uint64_t kMask = (uint64_t{1} << kRadixBits) - 1;
+      uint64_t begins[kMask + 1] = {};
+      for (size_t e = 0; e < n; ++e) ++begins[from[e] >> shift & kMask];
+      uint64_t sum = 0;
+      for (uint64_t& begin : begins) sum += std::exchange(begin, sum);
+      for (size_t e = 0; e < n; ++e) to[begins[from[e] >> shift & kMask]++] = from[e];
+      std::swap(from, to);
+    }
+  }
+  for (size_t r = 0; r < n; ++r) ranks[from[r] & 0xFFFFFFFF] = static_cast<uint32_t>(r);
+}
+
+}  // namespace merganser
