@@ -8,7 +8,7 @@ import stio
 from harness import SAMPLE, SAMPLE_BASE, SLOW
 
 
-class AccuracyTest(harness.Case):
+class Checks(harness.Case):
     def check(self, output, merged, base, wanted):
         """Holds a folder against an oracle's tensors. `wanted` is the recipe's out_dtype as
         safetensors names it, or None: each tensor keeps the base's."""
@@ -48,6 +48,8 @@ class AccuracyTest(harness.Case):
         wanted = {"float64": "F64", "bfloat16": "BF16"}[out_dtype]
         return self.check(output, oracle.resmerge(base, experts, parameters), base, wanted)
 
+
+class AccuracyTest(Checks):
     def test_sample_experts(self):
         for out_dtype in ("float64", "bfloat16"):
             with self.subTest(out_dtype=out_dtype):

@@ -85,7 +85,9 @@ RUNS = {
     "multislerp": [Run("multislerp", {"normalize_weights": normalize}, count, base,
                        weight=(0.7, 0.4, 0.2))
                    for normalize in (True, False) for count in (3, 2, 1)
-                   for base in (True, False)] + [Run("multislerp", count=2)],
+                   for base in (True, False)] + [
+                       # Directions that cancel.
+                       Run("multislerp", None, count, weight=1.0) for count in (2, 3)],
     "karcher": [Run("karcher"), Run("karcher", {"max_iter": 1}), Run("karcher", count=2),
                 Run("karcher", count=1)],
     "model_stock": [Run("model_stock"), Run("model_stock", count=2),

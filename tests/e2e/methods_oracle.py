@@ -57,7 +57,7 @@ METHODS = {
                       {"nuslerp_flatten": True, "nuslerp_row_wise": False}, {"weight": None},
                       least=2, most=2),
     "multislerp": Method(oracle_whole.multislerp, "optional",
-                         {"normalize_weights": True, "eps": 1e-8}, {"weight": 1.0}),
+                         {"normalize_weights": True, "eps": 1e-8}, {"weight": None}),
     "karcher": Method(oracle_whole.karcher, "none", {"max_iter": 10, "tol": 1e-5}),
     "model_stock": Method(oracle_whole.model_stock, parameters={"filter_wise": False}, least=2),
     "nearswap": Method(oracle_whole.nearswap, parameters={"t": None}, most=1),

@@ -92,15 +92,12 @@ def multislerp(w0, xs, parameters, per_model, *_):
             raise Refused("the weights sum to zero")
         weights = [weight / total for weight in weights]
     norms = [_norm(v) for v in vectors]
-    if all(norm == 0 for norm in norms):
-        return Wanted(origin)  # mergekit refuses; what nobody changed has no direction to lose
     units = [v / (norm + eps) for v, norm in zip(vectors, norms)]
     mean = sum(unit * weight for unit, weight in zip(units, weights))
     length = _norm(mean)
     if length < eps:
-        if len(xs) == 2:
-            return Wanted(origin + sum(v * w for v, w in zip(vectors, weights)))
-        raise Refused("the weighted sum of the directions is zero")
+        # No direction. mergekit does this for two models, and refuses more.
+        return Wanted(origin + sum(v * w for v, w in zip(vectors, weights)))
     mean = mean / length
     tangent = sum((unit - _dot(unit, mean) * mean) * weight
                   for unit, weight in zip(units, weights))
