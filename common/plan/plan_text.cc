@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/checkpoint/layers.h"
 
 namespace merganser {
 namespace {
@@ -61,6 +63,20 @@ std::string ParametersText(const MethodConfig& method) {
   return text + absl::StrJoin(models, ", ");
 }
 
+// What is special about a tensor. Without slices the models are no question.
+std::string RemarksText(const PlannedTensor& tensor, bool whole) {
+  std::string text = tensor.tied ? "  tied" : "";
+  if (tensor.method > 0) absl::StrAppend(&text, "  parameters ", tensor.method);
+  if (whole) return text;
+  std::vector<std::string> sources;
+  for (const PlannedSource& source : tensor.sources) {
+    const std::optional<LayerName> layer = ParseLayer(source.tensor);
+    sources.push_back(absl::StrCat("model ", source.model,
+                                   layer.has_value() ? absl::StrCat(" layer ", layer->layer) : ""));
+  }
+  return absl::StrCat(text, "  from ", absl::StrJoin(sources, ", "));
+}
+
 }  // namespace
 
 std::string WarningsText(const Plan& plan, size_t limit) {
@@ -81,27 +97,29 @@ std::string PlanText(const Plan& plan) {
     width = std::max(width, std::min<size_t>(tensor.spec.name.size(), 80));
   }
   const int w = static_cast<int>(width);
+  const bool whole = MergesWholeModels(plan);
   std::string text = absl::StrFormat("%-*s  %-5s  %-20s  %-15s  %-9s  %s\n", w, "tensor", "dtype",
                                      "shape", "mode", "family", "leaves");
   for (const PlannedTensor& tensor : plan.tensors) {
-    absl::StrAppendFormat(
-        &text, "%-*s  %-5s  %-20s  %-15s  %-9s  %d%s\n", w, OneLine(tensor.spec.name),
-        Text(DTypeName(tensor.dtype)), ShapeText(tensor.spec.shape), tensor.needs.mode,
-        tensor.needs.family.empty() ? "-" : tensor.needs.family, tensor.leaves,
-        absl::StrCat(tensor.tied ? "  tied" : "",
-                     tensor.method == 0 ? "" : absl::StrCat("  parameters ", tensor.method)));
+    absl::StrAppendFormat(&text, "%-*s  %-5s  %-20s  %-15s  %-9s  %d%s\n", w,
+                          OneLine(tensor.spec.name), Text(DTypeName(tensor.dtype)),
+                          ShapeText(tensor.spec.shape), tensor.needs.mode,
+                          tensor.needs.family.empty() ? "-" : tensor.needs.family, tensor.leaves,
+                          RemarksText(tensor, whole));
   }
   absl::StrAppend(&text, "\nmethod       ", plan.method.method, "\n");
   if (const std::string parameters = ParametersText(plan.method); !parameters.empty()) {
     absl::StrAppend(&text, "parameters   ", parameters, "\n");
   }
   for (size_t i = 0; i < plan.overrides.size(); ++i) {
-    absl::StrAppendFormat(&text, "parameters %-2d", static_cast<int>(i + 1));
+    absl::StrAppendFormat(&text, "parameters %d  ", static_cast<int>(i + 1));
     absl::StrAppend(&text, ParametersText(plan.overrides[i]), "\n");
   }
   for (size_t i = 0; i < plan.models.size(); ++i) {
-    absl::StrAppend(&text, i == 0 && plan.has_base ? "base         " : "model        ",
-                    OneLine(plan.models[i].uri), "\n");
+    absl::StrAppendFormat(
+        &text, "%-13s%s\n",
+        absl::StrCat(i == 0 && plan.has_base ? "base" : "model", whole ? "" : absl::StrCat(" ", i)),
+        OneLine(plan.models[i].uri));
   }
   absl::StrAppend(&text, "elements     ", plan.parameters, "\n");
   absl::StrAppend(&text, "shards       ", plan.shards.size(), "\n");
