@@ -95,28 +95,30 @@ std::string_view ExtraKind(std::string_view name) {
 
 class Aligner {
  public:
-  explicit Aligner(const std::vector<const Checkpoint*>& models)
-      : models_(models), reference_(*models[0]), reference_has_head_(HasHead(reference_)) {}
+  Aligner(const std::vector<const Checkpoint*>& models, const std::vector<LayerSlice>& slices,
+          uint32_t reference)
+      : models_(models),
+        whole_(slices.empty()),
+        slices_(slices),
+        reference_index_(reference),
+        reference_(*models[reference]),
+        reference_has_head_(HasHead(reference_)) {
+    if (!whole_) return;
+    slices_.emplace_back();
+    for (uint32_t m = 0; m < models.size(); ++m) slices_[0].sources.push_back({m, 0});
+  }
 
   absl::StatusOr<Alignment> Align() {
     for (const Checkpoint* model : models_) MERGANSER_RETURN_IF_ERROR(RefuseQuantised(*model));
-    for (size_t m = 1; m < models_.size(); ++m) {
+    for (size_t m = 0; m < models_.size(); ++m) {
+      if (m == reference_index_) continue;
       MERGANSER_RETURN_IF_ERROR(CheckConfig(*models_[m]));
       MERGANSER_RETURN_IF_ERROR(CheckTies(*models_[m]));
     }
-    for (const CheckpointTensor& tensor : reference_.tensors) {
-      AlignedTensor& aligned = alignment_.tensors.emplace_back();
-      aligned.name = tensor.name;
-      aligned.shape = tensor.shape;
-      aligned.dtype = tensor.dtype;
-      aligned.copied = IsIntegral(tensor.dtype);
-      aligned.sources.reserve(models_.size());
-      if (!aligned.copied && !IsComputable(tensor.dtype)) {
-        Differ(absl::StrCat(reference_.DescribeShard(tensor.shard), ": tensor ",
-                            Quoted(tensor.name), ": found dtype ",
-                            std::string(DTypeName(tensor.dtype)),
-                            ", expected floats, integers or bool: it cannot be merged"));
-      }
+    if (whole_) {
+      WantAll();
+    } else {
+      MERGANSER_RETURN_IF_ERROR(WantSlices());
     }
     for (size_t m = 0; m < models_.size(); ++m) {
       MERGANSER_RETURN_IF_ERROR(AlignModel(static_cast<uint32_t>(m)));
@@ -132,6 +134,132 @@ class Aligner {
   }
 
  private:
+  // What a tensor of the output is held against.
+  struct Wanted {
+    const Checkpoint* model = nullptr;
+    const CheckpointTensor* tensor = nullptr;
+  };
+
+  AlignedTensor& Want(const Checkpoint& model, const CheckpointTensor& tensor) {
+    wanted_.push_back({&model, &tensor});
+    AlignedTensor& aligned = alignment_.tensors.emplace_back();
+    aligned.name = tensor.name;
+    aligned.shape = tensor.shape;
+    aligned.dtype = tensor.dtype;
+    aligned.copied = IsIntegral(tensor.dtype);
+    if (!aligned.copied && !IsComputable(tensor.dtype)) {
+      Differ(absl::StrCat(model.DescribeShard(tensor.shard), ": tensor ", Quoted(tensor.name),
+                          ": found dtype ", std::string(DTypeName(tensor.dtype)),
+                          ", expected floats, integers or bool: it cannot be merged"));
+    }
+    return aligned;
+  }
+
+  // Takes the tensor from all sources of `slice`, from layer `layer` of the slice
+  // where there is one.
+  void FromSlice(AlignedTensor& aligned, uint32_t slice, std::optional<uint64_t> layer) {
+    aligned.slice = slice;
+    aligned.layer = layer;
+    const LayerSlice& from = slices_[slice];
+    aligned.sources.resize(from.sources.size());
+    for (size_t k = 0; k < from.sources.size(); ++k) {
+      aligned.sources[k].model = from.sources[k].model;
+      aligned.sources[k].name = whole_ || !layer.has_value()
+                                    ? aligned.name
+                                    : WithLayer(aligned.name, from.sources[k].first_layer + *layer);
+    }
+  }
+
+  void WantAll() {
+    const LayerCounts counts = CountLayers(reference_);
+    for (const CheckpointTensor& tensor : reference_.tensors) {
+      AlignedTensor& aligned = Want(reference_, tensor);
+      std::optional<uint64_t> layer;
+      if (const std::optional<LayerName> parsed = ParseLayer(tensor.name)) {
+        aligned.layers = counts.find(parsed->stack)->second;
+        if (parsed->layer < aligned.layers) layer = parsed->layer;
+      }
+      FromSlice(aligned, 0, layer);
+    }
+  }
+
+  absl::Status WantSlices() {
+    MERGANSER_RETURN_IF_ERROR(CheckStacks());
+    const auto last = static_cast<uint32_t>(slices_.size() - 1);
+    for (const CheckpointTensor& tensor : reference_.tensors) {
+      if (ParseLayer(tensor.name).has_value() || !IsBeforeLayers(tensor.name)) continue;
+      FromSlice(Want(reference_, tensor), 0, std::nullopt);
+    }
+    uint64_t number = 0;
+    for (uint32_t s = 0; s <= last; ++s) {
+      const LayerSlice::Source& source = slices_[s].sources[0];
+      const Checkpoint& model = *models_[source.model];
+      std::map<uint64_t, std::vector<const CheckpointTensor*>> layers;
+      for (const CheckpointTensor& tensor : model.tensors) {
+        const std::optional<LayerName> parsed = ParseLayer(tensor.name);
+        if (parsed.has_value()) layers[parsed->layer].push_back(&tensor);
+      }
+      for (uint64_t i = 0; i < slices_[s].layers; ++i, ++number) {
+        for (const CheckpointTensor* tensor : layers[source.first_layer + i]) {
+          if (const CheckpointTensor* same = reference_.Find(tensor->name)) {
+            Compare(model, *tensor, {&reference_, same});
+          }
+          AlignedTensor& aligned = Want(model, *tensor);
+          aligned.layers = slices_[s].layers;
+          aligned.name = WithLayer(tensor->name, number);
+          FromSlice(aligned, s, i);
+        }
+      }
+    }
+    for (const CheckpointTensor& tensor : reference_.tensors) {
+      if (ParseLayer(tensor.name).has_value() || IsBeforeLayers(tensor.name)) continue;
+      FromSlice(Want(reference_, tensor), last, std::nullopt);
+    }
+    return absl::OkStatus();
+  }
+
+  // Slices are of models with one stack of layers, which has what they ask for.
+  absl::Status CheckStacks() const {
+    for (const Checkpoint* model : models_) {
+      const LayerCounts counts = CountLayers(*model);
+      if (counts.empty()) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            Name(*model), ": no tensor of ", model->uri,
+            " is of a layer (such as model.layers.0.mlp.up_proj.weight), expected layers for "
+            "slices"));
+      }
+      if (counts.size() > 1) {
+        std::vector<std::string> stacks;
+        for (const auto& [stack, count] : counts) stacks.push_back(Quoted(stack));
+        return absl::InvalidArgumentError(
+            absl::StrCat(Name(*model), ": found layers of ", absl::StrJoin(stacks, ", "),
+                         ", expected one stack of layers: slices of several are not supported"));
+      }
+      const auto& [stack, count] = *counts.begin();
+      for (const CheckpointTensor& tensor : model->tensors) {
+        const std::optional<LayerName> parsed = ParseLayer(tensor.name);
+        if (!parsed.has_value() || parsed->layer < count) continue;
+        return absl::InvalidArgumentError(absl::StrCat(
+            Name(*model), ": ", model->DescribeShard(tensor.shard), ": tensor ",
+            Quoted(tensor.name), " is of a layer for multi-token prediction behind the ", count,
+            " of ", Quoted(stack), ": slices of such models are not supported"));
+      }
+      for (size_t s = 0; s < slices_.size(); ++s) {
+        for (const LayerSlice::Source& source : slices_[s].sources) {
+          if (models_[source.model] != model || source.first_layer + slices_[s].layers <= count) {
+            continue;
+          }
+          return absl::InvalidArgumentError(absl::StrCat(
+              Name(*model), ": found ", count, " layers of ", Quoted(stack), " in ", model->uri,
+              ", expected at least ", source.first_layer + slices_[s].layers, " for layer_range [",
+              source.first_layer, ", ", source.first_layer + slices_[s].layers, "] of slices[", s,
+              "]"));
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
   static std::string Name(const Checkpoint& model) {
     return absl::StrCat("model ", Quoted(model.given));
   }
@@ -172,9 +300,9 @@ class Aligner {
 
   // The tensor of `model` that stands for `wanted`, and whether it is a tied head's.
   std::pair<const CheckpointTensor*, bool> Source(const Checkpoint& model,
-                                                  const AlignedTensor& wanted) const {
-    const CheckpointTensor* stored = model.Find(wanted.name);
-    if (!IsHead(wanted.name)) return {stored, false};
+                                                  const std::string& wanted) const {
+    const CheckpointTensor* stored = model.Find(wanted);
+    if (!IsHead(wanted)) return {stored, false};
     const bool tied = IsTied(model, reference_, reference_has_head_);
     const bool may_be_tied = tied || (stored == nullptr && !model.config.tie_stated);
     if (!may_be_tied) return {stored, false};
@@ -185,46 +313,80 @@ class Aligner {
 
   absl::Status AlignModel(uint32_t m) {
     const Checkpoint& model = *models_[m];
-    std::vector<std::string> missing;
+    std::vector<std::vector<size_t>> sources_of(slices_.size());  // which are this model's
+    for (size_t s = 0; s < slices_.size(); ++s) {
+      for (size_t k = 0; k < slices_[s].sources.size(); ++k) {
+        if (slices_[s].sources[k].model == m) sources_of[s].push_back(k);
+      }
+    }
+    std::vector<std::pair<std::string, size_t>> missing;  // and what it was wanted for
     std::vector<bool> used(model.tensors.size(), false);
     for (size_t t = 0; t < alignment_.tensors.size(); ++t) {
       AlignedTensor& aligned = alignment_.tensors[t];
-      const CheckpointTensor& expected = reference_.tensors[t];
-      if (const auto own = model.by_name.find(aligned.name); own != model.by_name.end()) {
-        used[own->second] = true;
+      for (const size_t k : sources_of[aligned.slice]) {
+        TensorSource& place = aligned.sources[k];
+        if (const auto own = model.by_name.find(place.name); own != model.by_name.end()) {
+          used[own->second] = true;
+        }
+        const auto [source, tied] = Source(model, place.name);
+        if (source == nullptr) {
+          missing.emplace_back(place.name, t);
+          continue;
+        }
+        aligned.tied = aligned.tied || tied;
+        place.tensor = static_cast<uint32_t>(source - model.tensors.data());
+        Compare(model, *source, wanted_[t]);
       }
-      const auto [source, tied] = Source(model, aligned);
-      if (source == nullptr) {
-        missing.push_back(aligned.name);
-        continue;
-      }
-      aligned.tied = aligned.tied || tied;
-      aligned.sources.push_back({m, static_cast<uint32_t>(source - model.tensors.data())});
-      Compare(model, *source, expected);
     }
     if (!missing.empty()) {
-      if (const auto renamed = ExplainRenaming(missing, reference_, model)) {
+      std::vector<std::string> names;
+      for (const auto& [name, t] : missing) names.push_back(name);
+      if (const auto renamed = ExplainRenaming(names, reference_, model)) {
         return absl::InvalidArgumentError(absl::StrCat(Name(model), ": ", *renamed));
       }
     }
-    for (const std::string& name : missing) {
-      const CheckpointTensor& expected = *reference_.Find(name);
+    for (const auto& [name, t] : missing) {
+      const Wanted& expected = wanted_[t];
       Differ(absl::StrCat(Name(model), ": tensor ", Quoted(name), " is missing from ", model.uri,
-                          ", expected ", ShapeText(expected.shape), " as in ",
-                          reference_.DescribeShard(expected.shard)));
+                          ", expected ", ShapeText(expected.tensor->shape), " as in ",
+                          expected.model->DescribeShard(expected.tensor->shard),
+                          expected.tensor->name == name
+                              ? ""
+                              : absl::StrCat(" (tensor ", Quoted(expected.tensor->name), ")")));
     }
-    if (m > 0) WarnOfExtras(model, used);
+    if (m != reference_index_) {
+      if (!whole_) MarkUnasked(m, used);
+      WarnOfExtras(model, used);
+    }
     return absl::OkStatus();
   }
 
-  void Compare(const Checkpoint& model, const CheckpointTensor& found,
-               const CheckpointTensor& expected) {
+  // What slices did not ask for, though the output has its like, is no extra.
+  void MarkUnasked(uint32_t m, std::vector<bool>& used) const {
+    const Checkpoint& model = *models_[m];
+    for (size_t i = 0; i < model.tensors.size(); ++i) {
+      const std::optional<LayerName> parsed = ParseLayer(model.tensors[i].name);
+      bool asked = false;
+      for (const LayerSlice& slice : slices_) {
+        for (const LayerSlice::Source& source : slice.sources) {
+          asked |= parsed.has_value() && source.model == m && parsed->layer >= source.first_layer &&
+                   parsed->layer < source.first_layer + slice.layers;
+        }
+      }
+      if (parsed.has_value() ? !asked : reference_.Find(model.tensors[i].name) != nullptr) {
+        used[i] = true;
+      }
+    }
+  }
+
+  void Compare(const Checkpoint& model, const CheckpointTensor& found, const Wanted& wanted) {
+    const CheckpointTensor& expected = *wanted.tensor;
     const auto differ = [&](const std::string& have, const std::string& want,
                             std::string_view hint) {
       Differ(absl::StrCat(
           Name(model), ": ", model.DescribeShard(found.shard), ": tensor ", Quoted(found.name),
           ": found ", have, ", expected ", want, " as in ",
-          reference_.DescribeShard(expected.shard),
+          wanted.model->DescribeShard(expected.shard),
           found.name == expected.name ? "" : absl::StrCat(" (tensor ", Quoted(expected.name), ")"),
           std::string(hint)));
     };
@@ -265,18 +427,23 @@ class Aligner {
   }
 
   const std::vector<const Checkpoint*>& models_;
+  const bool whole_;
+  std::vector<LayerSlice> slices_;  // of whole models: one with all of them
+  const uint32_t reference_index_;
   const Checkpoint& reference_;
   const bool reference_has_head_;
   Alignment alignment_;
+  std::vector<Wanted> wanted_;  // one a tensor of the alignment
   std::vector<std::string> named_;
   size_t differences_ = 0;
 };
 
 }  // namespace
 
-absl::StatusOr<Alignment> AlignModels(const std::vector<const Checkpoint*>& models) {
+absl::StatusOr<Alignment> AlignModels(const std::vector<const Checkpoint*>& models,
+                                      const std::vector<LayerSlice>& slices, uint32_t reference) {
   if (models.empty()) return absl::InvalidArgumentError("no models, expected at least one");
-  return Aligner(models).Align();
+  return Aligner(models, slices, reference).Align();
 }
 
 }  // namespace merganser

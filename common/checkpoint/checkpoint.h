@@ -42,6 +42,9 @@ struct ModelConfig {
   // Whether config.json says so itself; if not, the model's class decides.
   bool tie_stated = false;
   std::string quantization_method;  // empty if not quantised
+  // `num_hidden_layers` and `num_nextn_predict_layers`, also from a nested text_config.
+  std::optional<uint64_t> layers;
+  uint64_t next_token_layers = 0;
 };
 
 struct Checkpoint {

@@ -81,6 +81,12 @@ class ConfigHandler final : public JsonHandler {
       return Text(path, event, config_.architecture);
     }
     if (path == "tie_word_embeddings") return Flag(path, event, tie_);
+    for (const std::string_view prefix : {"", "text_config."}) {
+      if (!path.starts_with(prefix) || event.kind != Kind::kUnsigned) continue;
+      const std::string_view key = std::string_view(path).substr(prefix.size());
+      if (key == "num_hidden_layers" || key == "n_layer") config_.layers = event.number;
+      if (key == "num_nextn_predict_layers") config_.next_token_layers = event.number;
+    }
     if (path == "text_config.tie_word_embeddings") return Flag(path, event, nested_tie_);
     if (path == "quantization_config" || path == "compression_config") {
       if (config_.quantization_method.empty()) config_.quantization_method = "unnamed";

@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
@@ -38,6 +39,13 @@ constexpr std::array<std::string_view, 23> kNames = {
     "vocab.txt",
 };
 
+// Of these, what is no tokenizer's.
+constexpr std::array<std::string_view, 8> kOther = {
+    "generation_config.json",         "image_processor.json",  "image_processor_config.json",
+    "preprocessor_config.json",       "processor_config.json", "video_preprocessor.json",
+    "video_preprocessor_config.json", "normalizer.json",
+};
+
 constexpr std::array<std::string_view, 3> kPrefixes = {"LICENSE", "NOTICE", "USE_POLICY"};
 constexpr std::array<std::string_view, 9> kWeights = {
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".onnx", ".msgpack"};
@@ -53,6 +61,11 @@ bool IsReplaceableAuxiliaryFile(std::string_view key) {
   if (key.starts_with(kTemplates)) return Bare(key.substr(kTemplates.size()));
   return Bare(key) && (std::find(kNames.begin(), kNames.end(), key) != kNames.end() ||
                        key.ends_with(".tiktoken"));
+}
+
+bool IsTokenizerFile(std::string_view key) {
+  return IsReplaceableAuxiliaryFile(key) &&
+         std::find(kOther.begin(), kOther.end(), key) == kOther.end();
 }
 
 bool IsAuxiliaryFile(std::string_view key) {
@@ -90,6 +103,21 @@ absl::StatusOr<std::vector<ListedObject>> ListAuxiliaryFiles(const Checkpoint& c
           ", expected at most ", FormatBytes(kMaxAuxiliaryBytes),
           " of a file that is copied to the output; move it out of the checkpoint's folder"));
     }
+  }
+  return files;
+}
+
+absl::StatusOr<std::vector<AuxiliaryFile>> ListAuxiliaryFiles(const Checkpoint& reference,
+                                                              const Checkpoint& tokenizer) {
+  std::vector<AuxiliaryFile> files;
+  const bool apart = &reference != &tokenizer;
+  for (const Checkpoint* checkpoint : {&reference, &tokenizer}) {
+    MERGANSER_ASSIGN_OR_RETURN(std::vector<ListedObject> listed, ListAuxiliaryFiles(*checkpoint));
+    for (ListedObject& file : listed) {
+      if (apart && IsTokenizerFile(file.key) != (checkpoint == &tokenizer)) continue;
+      files.push_back({checkpoint, std::move(file)});
+    }
+    if (!apart) break;
   }
   return files;
 }

@@ -28,9 +28,21 @@ bool IsAuxiliaryFile(std::string_view key);
 // keeps for another purpose. Code and licences are not among them.
 bool IsReplaceableAuxiliaryFile(std::string_view key);
 
+// True for those that make up a tokenizer, chat templates among them.
+bool IsTokenizerFile(std::string_view key);
+
 // What of `checkpoint` is copied, in key order. kInvalidArgument naming a file
 // that is too large. Cheap enough to ask before a merge starts.
 absl::StatusOr<std::vector<ListedObject>> ListAuxiliaryFiles(const Checkpoint& checkpoint);
+
+// A small file and whose it is; the checkpoint must outlive it.
+struct AuxiliaryFile {
+  const Checkpoint* checkpoint = nullptr;
+  ListedObject file;
+};
+// All of `reference`; but the tokenizer is that of `tokenizer`.
+absl::StatusOr<std::vector<AuxiliaryFile>> ListAuxiliaryFiles(const Checkpoint& reference,
+                                                              const Checkpoint& tokenizer);
 
 // Copies one of ListAuxiliaryFiles into `output`. kDataLoss when it changed since.
 absl::Status CopyAuxiliaryFile(const Checkpoint& checkpoint, const ListedObject& file,

@@ -1,6 +1,8 @@
 #include "common/engine/config_json.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <vector>
 
@@ -25,7 +27,8 @@ std::string Quote(const std::string& text) {
 // of numbers and all but one of repeated keys.
 class Rewriter final : public nlohmann::json_sax<Json> {
  public:
-  Rewriter(std::string_view dtype, bool add) : dtype_(dtype), add_(add) {}
+  Rewriter(std::string_view dtype, bool add, const ConfigLayers& layers)
+      : dtype_(dtype), add_(add), layers_(layers) {}
 
   bool null() override {
     if (Replaces() && levels_.size() == 1) return Dtype();
@@ -33,7 +36,14 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   }
   bool boolean(bool value) override { return Value(value ? "true" : "false"); }
   bool number_integer(number_integer_t value) override { return Value(std::to_string(value)); }
-  bool number_unsigned(number_unsigned_t value) override { return Value(std::to_string(value)); }
+  bool number_unsigned(number_unsigned_t value) override {
+    if (HasLayers() && IsLayerCount(levels_.back().key)) {
+      ++counts_;
+      return Value(std::to_string(layers_.origins.size()));
+    }
+    if (HasLayers()) NotePlaced(levels_.back().key, value);
+    return Value(std::to_string(value));
+  }
   bool number_float(number_float_t, const string_t& spelling) override { return Value(spelling); }
   bool string(string_t& value) override { return Replaces() ? Dtype() : Value(Quote(value)); }
   bool binary(binary_t&) override { return false; }
@@ -51,7 +61,12 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     }
     return Close();
   }
-  bool end_array() override { return Close(); }
+  bool end_array() override {
+    if (levels_.size() >= 2 && HasLayers(levels_[levels_.size() - 2]) && !RewriteList()) {
+      return false;
+    }
+    return Close();
+  }
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& e) override {
     error_ = e.what();
     return false;
@@ -59,6 +74,8 @@ class Rewriter final : public nlohmann::json_sax<Json> {
 
   bool root_is_object() const { return root_is_object_; }
   int replaced() const { return replaced_; }
+  int counts() const { return counts_; }
+  const std::vector<std::string>& placed() const { return placed_; }
   const std::string& error() const { return error_; }
   std::string Take() { return std::move(out_) + "\n"; }
 
@@ -66,9 +83,79 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   struct Level {
     char close = 0;
     bool config = false;  // the top, or nested under keys that end in "_config"
+    bool text = false;    // the top, or its text_config
     bool empty = true;
     std::string key;
+    size_t begin = 0;              // of its content in the output
+    std::vector<size_t> elements;  // where those of an array end
   };
+
+  // Whether keys of the object say something of the output's layers.
+  bool HasLayers(const Level& level) const {
+    return !layers_.origins.empty() && level.close == '}' && level.text;
+  }
+  bool HasLayers() const { return !levels_.empty() && HasLayers(levels_.back()); }
+  static bool IsLayerCount(std::string_view key) {
+    return key == "num_hidden_layers" || key == "n_layer" || key == "num_layers" ||
+           key == "n_layers";
+  }
+
+  // Keys that make the kind of a layer depend on its number.
+  void NotePlaced(const std::string& key, uint64_t value) {
+    constexpr std::string_view kFirst[] = {"first_k_dense_replace"};
+    constexpr std::string_view kEvery[] = {"attn_layer_period",         "decoder_sparse_step",
+                                           "expert_layer_period",       "full_attention_interval",
+                                           "interleave_moe_layer_step", "moe_layer_freq",
+                                           "no_rope_layer_interval",    "sliding_window_pattern"};
+    bool moved = false;
+    for (uint64_t layer = 0; layer < layers_.origins.size(); ++layer) {
+      const uint64_t origin = layers_.origins[layer];
+      if (std::find(std::begin(kFirst), std::end(kFirst), key) != std::end(kFirst)) {
+        moved |= (layer < value) != (origin < value);
+      } else if (std::find(std::begin(kEvery), std::end(kEvery), key) != std::end(kEvery)) {
+        moved |= value > 1 && layer % value != origin % value;
+      }
+    }
+    if (moved) placed_.push_back(key);
+  }
+
+  // Puts a list at a key of an object with layers together anew, if it has one
+  // entry a layer or lists layers. The array is still open.
+  bool RewriteList() {
+    const Level& array = levels_.back();
+    const std::string& key = levels_[levels_.size() - 2].key;
+    const bool lists_layers = key == "mlp_only_layers" || key == "attn_layer_indices";
+    const bool per_layer = array.elements.size() == layers_.reference_layers &&
+                           key != "architectures" && key.find("token") == std::string::npos;
+    if (array.empty || (!lists_layers && !per_layer)) return true;
+    std::vector<std::string> elements;
+    size_t begin = array.begin;
+    for (const size_t end : array.elements) {
+      const size_t first = out_[begin] == ',' ? begin + 1 : begin;
+      elements.push_back(out_.substr(first, end - first));
+      begin = end;
+    }
+    const std::string indent = "\n" + std::string(2 * levels_.size(), ' ');
+    std::vector<std::string> chosen;
+    for (uint64_t layer = 0; layer < layers_.origins.size(); ++layer) {
+      const uint64_t origin = layers_.origins[layer];
+      if (lists_layers) {
+        const std::string entry = indent + std::to_string(origin);
+        if (std::find(elements.begin(), elements.end(), entry) == elements.end()) continue;
+        chosen.push_back(indent + std::to_string(layer));
+      } else if (origin < elements.size()) {
+        chosen.push_back(elements[origin]);
+      } else {
+        error_ = absl::StrCat("key '", OneLine(key), "': found ", elements.size(),
+                              " entries, expected one for layer ", origin);
+        return false;
+      }
+    }
+    out_.resize(array.begin);
+    for (size_t i = 0; i < chosen.size(); ++i) out_ += (i > 0 ? "," : "") + chosen[i];
+    levels_.back().empty = chosen.empty();
+    return true;
+  }
 
   bool Replaces() const {
     if (dtype_.empty() || levels_.empty()) return false;
@@ -91,7 +178,13 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   bool Value(const std::string& text) {
     Begin();
     out_ += text;
+    EndElement();
     return true;
+  }
+  void EndElement() {
+    if (!levels_.empty() && levels_.back().close == ']') {
+      levels_.back().elements.push_back(out_.size());
+    }
   }
   bool Open(char open, char close) {
     if (levels_.size() >= kMaxDepth) {
@@ -104,10 +197,12 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     level.close = close;
     if (levels_.empty()) {
       root_is_object_ = close == '}';
-      level.config = true;
+      level.config = level.text = true;
     } else {
       level.config = levels_.back().config && levels_.back().key.ends_with("_config");
+      level.text = levels_.size() == 1 && levels_.back().key == "text_config";
     }
+    level.begin = out_.size();
     levels_.push_back(std::move(level));
     return true;
   }
@@ -119,13 +214,17 @@ class Rewriter final : public nlohmann::json_sax<Json> {
       out_.append(2 * levels_.size(), ' ');
     }
     out_ += level.close;
+    EndElement();
     return true;
   }
 
   std::string dtype_;
   bool add_;
+  const ConfigLayers& layers_;
   bool root_is_object_ = false;
   int replaced_ = 0;
+  int counts_ = 0;
+  std::vector<std::string> placed_;
   std::string out_;
   std::string error_;
   std::vector<Level> levels_;
@@ -147,22 +246,34 @@ std::string DominantTorchDtype(const Plan& plan) {
 }
 
 absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_view torch_dtype,
-                                          std::string_view what) {
+                                          std::string_view what, const ConfigLayers& layers,
+                                          std::vector<std::string>* notes) {
   // Whether a key must be added shows at the end only: a second pass adds it.
   for (bool add : {false, true}) {
-    Rewriter rewriter(torch_dtype, add);
+    Rewriter rewriter(torch_dtype, add, layers);
     bool parsed = false;
     try {
       parsed = Json::sax_parse(text.begin(), text.end(), &rewriter);
     } catch (const Json::exception& error) {
       return absl::InvalidArgumentError(absl::StrCat(OneLine(what), ": ", OneLine(error.what())));
     }
+    if (!parsed && rewriter.error().starts_with("key '")) {
+      return absl::InvalidArgumentError(absl::StrCat(OneLine(what), ": ", rewriter.error()));
+    }
     if (!parsed || !rewriter.root_is_object()) {
       return absl::InvalidArgumentError(absl::StrCat(
           OneLine(what), ": expected a JSON object, found ",
           rewriter.error().empty() ? std::string("another value") : OneLine(rewriter.error())));
     }
-    if (add || rewriter.replaced() > 0 || torch_dtype.empty()) return rewriter.Take();
+    if (!add && rewriter.replaced() == 0 && !torch_dtype.empty()) continue;
+    if (!layers.origins.empty() && rewriter.counts() == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(OneLine(what),
+                       ": key 'num_hidden_layers': missing, expected the number of "
+                       "layers, which is another in the output"));
+    }
+    if (notes != nullptr) *notes = rewriter.placed();
+    return rewriter.Take();
   }
   return absl::InternalError("unreachable");
 }

@@ -2,8 +2,10 @@
 #ifndef MERGANSER_COMMON_ENGINE_CONFIG_JSON_H_
 #define MERGANSER_COMMON_ENGINE_CONFIG_JSON_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/plan/plan.h"
@@ -14,15 +16,33 @@ namespace merganser {
 // have; the first tensor's on a tie, empty when no tensor is of a float dtype.
 std::string DominantTorchDtype(const Plan& plan);
 
+// Which layers an output has. With no `origins` those of the reference.
+struct ConfigLayers {
+  uint64_t reference_layers = 0;  // what the reference's config.json says
+  // Of every layer of the output, the reference's layer whose entries in lists of
+  // one entry a layer (layer_types, ...) it takes.
+  std::vector<uint64_t> origins;
+};
+
 // `text` with the value of `torch_dtype` and `dtype` replaced by `torch_dtype`
 // wherever the object itself, or one nested in it under a key that ends in
 // "_config", has such a key with a string or, at the top, null. If none has,
-// `torch_dtype` is added at the end. All other keys and values, their order and
-// the spelling of fractional numbers are kept; white space is not. With an empty
-// `torch_dtype` nothing is replaced. kInvalidArgument when `text` is no JSON
-// object; `what` names the file.
+// `torch_dtype` is added at the end. With an empty `torch_dtype` nothing of that
+// is replaced.
+//
+// With `layers`, the number of layers is replaced at the top and in a nested
+// text_config, and there the lists that have one entry a layer are put together
+// anew, as well as `mlp_only_layers` and `attn_layer_indices`, which list layers.
+// `notes`, unless null, receives the names of keys that tell kinds of layers by
+// their number (first_k_dense_replace, ...) and do not fit layers that moved.
+//
+// All other keys and values, their order and the spelling of fractional numbers
+// are kept; white space is not. kInvalidArgument when `text` is no JSON object,
+// has no number of layers to replace, or a list that lacks a layer; `what` names
+// the file.
 absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_view torch_dtype,
-                                          std::string_view what);
+                                          std::string_view what, const ConfigLayers& layers = {},
+                                          std::vector<std::string>* notes = nullptr);
 
 }  // namespace merganser
 

@@ -167,12 +167,11 @@ absl::Status JobOutput::PutFile(std::string_view key, std::string_view bytes) {
   return store_->Put(key, bytes);
 }
 
-absl::Status JobOutput::PutSmallFiles(const Checkpoint& reference,
-                                      const std::vector<ListedObject>& auxiliary,
+absl::Status JobOutput::PutSmallFiles(const std::vector<AuxiliaryFile>& auxiliary,
                                       const std::string& config, const std::string& report_json) {
-  for (const ListedObject& file : auxiliary) {
-    visible_.push_back(file.key);
-    MERGANSER_RETURN_IF_ERROR(CopyAuxiliaryFile(reference, file, *store_));
+  for (const AuxiliaryFile& from : auxiliary) {
+    visible_.push_back(from.file.key);
+    MERGANSER_RETURN_IF_ERROR(CopyAuxiliaryFile(*from.checkpoint, from.file, *store_));
   }
   if (!config.empty()) MERGANSER_RETURN_IF_ERROR(PutFile(kConfigKey, config));
   MERGANSER_RETURN_IF_ERROR(PutFile(kCardKey, ModelCard(*plan_)));
@@ -199,7 +198,7 @@ absl::Status JobOutput::CommitShard(size_t shard, std::span<const UnitResult* co
 //   6. The claim is still ours.
 //   7. The index, or the only shard, becomes visible: now it is a model.
 //   8. Working folder and claim are removed. Failing here does not unmake it.
-absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Checkpoint& reference,
+absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const OutputDonors& donors,
                                 const std::string& report_json) {
   if (published_ || abandoned_) {
     return absl::InternalError(
@@ -212,21 +211,22 @@ absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Ch
   }
   const bool single = plan_->shards.size() == 1;
   MERGANSER_ASSIGN_OR_RETURN(const HfIndex index, MakeIndex(*plan_));
+  const Checkpoint& reference = *donors.reference;
   std::string config;
   if (!reference.config.text.empty()) {
     MERGANSER_ASSIGN_OR_RETURN(config,
                                RewriteConfig(reference.config.text, DominantTorchDtype(*plan_),
-                                             reference.store->Describe(kConfigKey)));
+                                             reference.store->Describe(kConfigKey), donors.layers));
   }
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> auxiliary,
-                             ListAuxiliaryFiles(reference));
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<AuxiliaryFile> auxiliary,
+                             ListAuxiliaryFiles(reference, *donors.tokenizer));
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
 
   if (options_.overwrite) MERGANSER_RETURN_IF_ERROR(RemoveOld());
   for (size_t i = 0; !single && i < writes_.size(); ++i) {
     MERGANSER_RETURN_IF_ERROR(CommitShard(i, by_shard[i]));
   }
-  MERGANSER_RETURN_IF_ERROR(PutSmallFiles(reference, auxiliary, config, report_json));
+  MERGANSER_RETURN_IF_ERROR(PutSmallFiles(auxiliary, config, report_json));
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
   if (single) {
     MERGANSER_RETURN_IF_ERROR(CommitShard(0, by_shard[0]));

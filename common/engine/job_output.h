@@ -23,6 +23,8 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/checkpoint/checkpoint.h"
+#include "common/engine/auxiliary_files.h"
+#include "common/engine/config_json.h"
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
 #include "common/storage/object_store.h"
@@ -33,6 +35,17 @@ struct JobOutputOptions {
   std::string job_uid;  // lower-case letters, digits and '-'
   bool overwrite = false;
   int epoch = 1;
+};
+
+// Whose config and small files an output gets. The checkpoints must outlive it.
+struct OutputDonors {
+  // The tokenizer as well is that of the reference.
+  OutputDonors(const Checkpoint& of)  // NOLINT: the usual case
+      : reference(&of), tokenizer(&of) {}
+
+  const Checkpoint* reference;
+  const Checkpoint* tokenizer;
+  ConfigLayers layers;
 };
 
 // Not thread-safe.
@@ -52,11 +65,10 @@ class JobOutput {
   const std::vector<PlannedWrite>& writes() const { return writes_; }
 
   // Step 4. `results` hold every unit once, in unit order (kInternal if not).
-  // `reference` is the checkpoint whose small files are copied. `report_json` is
-  // what BuildReport made. A failure leaves nothing that looks like a model;
+  // `report_json` is what BuildReport made. A failure leaves nothing that looks like a model;
   // call Abandon afterwards. kFailedPrecondition when another job took the claim
   // over meanwhile. Only once: kInternal after it succeeded or after Abandon.
-  absl::Status Publish(const std::vector<UnitResult>& results, const Checkpoint& reference,
+  absl::Status Publish(const std::vector<UnitResult>& results, const OutputDonors& donors,
                        const std::string& report_json);
 
   // Removes partial files, what a failed Publish made visible, working folder and
@@ -76,8 +88,7 @@ class JobOutput {
   absl::Status CheckResults(const std::vector<UnitResult>& results) const;
   absl::Status RemoveOld();
   absl::Status PutFile(std::string_view key, std::string_view bytes);
-  absl::Status PutSmallFiles(const Checkpoint& reference,
-                             const std::vector<ListedObject>& auxiliary, const std::string& config,
+  absl::Status PutSmallFiles(const std::vector<AuxiliaryFile>& auxiliary, const std::string& config,
                              const std::string& report_json);
   // `results`: of the units of this shard.
   absl::Status CommitShard(size_t shard, std::span<const UnitResult* const> results);

@@ -95,21 +95,36 @@ void AppendFrontMatter(const Plan& plan, std::string& out) {
   out += "library_name: transformers\ntags:\n- merganser\n- merge\n---\n";
 }
 
+// "weight 0.5", or of what gradients and filters change "weight 0.2 to 0.8".
+void AppendPerModel(const Plan& plan, size_t expert, std::string& role) {
+  if (expert >= plan.method.per_model.size()) return;
+  for (const auto& [key, value] : plan.method.per_model[expert]) {
+    double low = value, high = value;
+    for (const MethodConfig& other : plan.overrides) {
+      if (expert >= other.per_model.size()) continue;
+      const auto it = other.per_model[expert].find(key);
+      if (it == other.per_model[expert].end()) continue;
+      low = std::min(low, it->second);
+      high = std::max(high, it->second);
+    }
+    absl::StrAppend(&role, ", ", key, " ", ShortNumber(low));
+    if (low != high) absl::StrAppend(&role, " to ", ShortNumber(high));
+  }
+}
+
 void AppendModels(const Plan& plan, std::string& out) {
   out += "## Models\n\n| model | role |\n| --- | --- |\n";
   size_t expert = 0;
+  const bool whole = MergesWholeModels(plan);
   for (size_t i = 0; i < plan.models.size(); ++i) {
     std::string role = plan.has_base && i == 0 ? std::string("base") : std::string("expert");
     if (role == "expert") {
-      if (expert < plan.method.per_model.size()) {
-        for (const auto& [key, value] : plan.method.per_model[expert]) {
-          absl::StrAppend(&role, ", ", key, " ", ShortNumber(value));
-        }
-      }
+      if (whole) AppendPerModel(plan, expert, role);
       ++expert;
     }
     AppendRow(DisplayModel(plan.models[i]), role, out);
   }
+  if (!whole) out += "\nLayers are stacked from slices of these models, as the recipe says.\n";
 }
 
 void AppendMethod(const Plan& plan, std::string& out) {
@@ -124,6 +139,13 @@ void AppendMethod(const Plan& plan, std::string& out) {
     out += "\n| parameter | value |\n| --- | --- |\n";
     for (const auto& [key, value] : plan.method.choices) AppendRow(key, value, out);
     for (const auto& [key, value] : plan.method.numbers) AppendRow(key, ShortNumber(value), out);
+  }
+  const auto others = std::count_if(plan.tensors.begin(), plan.tensors.end(),
+                                    [](const PlannedTensor& tensor) { return tensor.method > 0; });
+  if (others > 0) {
+    absl::StrAppend(&out, "\nThe recipe's gradients, filters or slices give ", others,
+                    others == 1 ? " tensor" : " tensors",
+                    " other parameters; `merge_report.json` has those of each.\n");
   }
   std::map<std::string, std::pair<uint64_t, uint64_t>> modes;
   for (const PlannedTensor& tensor : plan.tensors) {

@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -14,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/checkpoint/alignment.h"
+#include "common/checkpoint/vocabulary.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/config_json.h"
 #include "common/methods/registry.h"
@@ -33,6 +36,109 @@ absl::StatusOr<std::string> ResolveIn(const std::string& model,
     if (there) return tried.back();
   }
   return tried.front();
+}
+
+// The recipe's models by name, each resolved once, however often it is named.
+class Models {
+ public:
+  explicit Models(const std::vector<std::string>& directories) : directories_(directories) {}
+
+  const absl::StatusOr<std::string>& Resolve(const std::string& model) {
+    auto it = resolutions_.find(model);
+    if (it == resolutions_.end()) {
+      it = resolutions_.emplace(model, ResolveIn(model, directories_)).first;
+    }
+    return it->second;
+  }
+  std::string Canonical(const std::string& model) {
+    const absl::StatusOr<std::string>& uri = Resolve(model);
+    return uri.ok() ? *uri : model;
+  }
+  absl::StatusOr<std::shared_ptr<const Checkpoint>> Open(const std::string& model) {
+    const absl::StatusOr<std::string>& uri = Resolve(model);
+    if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("model ", OneLine(model)));
+    MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(*uri, model));
+    return std::make_shared<const Checkpoint>(std::move(checkpoint));
+  }
+
+ private:
+  const std::vector<std::string>& directories_;
+  std::map<std::string, absl::StatusOr<std::string>> resolutions_;
+};
+
+// Every model of the recipe, also those that take no part.
+std::vector<std::string> NamedModels(const Recipe& recipe) {
+  std::vector<std::string> names;
+  if (recipe.base_model.has_value()) names.push_back(*recipe.base_model);
+  for (const RecipeModel& model : recipe.models) names.push_back(model.model);
+  for (const RecipeSlice& slice : recipe.slices) {
+    for (const RecipeSource& source : slice.sources) names.push_back(source.model);
+  }
+  return names;
+}
+
+// Where the recipe asks for a tokenizer, all models must have its vocabulary:
+// rows of embeddings stay where they are.
+absl::Status SettleTokenizer(const ResolvedMethod& resolved,
+                             const std::vector<std::shared_ptr<const Checkpoint>>& opened,
+                             Models& models, PreparedMerge& prepared) {
+  prepared.tokenizer = prepared.reference;
+  if (!prepared.recipe.tokenizer.has_value()) return absl::OkStatus();
+  const TokenizerSource& source = *prepared.recipe.tokenizer;
+  const std::string place =
+      absl::StrCat(prepared.recipe.source_name, ":", source.line, ": key 'tokenizer_source'");
+  if (!source.base) {
+    const std::vector<std::string> names = resolved.inputs();
+    const std::string wanted = models.Canonical(source.model);
+    const auto same = [&](const std::string& name) { return models.Canonical(name) == wanted; };
+    const auto input = std::find_if(names.begin(), names.end(), same);
+    const std::vector<std::string> named = NamedModels(prepared.recipe);
+    if (input != names.end()) {
+      prepared.tokenizer = opened[static_cast<size_t>(input - names.begin())];
+    } else if (std::any_of(named.begin(), named.end(), same)) {
+      MERGANSER_ASSIGN_OR_RETURN(prepared.tokenizer, models.Open(source.model));
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat(place, ": found ", OneLine(source.model),
+                                                     ", expected base or one of the models"));
+    }
+  }
+  absl::StatusOr<std::optional<Vocabulary>> expected = ReadVocabulary(*prepared.tokenizer);
+  if (!expected.ok()) return Annotate(expected.status(), place);
+  for (const std::shared_ptr<const Checkpoint>& model : opened) {
+    if (model == prepared.tokenizer) continue;
+    absl::StatusOr<std::optional<Vocabulary>> found = std::optional<Vocabulary>();
+    if (expected->has_value()) found = ReadVocabulary(*model);
+    if (!found.ok()) return Annotate(found.status(), place);
+    if (!found->has_value()) {
+      const Checkpoint& without = expected->has_value() ? *model : *prepared.tokenizer;
+      prepared.plan.warnings.push_back(
+          absl::StrCat(place, ": the vocabulary of model ", OneLine(model->given),
+                       " was not compared: ", OneLine(without.uri), " has no tokenizer.json"));
+      continue;
+    }
+    const absl::Status status = CheckSameVocabulary(**expected, **found);
+    if (!status.ok()) {
+      return Annotate(status, absl::StrCat(place, ": model ", OneLine(model->given)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Per-layer entries of the reference's config go where its layers go; layers of
+// other models take those of the same number.
+ConfigLayers LayersOf(const std::vector<LayerSlice>& slices, const ModelConfig& config) {
+  ConfigLayers layers;
+  layers.reference_layers = config.layers.value_or(0);
+  bool as_they_were = true;
+  for (const LayerSlice& slice : slices) {
+    for (uint64_t i = 0; i < slice.layers; ++i) {
+      const uint64_t origin = slice.sources[0].first_layer + i;
+      as_they_were &= origin == layers.origins.size();
+      layers.origins.push_back(origin);
+    }
+  }
+  if (as_they_were && layers.origins.size() == layers.reference_layers) layers.origins.clear();
+  return layers;
 }
 
 }  // namespace
@@ -73,55 +179,55 @@ std::vector<std::string> RecipeDirectories(const std::string& recipe_path) {
   return directories;
 }
 
+OutputDonors PreparedMerge::donors() const {
+  OutputDonors donors(*reference);
+  donors.tokenizer = tokenizer.get();
+  donors.layers = layers;
+  return donors;
+}
+
 absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
                                            const std::vector<std::string>& directories) {
   PreparedMerge prepared;
   MERGANSER_ASSIGN_OR_RETURN(prepared.recipe, ParseRecipe(recipe_text, source_name));
+  Models models(directories);
+  MERGANSER_ASSIGN_OR_RETURN(
+      const ResolvedMethod resolved,
+      ResolveMethod(prepared.recipe, [&](const std::string& m) { return models.Canonical(m); }));
 
-  // Each model is resolved once, however often it is named.
-  std::map<std::string, absl::StatusOr<std::string>> resolutions;
-  const auto resolve = [&](const std::string& model) -> const absl::StatusOr<std::string>& {
-    auto it = resolutions.find(model);
-    if (it == resolutions.end()) {
-      it = resolutions.emplace(model, ResolveIn(model, directories)).first;
-    }
-    return it->second;
-  };
-  const auto canonical = [&](const std::string& model) {
-    const absl::StatusOr<std::string>& uri = resolve(model);
-    return uri.ok() ? *uri : model;
-  };
-  MERGANSER_ASSIGN_OR_RETURN(ResolvedMethod resolved, ResolveMethod(prepared.recipe, canonical));
-
-  std::vector<std::string> names;
-  if (!resolved.base.empty()) names.push_back(resolved.base);
-  names.insert(names.end(), resolved.models.begin(), resolved.models.end());
   std::vector<std::shared_ptr<const Checkpoint>> opened;
-  std::vector<const Checkpoint*> models;
-  for (const std::string& name : names) {
-    const absl::StatusOr<std::string>& uri = resolve(name);
-    if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("model ", OneLine(name)));
-    absl::StatusOr<Checkpoint> checkpoint = OpenCheckpoint(*uri, name);
-    if (!checkpoint.ok()) return checkpoint.status();
-    opened.push_back(std::make_shared<const Checkpoint>(*std::move(checkpoint)));
-    models.push_back(opened.back().get());
+  std::vector<const Checkpoint*> pointers;
+  for (const std::string& name : resolved.inputs()) {
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<const Checkpoint> checkpoint, models.Open(name));
+    opened.push_back(std::move(checkpoint));
+    pointers.push_back(opened.back().get());
   }
-  MERGANSER_ASSIGN_OR_RETURN(Alignment alignment, AlignModels(models));
-  MERGANSER_ASSIGN_OR_RETURN(std::unique_ptr<MergeMethod> method, MakeMethod(resolved.config));
+  const std::vector<LayerSlice> slices = SlicesOf(resolved);
+  MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment,
+                             AlignModels(pointers, slices, resolved.reference));
   MERGANSER_ASSIGN_OR_RETURN(prepared.plan,
-                             MakePlan(prepared.recipe, resolved, *method, models, alignment));
+                             MakePlan(prepared.recipe, resolved, pointers, alignment));
+  prepared.reference = opened[resolved.reference];
+  MERGANSER_RETURN_IF_ERROR(SettleTokenizer(resolved, opened, models, prepared));
 
   // What publication needs of the reference besides its weights: better known
   // now than after hours of work.
-  prepared.reference = opened.front();
   const Checkpoint& reference = *prepared.reference;
-  MERGANSER_RETURN_IF_ERROR(ListAuxiliaryFiles(reference).status());
+  MERGANSER_RETURN_IF_ERROR(ListAuxiliaryFiles(reference, *prepared.tokenizer).status());
   if (!reference.config.text.empty()) {
-    MERGANSER_RETURN_IF_ERROR(RewriteConfig(reference.config.text,
-                                            DominantTorchDtype(prepared.plan),
-                                            reference.store->Describe("config.json"))
-                                  .status());
+    prepared.layers = LayersOf(slices, reference.config);
+    std::vector<std::string> placed;
+    MERGANSER_RETURN_IF_ERROR(
+        RewriteConfig(reference.config.text, DominantTorchDtype(prepared.plan),
+                      reference.store->Describe("config.json"), prepared.layers, &placed)
+            .status());
+    for (const std::string& key : placed) {
+      prepared.plan.warnings.push_back(
+          absl::StrCat(reference.store->Describe("config.json"), ": key '", OneLine(key),
+                       "' tells kinds of layers by their number and is kept, though the slices "
+                       "move layers"));
+    }
   }
   return prepared;
 }

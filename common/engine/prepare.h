@@ -9,6 +9,8 @@
 
 #include "absl/status/statusor.h"
 #include "common/checkpoint/checkpoint.h"
+#include "common/engine/config_json.h"
+#include "common/engine/job_output.h"
 #include "common/plan/plan.h"
 #include "common/recipe/recipe.h"
 
@@ -17,8 +19,13 @@ namespace merganser {
 struct PreparedMerge {
   Recipe recipe;
   Plan plan;
-  // The base, or the first model: its small files go into the output.
+  // The base, or the first model: its config and small files go into the output.
   std::shared_ptr<const Checkpoint> reference;
+  std::shared_ptr<const Checkpoint> tokenizer;  // whose tokenizer does; mostly the reference
+  ConfigLayers layers;
+
+  // For publication; holds pointers into this.
+  OutputDonors donors() const;
 };
 
 // Parses the recipe, resolves its models, opens and aligns the checkpoints

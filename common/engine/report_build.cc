@@ -70,14 +70,27 @@ Json Parameters(const MethodConfig& config) {
   return json;
 }
 
-Json Method(const MethodConfig& config) {
+Json PerModel(const MethodConfig& config) {
   Json models = Json::array();
   for (const auto& parameters : config.per_model) {
     Json entry = Json::object();
     for (const auto& [key, value] : parameters) entry[key] = Number(value);
     models.push_back(std::move(entry));
   }
-  return {{"name", config.method}, {"parameters", Parameters(config)}, {"per_model", models}};
+  return models;
+}
+
+Json Method(const Plan& plan) {
+  Json json = {{"name", plan.method.method},
+               {"parameters", Parameters(plan.method)},
+               {"per_model", PerModel(plan.method)}};
+  if (plan.overrides.empty()) return json;
+  Json overrides = Json::array();
+  for (const MethodConfig& config : plan.overrides) {
+    overrides.push_back({{"parameters", Parameters(config)}, {"per_model", PerModel(config)}});
+  }
+  json["overrides"] = std::move(overrides);
+  return json;
 }
 
 Json Model(const PlannedModel& model, bool base) {
@@ -104,7 +117,9 @@ void AddFields(const ReportFields& fields, Json& json) {
     } else if (!field.values.empty()) {
       value = Number(field.values[0]);
     }
-    const std::string key = json.contains(field.key) ? "method_" + field.key : field.key;
+    // `method` and `sources` are the format's also where a tensor has none.
+    const bool taken = json.contains(field.key) || field.key == "method" || field.key == "sources";
+    const std::string key = taken ? "method_" + field.key : field.key;
     json[key] = std::move(value);
   }
 }
@@ -201,11 +216,19 @@ std::vector<ReportFields> ByGroup(const Plan& plan, const std::vector<UnitResult
 bool IsOwn(const PlannedGroup& group) { return group.tensors.size() == 1; }
 
 Json Tensor(const Plan& plan, const PlannedTensor& tensor, const Measured& measured,
-            const std::vector<ReportFields>& groups) {
+            const std::vector<ReportFields>& groups, bool whole_models) {
   Json json = {{"name", tensor.spec.name},      {"mode", tensor.needs.mode},
                {"family", tensor.needs.family}, {"dtype", DTypeName(tensor.dtype)},
                {"shape", tensor.spec.shape},    {"elements", tensor.elements},
                {"tied", tensor.tied},           {"shard", tensor.shard}};
+  if (tensor.method > 0) json["method"] = tensor.method;
+  if (!whole_models) {
+    Json sources = Json::array();
+    for (const PlannedSource& source : tensor.sources) {
+      sources.push_back({source.model, source.tensor});
+    }
+    json["sources"] = std::move(sources);
+  }
   if (!tensor.needs.note.empty()) json["note"] = tensor.needs.note;
   const auto group = static_cast<size_t>(tensor.group);
   const bool grouped = tensor.group >= 0 && group < groups.size();
@@ -308,7 +331,7 @@ std::string BuildReport(const Plan& plan, const std::vector<UnitResult>& results
   writer.Member("numerics", kNumericsVersion);
   writer.Member("plan", plan.digest);
   writer.Member("recipe", plan.recipe_text);
-  writer.Member("method", Method(plan.method));
+  writer.Member("method", Method(plan));
   writer.BeginList("models");
   for (size_t i = 0; i < plan.models.size(); ++i) {
     writer.Element(Model(plan.models[i], plan.has_base && i == 0));
@@ -325,8 +348,9 @@ std::string BuildReport(const Plan& plan, const std::vector<UnitResult>& results
   }
   writer.EndList();
   writer.BeginList("tensors");
+  const bool whole_models = MergesWholeModels(plan);
   for (size_t i = 0; i < plan.tensors.size(); ++i) {
-    writer.Element(Tensor(plan, plan.tensors[i], measured[i], groups));
+    writer.Element(Tensor(plan, plan.tensors[i], measured[i], groups, whole_models));
   }
   writer.EndList();
   writer.BeginList("groups");

@@ -108,6 +108,12 @@ std::string MethodLine(const Json& report) {
                                         : OneLine(value.dump()));
   }
   if (!parameters.empty()) absl::StrAppend(&line, " (", parameters, ")");
+  size_t others = 0;
+  for (const Json& tensor : report.at("tensors")) others += tensor.contains("method");
+  if (others > 0) {
+    absl::StrAppend(&line, ", with other parameters for ", others,
+                    others == 1 ? " tensor" : " tensors");
+  }
   return line;
 }
 

@@ -46,8 +46,8 @@ std::string Expected(const ParameterSpec& spec) {
 }
 
 // Where the message points to.
-std::string Place(const Recipe& recipe, int line, std::string_view key) {
-  return absl::StrCat(recipe.source_name, ":", line, ": key 'parameters.", OneLine(key), "'");
+std::string Place(const ParameterContext& context, int line, std::string_view key) {
+  return absl::StrCat(context.source_name, ":", line, ": key 'parameters.", OneLine(key), "'");
 }
 
 bool Read(const ParameterSpec& spec, const RecipeValue& given, ParameterValue& out) {
@@ -75,6 +75,45 @@ bool Read(const ParameterSpec& spec, const RecipeValue& given, ParameterValue& o
     }
   }
   return false;
+}
+
+absl::Status WrongValue(const ParameterSpec& spec, const RecipeValue& value,
+                        const ParameterContext& context) {
+  return absl::InvalidArgumentError(absl::StrCat(Place(context, value.line, spec.key), ": found ",
+                                                 Found(value), ", expected ", Expected(spec)));
+}
+
+// What `condition` gives at `t`: its value, or the point of its gradient, which
+// is linear between values that lie evenly over [0, 1].
+RecipeValue ValueAt(const RecipeCondition& condition, double t) {
+  const std::vector<RecipeValue>& values = condition.values;
+  if (values.size() == 1) return values[0];
+  const double place = t * static_cast<double>(values.size() - 1);
+  const auto below = std::min(static_cast<size_t>(place), values.size() - 1);
+  const size_t above = std::min(below + 1, values.size() - 1);
+  const double part = place - static_cast<double>(below);
+  // The reader lets only numbers into gradients.
+  const double low = std::get<double>(values[below].value);
+  const double high = std::get<double>(values[above].value);
+  return {(1 - part) * low + part * high, values[below].line};
+}
+
+absl::Status CheckSetting(const ParameterSpec& spec, const RecipeSetting& setting,
+                          const ParameterContext& context) {
+  const bool number = spec.kind == ParameterKind::kNumber || spec.kind == ParameterKind::kInteger;
+  for (const RecipeCondition& condition : setting.conditions) {
+    if (condition.values.size() > 1 && !number) {
+      return absl::InvalidArgumentError(absl::StrCat(Place(context, condition.line, spec.key),
+                                                     ": found a gradient, expected ",
+                                                     Expected(spec)));
+    }
+    for (const RecipeValue& value : condition.values) {
+      if (ParameterValue ignored; !Read(spec, value, ignored)) {
+        return WrongValue(spec, value, context);
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -145,40 +184,60 @@ std::string DescribeValues(const ParameterSpec& spec) { return Expected(spec); }
 
 absl::StatusOr<ParameterValue> SettleParameter(const ParameterSpec& spec,
                                                const std::vector<const RecipeParameters*>& levels,
-                                               const Recipe& recipe, std::string_view method) {
+                                               std::string_view tensor, double t,
+                                               const ParameterContext& context) {
+  bool given = false;
   for (const RecipeParameters* level : levels) {
     const auto it = level->find(spec.key);
     if (it == level->end()) continue;
-    ParameterValue value;
-    if (!Read(spec, it->second, value)) {
-      return absl::InvalidArgumentError(absl::StrCat(Place(recipe, it->second.line, spec.key),
-                                                     ": found ", Found(it->second), ", expected ",
-                                                     Expected(spec)));
-    }
-    return value;
+    given = true;
+    const RecipeCondition* condition = it->second.Match(tensor);
+    if (condition == nullptr) continue;
+    const RecipeValue value = ValueAt(*condition, t);
+    ParameterValue settled;
+    if (!Read(spec, value, settled)) return WrongValue(spec, value, context);
+    return settled;
   }
   if (spec.required) {
     return absl::InvalidArgumentError(absl::StrCat(
-        recipe.source_name, ":", recipe.method_line, ": key 'parameters.", spec.key, "': missing; ",
-        std::string(method), " expects ", Expected(spec),
-        spec.per_model ? " under every model, or one for all under the recipe's parameters" : ""));
+        context.source_name, ":", context.method_line, ": key 'parameters.", spec.key,
+        "': missing; ", context.method, " expects ", Expected(spec),
+        given            ? ", and no filter takes in this tensor"
+        : spec.per_model ? " under every model, or one for all under the recipe's parameters"
+                         : ""));
   }
   return ParameterValue{spec.number, spec.choice};
 }
 
-absl::Status CheckKnownParameters(const RecipeParameters& given,
-                                  const std::vector<ParameterSpec>& specs, bool model,
-                                  const Recipe& recipe, std::string_view method) {
-  for (const auto& [key, value] : given) {
+bool AlwaysZero(const ParameterSpec& spec, const std::vector<const RecipeParameters*>& levels) {
+  for (const RecipeParameters* level : levels) {
+    const auto it = level->find(spec.key);
+    if (it == level->end()) continue;
+    for (const RecipeCondition& condition : it->second.conditions) {
+      for (const RecipeValue& value : condition.values) {
+        const double* number = std::get_if<double>(&value.value);
+        if (number == nullptr || *number != 0) return false;
+      }
+      if (condition.filter.empty()) return true;
+    }
+  }
+  return spec.number == 0;
+}
+
+absl::Status CheckSettings(const RecipeParameters& given, const std::vector<ParameterSpec>& specs,
+                           bool model, const ParameterContext& context) {
+  for (const auto& [key, setting] : given) {
     const auto known = std::find_if(specs.begin(), specs.end(),
                                     [&](const ParameterSpec& spec) { return spec.key == key; });
-    if (known != specs.end() && (!model || known->per_model || !known->no_effect.empty())) continue;
+    if (known != specs.end() && (!model || known->per_model || !known->no_effect.empty())) {
+      MERGANSER_RETURN_IF_ERROR(CheckSetting(*known, setting, context));
+      continue;
+    }
     if (known != specs.end()) {
-      return absl::InvalidArgumentError(absl::StrCat(Place(recipe, value.line, key),
+      return absl::InvalidArgumentError(absl::StrCat(Place(context, setting.line, key),
                                                      ": found under a model, expected under the "
                                                      "recipe's own parameters: ",
-                                                     std::string(method),
-                                                     " has one for all models"));
+                                                     context.method, " has one for all models"));
     }
     std::vector<std::string> names;
     const ParameterSpec* nearest = nullptr;
@@ -192,7 +251,7 @@ absl::Status CheckKnownParameters(const RecipeParameters& given,
       }
     }
     return absl::InvalidArgumentError(absl::StrCat(
-        Place(recipe, value.line, key), ": unknown to ", std::string(method),
+        Place(context, setting.line, key), ": unknown to ", context.method,
         nearest != nullptr ? absl::StrCat("; did you mean '", nearest->key, "'?") : "",
         names.empty() ? " (it has none here)"
                       : absl::StrCat("; expected one of: ", absl::StrJoin(names, ", "))));

@@ -60,19 +60,35 @@ struct ParameterValue {
   std::string choice;
 };
 
-// Settles `spec` from the first of `levels` that has the key (a model's own
-// before the recipe's), else the default. InvalidArgument as
-// "SOURCE:LINE: key 'parameters.KEY': found X, expected Y".
+// For messages: whose parameters they are, and where the recipe names the method.
+struct ParameterContext {
+  std::string source_name;
+  int method_line = 0;
+  std::string method;
+};
+
+// Settles `spec` for one tensor from the first of `levels` (a model's own, its
+// slice's, the recipe's) that has the key and a condition that `tensor` meets,
+// else the default. `tensor` is the name that filters are held against, `t` from
+// 0 to 1 the place along a gradient. InvalidArgument as
+// "SOURCE:LINE: key 'parameters.KEY': found X, expected Y", for values that
+// CheckSettings cannot find (a gradient between two whole numbers), and for a
+// required parameter that no level has for this tensor.
 absl::StatusOr<ParameterValue> SettleParameter(const ParameterSpec& spec,
                                                const std::vector<const RecipeParameters*>& levels,
-                                               const Recipe& recipe, std::string_view method);
+                                               std::string_view tensor, double t,
+                                               const ParameterContext& context);
+
+// Whether no tensor at all can have another value than 0 from `levels`, wherever
+// filters and gradients take it.
+bool AlwaysZero(const ParameterSpec& spec, const std::vector<const RecipeParameters*>& levels);
 
 // InvalidArgument when `given` has a key that `specs` do not know or that may
-// not stand there; names the nearest known one. `model` says that `given`
+// not stand there (names the nearest known one), or any value, also under a
+// condition or in a gradient, of another type or range. `model` says that `given`
 // stands under a model.
-absl::Status CheckKnownParameters(const RecipeParameters& given,
-                                  const std::vector<ParameterSpec>& specs, bool model,
-                                  const Recipe& recipe, std::string_view method);
+absl::Status CheckSettings(const RecipeParameters& given, const std::vector<ParameterSpec>& specs,
+                           bool model, const ParameterContext& context);
 
 }  // namespace merganser
 

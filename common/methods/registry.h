@@ -3,7 +3,6 @@
 #define MERGANSER_COMMON_METHODS_REGISTRY_H_
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -12,24 +11,14 @@
 #include "absl/status/statusor.h"
 #include "common/methods/merge_method.h"
 #include "common/methods/method_info.h"
+#include "common/methods/resolved_method.h"
 #include "common/recipe/recipe.h"
 
 namespace merganser {
 
-// The recipe's models, sorted into roles, and its parameters.
-struct ResolvedMethod {
-  // Of tensors to which no gradient or filter applies.
-  MethodConfig config;
-  // As written in the recipe. Empty: the method has no base and models[0] gives
-  // config, tensor order and tokenizer.
-  std::string base;
-  std::vector<std::string> models;    // contributing models, in recipe order
-  std::vector<std::string> warnings;  // dropped models, parameters without effect
-};
-
 // kInvalidArgument with the recipe's line and key: unknown method (lists those
 // there are), unknown parameter (names the nearest), wrong type, out of range,
-// a base that is missing or not wanted, no expert left.
+// a base that is missing or not wanted (in a slice), no expert left.
 //
 // `canonical` maps a model as written to a name under which two spellings of
 // one model are equal (a resolved path); it must not fail.

@@ -34,6 +34,12 @@ void AddMethod(const MethodConfig& method, Digester& digest) {
 
 }  // namespace
 
+std::string MethodDigest(const MethodConfig& method) {
+  Digester digest;
+  AddMethod(method, digest);
+  return digest.Hex();
+}
+
 std::string PlanDigest(const Plan& plan) {
   Digester digest;
   digest.UpdateField(absl::StrCat("numerics ", kNumericsVersion));

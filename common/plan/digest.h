@@ -13,6 +13,9 @@ namespace merganser {
 // is where its progress is kept).
 std::string PlanDigest(const Plan& plan);
 
+// Of a method and its parameters alone: equal configs have equal digests.
+std::string MethodDigest(const MethodConfig& method);
+
 }  // namespace merganser
 
 #endif  // MERGANSER_COMMON_PLAN_DIGEST_H_

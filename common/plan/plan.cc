@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -78,6 +79,14 @@ void SetLeaves(PlannedTensor& tensor) {
   tensor.leaves = CeilDiv(tensor.elements, tensor.leaf_elements);
 }
 
+// A group's leaves are of the same models, as many of them base as others.
+bool SameModels(const PlannedTensor& a, const PlannedTensor& b) {
+  return a.has_base_source == b.has_base_source && a.sources.size() == b.sources.size() &&
+         std::equal(
+             a.sources.begin(), a.sources.end(), b.sources.begin(),
+             [](const PlannedSource& x, const PlannedSource& y) { return x.model == y.model; });
+}
+
 // Puts the tensor into the group that its method names. All of a group are reduced
 // by one method.
 absl::Status JoinGroup(uint32_t index, std::map<std::string, int32_t>& keys, Plan& plan) {
@@ -99,19 +108,127 @@ absl::Status JoinGroup(uint32_t index, std::map<std::string, int32_t>& keys, Pla
           ") and have different parameters; expected gradients and filters only where the scope "
           "is a tensor, or a scope within which they do not change"));
     }
+    if (!SameModels(first, tensor)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "tensors ", OneLine(first.spec.name), " and ", OneLine(tensor.spec.name),
+          " share one gate (", OneLine(group.key),
+          ") and are merged from different models; expected slices of the same models, or a "
+          "scope within one slice"));
+    }
   }
   group.tensors.push_back(index);
   return absl::OkStatus();
 }
 
+TensorPlace PlaceOf(const AlignedTensor& aligned) {
+  TensorPlace place;
+  place.name = aligned.name;
+  place.slice = aligned.slice;
+  for (const TensorSource& source : aligned.sources) place.inputs.push_back(source.name);
+  if (aligned.layer.has_value()) {
+    // A single layer stands at the end of a gradient, as in mergekit.
+    place.t = aligned.layers <= 1
+                  ? 1
+                  : static_cast<double>(*aligned.layer) / static_cast<double>(aligned.layers - 1);
+  }
+  return place;
+}
+
+// The methods of a plan in the making: one a distinct config, in order of their
+// first tensors.
+class SettledMethods {
+ public:
+  explicit SettledMethods(const ResolvedMethod& resolved) : resolved_(resolved) {}
+
+  struct Settled {
+    uint32_t index = 0;  // into configs()
+    const MergeMethod* method = nullptr;
+  };
+  absl::StatusOr<Settled> For(const AlignedTensor& aligned) {
+    absl::StatusOr<MethodConfig> config = resolved_.ConfigFor(PlaceOf(aligned));
+    if (!config.ok()) {  // begins with the recipe's line
+      return absl::Status(
+          config.status().code(),
+          absl::StrCat(config.status().message(), ", for tensor ", OneLine(aligned.name)));
+    }
+    const auto [it, added] =
+        index_.try_emplace(MethodDigest(*config), static_cast<uint32_t>(configs_.size()));
+    if (added) {
+      absl::StatusOr<std::unique_ptr<MergeMethod>> made = MakeMethod(*config);
+      if (!made.ok()) {
+        return Annotate(made.status(), absl::StrCat(resolved_.context.source_name, ": tensor ",
+                                                    OneLine(aligned.name)));
+      }
+      made_.push_back(*std::move(made));
+      configs_.push_back(*std::move(config));
+    }
+    return Settled{it->second, made_[it->second].get()};
+  }
+  std::vector<MethodConfig>& configs() { return configs_; }
+
+ private:
+  const ResolvedMethod& resolved_;
+  std::map<std::string, uint32_t> index_;
+  std::vector<MethodConfig> configs_;
+  std::vector<std::unique_ptr<MergeMethod>> made_;
+};
+
+// Sorts the configs into the plan: the default first, if any tensor has it, else
+// that of the first tensor. `used` has the config of every tensor, none for
+// those that are copied.
+void NumberMethods(const ResolvedMethod& resolved, SettledMethods& methods,
+                   const std::vector<std::optional<uint32_t>>& used, Plan& plan) {
+  std::vector<MethodConfig>& configs = methods.configs();
+  if (configs.empty()) {
+    plan.method = resolved.config;
+    return;
+  }
+  uint32_t first = 0;
+  for (uint32_t i = 0; resolved.has_default && i < configs.size(); ++i) {
+    if (configs[i] == resolved.config) first = i;
+  }
+  for (size_t t = 0; t < used.size(); ++t) {
+    if (!used[t].has_value()) continue;
+    plan.tensors[t].method = *used[t] == first ? 0 : *used[t] < first ? *used[t] + 1 : *used[t];
+  }
+  plan.method = configs[first];
+  for (uint32_t i = 0; i < configs.size(); ++i) {
+    if (i != first) plan.overrides.push_back(configs[i]);
+  }
+}
+
 }  // namespace
 
+bool MergesWholeModels(const Plan& plan) {
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.sources.empty()) continue;
+    const size_t first = plan.has_base && !tensor.has_base_source && tensor.needs.mode != "copy";
+    if (tensor.sources.size() + first != plan.models.size()) return false;
+    for (size_t k = 0; k < tensor.sources.size(); ++k) {
+      if (tensor.sources[k].model != k + first) return false;
+      if (!tensor.tied && tensor.sources[k].tensor != tensor.spec.name) return false;
+    }
+  }
+  return true;
+}
+
+std::vector<LayerSlice> SlicesOf(const ResolvedMethod& resolved) {
+  std::vector<LayerSlice> slices;
+  for (const ResolvedSlice& slice : resolved.slices) {
+    if (!slice.layers.has_value()) return {};
+    LayerSlice& layers = slices.emplace_back();
+    layers.layers = *slice.layers;
+    for (const ResolvedSource& source : slice.sources) {
+      layers.sources.push_back({source.model, source.first_layer});
+    }
+  }
+  return slices;
+}
+
 absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolved,
-                              const MergeMethod& method,
                               const std::vector<const Checkpoint*>& models,
                               const Alignment& alignment) {
   Plan plan;
-  plan.method = resolved.config;
   plan.recipe_text = recipe.text;
   plan.has_base = !resolved.base.empty();
   plan.warnings = recipe.notes;
@@ -122,19 +239,24 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
   }
 
   const bool mostly_half = MostlyHalfPrecision(alignment);
-  std::map<std::string, int32_t> groups;
+  SettledMethods methods(resolved);
+  std::vector<std::optional<uint32_t>> used;
   for (const AlignedTensor& aligned : alignment.tensors) {
     PlannedTensor tensor;
     tensor.spec = {aligned.name, aligned.shape};
     tensor.dtype = OutputDType(recipe, aligned, mostly_half);
     tensor.tied = aligned.tied;
     MERGANSER_RETURN_IF_ERROR(CheckSize(tensor.spec));
+    used.emplace_back();
     if (aligned.copied) {
       tensor.needs = CopyNeeds();
     } else {
-      absl::StatusOr<TensorNeeds> needs = method.Needs(tensor.spec);
-      if (!needs.ok())
+      MERGANSER_ASSIGN_OR_RETURN(const SettledMethods::Settled settled, methods.For(aligned));
+      used.back() = settled.index;
+      absl::StatusOr<TensorNeeds> needs = settled.method->Needs(tensor.spec);
+      if (!needs.ok()) {
         return Annotate(needs.status(), absl::StrCat("tensor ", OneLine(aligned.name)));
+      }
       tensor.needs = *std::move(needs);
     }
     if (!tensor.needs.note.empty()) {
@@ -143,14 +265,18 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
     }
     SetLeaves(tensor);
     tensor.has_base_source = plan.has_base && tensor.needs.reads_base;
-    for (const TensorSource& source : aligned.sources) {
-      if (plan.has_base && source.model == 0 && !tensor.has_base_source) continue;
+    for (size_t k = 0; k < aligned.sources.size(); ++k) {
+      if (plan.has_base && k == 0 && !tensor.has_base_source) continue;
+      const TensorSource& source = aligned.sources[k];
       const CheckpointTensor& where = models[source.model]->tensors[source.tensor];
       tensor.sources.push_back({source.model, where.shard, where.offset, where.dtype, where.name});
     }
     plan.tensors.push_back(std::move(tensor));
-    MERGANSER_RETURN_IF_ERROR(
-        JoinGroup(static_cast<uint32_t>(plan.tensors.size() - 1), groups, plan));
+  }
+  NumberMethods(resolved, methods, used, plan);
+  std::map<std::string, int32_t> groups;
+  for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
+    MERGANSER_RETURN_IF_ERROR(JoinGroup(t, groups, plan));
   }
   MERGANSER_RETURN_IF_ERROR(LayOutShards(recipe.max_shard_size, plan));
   MERGANSER_RETURN_IF_ERROR(CutUnits(recipe.unit_size, recipe.split_size, plan));

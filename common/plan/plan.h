@@ -104,9 +104,10 @@ struct PlannedShard {
 };
 
 struct Plan {
+  // Of tensors to which no gradient or filter applies; if there are none, of the
+  // first.
   MethodConfig method;
-  // Of tensors to which gradients or filters apply: the same method, other
-  // parameters. Distinct.
+  // Of the others: the same method, other parameters. Distinct.
   std::vector<MethodConfig> overrides;
   std::string recipe_text;
   bool has_base = false;  // models[0] is the base, the rest experts
@@ -134,17 +135,28 @@ inline bool InRounds(const Plan& plan, const Segment& segment) {
   return group >= 0 && plan.groups[static_cast<size_t>(group)].spans;
 }
 
+// The config of `tensor`.
+inline const MethodConfig& MethodOf(const Plan& plan, const PlannedTensor& tensor) {
+  return tensor.method == 0 ? plan.method : plan.overrides[tensor.method - 1];
+}
+
+// Whether every tensor is merged from the tensors of its name in all models, so
+// that MethodConfig::per_model is in the models' order; not so with slices.
+bool MergesWholeModels(const Plan& plan);
+
 // Elements of a segment of `tensor`.
 inline uint64_t SegmentElements(const PlannedTensor& tensor, const Segment& segment) {
   const uint64_t begin = segment.leaf_begin * tensor.leaf_elements;
   return std::min(segment.leaf_end * tensor.leaf_elements, tensor.elements) - begin;
 }
 
-// `models` as AlignModels took them: the reference (base) first.
-// kInvalidArgument when the method refuses a tensor or the output cannot be laid
-// out.
+// For AlignModels: the slices of a recipe that has some, else none.
+std::vector<LayerSlice> SlicesOf(const ResolvedMethod& resolved);
+
+// `models` are ResolvedMethod::inputs(), as AlignModels took them. kInvalidArgument
+// when a parameter is wrong for a tensor, the method refuses one, or the output
+// cannot be laid out.
 absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolved,
-                              const MergeMethod& method,
                               const std::vector<const Checkpoint*>& models,
                               const Alignment& alignment);
 

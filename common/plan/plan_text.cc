@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/checkpoint/layers.h"
 
 namespace merganser {
 namespace {
@@ -19,6 +21,60 @@ std::string Text(std::string_view view) { return std::string(view); }
 
 std::string ShapeText(const Shape& shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
+
+Json Parameters(const MethodConfig& method) {
+  Json parameters = Json::object();
+  for (const auto& [key, value] : method.numbers) parameters[key] = value;
+  for (const auto& [key, value] : method.choices) parameters[key] = value;
+  return parameters;
+}
+
+Json PerModel(const MethodConfig& method) {
+  Json models = Json::array();
+  for (const auto& model : method.per_model) {
+    Json entry = Json::object();
+    for (const auto& [key, value] : model) entry[key] = value;
+    models.push_back(std::move(entry));
+  }
+  return models;
+}
+
+// "lambda 1, normalize 0; weight 0.5 | 0.25", a value a model.
+std::string ParametersText(const MethodConfig& method) {
+  std::vector<std::string> parts;
+  for (const auto& [key, value] : method.choices) {
+    parts.push_back(absl::StrCat(key, " ", OneLine(value)));
+  }
+  for (const auto& [key, value] : method.numbers) parts.push_back(absl::StrCat(key, " ", value));
+  std::vector<std::string> models;
+  if (!method.per_model.empty()) {
+    for (const auto& [key, ignored] : method.per_model[0]) {
+      std::vector<std::string> values;
+      for (const auto& model : method.per_model) {
+        const auto it = model.find(key);
+        values.push_back(it == model.end() ? "-" : absl::StrCat(it->second));
+      }
+      models.push_back(absl::StrCat(key, " ", absl::StrJoin(values, " | ")));
+    }
+  }
+  std::string text = absl::StrJoin(parts, ", ");
+  if (!text.empty() && !models.empty()) text += "; ";
+  return text + absl::StrJoin(models, ", ");
+}
+
+// What is special about a tensor. Without slices the models are no question.
+std::string RemarksText(const PlannedTensor& tensor, bool whole) {
+  std::string text = tensor.tied ? "  tied" : "";
+  if (tensor.method > 0) absl::StrAppend(&text, "  parameters ", tensor.method);
+  if (whole) return text;
+  std::vector<std::string> sources;
+  for (const PlannedSource& source : tensor.sources) {
+    const std::optional<LayerName> layer = ParseLayer(source.tensor);
+    sources.push_back(absl::StrCat("model ", source.model,
+                                   layer.has_value() ? absl::StrCat(" layer ", layer->layer) : ""));
+  }
+  return absl::StrCat(text, "  from ", absl::StrJoin(sources, ", "));
 }
 
 }  // namespace
@@ -41,6 +97,7 @@ std::string PlanText(const Plan& plan) {
     width = std::max(width, std::min<size_t>(tensor.spec.name.size(), 80));
   }
   const int w = static_cast<int>(width);
+  const bool whole = MergesWholeModels(plan);
   std::string text = absl::StrFormat("%-*s  %-5s  %-20s  %-15s  %-9s  %s\n", w, "tensor", "dtype",
                                      "shape", "mode", "family", "leaves");
   for (const PlannedTensor& tensor : plan.tensors) {
@@ -48,14 +105,23 @@ std::string PlanText(const Plan& plan) {
                           OneLine(tensor.spec.name), Text(DTypeName(tensor.dtype)),
                           ShapeText(tensor.spec.shape), tensor.needs.mode,
                           tensor.needs.family.empty() ? "-" : tensor.needs.family, tensor.leaves,
-                          tensor.tied ? "  tied" : "");
+                          RemarksText(tensor, whole));
   }
   absl::StrAppend(&text, "\nmethod       ", plan.method.method, "\n");
-  for (size_t i = 0; i < plan.models.size(); ++i) {
-    absl::StrAppend(&text, i == 0 && plan.has_base ? "base         " : "model        ",
-                    OneLine(plan.models[i].uri), "\n");
+  if (const std::string parameters = ParametersText(plan.method); !parameters.empty()) {
+    absl::StrAppend(&text, "parameters   ", parameters, "\n");
   }
-  absl::StrAppend(&text, "parameters   ", plan.parameters, "\n");
+  for (size_t i = 0; i < plan.overrides.size(); ++i) {
+    absl::StrAppendFormat(&text, "parameters %d  ", static_cast<int>(i + 1));
+    absl::StrAppend(&text, ParametersText(plan.overrides[i]), "\n");
+  }
+  for (size_t i = 0; i < plan.models.size(); ++i) {
+    absl::StrAppendFormat(
+        &text, "%-13s%s\n",
+        absl::StrCat(i == 0 && plan.has_base ? "base" : "model", whole ? "" : absl::StrCat(" ", i)),
+        OneLine(plan.models[i].uri));
+  }
+  absl::StrAppend(&text, "elements     ", plan.parameters, "\n");
   absl::StrAppend(&text, "shards       ", plan.shards.size(), "\n");
   absl::StrAppend(&text, "units        ", plan.units.size(), " in ", plan.rounds,
                   plan.rounds == 1 ? " round\n" : " rounds\n");
@@ -71,10 +137,13 @@ std::string PlanText(const Plan& plan) {
 std::string PlanJson(const Plan& plan) {
   Json json;
   json["method"] = plan.method.method;
-  Json parameters = Json::object();
-  for (const auto& [key, value] : plan.method.numbers) parameters[key] = value;
-  for (const auto& [key, value] : plan.method.choices) parameters[key] = value;
-  json["parameters"] = std::move(parameters);
+  json["parameters"] = Parameters(plan.method);
+  json["per_model"] = PerModel(plan.method);
+  Json overrides = Json::array();
+  for (const MethodConfig& method : plan.overrides) {
+    overrides.push_back({{"parameters", Parameters(method)}, {"per_model", PerModel(method)}});
+  }
+  json["overrides"] = std::move(overrides);
   json["has_base"] = plan.has_base;
   Json models = Json::array();
   for (const PlannedModel& model : plan.models) {
@@ -90,6 +159,7 @@ std::string PlanJson(const Plan& plan) {
   json["peak_leaf_memory"] = plan.peak_leaf_memory;
   json["digest"] = plan.digest;
   Json tensors = Json::array();
+  const bool whole = MergesWholeModels(plan);
   for (const PlannedTensor& tensor : plan.tensors) {
     tensors.push_back({{"name", tensor.spec.name},
                        {"dtype", Text(DTypeName(tensor.dtype))},
@@ -100,6 +170,13 @@ std::string PlanJson(const Plan& plan) {
                        {"leaves", tensor.leaves},
                        {"shard", plan.shards[tensor.shard].key},
                        {"offset", tensor.offset}});
+    if (tensor.method > 0) tensors.back()["method"] = tensor.method;
+    if (whole) continue;
+    Json sources = Json::array();
+    for (const PlannedSource& source : tensor.sources) {
+      sources.push_back({source.model, source.tensor});
+    }
+    tensors.back()["sources"] = std::move(sources);
   }
   json["tensors"] = std::move(tensors);
   Json shards = Json::array();

@@ -6,45 +6,56 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
-#include "common/base/edit_distance.h"
 #include "common/base/status.h"
-#include "common/format/text.h"
+#include "common/recipe/parameter_reader.h"
+#include "common/recipe/recipe_messages.h"
 #include "common/recipe/yaml_scalar.h"
 #include "common/recipe/yaml_tree.h"
 
 namespace merganser {
 namespace {
 
-constexpr std::string_view kTopKeys[] = {"base_model",   "dtype",           "max_shard_size",
-                                         "merge_method", "models",          "out_dtype",
-                                         "parameters",   "split_size",      "tokenizer_source",
-                                         "unit_size"};
+constexpr std::string_view kTopKeys[] = {
+    "base_model", "dtype",  "max_shard_size", "merge_method",     "models",   "out_dtype",
+    "parameters", "slices", "split_size",     "tokenizer_source", "unit_size"};
 constexpr std::string_view kModelKeys[] = {"model", "parameters"};
+constexpr std::string_view kSliceKeys[] = {"sources", "parameters"};
+constexpr std::string_view kSourceKeys[] = {"model", "layer_range", "parameters"};
 constexpr std::string_view kPathKeys[] = {"path"};
 // mergekit's, known and not to be taken for typing errors.
-constexpr std::string_view kUnsupportedTopKeys[] = {"chat_template", "modules", "name", "slices",
+constexpr std::string_view kUnsupportedTopKeys[] = {"chat_template", "modules", "name",
                                                     "tokenizer"};
 constexpr std::string_view kUnsupportedPathKeys[] = {"lora", "override_architecture", "revision"};
+// Settings of mergekit's program that people write into its recipes, where they
+// do nothing either.
+constexpr std::string_view kTopKeysWithoutEffect[] = {
+    "allow_crimes",  "copy_tokenizer", "cuda",        "int8_mask",
+    "lazy_unpickle", "low_cpu_memory", "random_seed", "trust_remote_code"};
+constexpr uint64_t kMaxLayers = 1'000'000;
 
 bool Contains(std::span<const std::string_view> words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-class Reader {
+class Reader : private RecipeMessages {
  public:
-  Reader(std::string_view source, Recipe& recipe) : source_(source), recipe_(recipe) {}
+  Reader(std::string_view source, Recipe& recipe) : RecipeMessages(source), recipe_(recipe) {}
 
   absl::Status Read(const YamlNode& root) {
     if (root.kind != YamlNode::Kind::kMap) {
-      return YamlError(source_, root.line,
+      return YamlError(source(), root.line,
                        absl::StrCat("found ", DescribeNode(root),
                                     ", expected a map with merge_method and models"));
     }
     for (const YamlNode::Member& member : root.members) {
       if (Contains(kUnsupportedTopKeys, member.key)) {
+        if (member.value->kind == YamlNode::Kind::kNull) continue;
         return Error(member.line, member.key, "not supported by this version");
+      }
+      if (Contains(kTopKeysWithoutEffect, member.key)) {
+        recipe_.notes.push_back(WithoutEffect(member.line, member.key));
+        continue;
       }
       if (!Contains(kTopKeys, member.key)) return Unknown(member, "", kTopKeys);
       MERGANSER_RETURN_IF_ERROR(ReadTop(member));
@@ -52,8 +63,12 @@ class Reader {
     if (recipe_.merge_method.empty()) {
       return Error(root.line, "merge_method", "missing, expected the name of a method");
     }
-    if (recipe_.models.empty()) {
-      return Error(root.line, "models", "missing, expected a list of models");
+    if (recipe_.models.empty() && recipe_.slices.empty()) {
+      return Error(root.line, "models", "missing, expected a list of models (or slices)");
+    }
+    if (!recipe_.models.empty() && !recipe_.slices.empty()) {
+      return Error(root.Find("slices")->line, "slices",
+                   "found beside models, expected one of them");
     }
     if (!recipe_.out_dtype.has_value()) recipe_.out_dtype = dtype_;
     return absl::OkStatus();
@@ -68,6 +83,7 @@ class Reader {
       return ReadName(value, key, "the name of a method", recipe_.merge_method);
     }
     if (key == "models") return ReadModels(member);
+    if (key == "slices") return ReadSlices(member);
     if (key == "max_shard_size") return ReadSize(value, key, recipe_.max_shard_size);
     if (key == "unit_size") return ReadSize(value, key, recipe_.unit_size);
     if (key == "split_size") return ReadSize(value, key, recipe_.split_size);
@@ -78,16 +94,8 @@ class Reader {
       recipe_.base_model.emplace();
       return ReadModelRef(value, key, *recipe_.base_model);
     }
-    if (key == "parameters") return ReadParameters(value, key, recipe_.parameters);
-    if (key == "tokenizer_source") {
-      if (value.kind != YamlNode::Kind::kScalar || value.text != "base") {
-        return Error(value.line, key,
-                     absl::StrCat("found ", DescribeNode(value),
-                                  ", which is not supported by this version; expected base"));
-      }
-      NoteWithoutEffect(value.line, key);
-      return absl::OkStatus();
-    }
+    if (key == "parameters") return ReadParameterMap(value, key, recipe_.parameters);
+    if (key == "tokenizer_source") return ReadTokenizer(value, key);
     return ReadDType(value, key, key == "out_dtype" ? recipe_.out_dtype : dtype_);
   }
 
@@ -109,22 +117,159 @@ class Reader {
       if (item.kind != YamlNode::Kind::kMap) {
         return Wrong(item, key, "a model's path, or a map with model and parameters");
       }
-      const YamlNode::Member* ref = nullptr;
       for (const YamlNode::Member& part : item.members) {
         if (!Contains(kModelKeys, part.key)) return Unknown(part, key, kModelKeys);
-        if (part.key == "model") {
-          ref = &part;
-        } else if (part.value->kind != YamlNode::Kind::kNull) {
-          MERGANSER_RETURN_IF_ERROR(
-              ReadParameters(*part.value, absl::StrCat(key, ".parameters"), model.parameters));
-        }
       }
-      if (ref == nullptr) {
-        return Error(item.line, absl::StrCat(key, ".model"), "missing, expected a model's path");
-      }
-      MERGANSER_RETURN_IF_ERROR(
-          ReadModelRef(*ref->value, absl::StrCat(key, ".model"), model.model));
+      MERGANSER_RETURN_IF_ERROR(ReadModelAndParameters(item, key, model));
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadSlices(const YamlNode::Member& member) {
+    const YamlNode& list = *member.value;
+    if (list.kind != YamlNode::Kind::kSequence) return Wrong(list, "slices", "a list of slices");
+    if (list.items.empty()) {
+      return Error(list.line, "slices", "found an empty list, expected at least one slice");
+    }
+    uint64_t layers = 0;
+    for (size_t i = 0; i < list.items.size(); ++i) {
+      const std::string key = absl::StrCat("slices[", i, "]");
+      RecipeSlice& slice = recipe_.slices.emplace_back();
+      MERGANSER_RETURN_IF_ERROR(ReadSlice(*list.items[i], key, slice));
+      layers += slice.sources[0].end - slice.sources[0].begin;
+    }
+    if (layers == 0 || layers > kMaxLayers) {
+      return Error(
+          list.line, "slices",
+          absl::StrCat("found ", layers, " layers in all, expected from 1 to ", kMaxLayers));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadSlice(const YamlNode& node, const std::string& key, RecipeSlice& slice) {
+    slice.line = node.line;
+    if (node.kind != YamlNode::Kind::kMap) {
+      return Wrong(node, key, "a map with sources and parameters");
+    }
+    const YamlNode::Member* sources = nullptr;
+    for (const YamlNode::Member& part : node.members) {
+      const std::string part_key = absl::StrCat(key, ".", OneLine(part.key));
+      if (part.key == "residual_weight") {
+        recipe_.notes.push_back(WithoutEffect(part.line, part_key));
+      } else if (part.key == "base_model") {
+        if (part.value->kind == YamlNode::Kind::kNull) continue;
+        return Error(part.line, part_key,
+                     "not supported by this version; expected one base_model for all slices, at "
+                     "the top of the recipe");
+      } else if (part.key == "sources") {
+        sources = &part;
+      } else if (part.key != "parameters") {
+        return Unknown(part, key, kSliceKeys);
+      } else if (part.value->kind != YamlNode::Kind::kNull) {
+        MERGANSER_RETURN_IF_ERROR(ReadParameterMap(*part.value, part_key, slice.parameters));
+      }
+    }
+    const std::string sources_key = absl::StrCat(key, ".sources");
+    if (sources == nullptr) {
+      return Error(node.line, sources_key, "missing, expected a list of models with layer_range");
+    }
+    const YamlNode& list = *sources->value;
+    if (list.kind != YamlNode::Kind::kSequence || list.items.empty()) {
+      if (list.kind == YamlNode::Kind::kSequence) {
+        return Error(list.line, sources_key, "found an empty list, expected at least one source");
+      }
+      return Wrong(list, sources_key, "a list of models with layer_range");
+    }
+    for (size_t i = 0; i < list.items.size(); ++i) {
+      const YamlNode& item = *list.items[i];
+      const std::string source_key = absl::StrCat(sources_key, "[", i, "]");
+      RecipeSource& source = slice.sources.emplace_back();
+      MERGANSER_RETURN_IF_ERROR(ReadSource(item, source_key, source));
+      const RecipeSource& first = slice.sources[0];
+      if (source.end - source.begin != first.end - first.begin) {
+        return Error(item.Find("layer_range")->line, absl::StrCat(source_key, ".layer_range"),
+                     absl::StrCat("found ", source.end - source.begin, " layers, expected ",
+                                  first.end - first.begin, " as in the slice's first source"));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadSource(const YamlNode& item, const std::string& key, RecipeSource& source) {
+    source.line = item.line;
+    if (item.kind != YamlNode::Kind::kMap) {
+      return Wrong(item, key, "a map with model, layer_range and parameters");
+    }
+    for (const YamlNode::Member& part : item.members) {
+      if (!Contains(kSourceKeys, part.key)) return Unknown(part, key, kSourceKeys);
+    }
+    MERGANSER_RETURN_IF_ERROR(ReadModelAndParameters(item, key, source));
+    const std::string range_key = absl::StrCat(key, ".layer_range");
+    constexpr char kExpected[] =
+        "two whole numbers [first, end): the first layer and the one behind the last";
+    const YamlNode::Member* range = item.Find("layer_range");
+    if (range == nullptr) {
+      return Error(item.line, range_key, absl::StrCat("missing, expected ", kExpected));
+    }
+    const YamlNode& pair = *range->value;
+    if (pair.kind != YamlNode::Kind::kSequence) return Wrong(pair, range_key, kExpected);
+    if (pair.items.size() != 2) {
+      return Error(pair.line, range_key,
+                   absl::StrCat("found a list of ", pair.items.size(), ", expected ", kExpected));
+    }
+    uint64_t* const ends[] = {&source.begin, &source.end};
+    for (size_t i = 0; i < 2; ++i) {
+      const YamlNode& node = *pair.items[i];
+      if (node.kind != YamlNode::Kind::kScalar) return Wrong(node, range_key, kExpected);
+      const auto scalar = ReadScalar(node);
+      const double* number = scalar.ok() ? std::get_if<double>(&*scalar) : nullptr;
+      if (number == nullptr || *number < 0 || *number > kMaxLayers ||
+          *number != static_cast<double>(static_cast<uint64_t>(*number))) {
+        return Wrong(node, range_key, kExpected);
+      }
+      *ends[i] = static_cast<uint64_t>(*number);
+    }
+    if (source.end < source.begin) {
+      return Error(
+          pair.line, range_key,
+          absl::StrCat("found [", source.begin, ", ", source.end, "], expected ", kExpected));
+    }
+    return absl::OkStatus();
+  }
+
+  // The members `model`, which must be there, and `parameters`.
+  absl::Status ReadModelAndParameters(const YamlNode& item, const std::string& key,
+                                      RecipeModel& model) {
+    const YamlNode::Member* parameters = item.Find("parameters");
+    if (parameters != nullptr && parameters->value->kind != YamlNode::Kind::kNull) {
+      MERGANSER_RETURN_IF_ERROR(
+          ReadParameterMap(*parameters->value, absl::StrCat(key, ".parameters"), model.parameters));
+    }
+    const YamlNode::Member* ref = item.Find("model");
+    if (ref == nullptr) {
+      return Error(item.line, absl::StrCat(key, ".model"), "missing, expected a model's path");
+    }
+    return ReadModelRef(*ref->value, absl::StrCat(key, ".model"), model.model);
+  }
+
+  absl::Status ReadParameterMap(const YamlNode& node, const std::string& key,
+                                RecipeParameters& out) {
+    return ReadParameters(node, key, *this, out, recipe_.notes);
+  }
+
+  absl::Status ReadTokenizer(const YamlNode& value, const std::string& key) {
+    TokenizerSource source;
+    source.line = value.line;
+    if (value.kind == YamlNode::Kind::kScalar) {
+      if (value.text == "union") {
+        return Error(value.line, key,
+                     "found \"union\", which is not supported by this version (vocabularies are "
+                     "not merged); expected base or one of the models");
+      }
+      source.base = value.text == "base";
+    }
+    if (!source.base) MERGANSER_RETURN_IF_ERROR(ReadModelRef(value, key, source.model));
+    recipe_.tokenizer = std::move(source);
     return absl::OkStatus();
   }
 
@@ -172,34 +317,6 @@ class Reader {
     return absl::OkStatus();
   }
 
-  absl::Status ReadParameters(const YamlNode& node, const std::string& key, RecipeParameters& out) {
-    if (node.kind != YamlNode::Kind::kMap) return Wrong(node, key, "a map of parameters");
-    for (const YamlNode::Member& member : node.members) {
-      const YamlNode& value = *member.value;
-      const std::string path = absl::StrCat(key, ".", OneLine(member.key));
-      if (value.kind == YamlNode::Kind::kSequence) {
-        return Error(value.line, path,
-                     "found a list; gradients and filter conditions are not supported by this "
-                     "version, expected one value");
-      }
-      if (value.kind == YamlNode::Kind::kMap) {
-        return Error(value.line, path,
-                     "found a map; filter conditions are not supported by this version, expected "
-                     "one value");
-      }
-      if (value.kind == YamlNode::Kind::kNull) return Wrong(value, path, "a value");
-      absl::StatusOr<std::variant<bool, double, std::string>> scalar = ReadScalar(value);
-      if (!scalar.ok()) return Error(value.line, path, std::string(scalar.status().message()));
-      if (member.key == "int8_mask") {
-        if (!std::holds_alternative<bool>(*scalar)) return Wrong(value, path, "true or false");
-        NoteWithoutEffect(value.line, path);
-        continue;
-      }
-      out.emplace(member.key, RecipeValue{*std::move(scalar), value.line});
-    }
-    return absl::OkStatus();
-  }
-
   absl::Status ReadSize(const YamlNode& node, const std::string& key, uint64_t& out) {
     constexpr std::string_view kExpected = "a number of bytes above 0, or a size such as 5GB";
     if (node.kind != YamlNode::Kind::kScalar) return Wrong(node, key, std::string(kExpected));
@@ -228,44 +345,6 @@ class Reader {
     return absl::OkStatus();
   }
 
-  void NoteWithoutEffect(int line, const std::string& key) {
-    recipe_.notes.push_back(absl::StrCat(OneLine(source_), ":", line, ": key '", key,
-                                         "': accepted, but it has no effect here"));
-  }
-
-  absl::Status Error(int line, const std::string& key, const std::string& what) const {
-    return YamlError(source_, line, absl::StrCat("key ", Quoted(key), ": ", what));
-  }
-  absl::Status Wrong(const YamlNode& node, const std::string& key,
-                     const std::string& expected) const {
-    return Error(node.line, key,
-                 absl::StrCat("found ", DescribeNode(node), ", expected ", expected));
-  }
-  absl::Status Unknown(const YamlNode::Member& member, const std::string& parent,
-                       std::span<const std::string_view> known) const {
-    const std::string path =
-        parent.empty() ? member.key : absl::StrCat(parent, ".", OneLine(member.key));
-    std::string nearest;
-    // A key as long as a page is nobody's typing error, and costs time to compare.
-    constexpr size_t kLongest = 64;
-    size_t best = std::min(member.key.size(), kLongest);
-    for (const std::string_view word : known) {
-      if (member.key.size() > kLongest) break;
-      const size_t distance = EditDistance(member.key, word);
-      if (distance >= best) continue;
-      best = distance;
-      nearest = std::string(word);
-    }
-    if (!nearest.empty() && best <= std::max<size_t>(2, nearest.size() / 2)) {
-      return Error(member.line, path, absl::StrCat("unknown; did you mean '", nearest, "'?"));
-    }
-    std::vector<std::string> words;
-    for (const std::string_view word : known) words.emplace_back(word);
-    return Error(member.line, path,
-                 absl::StrCat("unknown; known here: ", absl::StrJoin(words, ", ")));
-  }
-
-  std::string_view source_;
   Recipe& recipe_;
   std::optional<DType> dtype_;
 };

@@ -17,16 +17,61 @@
 
 namespace merganser {
 
-// A parameter as written, with its place in the recipe for messages.
+// A value as written, with its place in the recipe for messages.
 struct RecipeValue {
   std::variant<bool, double, std::string> value;
   int line = 0;  // from 1
 };
-using RecipeParameters = std::map<std::string, RecipeValue>;
+
+// What tensors whose name contains `filter` have. Several values are a gradient
+// of numbers, spread evenly over the layers of a slice and interpolated between.
+struct RecipeCondition {
+  std::string filter;               // empty: every tensor
+  std::vector<RecipeValue> values;  // never empty
+  int line = 0;
+};
+
+// A parameter: the first condition that a tensor's name meets counts. Where none
+// is met, the next wider place that has the parameter is asked.
+struct RecipeSetting {
+  std::vector<RecipeCondition> conditions;  // never empty
+  int line = 0;
+
+  // nullptr where no condition is met.
+  const RecipeCondition* Match(std::string_view tensor) const {
+    for (const RecipeCondition& condition : conditions) {
+      if (tensor.find(condition.filter) != std::string_view::npos) return &condition;
+    }
+    return nullptr;
+  }
+  // One value, whatever the tensor.
+  bool IsPlain() const { return conditions[0].filter.empty() && conditions[0].values.size() == 1; }
+};
+using RecipeParameters = std::map<std::string, RecipeSetting>;
 
 struct RecipeModel {
   std::string model;  // as written
   RecipeParameters parameters;
+  int line = 0;
+};
+
+// Layers [begin, end) of a model.
+struct RecipeSource : RecipeModel {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+
+// Layers of the output, merged from as many layers of every source.
+struct RecipeSlice {
+  std::vector<RecipeSource> sources;  // never empty, all of one length
+  RecipeParameters parameters;
+  int line = 0;
+};
+
+// Whose tokenizer the output gets.
+struct TokenizerSource {
+  bool base = false;  // the base model, else the first
+  std::string model;  // as written, where it is not `base`
   int line = 0;
 };
 
@@ -37,8 +82,11 @@ struct Recipe {
   int method_line = 0;
   std::optional<std::string> base_model;
   int base_line = 0;
-  std::vector<RecipeModel> models;
+  // Either of them is empty.
+  std::vector<RecipeModel> models;  // whole
+  std::vector<RecipeSlice> slices;  // stacked in this order
   RecipeParameters parameters;
+  std::optional<TokenizerSource> tokenizer;
   std::optional<DType> out_dtype;  // `out_dtype`, else `dtype`
   uint64_t max_shard_size = 5'000'000'000;
   // Units grow by whole segments until they write at least this much: large

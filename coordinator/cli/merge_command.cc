@@ -96,7 +96,7 @@ absl::StatusOr<std::string> RunAndPublish(const MergeFlags& flags, const Prepare
   MERGANSER_ASSIGN_OR_RETURN(std::vector<UnitResult> results, source.TakeResults());
   facts.finished = SystemClock().WallNow();
   std::string report = BuildReport(prepared.plan, results, facts);
-  MERGANSER_RETURN_IF_ERROR(output.Publish(results, *prepared.reference, report));
+  MERGANSER_RETURN_IF_ERROR(output.Publish(results, prepared.donors(), report));
   for (const std::string& warning : output.warnings()) {
     std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
   }

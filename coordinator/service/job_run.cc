@@ -40,7 +40,7 @@ class EngineJobRun final : public JobRun {
     // Before publication: a report that cannot be read back is a bug, and then
     // nothing should become visible.
     MERGANSER_ASSIGN_OR_RETURN(std::string summary, SummariseReport(report));
-    MERGANSER_RETURN_IF_ERROR(output_->Publish(results, *prepared_->reference, report));
+    MERGANSER_RETURN_IF_ERROR(output_->Publish(results, prepared_->donors(), report));
     return summary;
   }
 

@@ -211,14 +211,19 @@ def key_twice(b):
     b.text = "merge_method: linear\n" + "merge_method: resmerge\nmodels: [{model: a}]\n"
 
 
-@case(2, "slices")
-def slices_are_not_supported(b):
+@case(2, "slices", "empty list")
+def slices_without_a_slice(b):
     b.recipe["slices"] = []
 
 
-@case(2, "head_ratio_budget", "list")
-def gradient_parameter(b):
-    b.recipe["parameters"] = {"head_ratio_budget": [0.1, 0.2]}
+@case(2, "head_ratio_budget", "empty list")
+def gradient_without_a_number(b):
+    b.recipe["parameters"] = {"head_ratio_budget": []}
+
+
+@case(2, "scope", "gradient")
+def gradient_of_a_choice(b):
+    b.recipe["parameters"] = {"scope": [1, 2]}
 
 
 @case(2, "recipe.yaml")

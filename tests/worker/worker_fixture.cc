@@ -76,12 +76,10 @@ TestJob::TestJob(std::string_view recipe_text,
   const Recipe recipe = Must(ParseRecipe(recipe_text, "r.yaml"));
   const ResolvedMethod resolved =
       Must(ResolveMethod(recipe, [](const std::string& model) { return model; }));
-  std::vector<std::string> names = resolved.models;
-  if (!resolved.base.empty()) names.insert(names.begin(), resolved.base);
 
   context_ = std::make_shared<JobContext>();
   std::vector<Checkpoint> checkpoints;
-  for (const std::string& name : names) {
+  for (const std::string& name : resolved.inputs()) {
     const std::shared_ptr<ObjectStore> store = Must(OpenStore(place + name));
     const absl::Status written = WriteTinyCheckpoint(models.at(name), *store);
     EXPECT_TRUE(written.ok()) << written;
@@ -92,9 +90,10 @@ TestJob::TestJob(std::string_view recipe_text,
   std::vector<const Checkpoint*> pointers;
   for (const Checkpoint& checkpoint : checkpoints) pointers.push_back(&checkpoint);
   context_->job = "jobs/test";
-  const std::unique_ptr<MergeMethod> method = Must(MakeMethod(resolved.config));
   context_->uid = "test";
-  context_->plan = Must(MakePlan(recipe, resolved, *method, pointers, Must(AlignModels(pointers))));
+  context_->plan =
+      Must(MakePlan(recipe, resolved, pointers,
+                    Must(AlignModels(pointers, SlicesOf(resolved), resolved.reference))));
   context_->methods = Must(PlanMethods::Make(context_->plan));
   output_ = Wrap(MakeMemoryStore("output"));
   context_->output = output_.calls;

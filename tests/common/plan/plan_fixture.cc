@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -56,12 +55,11 @@ absl::StatusOr<Plan> PlanOf(std::string_view recipe_text, const std::vector<Chec
   MERGANSER_ASSIGN_OR_RETURN(const Recipe recipe, ParseRecipe(recipe_text, "r.yaml"));
   MERGANSER_ASSIGN_OR_RETURN(const ResolvedMethod resolved,
                              ResolveMethod(recipe, [](const std::string& model) { return model; }));
-  MERGANSER_ASSIGN_OR_RETURN(const std::unique_ptr<MergeMethod> method,
-                             MakeMethod(resolved.config));
   std::vector<const Checkpoint*> pointers;
   for (const Checkpoint& model : models) pointers.push_back(&model);
-  MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment, AlignModels(pointers));
-  return MakePlan(recipe, resolved, *method, pointers, alignment);
+  MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment,
+                             AlignModels(pointers, SlicesOf(resolved), resolved.reference));
+  return MakePlan(recipe, resolved, pointers, alignment);
 }
 
 std::string With(std::string_view recipe, std::string_view line) {

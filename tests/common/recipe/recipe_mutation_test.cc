@@ -34,6 +34,23 @@ dtype: bfloat16
 max_shard_size: 5GB
 )";
 
+constexpr std::string_view kValidSlices = R"(merge_method: slerp
+base_model: a
+slices:
+  - sources:
+      - {model: a, layer_range: [0, 16]}
+      - model: b
+        layer_range: [8, 24]
+        parameters: {weight: [0, 0.5, 1]}
+    parameters:
+      t:
+        - {filter: self_attn, value: [0, 0.5, 0.3]}
+        - filter: "*"
+          value: 0.5
+  - sources: &s [{model: a, layer_range: [16, 24]}]
+tokenizer_source: b
+)";
+
 void Mutate(std::mt19937& random, std::string& text) {
   static constexpr std::string_view kPieces[] = {
       ":",   " ",      "\n", "\t",    "- ",    "? ",           "[",
@@ -61,10 +78,17 @@ void Mutate(std::mt19937& random, std::string& text) {
 }
 
 void ExpectSound(const RecipeParameters& parameters) {
-  for (const auto& [name, value] : parameters) {
-    ASSERT_GT(value.line, 0);
-    if (const double* number = std::get_if<double>(&value.value)) {
-      ASSERT_TRUE(std::isfinite(*number)) << name;
+  for (const auto& [name, setting] : parameters) {
+    ASSERT_GT(setting.line, 0);
+    ASSERT_FALSE(setting.conditions.empty());
+    for (const RecipeCondition& condition : setting.conditions) {
+      ASSERT_FALSE(condition.values.empty());
+      for (const RecipeValue& value : condition.values) {
+        ASSERT_GT(value.line, 0);
+        const double* number = std::get_if<double>(&value.value);
+        ASSERT_TRUE(number != nullptr || condition.values.size() == 1);
+        ASSERT_TRUE(number == nullptr || std::isfinite(*number)) << name;
+      }
     }
   }
 }
@@ -72,25 +96,35 @@ void ExpectSound(const RecipeParameters& parameters) {
 TEST(RecipeMutation, ParsesSoundlyOrFailsWithAPlace) {
   RecordProperty("seed", static_cast<int>(kSeed));
   std::mt19937 random(kSeed);
-  // The list of densities is refused; without it the recipe is valid.
-  std::string valid(kValid);
-  valid.replace(valid.find("[0.1]"), 5, "0.1");
-  ASSERT_TRUE(ParseRecipe(valid, "r.yaml").ok()) << ParseRecipe(valid, "r.yaml").status();
+  for (const std::string_view valid : {kValid, kValidSlices}) {
+    const auto recipe = ParseRecipe(valid, "r.yaml");
+    ASSERT_TRUE(recipe.ok()) << recipe.status();
+  }
   int parsed = 0;
   for (int i = 0; i < kCases; ++i) {
-    std::string text = i % 2 == 0 ? valid : std::string(kValid);
+    std::string text(i % 2 == 0 ? kValid : kValidSlices);
     const int rounds = 1 + static_cast<int>(random() % 3);
     for (int r = 0; r < rounds; ++r) Mutate(random, text);
     const auto recipe = ParseRecipe(text, "r.yaml");
     if (recipe.ok()) {
       ++parsed;
       ASSERT_FALSE(recipe->merge_method.empty());
-      ASSERT_FALSE(recipe->models.empty());
+      ASSERT_NE(recipe->models.empty(), recipe->slices.empty());
       ASSERT_GT(recipe->max_shard_size, 0u);
       ExpectSound(recipe->parameters);
       for (const RecipeModel& model : recipe->models) {
         ASSERT_FALSE(model.model.empty());
         ExpectSound(model.parameters);
+      }
+      for (const RecipeSlice& slice : recipe->slices) {
+        ASSERT_FALSE(slice.sources.empty());
+        ExpectSound(slice.parameters);
+        for (const RecipeSource& source : slice.sources) {
+          ASSERT_FALSE(source.model.empty());
+          ASSERT_LE(source.begin, source.end);
+          ASSERT_EQ(source.end - source.begin, slice.sources[0].end - slice.sources[0].begin);
+          ExpectSound(source.parameters);
+        }
       }
     } else {
       const std::string message(recipe.status().message());

@@ -15,10 +15,16 @@ Recipe Parse(const std::string& text) {
   return recipe.ok() ? *std::move(recipe) : Recipe();
 }
 
+// The one value of a parameter without conditions or gradient.
+const RecipeValue& One(const RecipeSetting& setting) {
+  EXPECT_TRUE(setting.IsPlain());
+  return setting.conditions.at(0).values.at(0);
+}
+
 RecipeValue Parameter(const std::string& written) {
   const Recipe recipe = Parse("merge_method: m\nmodels: [a]\nparameters:\n  p: " + written + "\n");
   const auto found = recipe.parameters.find("p");
-  return found == recipe.parameters.end() ? RecipeValue{} : found->second;
+  return found == recipe.parameters.end() ? RecipeValue{} : One(found->second);
 }
 
 TEST(Recipe, ReadsTheDocumentedExample) {
@@ -41,9 +47,9 @@ out_dtype: bfloat16
   EXPECT_EQ(recipe.models[0].model, "/models/qwen2.5-7b-rl-math");
   EXPECT_EQ(recipe.models[0].line, 4);
   EXPECT_EQ(recipe.models[1].line, 5);
-  EXPECT_EQ(std::get<double>(recipe.parameters.at("rank_topk").value), 1.0);
-  EXPECT_EQ(std::get<double>(recipe.parameters.at("head_ratio_budget").value), 0.2);
-  EXPECT_EQ(std::get<std::string>(recipe.parameters.at("scope").value), "tensor");
+  EXPECT_EQ(std::get<double>(One(recipe.parameters.at("rank_topk")).value), 1.0);
+  EXPECT_EQ(std::get<double>(One(recipe.parameters.at("head_ratio_budget")).value), 0.2);
+  EXPECT_EQ(std::get<std::string>(One(recipe.parameters.at("scope")).value), "tensor");
   EXPECT_EQ(recipe.parameters.at("scope").line, 6);
   EXPECT_EQ(recipe.out_dtype, DType::kBF16);
   EXPECT_EQ(recipe.max_shard_size, 5'000'000'000u);
@@ -68,13 +74,15 @@ dtype: float16
 )");
   EXPECT_EQ(recipe.models[1].parameters.size(), 2u);
   EXPECT_EQ(recipe.models[1].parameters.at("weight").line, 7);
-  EXPECT_TRUE(std::get<bool>(recipe.parameters.at("normalize").value));
+  EXPECT_TRUE(std::get<bool>(One(recipe.parameters.at("normalize")).value));
   EXPECT_FALSE(recipe.parameters.contains("int8_mask"));
   EXPECT_EQ(recipe.out_dtype, DType::kF16);
+  ASSERT_TRUE(recipe.tokenizer.has_value());
+  EXPECT_TRUE(recipe.tokenizer->base);
+  EXPECT_EQ(recipe.tokenizer->line, 10);
   EXPECT_THAT(
       recipe.notes,
-      ElementsAre("r.yaml:10: key 'tokenizer_source': accepted, but it has no effect here",
-                  "r.yaml:13: key 'parameters.int8_mask': accepted, but it has no effect here"));
+      ElementsAre("r.yaml:13: key 'parameters.int8_mask': accepted, but it has no effect here"));
 }
 
 TEST(Recipe, OutDtypeWinsOverDtypeInAnyOrder) {
@@ -159,11 +167,104 @@ models:
       <<: *p
       weight: 0.9
 )");
-  EXPECT_EQ(std::get<double>(recipe.models[1].parameters.at("weight").value), 0.5);
+  EXPECT_EQ(std::get<double>(One(recipe.models[1].parameters.at("weight")).value), 0.5);
   EXPECT_EQ(recipe.models[1].parameters.at("weight").line, 4);
-  EXPECT_EQ(std::get<double>(recipe.models[2].parameters.at("weight").value), 0.9);
-  EXPECT_EQ(std::get<double>(recipe.models[2].parameters.at("density").value), 0.1);
+  EXPECT_EQ(std::get<double>(One(recipe.models[2].parameters.at("weight")).value), 0.9);
+  EXPECT_EQ(std::get<double>(One(recipe.models[2].parameters.at("density")).value), 0.1);
   EXPECT_EQ(recipe.models[2].parameters.size(), 2u);
+}
+
+TEST(Recipe, GradientsAndFilters) {
+  const Recipe recipe = Parse(R"(merge_method: m
+models: [a]
+parameters:
+  flat: [0.5]
+  gradient: [0, 0.25, 1]
+  filtered:
+    - filter: mlp
+      value: [1, 2]
+    - {filter: self_attn, value: true}
+    - {filter: "*", value: tensor}
+    - value: 3
+  open:
+    - {filter: "7", value: 1}
+  null_filter: [{filter: ~, value: 1}]
+)");
+  const auto at = [&](const char* key) -> const RecipeSetting& {
+    return recipe.parameters.at(key);
+  };
+  EXPECT_TRUE(at("flat").IsPlain());
+  const RecipeSetting& gradient = at("gradient");
+  EXPECT_FALSE(gradient.IsPlain());
+  EXPECT_EQ(gradient.line, 5);
+  ASSERT_EQ(gradient.conditions.size(), 1u);
+  ASSERT_EQ(gradient.conditions[0].values.size(), 3u);
+  EXPECT_EQ(std::get<double>(gradient.conditions[0].values[1].value), 0.25);
+
+  const RecipeSetting& filtered = at("filtered");
+  ASSERT_EQ(filtered.conditions.size(), 4u);
+  EXPECT_EQ(filtered.conditions[0].filter, "mlp");
+  EXPECT_EQ(filtered.conditions[0].values.size(), 2u);
+  EXPECT_EQ(filtered.conditions[1].line, 9);
+  EXPECT_EQ(filtered.conditions[2].filter, "");
+  EXPECT_EQ(filtered.Match("model.layers.0.mlp.up_proj.weight"), &filtered.conditions[0]);
+  EXPECT_EQ(filtered.Match("model.layers.0.self_attn.mlp"), &filtered.conditions[0]);
+  EXPECT_EQ(filtered.Match("model.layers.0.self_attn.q"), &filtered.conditions[1]);
+  EXPECT_EQ(filtered.Match("model.norm.weight"), &filtered.conditions[2]);
+  EXPECT_EQ(at("open").Match("model.norm.weight"), nullptr);
+  EXPECT_EQ(at("open").Match("model.layers.17.norm"), &at("open").conditions[0]);
+  EXPECT_TRUE(at("null_filter").IsPlain());
+}
+
+TEST(Recipe, Slices) {
+  const Recipe recipe = Parse(R"(merge_method: passthrough
+slices:
+  - sources:
+      - model: a
+        layer_range: [0, 4]
+        parameters: {scale: 0.5}
+      - {model: {path: b}, layer_range: [2, 6]}
+    parameters:
+      t: [0, 1]
+  - sources: [{model: a, layer_range: [3, 3]}]
+    residual_weight: 0.1
+    base_model:
+)");
+  EXPECT_TRUE(recipe.models.empty());
+  ASSERT_EQ(recipe.slices.size(), 2u);
+  const RecipeSlice& slice = recipe.slices[0];
+  EXPECT_EQ(slice.line, 3);
+  ASSERT_EQ(slice.sources.size(), 2u);
+  EXPECT_EQ(slice.sources[0].model, "a");
+  EXPECT_EQ(slice.sources[0].end, 4u);
+  EXPECT_EQ(std::get<double>(One(slice.sources[0].parameters.at("scale")).value), 0.5);
+  EXPECT_EQ(slice.sources[1].model, "b");
+  EXPECT_EQ(slice.sources[1].begin, 2u);
+  EXPECT_EQ(slice.sources[1].end, 6u);
+  EXPECT_EQ(slice.sources[1].line, 7);
+  EXPECT_TRUE(slice.parameters.contains("t"));
+  EXPECT_EQ(recipe.slices[1].sources[0].begin, 3u);
+  EXPECT_THAT(recipe.notes, ElementsAre(HasSubstr("r.yaml:11: key 'slices[1].residual_weight'")));
+}
+
+TEST(Recipe, Tokenizers) {
+  const auto of = [](const std::string& written) {
+    return Parse("merge_method: m\nmodels: [a]\ntokenizer_source: " + written + "\n").tokenizer;
+  };
+  EXPECT_TRUE(of("base")->base);
+  EXPECT_FALSE(of("org/name")->base);
+  EXPECT_EQ(of("org/name")->model, "org/name");
+  EXPECT_EQ(of("{path: base}")->model, "base");
+  EXPECT_FALSE(of("{path: base}")->base);
+  EXPECT_FALSE(of("~").has_value());
+}
+
+TEST(Recipe, SettingsOfMergekitsProgramAreAcceptedWithANote) {
+  const Recipe recipe = Parse(
+      "merge_method: m\nmodels: [a]\nrandom_seed: 7\nint8_mask: true\nchat_template:\n"
+      "modules: ~\n");
+  EXPECT_THAT(recipe.notes, ElementsAre(HasSubstr("r.yaml:3: key 'random_seed'"),
+                                        HasSubstr("r.yaml:4: key 'int8_mask'")));
 }
 
 TEST(Recipe, ToleratesDirectivesMarkersAndABom) {

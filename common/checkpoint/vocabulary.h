@@ -1,0 +1,37 @@
+// What a tokenizer's tokens are called and numbered, to tell whether two models
+// share their embeddings' rows.
+#ifndef MERGANSER_COMMON_CHECKPOINT_VOCABULARY_H_
+#define MERGANSER_COMMON_CHECKPOINT_VOCABULARY_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/checkpoint/checkpoint.h"
+
+namespace merganser {
+
+struct Vocabulary {
+  std::string file;    // tokenizer.json, for messages
+  std::string digest;  // of the file
+  std::map<std::string, uint64_t, std::less<>> tokens;
+};
+
+// `model.vocab` and `added_tokens` of a tokenizer.json: an object, or of a
+// Unigram model a list in token order. kDataLoss when `text` is no such JSON.
+absl::StatusOr<Vocabulary> ParseVocabulary(std::string_view text);
+
+// That of the model's tokenizer.json; nullopt where it has none.
+absl::StatusOr<std::optional<Vocabulary>> ReadVocabulary(const Checkpoint& model);
+
+// kInvalidArgument that names a token which is missing from either, or has
+// another number there.
+absl::Status CheckSameVocabulary(const Vocabulary& expected, const Vocabulary& found);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_CHECKPOINT_VOCABULARY_H_
