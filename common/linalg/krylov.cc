@@ -42,7 +42,10 @@ KrylovBasis::KrylovBasis(DeltaOperator& op, const KrylovLayout& layout, Executor
       g_((layout.capacity + 2 * layout.max_block) * (layout.capacity + 2 * layout.max_block)),
       r_(layout.max_block * layout.max_block),
       coef_((layout.capacity + 2 * layout.max_block) * layout.max_block),
-      acc_((layout.capacity + 2 * layout.max_block) * layout.max_block * kLanes) {}
+      acc_((layout.capacity + 2 * layout.max_block) * layout.max_block * kLanes) {
+  // Products are written up to the last column: what pads them stays zero.
+  std::fill_n(z_.data(), layout.max_block * stride_, 0.0);
+}
 
 uint64_t KrylovBasis::Bytes(const KrylovLayout& layout, const PassLayout& pass) {
   const uint64_t most = layout.capacity + 2 * layout.max_block;
