@@ -430,8 +430,10 @@ MethodInfo ScfRklMethod() {
                       "greatest importance wins, or expert after expert (scope tensor only)"),
       ChoiceParameter("scope", {"tensor", "layer", "family", "model"}, "what shares a threshold"),
       WeightParameter(false)};
-  // Only masked coordinates come from the expert.
+  // Only masked coordinates come from the expert; of equal importances the earlier
+  // model wins.
   info.properties.identical_experts = false;
+  info.properties.order_free = false;
   info.make = ScfRklFrom;
   return info;
 }

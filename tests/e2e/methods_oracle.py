@@ -11,7 +11,6 @@ import oracle_deltas
 import oracle_rkl
 import oracle_whole
 import stio
-from oracle_deltas import Refused, Wanted  # noqa: F401: for users of merge
 
 
 class Method:
@@ -57,7 +56,7 @@ METHODS = {
                       {"nuslerp_flatten": True, "nuslerp_row_wise": False}, {"weight": None},
                       least=2, most=2),
     "multislerp": Method(oracle_whole.multislerp, "optional",
-                         {"normalize_weights": True, "eps": 1e-8}, {"weight": None}),
+                         {"normalize_weights": True, "eps": 1e-8}, {"weight": 1.0}),
     "karcher": Method(oracle_whole.karcher, "none", {"max_iter": 10, "tol": 1e-5}),
     "model_stock": Method(oracle_whole.model_stock, parameters={"filter_wise": False}, least=2),
     "nearswap": Method(oracle_whole.nearswap, parameters={"t": None}, most=1),
@@ -87,10 +86,13 @@ def settle(method, count, parameters=None, per_model=None):
 
 def merge(method, base, models, parameters=None, per_model=None):
     """`base` (None where the recipe has none) and `models`: dicts of name -> float64 array.
-    Returns name -> Wanted; a tensor that the method refuses has a Refused in its place."""
+    Returns name -> Wanted; raises oracle_deltas.Refused for parameters that contradict each
+    other."""
     entry = METHODS[method]
     parameters, per_model = settle(method, len(models), parameters, per_model)
-    kept = [i for i, own in enumerate(per_model) if own.get("weight") != 0]
+    # A method of a fixed number of models gives 0 a meaning.
+    kept = [i for i, own in enumerate(per_model)
+            if own.get("weight") != 0 or entry.least == entry.most]
     models, per_model = [models[i] for i in kept], [per_model[i] for i in kept]
     assert entry.least <= len(models) <= (entry.most or len(models)), (method, len(models))
     assert (base is None) <= (entry.base != "required"), method
@@ -101,10 +103,7 @@ def merge(method, base, models, parameters=None, per_model=None):
     out = {}
     for name in (models[0] if base is None else base):
         w0 = None if base is None else base[name]
-        try:
-            out[name] = entry.evaluate(w0, [m[name] for m in models], parameters, per_model, name)
-        except Refused as refused:
-            out[name] = refused
+        out[name] = entry.evaluate(w0, [m[name] for m in models], parameters, per_model, name)
     return out
 
 
@@ -116,16 +115,11 @@ def load(folder):
             {n: checkpoint.tensors[n].dtype for n in names})
 
 
-# Errors that a float64 evaluation may have, relative to the merged task vector. DESIGN.md
-# section 7 allows 1e-5; what has no iteration and no solver does not need it.
-BAR = 1e-9
-
-
-def check(name, wanted, stored, dtype, w0, xs, bar=BAR):
+def check(name, wanted, stored, dtype, w0, xs):
     """Holds an output tensor against `wanted`: the Frobenius error is at most
-    bar * max(||tau||, 1e-2 max ||delta_i||) plus float64's own and the dtype's rounding (tau,
-    delta: to w0, or to zero without a base), and every element within one unit in the last
-    place of it. Returns (elements, elements that differ from the rounded value, error in
+    wanted.bar * max(||tau||, 1e-2 max ||delta_i||) plus float64's own and the dtype's rounding
+    (tau, delta: to w0, or to zero without a base), and every element is within one unit in the
+    last place of it. Returns (elements, elements that differ from the rounded value, error in
     units of the bar)."""
     assert stored.shape == wanted.value.shape, (name, stored.shape, wanted.value.shape)
     got = stio.decode(stored, dtype)
@@ -138,7 +132,7 @@ def check(name, wanted, stored, dtype, w0, xs, bar=BAR):
     origin = 0.0 if w0 is None else w0
     size = max(np.linalg.norm(exact - origin),
                1e-2 * max(np.linalg.norm(x - origin) for x in xs))
-    allowed = bar * size + 4 * 2.0**-53 * np.linalg.norm(exact)
+    allowed = wanted.bar * size + 4 * 2.0**-53 * np.linalg.norm(exact)
     error = float(np.linalg.norm(got - exact))
     rounding = 0.5 * np.linalg.norm(stio.ulp(exact, dtype)) * 1.0000001
     if error > allowed + (0 if dtype == "F64" else rounding):

@@ -13,17 +13,23 @@ M64 = (1 << 64) - 1
 CANCELLED = 1e-13
 
 
+# Errors that a float64 evaluation may have, relative to the merged task vector. DESIGN.md
+# section 7 allows 1e-5; what has no iteration and no solver does not need it.
+BAR = 1e-9
+
+
 class Wanted:
     """What a tensor should be. `value` is float64. Where the mask of an entry of `others`
     (pairs of mask and value) is set, its value is as good."""
 
-    def __init__(self, value, others=()):
+    def __init__(self, value, others=(), bar=None):
         self.value = np.asarray(value, dtype=np.float64)
         self.others = list(others)
+        self.bar = bar or BAR
 
 
 class Refused(Exception):
-    """The formulas have no answer for this tensor, or these parameters."""
+    """The formulas have no answer for these parameters."""
 
 
 def rank_key(values):
@@ -42,7 +48,14 @@ def largest(key, k):
 # --- random masks -----------------------------------------------------------------------
 
 
-def _fin(z):
+def fnv1a(text):
+    h = 0xCBF29CE484222325
+    for byte in text.encode("utf-8"):
+        h = (h ^ byte) * 0x100000001B3 & M64
+    return h
+
+
+def fin(z):
     """The finaliser of splitmix64, of a Python integer."""
     z ^= z >> 30
     z = z * 0xBF58476D1CE4E5B9 & M64
@@ -53,10 +66,7 @@ def _fin(z):
 
 def uniform(seed, model, name, count):
     """One number in [0, 1) an element, from (seed, model, tensor name, element) alone."""
-    fnv = 0xCBF29CE484222325
-    for byte in name.encode("utf-8"):
-        fnv = (fnv ^ byte) * 0x100000001B3 & M64
-    h = _fin((_fin((int(seed) & M64) ^ fnv) + model) & M64)
+    h = fin((fin((int(seed) & M64) ^ fnv1a(name)) + model) & M64)
     z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(h)
     z ^= z >> np.uint64(30)
     z *= np.uint64(0xBF58476D1CE4E5B9)

@@ -95,15 +95,20 @@ def multislerp(w0, xs, parameters, per_model, *_):
     units = [v / (norm + eps) for v, norm in zip(vectors, norms)]
     mean = sum(unit * weight for unit, weight in zip(units, weights))
     length = _norm(mean)
+    # Without a direction. mergekit does this for two models, and refuses more.
+    line = origin + sum(v * w for v, w in zip(vectors, weights))
     if length < eps:
-        # No direction. mergekit does this for two models, and refuses more.
-        return Wanted(origin + sum(v * w for v, w in zip(vectors, weights)))
-    mean = mean / length
-    tangent = sum((unit - _dot(unit, mean) * mean) * weight
+        return Wanted(line)
+    direction = mean / length
+    tangent = sum((unit - _dot(unit, direction) * direction) * weight
                   for unit, weight in zip(units, weights))
     angle = _norm(tangent) + eps
-    point = mean * np.cos(angle) + tangent * (np.sin(angle) / angle)
-    return Wanted(origin + point * sum(norm * weight for norm, weight in zip(norms, weights)))
+    point = direction * np.cos(angle) + tangent * (np.sin(angle) / angle)
+    value = origin + point * sum(norm * weight for norm, weight in zip(norms, weights))
+    # Opposite directions that cancel but for what eps did to their lengths, or for float64's
+    # last digits, may count as such; and what is left of them has few digits.
+    return Wanted(value, [(np.ones(value.shape, dtype=bool), line)] if length < 1e-6 else (),
+                  bar=1e-5 if length < 1e-3 else None)
 
 
 def karcher(_, xs, parameters, *__):

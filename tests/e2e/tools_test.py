@@ -8,7 +8,10 @@ import unittest
 import numpy as np
 
 import make_models
+import methods_oracle
 import oracle
+import oracle_deltas
+import oracle_rkl
 import stio
 
 
@@ -184,6 +187,81 @@ class OracleTest(unittest.TestCase):
             oracle.check(merged, np.full((4, 4), 2.0), "F64")
         merged.alternative = np.full((4, 4), 2.0)
         self.assertEqual(oracle.check(merged, np.full((4, 4), 2.0), "F64"), (16, 0))
+
+
+class MethodsOracleTest(unittest.TestCase):
+    """Small cases worked out by hand."""
+
+    def value(self, method, base, models, parameters=None, per_model=None):
+        base = None if base is None else {"t": np.array(base, dtype=float)}
+        models = [{"t": np.array(m, dtype=float)} for m in models]
+        return methods_oracle.merge(method, base, models, parameters, per_model)["t"].value
+
+    def same(self, got, wanted):
+        np.testing.assert_allclose(got, wanted, rtol=1e-14, atol=1e-15)
+
+    def test_hashes_are_the_published_ones(self):
+        self.assertEqual(oracle_deltas.fnv1a(""), 0xCBF29CE484222325)
+        self.assertEqual(oracle_deltas.fnv1a("a"), 0xAF63DC4C8601EC8C)
+        # The first number of splitmix64 from 0.
+        self.assertEqual(oracle_deltas.fin(0x9E3779B97F4A7C15), 0xE220A8397B1DCDAF)
+        drawn = oracle_deltas.uniform(3, 1, "t", 100000)
+        self.assertTrue(0 <= drawn.min() and drawn.max() < 1)
+        self.assertAlmostEqual(drawn.mean(), 0.5, delta=0.005)
+
+    def test_equals_rank_by_index(self):
+        mask = oracle_deltas.largest(np.float32([1, 2, 2, 0, 2]), 2)
+        self.assertEqual(mask.tolist(), [False, True, True, False, False])
+
+    def test_ties(self):
+        # Trimmed to (4, -3, 0, 0) and (0, 5, 5, 0): signs +, +, +, + (zero counts as positive).
+        models = [[5, -2, 2, 1], [1, 6, 6, 1]]
+        own = [{"density": 0.5}] * 2
+        self.same(self.value("ties", [1] * 4, models, None, own), [5, 6, 6, 1])
+        # Opposites of the same size: the positive one is kept.
+        self.same(self.value("ties", [0, 0], [[2, -2], [-2, 2]]), [2, 2])
+
+    def test_breadcrumbs(self):
+        # The largest and, of five, those beyond the next two go.
+        self.same(self.value("breadcrumbs", [0] * 5, [[1, -5, 2, 4, 3]], None,
+                             [{"density": 0.4, "gamma": 0.2}]), [0, 0, 0, 4, 3])
+        self.same(self.value("breadcrumbs", [0] * 5, [[1, -5, 2, 4, 3]], None,
+                             [{"density": 0.8, "gamma": 0.6}]), [1, 0, 2, 4, 3])
+
+    def test_sce_and_ram(self):
+        # Equal energies, so equal shares; the second coordinate has opposite signs.
+        self.same(self.value("sce", [0, 0], [[1, 2], [2, -1]]), [1.5, 2])
+        self.same(self.value("ram", [1, 1, 1], [[3, 1, 2], [1, 1, 4]]), [3, 1, 3])
+        # The first expert shares one and has one of its own: 1 + 0.5 * min(1, 0.8).
+        self.same(self.value("ramplus_tl", [0, 0], [[2, 2], [0, 4]], {"r": 0.5, "alpha": 0.8}),
+                  [2.8, 3])
+
+    def test_sphere(self):
+        half = np.sqrt(0.5)
+        self.same(self.value("slerp", [1, 0], [[0, 1]], {"t": 0.5}), [half, half])
+        self.same(self.value("karcher", None, [[2, 0], [0, 4]]), [3 * half, 3 * half])
+        self.same(self.value("nuslerp", None, [[1, 0], [0, 1]], None,
+                             [{"weight": 1}, {"weight": 2}]), [0.5, np.sqrt(0.75)])
+        self.same(self.value("multislerp", None, [[2, 0], [0, 2]]), [2 * half, 2 * half])
+        # Orthogonal deltas have nothing in common, equal ones all.
+        self.same(self.value("model_stock", [1, 1], [[2, 1], [1, 3]]), [1, 1])
+        self.same(self.value("model_stock", [1, 1], [[2, 3], [2, 3]]), [2, 3])
+
+    def test_masks(self):
+        self.same(self.value("nearswap", [0, 0], [[0.5, 4]], {"t": 1}), [0.5, 1])
+        # One row, so the divergence is a common factor: quartiles of 0, 1, 2, 9 are 0, 1, 2.
+        self.same(self.value("arcee_fusion", [0] * 4, [[0, 1, 2, 9]]), [0, 0, 0, 9])
+
+    def test_reverse_kl(self):
+        p, r = np.array([0.25, 0.75]), np.array([0.5, 0.5])
+        terms = p * ((r - p) / p - np.log(r / p))
+        w0, x = np.log(p).reshape(1, 2), np.log(r).reshape(1, 2)
+        np.testing.assert_allclose(oracle_rkl.importance(w0, x, "element")[0], terms, 1e-6)
+        self.assertAlmostEqual(terms.sum(), float((p * np.log(p / r)).sum()), 14)
+        row = oracle_rkl.importance(w0, x, "row")[0]
+        np.testing.assert_allclose(row, np.abs(x - w0)[0] * terms.sum(), 1e-6)
+        # The greater importance is the first coordinate's.
+        self.same(self.value("scf_rkl", w0, [x], {"density": 0.5}), [[x[0, 0], w0[0, 1]]])
 
 
 if __name__ == "__main__":
