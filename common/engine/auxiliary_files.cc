@@ -40,10 +40,10 @@ constexpr std::array<std::string_view, 23> kNames = {
 };
 
 // Of these, what is no tokenizer's.
-constexpr std::array<std::string_view, 8> kOther = {
+constexpr std::array<std::string_view, 7> kNoTokenizers = {
     "generation_config.json",         "image_processor.json",  "image_processor_config.json",
     "preprocessor_config.json",       "processor_config.json", "video_preprocessor.json",
-    "video_preprocessor_config.json", "normalizer.json",
+    "video_preprocessor_config.json",
 };
 
 constexpr std::array<std::string_view, 3> kPrefixes = {"LICENSE", "NOTICE", "USE_POLICY"};
@@ -65,7 +65,7 @@ bool IsReplaceableAuxiliaryFile(std::string_view key) {
 
 bool IsTokenizerFile(std::string_view key) {
   return IsReplaceableAuxiliaryFile(key) &&
-         std::find(kOther.begin(), kOther.end(), key) == kOther.end();
+         std::find(kNoTokenizers.begin(), kNoTokenizers.end(), key) == kNoTokenizers.end();
 }
 
 bool IsAuxiliaryFile(std::string_view key) {

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kMaxBlocks = 32;
 constexpr size_t kLeastBlocks = 8;
+constexpr size_t kLeastRows = 64;  // of a block beyond those, or its sum costs as much as its rows
 constexpr uint64_t kLeastElements = uint64_t{1} << 16;  // of a block, where there are several
 constexpr uint64_t kPartialBytes = uint64_t{32} << 20;
 constexpr size_t kAddedTogether = 4096;  // entries of one task that adds up the blocks
@@ -31,7 +32,7 @@ PassLayout::PassLayout(int64_t rows_in, int64_t cols_in, size_t max_block)
   const uint64_t row_bytes = stride * sizeof(double);
   uint64_t wanted = std::clamp<uint64_t>(uint64_t{rows} * cols / kLeastElements, 1, kMaxBlocks);
   const uint64_t fit = kPartialBytes / (max_block * row_bytes);
-  wanted = std::min(wanted, std::max<uint64_t>(kLeastBlocks, fit));
+  wanted = std::min(wanted, std::max<uint64_t>(kLeastBlocks, std::min(fit, rows / kLeastRows)));
   block_rows = CeilDiv(CeilDiv(rows, wanted), kPassRows<float>) * kPassRows<float>;
   blocks = CeilDiv(rows, block_rows);
   scratch = (kPassRows<double> + 1) * length + kPassRows<float> * max_block;

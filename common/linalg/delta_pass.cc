@@ -13,19 +13,14 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 
+// Once for every instruction set, so after those.
+#include "common/linalg/bf16-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace merganser::linalg {
 namespace HWY_NAMESPACE {
 
-namespace hn = hwy::HWY_NAMESPACE;
-template <class T>
-using Tag = hn::ScalableTag<T>;
-template <class T>
-using Vector = hn::Vec<Tag<T>>;
-
 constexpr size_t kBits = 8 * sizeof(float) * HWY_LANES(float);
-template <class T>
-constexpr size_t kWidth = HWY_LANES(T);
 template <class T>
 constexpr size_t kParts = kLanes / kWidth<T>;  // vectors that make the 16 lanes
 
@@ -35,8 +30,9 @@ constexpr size_t kTileVectors = kBits == 256 ? 3 : 4;
 template <class T, size_t C>
 constexpr size_t TileRows() {
   constexpr size_t kAccumulators = kBits == 256 ? 12 : 24;
+  constexpr size_t kOfRow = C * kParts<T>;
   size_t rows = kPassRows<T>;
-  while (rows > 1 && rows * C * kParts < T >> kAccumulators) rows /= 2;
+  while (rows > 1 && rows * kOfRow > kAccumulators) rows /= 2;
   return rows;
 }
 
@@ -46,26 +42,6 @@ constexpr size_t TileRows() {
 
 template <class T>
 constexpr size_t kWords = kPassColumns<T> / 2;
-
-template <class T>
-struct EvenOdd {
-  Vector<T> part[2];
-};
-
-HWY_INLINE Vector<float> AsFloats(Tag<float> d, hn::Vec<hn::Rebind<uint32_t, Tag<float>>> bits) {
-  return hn::BitCast(d, bits);
-}
-HWY_INLINE Vector<double> AsFloats(Tag<double> d, hn::Vec<hn::Rebind<uint32_t, Tag<double>>> bits) {
-  return hn::PromoteTo(d, hn::BitCast(hn::Rebind<float, Tag<double>>(), bits));
-}
-
-template <class T>
-HWY_INLINE EvenOdd<T> Widen(const std::byte* p) {
-  const hn::Rebind<uint32_t, Tag<T>> d32;
-  const auto words = hn::LoadU(d32, reinterpret_cast<const uint32_t*>(p));
-  return {{AsFloats(Tag<T>(), hn::ShiftLeft<16>(words)),
-           AsFloats(Tag<T>(), hn::And(words, hn::Set(d32, 0xffff0000u)))}};
-}
 
 // Pairs of bf16 rows, `row_bytes` apart.
 template <class T>

@@ -1,11 +1,15 @@
 #include "common/linalg/kernels.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <limits>
 
+#include "common/linalg/bf16_stream.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/delta_pass.h"
+#include "common/linalg/lane_buffer.h"
 #include "common/tensor/float_codec.h"
 
 namespace merganser {
@@ -48,6 +52,106 @@ bool IsFinite(const TensorView& tensor, uint64_t index) {
   return !linalg::HasNonFinite(tensor.Slice(index, 1));
 }
 
+// Whether the loops of bf16_stream.h take the tensors.
+bool CanStream(std::span<const TensorView> tensors, size_t most) {
+  return !tensors.empty() && tensors.size() <= most &&
+         std::all_of(tensors.begin(), tensors.end(),
+                     [](const TensorView& t) { return t.dtype == DType::kBF16; });
+}
+
+// Where element `index` of every tensor stands.
+std::span<const std::byte* const> At(std::span<const TensorView> tensors, uint64_t index,
+                                     std::span<const std::byte*> at) {
+  for (size_t i = 0; i < tensors.size(); ++i) at[i] = tensors[i].Slice(index, 0).data;
+  return at.first(tensors.size());
+}
+
+// base + scale * (sum_i weights[i] (experts[i] - base) + rest)
+struct Combination {
+  const TensorView& base;
+  std::span<const TensorView> experts;
+  std::span<const double> weights;
+  double scale;
+
+  bool CanStream(DType out) const {
+    return base.dtype == DType::kBF16 && out == DType::kBF16 &&
+           merganser::CanStream(experts, linalg::kStreamTerms);
+  }
+};
+
+// Elements [begin, begin + count) of the combination, a row or less where there is a
+// rest. The index of the first that overflows, or kNone.
+uint64_t Combine(const Combination& terms, const linalg::PackedSum& rest, uint64_t begin,
+                 uint64_t count, MutableTensorView out) {
+  if (terms.CanStream(out.dtype)) {
+    std::array<const std::byte*, linalg::kStreamTerms> at;
+    if (linalg::CombineBf16(terms.base.Slice(begin, 0).data, At(terms.experts, begin, at),
+                            terms.weights.data(), rest, terms.scale, count,
+                            out.Slice(begin, 0).data)) {
+      return kNone;
+    }
+  }
+  double sum[kChunk], x[kChunk];
+  for (uint64_t at = 0; at < count; at += kChunk) {
+    const uint64_t n = std::min(kChunk, count - at);
+    const TensorView from = terms.base.Slice(begin + at, n);
+    std::fill_n(sum, PadLanes(n), 0.0);
+    for (size_t i = 0; i < terms.experts.size(); ++i) {
+      linalg::LoadDelta(from, terms.experts[i].Slice(begin + at, n), 1.0, x);
+      linalg::AddScaled(terms.weights[i], x, n, sum);
+    }
+    for (size_t t = 0; t < rest.count; ++t) {
+      // Packed vectors are at home in another order.
+      for (uint64_t c = 0; c < n; ++c) x[c] = rest.vectors[t][linalg::PackedLane<double>(at + c)];
+      linalg::AddScaled(rest.coef[t], x, n, sum);
+    }
+    linalg::LoadDoubles(from, x);
+    linalg::AddToBase(terms.scale, sum, n, x);
+    if (const uint64_t bad = linalg::StoreDoubles(x, out.Slice(begin + at, n)); bad != n) {
+      return begin + at + bad;
+    }
+  }
+  return kNone;
+}
+
+// What v_k is multiplied with in `row` of H.
+double Coefficient(const Triplets& head, size_t k, uint64_t row) {
+  return head.sigma[k] * head.u[k * static_cast<size_t>(head.rows) + row];
+}
+
+// The same for the vectors of all heads, in their order.
+void FillCoefficients(std::span<const Triplets> heads, uint64_t row, std::span<double> coef) {
+  size_t at = 0;
+  for (const Triplets& head : heads) {
+    for (size_t k = 0; k < static_cast<size_t>(head.k); ++k) {
+      coef[at++] = Coefficient(head, k, row);
+    }
+  }
+}
+
+// The right singular vectors of all heads, packed, in the order of the heads.
+class PackedHeads {
+ public:
+  PackedHeads(std::span<const Triplets> heads, size_t cols) {
+    const size_t length = linalg::PackedLength<double>(cols);
+    size_t count = 0;
+    for (const Triplets& head : heads) count += static_cast<size_t>(head.k);
+    packed_ = linalg::LaneBuffer(count * length);
+    for (const Triplets& head : heads) {
+      for (size_t k = 0; k < static_cast<size_t>(head.k); ++k) {
+        double* const to = packed_.data() + vectors_.size() * length;
+        linalg::PackVectors(head.v.data() + k * cols, cols, 1, cols, to);
+        vectors_.push_back(to);
+      }
+    }
+  }
+  const std::vector<const double*>& vectors() const { return vectors_; }
+
+ private:
+  linalg::LaneBuffer packed_;
+  std::vector<const double*> vectors_;
+};
+
 }  // namespace
 
 std::optional<uint64_t> FindNonFinite(const TensorView& tensor, Executor& executor) {
@@ -79,7 +183,15 @@ double ElementAt(const TensorView& tensor, uint64_t index) {
 std::optional<uint64_t> WeightedSum(std::span<const TensorView> inputs,
                                     std::span<const double> weights, double divisor,
                                     MutableTensorView out, Executor& executor) {
+  const bool stream = CanStream(inputs, linalg::kStreamTerms) && out.dtype == DType::kBF16;
   return ForBlocks(out.size, kBlock, executor, [&](uint64_t begin, uint64_t end) {
+    if (stream) {
+      std::array<const std::byte*, linalg::kStreamTerms> at;
+      if (linalg::SumBf16(At(inputs, begin, at), weights.data(), divisor, end - begin,
+                          out.Slice(begin, end - begin).data)) {
+        return kNone;
+      }
+    }
     double sum[kChunk] = {}, x[kChunk];
     for (uint64_t at = begin; at < end; at += kChunk) {
       const uint64_t n = std::min(kChunk, end - at);
@@ -103,26 +215,63 @@ std::optional<uint64_t> WeightedSum(std::span<const TensorView> inputs,
 std::optional<uint64_t> AddTaskVectors(const TensorView& base, std::span<const TensorView> experts,
                                        std::span<const double> weights, double scale,
                                        MutableTensorView out, Executor& executor) {
+  const Combination terms{base, experts, weights, scale};
   return ForBlocks(out.size, kBlock, executor, [&](uint64_t begin, uint64_t end) {
-    double sum[kChunk] = {}, x[kChunk];
-    for (uint64_t at = begin; at < end; at += kChunk) {
-      const uint64_t n = std::min(kChunk, end - at);
-      const TensorView from = base.Slice(at, n);
-      for (size_t i = 0; i < experts.size(); ++i) {
-        linalg::LoadDelta(from, experts[i].Slice(at, n), 1.0, x);
-        if (i == 0) {
-          linalg::Scale(weights[i], x, n, sum);
-        } else {
-          linalg::AddScaled(weights[i], x, n, sum);
-        }
-      }
-      linalg::LoadDoubles(from, x);
-      linalg::AddToBase(scale, sum, n, x);
-      if (const uint64_t bad = linalg::StoreDoubles(x, out.Slice(at, n)); bad != n) return at + bad;
-    }
-    return kNone;
+    return Combine(terms, {}, begin, end - begin, out);
   });
 }
+
+namespace {
+
+// Rows [row, end) of ResidualGram: lane sums of all pairs are added to `acc`.
+void StreamGram(const TensorView& base, std::span<const TensorView> experts,
+                std::span<const Triplets> heads, const PackedHeads& packed, uint64_t row,
+                uint64_t end, uint64_t width, double* acc) {
+  std::vector<double> coef(packed.vectors().size());
+  std::vector<linalg::PackedSum> sums(heads.size());
+  size_t first = 0;
+  for (size_t i = 0; i < heads.size(); ++i) {
+    const auto k = static_cast<size_t>(heads[i].k);
+    sums[i] = {packed.vectors().data() + first, coef.data() + first, k};
+    first += k;
+  }
+  std::array<const std::byte*, linalg::kGramTerms> at;
+  for (; row < end; ++row) {
+    FillCoefficients(heads, row, coef);
+    linalg::GramBf16(base.Slice(row * width, 0).data, At(experts, row * width, at), sums.data(),
+                     width, acc);
+  }
+}
+
+void ChunkedGram(const TensorView& base, std::span<const TensorView> experts,
+                 std::span<const Triplets> heads, uint64_t row, uint64_t end, uint64_t width,
+                 double* acc) {
+  const size_t n = experts.size();
+  std::vector<double> residual(n * kGramStride);
+  for (; row < end; ++row) {
+    for (uint64_t col = 0; col < width; col += kGramChunk) {
+      const uint64_t len = std::min<uint64_t>(kGramChunk, width - col);
+      const TensorView from = base.Slice(row * width + col, len);
+      for (size_t i = 0; i < n; ++i) {
+        double* r = residual.data() + i * kGramStride;
+        linalg::LoadDelta(from, experts[i].Slice(row * width + col, len), 1.0, r);
+        const Triplets& head = heads[i];
+        for (size_t k = 0; k < static_cast<size_t>(head.k); ++k) {
+          const double weight = Coefficient(head, k, row);
+          linalg::AddScaled(-weight, head.v.data() + k * width + col, len, r);
+        }
+      }
+      size_t at = 0;
+      for (size_t i = 0; i < n; at += n - i, ++i) {
+        const double* r = residual.data() + i * kGramStride;
+        linalg::DotBlock(r, kGramStride, 1, r, kGramStride, n - i, PadLanes(len),
+                         acc + at * kLanes);
+      }
+    }
+  }
+}
+
+}  // namespace
 
 std::vector<double> ResidualGram(const TensorView& base, std::span<const TensorView> experts,
                                  std::span<const Triplets> heads, int64_t rows, int64_t cols,
@@ -133,30 +282,15 @@ std::vector<double> ResidualGram(const TensorView& base, std::span<const TensorV
   const uint64_t block_rows = RowsPerBlock(cols);
   const uint64_t blocks = height / block_rows + (height % block_rows != 0);
   std::vector<double> partial(blocks * pairs);
+  const bool stream = base.dtype == DType::kBF16 && CanStream(experts, linalg::kGramTerms);
+  const PackedHeads packed(stream ? heads : std::span<const Triplets>(), width);
   executor.ParallelFor(blocks, [&](size_t b) {
-    std::vector<double> residual(n * kGramStride);
-    std::vector<double> acc(pairs * kLanes);
     const uint64_t end = std::min(height, (b + 1) * block_rows);
-    for (uint64_t row = b * block_rows; row < end; ++row) {
-      for (uint64_t col = 0; col < width; col += kGramChunk) {
-        const uint64_t len = std::min<uint64_t>(kGramChunk, width - col);
-        const TensorView from = base.Slice(row * width + col, len);
-        for (size_t i = 0; i < n; ++i) {
-          double* r = residual.data() + i * kGramStride;
-          linalg::LoadDelta(from, experts[i].Slice(row * width + col, len), 1.0, r);
-          const Triplets& head = heads[i];
-          for (size_t k = 0; k < static_cast<size_t>(head.k); ++k) {
-            const double weight = head.sigma[k] * head.u[k * height + row];
-            if (weight != 0) linalg::AddScaled(-weight, head.v.data() + k * width + col, len, r);
-          }
-        }
-        size_t at = 0;
-        for (size_t i = 0; i < n; at += n - i, ++i) {
-          const double* r = residual.data() + i * kGramStride;
-          linalg::DotBlock(r, kGramStride, 1, r, kGramStride, n - i, PadLanes(len),
-                           acc.data() + at * kLanes);
-        }
-      }
+    std::vector<double> acc(pairs * kLanes);
+    if (stream) {
+      StreamGram(base, experts, heads, packed, b * block_rows, end, width, acc.data());
+    } else {
+      ChunkedGram(base, experts, heads, b * block_rows, end, width, acc.data());
     }
     for (size_t p = 0; p < pairs; ++p) {
       partial[b * pairs + p] = linalg::SumLanes(acc.data() + p * kLanes);
@@ -221,34 +355,22 @@ std::optional<uint64_t> CombineResiduals(const TensorView& base,
                                          std::span<const double> head_weights,
                                          MutableTensorView out, Executor& executor) {
   const uint64_t height = static_cast<uint64_t>(rows), width = static_cast<uint64_t>(cols);
+  const Combination terms{base, experts, residual_weights, 1.0};
+  const PackedHeads packed(heads, width);
+  // sum_i a_i (delta_i - H_i) + b_i H_i = sum_i a_i delta_i + (b_i - a_i) H_i
+  std::vector<double> weights;
+  for (size_t i = 0; i < heads.size(); ++i) {
+    weights.insert(weights.end(), static_cast<size_t>(heads[i].k),
+                   head_weights[i] - residual_weights[i]);
+  }
   return ForBlocks(height, RowsPerBlock(cols), executor, [&](uint64_t begin, uint64_t end) {
-    double sum[kChunk] = {}, x[kChunk];
+    std::vector<double> coef(weights.size());
+    const linalg::PackedSum rest{packed.vectors().data(), coef.data(), coef.size()};
     for (uint64_t row = begin; row < end; ++row) {
-      for (uint64_t col = 0; col < width; col += kChunk) {
-        const uint64_t n = std::min(kChunk, width - col);
-        const uint64_t at = row * width + col;
-        const TensorView from = base.Slice(at, n);
-        // sum_i a_i (delta_i - H_i) + b_i H_i = sum_i a_i delta_i + (b_i - a_i) H_i
-        for (size_t i = 0; i < experts.size(); ++i) {
-          linalg::LoadDelta(from, experts[i].Slice(at, n), 1.0, x);
-          if (i == 0) {
-            linalg::Scale(residual_weights[i], x, n, sum);
-          } else {
-            linalg::AddScaled(residual_weights[i], x, n, sum);
-          }
-        }
-        for (size_t i = 0; i < heads.size(); ++i) {
-          const Triplets& head = heads[i];
-          for (size_t k = 0; k < static_cast<size_t>(head.k); ++k) {
-            const double weight = (head_weights[i] - residual_weights[i]) *
-                                  (head.sigma[k] * head.u[k * height + row]);
-            if (weight != 0) linalg::AddScaled(weight, head.v.data() + k * width + col, n, sum);
-          }
-        }
-        linalg::LoadDoubles(from, x);
-        linalg::AddToBase(1.0, sum, n, x);
-        if (const uint64_t bad = linalg::StoreDoubles(x, out.Slice(at, n)); bad != n)
-          return at + bad;
+      FillCoefficients(heads, row, coef);
+      for (size_t t = 0; t < coef.size(); ++t) coef[t] *= weights[t];
+      if (const uint64_t bad = Combine(terms, rest, row * width, width, out); bad != kNone) {
+        return bad;
       }
     }
     return kNone;

@@ -42,7 +42,10 @@ KrylovBasis::KrylovBasis(DeltaOperator& op, const KrylovLayout& layout, Executor
       g_((layout.capacity + 2 * layout.max_block) * (layout.capacity + 2 * layout.max_block)),
       r_(layout.max_block * layout.max_block),
       coef_((layout.capacity + 2 * layout.max_block) * layout.max_block),
-      acc_((layout.capacity + 2 * layout.max_block) * layout.max_block * kLanes) {}
+      acc_((layout.capacity + 2 * layout.max_block) * layout.max_block * kLanes) {
+  // Products are written up to the last column: what pads them stays zero.
+  std::fill_n(z_.data(), layout.max_block * stride_, 0.0);
+}
 
 uint64_t KrylovBasis::Bytes(const KrylovLayout& layout, const PassLayout& pass) {
   const uint64_t most = layout.capacity + 2 * layout.max_block;
@@ -207,29 +210,33 @@ KrylovBasis::Ritz KrylovBasis::RitzValues() const {
   return ritz;
 }
 
-void KrylovBasis::RotateBasis(const SymmetricEigen& eigen, size_t count) {
-  const size_t from = size_ - locked_;
+void KrylovBasis::RotateBasis(const double* coef, size_t from, size_t count) {
   double* q = q_.data() + locked_ * stride_;
-  std::vector<double> coef(from * count);
-  for (size_t i = 0; i < from; ++i) {
-    for (size_t j = 0; j < count; ++j) coef[i * count + j] = eigen.vectors[j * from + i];
-  }
   tile_.resize(count * kColumns);
   for (size_t c = 0; c < padded_; c += kColumns) {
     const size_t n = std::min(kColumns, padded_ - c);
     std::fill(tile_.begin(), tile_.end(), 0.0);
-    UpdateBlock(q + c, stride_, from, coef.data(), tile_.data(), kColumns, count, n);
+    UpdateBlock(q + c, stride_, from, coef, tile_.data(), kColumns, count, n);
     for (size_t j = 0; j < count; ++j) {
       std::copy_n(tile_.data() + j * kColumns, n, q + j * stride_ + c);
     }
   }
 }
 
+void KrylovBasis::RotateToRitz(const SymmetricEigen& eigen, size_t count) {
+  const size_t from = size_ - locked_;
+  std::vector<double> coef(from * count);
+  for (size_t i = 0; i < from; ++i) {
+    for (size_t j = 0; j < count; ++j) coef[i * count + j] = eigen.vectors[j * from + i];
+  }
+  RotateBasis(coef.data(), from, count);
+}
+
 void KrylovBasis::Restart(size_t count) {
   const size_t most = layout_.capacity + 2 * layout_.max_block;
   const SymmetricEigen eigen = Decompose(locked_);
   count = std::min(count, size_ - locked_);
-  RotateBasis(eigen, count);
+  RotateToRitz(eigen, count);
   const size_t now = locked_ + count;
   for (size_t j = 0; j < block_; ++j) {
     std::copy_n(q_.data() + (size_ + j) * stride_, stride_, q_.data() + (now + j) * stride_);
@@ -246,20 +253,41 @@ void KrylovBasis::Lock(size_t count) {
   largest_image_ = 0;
 }
 
-size_t KrylovBasis::StartFromLeading(size_t count) {
-  count = ExtractLeading(std::min(count, layout_.max_block));
+void KrylovBasis::StartFrom(size_t count) {
+  std::copy_n(q_.data(), count * stride_, z_.data());
   std::fill(g_.begin(), g_.end(), 0.0);
   std::fill(r_.begin(), r_.end(), 0.0);
-  size_ = locked_ = multiplied_ = 0;
-  block_ = count;
+  size_ = locked_ = multiplied_ = block_ = 0;
   largest_image_ = 0;
-  return count;
+  // Of unit length, nearly: what depends on the others is left out.
+  block_ = Absorb(count, 1e-10, nullptr);
 }
 
 size_t KrylovBasis::ExtractLeading(size_t count) {
   const size_t more = std::min(count, size_) - std::min(count, locked_);
-  if (more > 0) RotateBasis(Decompose(locked_), more);
+  if (more > 0) RotateToRitz(Decompose(locked_), more);
   return locked_ + more;
+}
+
+size_t KrylovBasis::ExtractRefined(size_t count, double shift) {
+  const SymmetricEigen eigen = Decompose(0);
+  count = std::min(count, size_);
+  // Rows past the remainder (random vectors not multiplied yet) have no part.
+  const size_t rest = std::min(block_, multiplied_), from = size_ + rest;
+  std::vector<double> coef(from * count);
+  for (size_t j = 0; j < count; ++j) {
+    const double* y = &eigen.vectors[j * size_];
+    for (size_t i = 0; i < size_; ++i) coef[i * count + j] = y[i];
+    for (size_t i = 0; i < rest; ++i) {
+      double part = 0;
+      for (size_t l = 0; l < multiplied_; ++l) {
+        part += r_[i * multiplied_ + l] * y[size_ - multiplied_ + l];
+      }
+      coef[(size_ + i) * count + j] = part / (eigen.values[j] - shift);
+    }
+  }
+  RotateBasis(coef.data(), from, count);
+  return count;
 }
 
 }  // namespace merganser::linalg

@@ -39,9 +39,9 @@ class KrylovBasis {
   // Whether Step multiplies in float32 (DeltaOperator::ApplyFloat32).
   void UseFloat32(bool use) { float32_ = use; }
 
-  // Starts anew from `count` leading Ritz vectors: they are the block that is
-  // multiplied next, and all else is forgotten. Returns how many there were.
-  size_t StartFromLeading(size_t count);
+  // Starts anew from the first `count` columns of vectors(): orthonormalised, they
+  // are the block that is multiplied next, and all else is forgotten.
+  void StartFrom(size_t count);
 
   // Multiplies the block, extends G, and makes the remainder, orthonormalised,
   // the next block (empty where the space is invariant).
@@ -66,8 +66,14 @@ class KrylovBasis {
   void Lock(size_t count);
 
   // After this the first min(count, size) columns of vectors() are the leading
-  // Ritz vectors, locked ones first, and the object can do nothing else. Returns how many.
+  // Ritz vectors, locked ones first, and StartFrom is all that the object can do
+  // yet. Returns how many.
   size_t ExtractLeading(size_t count);
+
+  // The same without locked ones, and every vector x moved to x + r / (theta -
+  // shift), r its residual: one more application of (delta^T delta - shift), whose
+  // product is at hand. Not orthonormal.
+  size_t ExtractRefined(size_t count, double shift);
 
   double* vectors() { return q_.data(); }
   size_t size() const { return size_; }
@@ -87,7 +93,10 @@ class KrylovBasis {
   size_t Absorb(size_t count, double floor, std::vector<double>* factor);
   // Eigenvectors of G without the locked part; components from `first_row` on.
   SymmetricEigen Decompose(size_t first_row) const;
-  void RotateBasis(const SymmetricEigen& eigen, size_t count);
+  // Replaces the first `count` vectors after the locked ones by combinations of the
+  // `from` that stand there; coef is from x count.
+  void RotateBasis(const double* coef, size_t from, size_t count);
+  void RotateToRitz(const SymmetricEigen& eigen, size_t count);
 
   DeltaOperator& op_;
   const KrylovLayout layout_;

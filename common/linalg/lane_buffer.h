@@ -1,5 +1,5 @@
-// Zeroed doubles that begin on a cache line: vectors that straddle two lines cost
-// twice.
+// Doubles that begin on a cache line: vectors that straddle two lines cost twice.
+// Not initialised: pages that nobody needs are never touched.
 #ifndef MERGANSER_COMMON_LINALG_LANE_BUFFER_H_
 #define MERGANSER_COMMON_LINALG_LANE_BUFFER_H_
 
@@ -12,7 +12,8 @@ namespace merganser::linalg {
 class LaneBuffer {
  public:
   LaneBuffer() = default;
-  explicit LaneBuffer(size_t size) : memory_(std::make_unique<double[]>(size + kLine - 1)) {
+  explicit LaneBuffer(size_t size)
+      : memory_(std::make_unique_for_overwrite<double[]>(size + kLine - 1)) {
     const auto address = reinterpret_cast<uintptr_t>(memory_.get());
     data_ = memory_.get() + (kLine - address / sizeof(double) % kLine) % kLine;
   }

@@ -13,14 +13,18 @@ namespace {
 constexpr int kMaxSteps = 1000;
 constexpr double kAngle = 3e-7;  // between a vector and the true one: aimed at
 constexpr int kProbeSteps = 3;
-constexpr int kWarmProbeSteps = 2;    // beside vectors that have been through kWarmSteps
+constexpr int kWarmProbeSteps = 2;    // beside vectors that have been through float32
 constexpr double kLocked = 1e-13;     // residual of vectors that are deflated, of the largest
-constexpr double kValueError = 1e-6;  // of sigma^2, where the vectors are not defined
 constexpr double kResolved = 1e-14;   // of sigma_1^2: below it delta^T delta is rounding
-constexpr int kWarmSteps = 8;         // in float32, at most
-constexpr double kWarmAngle = 1e-4;
-constexpr double kFloat32Least = 1e-20;  // of an image: float32 is near its end
-constexpr uint64_t kStartStream = 0;     // of random vectors
+constexpr uint64_t kStartStream = 0;  // of random vectors
+constexpr uint64_t kProbeStream = 1;
+
+// Of the steps in float32.
+constexpr int kFloat32Steps = 80;          // at most
+constexpr int kFloat32Patience = 8;        // until a head must be resolved
+constexpr double kFloat32Angle = 1.2e-6;   // aimed at, what the last pass adds included
+constexpr double kFloat32Resolved = 1e-4;  // of sigma_1^2: what a head may reach down to
+constexpr double kFloat32Least = 1e-20;    // of an image: float32 is near its end
 
 struct Progress {
   bool done = false;
@@ -75,77 +79,115 @@ Progress Assess(const KrylovBasis::Ritz& ritz, size_t k, double first, double ro
   return progress;
 }
 
-// A few steps in float32, for bf16 pairs: where the head stands well apart, they
-// come within kWarmAngle of it, and two or three steps in float64 do the rest.
-// Elsewhere they cost little of what follows. False: no use could be made of it.
-// Whatever comes out is only where the iteration in float64 begins.
-bool WarmStart(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
-               const TopKOptions& options, Leading& leading) {
-  if (!op.HasFloat32() || layout.capacity < (kWarmSteps + 1) * layout.start) return false;
-  const auto k = static_cast<size_t>(options.k);
-  basis.UseFloat32(true);
-  basis.AddRandom(options.seed, kStartStream, layout.start);
-  bool useful = false;
-  for (int step = 0; step < kWarmSteps; ++step) {
-    basis.Step();
-    ++leading.steps;
-    if (!std::isfinite(basis.largest_image())) {
-      useful = false;  // float32 has overflowed: the basis is worth nothing
-      break;
-    }
-    if (basis.largest_image() < kFloat32Least) break;
-    if (basis.block() == 0) {
-      useful = true;
-      break;
-    }
-    const KrylovBasis::Ritz ritz = basis.RitzValues();
-    if (ritz.theta.size() <= k || ritz.theta[k - 1] <= 0) continue;
-    useful = true;
-    const double last = std::sqrt(ritz.theta[k - 1]);
-    const double next = std::sqrt(std::max(ritz.theta[k] + ritz.residual[k], 0.0));
-    double residual = 0;
-    for (size_t i = 0; i < k; ++i) {
-      residual = std::max(residual, ritz.residual[i] / std::sqrt(ritz.theta[i]));
-    }
-    if (residual <= kWarmAngle * (last - next)) break;
+// What a step in float32 says of the K leading Ritz pairs.
+struct Float32Progress {
+  bool useful = false;    // there are K + 1 pairs at all
+  bool resolved = false;  // all K stand above the rounding of sigma_1^2
+  bool done = false;
+  double next_bound = 0;  // sigma_{K+1} is at most about this
+};
+
+Float32Progress AssessFloat32(const KrylovBasis::Ritz& ritz, size_t k) {
+  Float32Progress progress;
+  const std::vector<double>& theta = ritz.theta;
+  if (theta.size() <= k || !(theta[k - 1] > 0)) return progress;
+  progress.useful = true;
+  progress.resolved = theta[k - 1] > kFloat32Resolved * theta[0];
+  double bound = 0, residual = 0;
+  bool values = true;
+  for (size_t i = 0; i < k; ++i) {
+    residual = std::max(residual, ritz.residual[i] / std::sqrt(theta[i]));
+    values &= ritz.residual[i] <= 0.5 * kValueError * theta[i];
   }
-  basis.UseFloat32(false);
-  basis.StartFromLeading(useful ? layout.start : 0);
-  return useful;
+  for (size_t i = k; i < theta.size(); ++i) bound = std::max(bound, theta[i] + ritz.residual[i]);
+  progress.next_bound = std::sqrt(bound);
+  const double last = std::sqrt(theta[k - 1]);
+  if (!progress.resolved) return progress;
+  if (theta[k - 1] < kGap * kGap * theta[k]) {  // no vectors to aim at
+    progress.done = values;
+  } else if (last >= kGap * progress.next_bound) {
+    // Refining with a shift in the middle of what follows the head, and half a step
+    // in the last pass.
+    const double gain = bound / (2 * theta[k - 1] - bound) * (progress.next_bound / last);
+    progress.done = residual * gain <= kFloat32Angle * (last - progress.next_bound);
+  }
+  return progress;
 }
 
 }  // namespace
 
-Leading FindLeading(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
-                    const TopKOptions& options) {
+// What the start block missed shows as a pair that has not converged: the probe
+// has been through kProbeSteps steps before that is asked.
+bool FindInFloat32(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
+                   const TopKOptions& options, Leading& leading) {
+  const auto k = static_cast<size_t>(options.k);
+  if (!op.HasFloat32() || layout.capacity < 8 * layout.max_block) return false;
+  basis.UseFloat32(true);
+  basis.AddRandom(options.seed, kStartStream, layout.start);
+  Float32Progress progress;
+  int next_check = 1;
+  while (leading.steps < kFloat32Steps && !op.cancelled()) {
+    if (leading.steps == 1) basis.AddRandom(options.seed, kProbeStream, 1);
+    if (basis.size() + basis.block() > layout.capacity) basis.Restart(layout.kept);
+    basis.Step();
+    ++leading.steps;
+    if (!std::isfinite(basis.largest_image())) {
+      progress = {};  // float32 has overflowed: the basis is worth nothing
+      break;
+    }
+    if (basis.largest_image() < kFloat32Least) break;
+    const bool invariant = basis.block() == 0;
+    if (leading.steps <= kProbeSteps && !invariant) continue;
+    if (leading.steps < next_check && !invariant) continue;
+    next_check = leading.steps + 1 + static_cast<int>(basis.size() / 64);
+    progress = AssessFloat32(basis.RitzValues(), k);
+    if (progress.done || invariant) break;
+    if (!progress.resolved && leading.steps >= kFloat32Patience) break;
+  }
+  basis.UseFloat32(false);
+  if (progress.done) {
+    const double shift = 0.5 * progress.next_bound * progress.next_bound;
+    leading.count = basis.ExtractRefined(k + 1, shift);
+    leading.next_bound = progress.next_bound;
+    leading.converged = true;
+  } else if (progress.useful) {
+    basis.StartFrom(basis.ExtractLeading(layout.start));
+  } else {
+    basis.StartFrom(0);
+  }
+  return progress.done;
+}
+
+void FindLeading(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
+                 const TopKOptions& options, Leading& leading) {
   const auto k = static_cast<size_t>(options.k);
   const double rounding = static_cast<double>(std::max(op.layout().rows, op.layout().cols)) *
                           std::numeric_limits<double>::epsilon();
-  Leading leading;
-  uint64_t stream = kStartStream;
+  leading.converged = false;
+  uint64_t stream = kProbeStream + 1;
   size_t locked = 0;
   double first = 0;  // sigma_1, once vectors are locked
   bool probing = false;
   int probe_left = 0;
   int next_check = 1;
-  // A warm start brings its probe along: random vectors that know nothing of it.
-  const bool warm = WarmStart(op, basis, layout, options, leading);
+  // What was found before brings its probe along: random vectors that know nothing
+  // of it.
+  const bool warm = basis.block() > 0;
   if (warm) {
     probing = true;
     probe_left = kWarmProbeSteps;
     next_check = leading.steps + 1;
-    basis.AddRandom(options.seed, ++stream, 1);
+    basis.AddRandom(options.seed, stream++, 1);
   } else {
-    basis.AddRandom(options.seed, stream, layout.start);
+    basis.AddRandom(options.seed, kStartStream, layout.start);
   }
-  ++stream;
   bool first_step = true;
   while (leading.steps < kMaxSteps && !op.cancelled()) {
     basis.Step();
     ++leading.steps;
     if (std::exchange(first_step, false) && basis.largest_image() == 0 && op.IsZero()) {
       leading.zero = true;
-      return leading;
+      return;
     }
     const bool invariant = basis.block() == 0;
     const bool full = basis.size() + basis.block() > layout.capacity;
@@ -196,7 +238,6 @@ Leading FindLeading(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& l
     }
   }
   leading.count = basis.ExtractLeading(k + 1);
-  return leading;
 }
 
 }  // namespace merganser::linalg

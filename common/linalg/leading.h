@@ -15,6 +15,8 @@ inline constexpr double kGap = 1.01;  // sigma_K / sigma_{K+1}; below it a head 
 // angle * sigma_K / sigma_1: a direction that small does not matter
 inline constexpr double kHeadError = 1e-9;
 
+inline constexpr double kValueError = 1e-6;  // of sigma^2, where the vectors are not defined
+
 struct Leading {
   size_t count = 0;       // columns of V that were found, at most K + 1
   double next_bound = 0;  // sigma_{K+1} is at most about this
@@ -23,10 +25,18 @@ struct Leading {
   bool zero = false;
 };
 
+// A few steps in float32, for bf16 pairs, with a probe of its own. True when the
+// first leading.count (K + 1) columns of basis.vectors() are near enough to the
+// head for the last pass to find them sharp; it decides. Else the basis holds a
+// block to go on from, or nothing, and `leading` counts the steps alone.
+bool FindInFloat32(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
+                   const TopKOptions& options, Leading& leading);
+
 // Leaves the leading right singular vectors in the first columns of
 // basis.vectors(), certified by a probe with vectors that the start did not know.
-Leading FindLeading(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
-                    const TopKOptions& options);
+// Goes on from the basis' block, if it holds one.
+void FindLeading(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
+                 const TopKOptions& options, Leading& leading);
 
 }  // namespace merganser::linalg
 

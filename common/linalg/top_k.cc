@@ -2,24 +2,29 @@
 //
 // 1. Block Lanczos on delta^T delta, full reorthogonalisation, from K + 2
 //    fixed-key random vectors. One streaming pass a step does both products
-//    (t = row . x, z += t row). Pairs of bf16 begin with a few steps in float32,
-//    at half the cost; what they find is where the iteration in float64 starts,
-//    together with the random vectors of point 3.
+//    (t = row . x, z += t row).
 // 2. Ritz pairs of the projected matrix come with exact residuals (the
 //    remainder block times the last rows of the eigenvectors): no pass needed.
-// 3. When the leading pairs have converged, random vectors that the basis does
-//    not know are added and the same iteration goes on for a few steps. What
-//    the start block missed appears as a Ritz pair that has not converged, and
-//    the iteration continues until that one has.
-// 4. Squares lose what is below 1e-7 of sigma_1. Where the head reaches there,
+// 3. Pairs of bf16 begin in float32, at a fraction of the cost. A random vector
+//    that the start block does not know joins after the first step. Where the
+//    head stands well apart a few steps bring it within float32's rounding, and
+//    the last pass (6) is all that float64 has to do. Elsewhere what was found is
+//    where the iteration in float64 starts, with another random vector.
+// 4. When the leading pairs have converged in float64, random vectors that the
+//    basis does not know are added and the same iteration goes on for a few
+//    steps. What the start block missed appears as a Ritz pair that has not
+//    converged, and the iteration continues until that one has.
+// 5. Squares lose what is below 1e-7 of sigma_1. Where the head reaches there,
 //    the vectors above are locked and the iteration starts again on their
 //    complement.
-// 5. One last pass with the K + 1 leading vectors gives W = delta V, from which
-//    sigma and u follow by one-sided Jacobi without the squaring of the
-//    condition number, and delta^T W, from which the residuals follow explicitly.
+// 6. One last pass in float64 with the K + 1 leading vectors gives W = delta V,
+//    which one-sided Jacobi turns into sigma U without the squaring of the
+//    condition number, and delta^T U, from which the residuals follow explicitly.
+//    It is half a step more: sigma and V of the result are those of U^T delta.
+//    What it does not find sharp goes back to point 4.
 //
-// H = W V^T, so <H, R> = 0 to rounding whenever V is orthonormal, converged or
-// not. Matrices of at most 4096 elements go to one-sided Jacobi at once.
+// H = U U^T delta, so <H, R> = 0 to rounding whenever U is orthonormal, converged
+// or not. Matrices of at most 4096 elements go to one-sided Jacobi at once.
 #include "common/linalg/top_k.h"
 
 #include <algorithm>
@@ -141,65 +146,86 @@ void SetEmpty(const TaskVector& delta, int k, Triplets& t) {
   t.v.assign(static_cast<size_t>(k) * static_cast<size_t>(delta.cols), 0.0);
 }
 
-// The last pass: triplets, explicit residuals, verdict.
+// Sorts the first `count` columns of all sets by the norms of those of the first,
+// descending; the norms.
+std::vector<double> SortColumns(std::span<const ColumnSet> sets, size_t count) {
+  std::vector<double> norm(count);
+  for (size_t j = 0; j < count; ++j) {
+    const double* x = sets[0].data + j * sets[0].stride;
+    norm[j] = std::sqrt(linalg::Dot(x, x, sets[0].length));
+  }
+  for (size_t j = 0; j < count; ++j) {
+    const auto largest = std::max_element(norm.begin() + static_cast<ptrdiff_t>(j), norm.end());
+    const auto from = static_cast<size_t>(largest - norm.begin());
+    if (from == j) continue;
+    std::swap(norm[j], norm[from]);
+    for (const ColumnSet& set : sets) {
+      double* x = set.data + j * set.stride;
+      std::swap_ranges(x, x + set.length, set.data + from * set.stride);
+    }
+  }
+  return norm;
+}
+
+// The last pass: triplets, explicit residuals, verdict. Leaves v sorted.
 absl::Status Finish(const TaskVector& delta, int k_in, const Leading& leading, DeltaOperator& op,
                     double* v, TopKResult& result) {
   const auto k = static_cast<size_t>(k_in);
   const auto rows = static_cast<size_t>(delta.rows), cols = static_cast<size_t>(delta.cols);
   const size_t stride = op.layout().stride, padded = op.layout().padded;
-  const size_t tall = PadLanes(rows), found = std::min(k, leading.count);
+  const size_t tall = PadLanes(rows), count = leading.count;
   Triplets& t = result.triplets;
   SetEmpty(delta, k_in, t);
-  Reorthonormalise(v, stride, padded, leading.count);
-  std::vector<double> w(leading.count * tall), z(leading.count * stride);
-  op.Apply(v, leading.count, z.data(), w.data(), tall);
-  const ColumnSet along[] = {{v, stride, padded}, {z.data(), stride, padded}};
-  linalg::OneSidedJacobi({w.data(), tall, tall}, along, found);
+  Reorthonormalise(v, stride, padded, count);
+  std::vector<double> w(count * tall), z(count * stride), rest(padded);
+  op.Apply(v, count, z.data(), w.data(), tall);
+  const ColumnSet left{w.data(), tall, tall}, right{z.data(), stride, padded};
+  const ColumnSet sets[] = {left, {v, stride, padded}, right};
+  linalg::OneSidedJacobi(left, std::span(sets).subspan(1), count);
+  const std::vector<double> norm = SortColumns(sets, count);
 
-  std::vector<double> norm(leading.count);
-  for (size_t j = 0; j < leading.count; ++j) {
-    norm[j] = std::sqrt(linalg::Dot(&w[j * tall], &w[j * tall], tall));
-  }
-  std::vector<size_t> order(found);
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return norm[a] > norm[b]; });
-  const double first = norm[order[0]];
+  const double first = norm[0];
   // The usual numerical rank: what is smaller is rounding of delta v itself.
   const double rank_floor =
       first * static_cast<double>(std::max(rows, cols)) * std::numeric_limits<double>::epsilon();
-  double last = 0;
   size_t rank = 0;
-  for (size_t j = 0; j < found; ++j) {
-    const size_t from = order[j];
-    const double sigma = norm[from];
-    if (!(sigma > rank_floor)) break;
-    ++rank;
-    last = sigma;
-    double* image = &z[from * stride];
+  for (; rank < std::min(k, count) && norm[rank] > rank_floor; ++rank) {
+    const double sigma = norm[rank];
+    linalg::Scale(1 / sigma, &w[rank * tall], tall, &w[rank * tall]);
+    double* image = &z[rank * stride];
     linalg::Scale(1 / sigma, image, padded, image);
-    linalg::AddScaled(-sigma, v + from * stride, padded, image);
-    const double right = std::sqrt(linalg::Dot(image, image, padded));
-    result.residual = std::max(result.residual, right / first);
-    linalg::Scale(1 / sigma, &w[from * tall], tall, &w[from * tall]);
-    FixSign(&w[from * tall], rows, v + from * stride, cols);
-    t.sigma[j] = sigma / op.scale();
+    std::copy_n(image, padded, rest.data());
+    linalg::AddScaled(-sigma, v + rank * stride, padded, rest.data());
+    result.residual =
+        std::max(result.residual, std::sqrt(linalg::Dot(rest.data(), rest.data(), padded)) / first);
+  }
+  // U^T delta, which U is better for than V was.
+  const ColumnSet turned[] = {right, left};
+  linalg::OneSidedJacobi(right, std::span(turned).subspan(1), rank);
+  const std::vector<double> sigmas = SortColumns(turned, rank);
+  for (size_t j = 0; j < rank; ++j) {
+    linalg::Scale(1 / sigmas[j], &z[j * stride], padded, &z[j * stride]);
+    FixSign(&w[j * tall], rows, &z[j * stride], cols);
+    t.sigma[j] = sigmas[j] / op.scale();
     if (!std::isfinite(t.sigma[j])) {
       return absl::OutOfRangeError(absl::StrCat("singular value ", j + 1, " of the ", rows, " x ",
                                                 cols, " task vector overflows float64"));
     }
-    std::copy_n(&w[from * tall], rows, &t.u[j * rows]);
-    std::copy_n(v + from * stride, cols, &t.v[j * cols]);
+    std::copy_n(&w[j * tall], rows, &t.u[j * rows]);
+    std::copy_n(&z[j * stride], cols, &t.v[j * cols]);
   }
-  double next = rank == k && leading.count > k ? norm[k] : 0;
+  const double last = rank > 0 ? sigmas[rank - 1] : 0;
+  double next = rank == k && count > k ? norm[k] : 0;
   if (!(next > rank_floor)) next = 0;
   result.sigma_next = next / op.scale();
   // A rank below K has no gap to speak of: what follows the last direction is zero.
   result.gap_ratio = next == 0 ? kInfinity : last / next;
-  const double gap = last - std::max(next, rank == k ? std::min(leading.next_bound, last) : 0.0);
+  const double bound = std::max(next, rank == k ? std::min(leading.next_bound, last) : 0.0);
+  // U = delta V: what V had of the directions that follow is less in U by their
+  // sigma over the head's.
   result.vector_error = result.residual == 0 ? 0
-                        : gap > 0            ? result.residual * first / gap
-                                             : kInfinity;
+                        : last > bound ? result.residual * first / (last - bound) * (bound / last)
+                                       : kInfinity;
   const bool sharp = result.vector_error <= kAngleAccepted ||
                      result.vector_error * last <= 10 * kHeadError * first ||
                      last <= kNegligible * first || rank < k;
@@ -249,6 +275,7 @@ absl::StatusOr<TopKResult> ComputeTopK(const TaskVector& delta, const TopKOption
   Leading leading;
   absl::Status status;
   const auto finish = [&](double* v) {
+    result.residual = 0;
     if (leading.zero) {
       SetEmpty(delta, options.k, result.triplets);
       result.outcome = SolverOutcome::kZero;
@@ -265,8 +292,19 @@ absl::StatusOr<TopKResult> ComputeTopK(const TaskVector& delta, const TopKOption
     result.passes = 1;
   } else {
     KrylovBasis basis(op, layout, executor);
-    leading = linalg::FindLeading(op, basis, layout, options);
-    finish(basis.vectors());
+    bool done = linalg::FindInFloat32(op, basis, layout, options, leading);
+    if (done) {
+      finish(basis.vectors());
+      const std::vector<double>& sigma = result.triplets.sigma;
+      done = !status.ok() || result.outcome == SolverOutcome::kConverged ||
+             (result.outcome == SolverOutcome::kIllDefined &&
+              result.residual * sigma[0] <= linalg::kValueError * sigma[k - 1]);
+      if (!done) basis.StartFrom(leading.count);
+    }
+    if (!done) {
+      linalg::FindLeading(op, basis, layout, options, leading);
+      finish(basis.vectors());
+    }
   }
   if (executor.cancelled()) return absl::CancelledError("the result is not wanted any more");
   if (!status.ok()) return status;
@@ -282,7 +320,8 @@ uint64_t TopKWorkspaceBytes(int64_t rows, int64_t cols, int k) {
   const uint64_t result = count * (static_cast<uint64_t>(rows) + static_cast<uint64_t>(cols));
   // The last pass (W and Z), the triplets, and small change: tasks, vectors of
   // a few entries, what the allocator adds.
-  const uint64_t finish = count * (PadLanes(static_cast<size_t>(rows)) + pass.stride) + result;
+  const uint64_t finish =
+      count * (PadLanes(static_cast<size_t>(rows)) + pass.stride) + pass.stride + result;
   const uint64_t dense = IsDense(rows, cols) ? 4 * kDenseElements * kLanes : 0;
   return pass.Bytes(layout.max_block) + KrylovBasis::Bytes(layout, pass) +
          (finish + dense) * sizeof(double) + (uint64_t{256} << 10);

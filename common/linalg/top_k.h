@@ -30,10 +30,15 @@ struct TopKResult {
   SolverOutcome outcome = SolverOutcome::kConverged;
   double sigma_next = 0;  // estimate of sigma_{K+1}
   double gap_ratio = 0;   // sigma_K / sigma_{K+1}; infinity where sigma_{K+1} = 0
-  double residual = 0;    // max_k of max(||delta v - sigma u||, ||delta^T u - sigma v||) / sigma_1
-  double vector_error = 0;  // residual * sigma_1 / (sigma_K - sigma_{K+1}): bound on the angle
-  int steps = 0;            // block steps of the iteration
-  int passes = 0;           // passes over base and expert in all, probes and refinement included
+  // max_k of ||delta^T u - sigma v|| / sigma_1 for the pairs that the last pass
+  // began with, where delta v = sigma u. The triplets are better than that: for
+  // them delta^T u = sigma v, and ||delta v - sigma u|| is smaller.
+  double residual = 0;
+  // Bound on the angle between U and the leading left singular vectors:
+  // residual * sigma_1 / (sigma_K - sigma_{K+1}) * sigma_{K+1} / sigma_K. V is better.
+  double vector_error = 0;
+  int steps = 0;   // block steps of the iteration
+  int passes = 0;  // passes over base and expert in all, probes and refinement included
 };
 
 // Requires 1 <= k <= min(rows, cols). `options.k` triplets come back always;

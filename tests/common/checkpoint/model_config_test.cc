@@ -31,6 +31,18 @@ TEST(ModelConfig, TiesFromTheTextConfigUnlessTheTopSays) {
   EXPECT_FALSE(ParseModelConfig(R"({"tie_word_embeddings": null})")->tie_stated);
 }
 
+TEST(ModelConfig, CountsLayers) {
+  const auto config = ParseModelConfig(
+      R"({"num_hidden_layers": 61, "num_nextn_predict_layers": 1,
+          "vision_config": {"num_hidden_layers": 4}})");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->layers, 61u);
+  EXPECT_EQ(config->next_token_layers, 1u);
+  EXPECT_EQ(ParseModelConfig(R"({"text_config": {"num_hidden_layers": 7}})")->layers, 7u);
+  EXPECT_EQ(ParseModelConfig(R"({"n_layer": 12})")->layers, 12u);
+  EXPECT_FALSE(ParseModelConfig(R"({"num_hidden_layers": null})")->layers.has_value());
+}
+
 TEST(ModelConfig, QuantisationInEveryForm) {
   EXPECT_EQ(
       ParseModelConfig(R"({"quantization_config": {"quant_method": "fp8"}})")->quantization_method,

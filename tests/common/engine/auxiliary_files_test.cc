@@ -96,6 +96,33 @@ TEST(AuxiliaryFiles, AreListedInOrderAndCopiedByteForByte) {
   EXPECT_EQ(ReadAll(*output.store, "added_tokens.json"), "");
 }
 
+TEST(AuxiliaryFiles, AnotherModelMayGiveTheTokenizer) {
+  const Checkpoint reference = MakeReference({{"LICENSE", "r"},
+                                              {"generation_config.json", "r"},
+                                              {"merges.txt", "r"},
+                                              {"modeling_x.py", "r"},
+                                              {"tokenizer.json", "r"}});
+  const Checkpoint tokenizer = MakeReference({{"LICENSE", "t"},
+                                              {"chat_template.jinja", "t"},
+                                              {"x.tiktoken", "t"},
+                                              {"generation_config.json", "t"},
+                                              {"tokenizer.json", "t"}});
+  const auto from = [&](const Checkpoint& donor) {
+    const auto files = ListAuxiliaryFiles(reference, donor);
+    EXPECT_TRUE(files.ok()) << files.status();
+    std::vector<std::string> found;
+    for (const AuxiliaryFile& file : *files) {
+      found.push_back((file.checkpoint == &reference ? "r " : "t ") + file.file.key);
+    }
+    return found;
+  };
+  EXPECT_THAT(from(tokenizer),
+              ElementsAre("r LICENSE", "r generation_config.json", "r modeling_x.py",
+                          "t chat_template.jinja", "t tokenizer.json", "t x.tiktoken"));
+  EXPECT_THAT(from(reference), ElementsAre("r LICENSE", "r generation_config.json", "r merges.txt",
+                                           "r modeling_x.py", "r tokenizer.json"));
+}
+
 TEST(AuxiliaryFiles, AFileThatChangesWhileItIsCopiedIsDataLoss) {
   const Checkpoint reference = MakeReference({{"tokenizer.json", "old"}});
   const auto files = ListAuxiliaryFiles(reference);

@@ -7,6 +7,7 @@
 namespace merganser {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -91,6 +92,91 @@ TEST(RewriteConfig, RefusesWhatIsNoObjectAndNamesTheFile) {
     EXPECT_THAT(std::string(out.status().message()), HasSubstr("/m/config.json")) << text;
     EXPECT_THAT(std::string(out.status().message()), Not(HasSubstr("\n"))) << text;
   }
+}
+
+// Of the three layers of the reference: 2 1 1 0.
+ConfigLayers SomeLayers() {
+  ConfigLayers layers;
+  layers.reference_layers = 3;
+  layers.origins = {2, 1, 1, 0};
+  return layers;
+}
+
+std::string WithLayers(const std::string& text, const ConfigLayers& layers = SomeLayers()) {
+  const auto out = RewriteConfig(text, "", "config.json", layers);
+  EXPECT_TRUE(out.ok()) << out.status();
+  return out.ok() ? *out : "";
+}
+
+TEST(RewriteConfig, LayersAreCountedAtTheTopAndInTheTextConfig) {
+  EXPECT_EQ(WithLayers(R"({"num_hidden_layers": 3, "x": 3})"),
+            "{\n  \"num_hidden_layers\": 4,\n  \"x\": 3\n}\n");
+  EXPECT_EQ(WithLayers(R"({"text_config": {"num_hidden_layers": 3},
+                           "vision_config": {"num_hidden_layers": 3}})"),
+            "{\n  \"text_config\": {\n    \"num_hidden_layers\": 4\n  },\n"
+            "  \"vision_config\": {\n    \"num_hidden_layers\": 3\n  }\n}\n");
+  const auto missing = RewriteConfig("{}", "", "/m/config.json", SomeLayers());
+  EXPECT_EQ(missing.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(missing.status().message()),
+              HasSubstr("/m/config.json: key 'num_hidden_layers': missing"));
+}
+
+TEST(RewriteConfig, ListsWithAnEntryALayerFollowTheirLayers) {
+  EXPECT_EQ(WithLayers(R"({"layer_types": ["a", "b", "c"], "num_hidden_layers": 3})"),
+            "{\n  \"layer_types\": [\n    \"c\",\n    \"b\",\n    \"b\",\n    \"a\"\n  ],\n"
+            "  \"num_hidden_layers\": 4\n}\n");
+  // Entries of any kind; white space is not kept.
+  EXPECT_EQ(WithLayers(R"({"num_hidden_layers": 3, "blocks": [{"n": 1e-06}, [2, 3], {}]})"),
+            "{\n  \"num_hidden_layers\": 4,\n  \"blocks\": [\n    {},\n    [\n      2,\n      3\n"
+            "    ],\n    [\n      2,\n      3\n    ],\n    {\n      \"n\": 1e-06\n    }\n  ]\n}\n");
+}
+
+TEST(RewriteConfig, OtherListsAreKept) {
+  const std::string text =
+      "{\n  \"architectures\": [\n    \"A\",\n    \"B\",\n    \"C\"\n  ],\n"
+      "  \"eos_token_id\": [\n    1,\n    2,\n    3\n  ],\n  \"two\": [\n    1,\n    2\n  ],\n"
+      "  \"none\": [],\n  \"rope\": {\n    \"factors\": [\n      1,\n      2,\n      3\n    ]\n"
+      "  },\n  \"num_hidden_layers\": 4\n}\n";
+  EXPECT_EQ(WithLayers(text), text);
+}
+
+TEST(RewriteConfig, ListsOfLayersAreNumberedAnew) {
+  EXPECT_EQ(WithLayers(R"({"mlp_only_layers": [1, 2], "num_hidden_layers": 3})"),
+            "{\n  \"mlp_only_layers\": [\n    0,\n    1,\n    2\n  ],\n"
+            "  \"num_hidden_layers\": 4\n}\n");
+  ConfigLayers first;
+  first.reference_layers = 3;
+  first.origins = {0};
+  EXPECT_EQ(WithLayers(R"({"mlp_only_layers": [1], "num_hidden_layers": 3})", first),
+            "{\n  \"mlp_only_layers\": [],\n  \"num_hidden_layers\": 1\n}\n");
+}
+
+TEST(RewriteConfig, AListThatLacksALayerIsNamed) {
+  ConfigLayers layers = SomeLayers();
+  layers.origins.push_back(5);
+  const auto out = RewriteConfig(R"({"layer_types": [1, 2, 3], "num_hidden_layers": 3})", "",
+                                 "/m/config.json", layers);
+  EXPECT_THAT(std::string(out.status().message()),
+              HasSubstr("/m/config.json: key 'layer_types': found 3 entries, expected one for "
+                        "layer 5"));
+}
+
+TEST(RewriteConfig, NotesKeysThatPlaceLayersByTheirNumber) {
+  const auto notes = [](const std::string& text, std::vector<uint64_t> origins) {
+    ConfigLayers layers;
+    layers.reference_layers = 8;
+    layers.origins = std::move(origins);
+    std::vector<std::string> found;
+    const auto out = RewriteConfig(text, "bfloat16", "config.json", layers, &found);
+    EXPECT_TRUE(out.ok()) << out.status();
+    return found;
+  };
+  const std::string text =
+      R"({"num_hidden_layers": 8, "first_k_dense_replace": 1, "full_attention_interval": 2})";
+  EXPECT_THAT(notes(text, {0, 1, 2, 3}), ElementsAre());
+  EXPECT_THAT(notes(text, {0, 3, 4}), ElementsAre());
+  EXPECT_THAT(notes(text, {2, 3, 4}), ElementsAre("first_k_dense_replace"));
+  EXPECT_THAT(notes(text, {0, 2, 3}), ElementsAre("full_attention_interval"));
 }
 
 TEST(RewriteConfig, RefusesABombOfNesting) {

@@ -86,6 +86,23 @@ TEST(ModelCard, TellsModelsMethodAndRecipe) {
   EXPECT_THAT(card, HasSubstr("````yaml\nmerge_method: resmerge\n# a ```fence```\n````\n"));
 }
 
+TEST(ModelCard, TellsOfParametersThatVary) {
+  Plan plan = OneShardPlan();
+  plan.method.per_model = {{{"weight", 0.5}}, {{"weight", 1}}};
+  plan.overrides.resize(2, plan.method);
+  plan.overrides[0].per_model[0]["weight"] = 0.25;
+  plan.overrides[1].per_model[0]["weight"] = 0.75;
+  plan.tensors[0].method = 2;
+  const std::string card = ModelCard(plan);
+  EXPECT_THAT(card, HasSubstr("| org/a | expert, weight 0.25 to 0.75 |"));
+  EXPECT_THAT(card, HasSubstr("| org/b | expert, weight 1 |"));
+  EXPECT_THAT(card, HasSubstr("give 1 tensor other parameters"));
+  plan.tensors[0].sources = {{1, 0, 0, DType::kBF16, "layers.7.mlp.weight"}};
+  const std::string sliced = ModelCard(plan);
+  EXPECT_THAT(sliced, HasSubstr("| org/a | expert |"));
+  EXPECT_THAT(sliced, HasSubstr("stacked from slices"));
+}
+
 TEST(ModelCard, TellsNoLocalPaths) {
   Plan plan = OneShardPlan();
   plan.models[0] = Model("/home/somebody/secret/base", "/home/somebody/secret/base");

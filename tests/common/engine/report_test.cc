@@ -34,6 +34,31 @@ LeafReport Leaf(uint32_t tensor, uint64_t leaf, ReportFields fields, double seco
   return report;
 }
 
+TEST(BuildReport, TellsWhichTensorHasWhichParameters) {
+  Plan plan = TwoShardPlan();
+  plan.method.numbers = {{"lambda", 1}};
+  plan.overrides.resize(2, plan.method);
+  plan.overrides[0].numbers["lambda"] = 0.5;
+  plan.overrides[1].per_model = {{{"weight", 2}}};
+  plan.tensors[1].method = 2;
+  plan.tensors[2].sources = {{1, 0, 0, DType::kBF16, "layers.7.mlp.weight"}};
+  std::vector<UnitResult> results = Results(plan);
+  results[0].leaves.push_back(Leaf(0, 0, {{"method", {1}}, {"sources", {2}}}));
+  const std::string report = BuildReport(plan, results, SomeRun());
+  EXPECT_THAT(report,
+              HasSubstr("\"method\": {\"name\":\"linear\",\"parameters\":{\"lambda\":1},"
+                        "\"per_model\":[],\"overrides\":["
+                        "{\"parameters\":{\"lambda\":0.5},\"per_model\":[]},"
+                        "{\"parameters\":{\"lambda\":1},\"per_model\":[{\"weight\":2}]}]}"));
+  EXPECT_THAT(report, HasSubstr("\"shard\":0,\"method\":2,\"sources\":[]}"));
+  EXPECT_THAT(report, HasSubstr("\"sources\":[[1,\"layers.7.mlp.weight\"]]"));
+  // Measurements do not take the format's names.
+  EXPECT_THAT(report, HasSubstr("\"method_method\":1,\"method_sources\":2"));
+  const auto summary = SummariseReport(report);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_THAT(*summary, HasSubstr("linear (lambda 1), with other parameters for 1 tensor\n"));
+}
+
 TEST(UnitChecksum, DependsOnEverySegmentAndTheirOrder) {
   UnitResult a, b, c;
   a.segment_digests = {"1", "2"};

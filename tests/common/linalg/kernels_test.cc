@@ -45,6 +45,41 @@ TEST(WeightedSum, EqualsTheScalarSumInEveryDtypeAndSize) {
   }
 }
 
+// Products around ties, between subnormal numbers, and at the edge of overflow.
+TEST(WeightedSum, RoundsBf16OnceToNearestEven) {
+  SerialExecutor serial;
+  std::vector<double> values;
+  for (int i = 0; i < 64; ++i) {
+    values.push_back((1 + i / 128.0) * std::ldexp(i % 2 == 0 ? 1 : -1, i % 5 - 2));
+  }
+  values.insert(values.end(), {0.0, -0.0, 1e-40, -1e-40});
+  const Tensor t(DType::kBF16, values, 1);
+  const std::vector<TensorView> inputs = {t.View()};
+  const std::vector<double> nudges = {-0x1p-52, 0, 0x1p-52, 0x1p-30, -0x1p-30, 0x1p-20};
+  for (int exponent = -136; exponent < 125; exponent += exponent < -120 ? 1 : 29) {
+    for (int i = 0; i < 512; i += 3) {
+      for (const double nudge : nudges) {
+        const double w = std::ldexp(1 + i / 512.0 + nudge, exponent);
+        Tensor out(DType::kBF16, values.size(), 1);
+        ASSERT_EQ(WeightedSum(inputs, std::vector<double>{w}, 1, out.Mutable(), serial),
+                  std::nullopt);
+        for (uint64_t e = 0; e < values.size(); ++e) {
+          const double want = RoundTo(DType::kBF16, w * t.At(e));
+          ASSERT_EQ(out.At(e), want) << w << " * " << t.At(e);
+          ASSERT_EQ(std::signbit(out.At(e)), std::signbit(want));
+        }
+      }
+    }
+  }
+  Tensor out(DType::kBF16, values.size());
+  const auto first = [&](double w) {
+    return WeightedSum(inputs, std::vector<double>{w}, 1, out.Mutable(), serial);
+  };
+  // The largest magnitude is 1 + 63 / 128, four times.
+  EXPECT_EQ(first(0x1p125), std::nullopt);
+  EXPECT_NE(first(0x1.8p126), std::nullopt);
+}
+
 TEST(WeightedSum, MeanOfEqualTensorsIsThatTensorMinusZeroIncluded) {
   SerialExecutor serial;
   const Tensor t(DType::kBF16, std::vector<double>{-0.0, 0.0, 1.5, -3e38, 1e-40});
@@ -150,10 +185,16 @@ constexpr struct {
   int64_t rows, cols;
 } kShapes[] = {{1, 1}, {3, 17}, {17, 3}, {33, 513}, {5, 2049}, {700, 400}};
 
-TEST(ResidualGram, EqualsInnerProductsOfTheResiduals) {
+// Mixed dtypes and bf16 alone take different ways.
+std::vector<std::vector<DType>> ExpertDTypes() {
+  std::vector<std::vector<DType>> lists = {
+      {DType::kBF16, DType::kBF16, DType::kF32, DType::kF64, DType::kF16, DType::kBF16}};
+  for (const size_t n : {1, 2, 3, 4, 5, 17}) lists.emplace_back(n, DType::kBF16);
+  return lists;
+}
+
+void CheckResidualGram(const std::vector<DType>& dtypes) {
   ThreadPool pool(1);
-  const std::vector<DType> dtypes = {DType::kBF16, DType::kBF16, DType::kF32,
-                                     DType::kF64,  DType::kF16,  DType::kBF16};
   for (const auto& shape : kShapes) {
     const Scene s = MakeScene(shape.rows, shape.cols, dtypes, 2);
     const size_t n = dtypes.size();
@@ -173,6 +214,10 @@ TEST(ResidualGram, EqualsInnerProductsOfTheResiduals) {
   }
 }
 
+TEST(ResidualGram, EqualsInnerProductsOfTheResiduals) {
+  for (const std::vector<DType>& dtypes : ExpertDTypes()) CheckResidualGram(dtypes);
+}
+
 TEST(HeadGram, EqualsInnerProductsOfTheDenseHeads) {
   for (const auto& shape : kShapes) {
     const Scene s = MakeScene(shape.rows, shape.cols, {DType::kF32, DType::kF32, DType::kF32}, 3);
@@ -190,11 +235,16 @@ TEST(HeadGram, EqualsInnerProductsOfTheDenseHeads) {
   }
 }
 
-TEST(CombineResiduals, EqualsTheDenseFormula) {
+void CheckCombineResiduals(const std::vector<DType>& dtypes) {
   ThreadPool pool(1);
-  const std::vector<double> a = {0.5, 0, -0.25}, b = {1, 0, 2};
+  const size_t n = dtypes.size();
+  std::vector<double> a, b;
+  for (size_t i = 0; i < n; ++i) {
+    a.push_back(i == 1 ? 0 : 0.5 - 0.75 * static_cast<double>(i % 2));
+    b.push_back(i == 1 ? 0 : 1 + 0.5 * static_cast<double>(i));
+  }
   for (const auto& shape : kShapes) {
-    const Scene s = MakeScene(shape.rows, shape.cols, {DType::kBF16, DType::kF16, DType::kF32}, 2);
+    const Scene s = MakeScene(shape.rows, shape.cols, dtypes, 2);
     for (const DType to : kFloats) {
       Tensor out(to, s.head[0].size(), 1);
       EXPECT_EQ(CombineResiduals(s.base.View(), Views(s.experts), s.heads, shape.rows, shape.cols,
@@ -202,9 +252,9 @@ TEST(CombineResiduals, EqualsTheDenseFormula) {
                 std::nullopt);
       for (size_t e = 0; e < s.head[0].size(); ++e) {
         double want = s.base.At(e), size = std::abs(want);
-        for (size_t i = 0; i < 3; ++i) {
+        for (size_t i = 0; i < n; ++i) {
           want += a[i] * s.residual[i][e] + b[i] * s.head[i][e];
-          size += std::abs(s.residual[i][e]) + std::abs(s.head[i][e]);
+          size += (1 + b[i]) * (std::abs(s.residual[i][e]) + std::abs(s.head[i][e]));
         }
         const double unit = to == DType::kBF16  ? 0x1p-8
                             : to == DType::kF16 ? 0x1p-11
@@ -214,6 +264,24 @@ TEST(CombineResiduals, EqualsTheDenseFormula) {
       }
     }
   }
+}
+
+TEST(CombineResiduals, EqualsTheDenseFormula) {
+  CheckCombineResiduals({DType::kBF16, DType::kF16, DType::kF32});
+  for (const std::vector<DType>& dtypes : ExpertDTypes()) CheckCombineResiduals(dtypes);
+}
+
+TEST(CombineResiduals, ReportsOverflowByElementInBf16) {
+  ThreadPool pool(1);
+  std::vector<double> values(400 * 300, 1.0);
+  values[77777] = 2e38;
+  const Tensor base(DType::kBF16, std::vector<double>(values.size(), 1.0), 1);
+  const Tensor expert(DType::kBF16, values, 1);
+  const std::vector<TensorView> experts = {expert.View()};
+  Tensor out(DType::kBF16, values.size());
+  EXPECT_EQ(CombineResiduals(base.View(), experts, std::vector<Triplets>(1), 400, 300,
+                             std::vector<double>{2}, std::vector<double>{0}, out.Mutable(), pool),
+            std::optional<uint64_t>(77777));
 }
 
 TEST(CombineResiduals, ReportsOverflowByElement) {

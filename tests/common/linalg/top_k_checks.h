@@ -61,9 +61,9 @@ inline void CheckTriplets(const Problem& problem, const TopKResult& result, doub
     }
     for (size_t r = 0; r < m; ++r) left[r] -= sigma * u[r];
     for (size_t c = 0; c < n; ++c) right[c] -= sigma * v[c];
-    EXPECT_LE(Norm(left), 1e-13 * std::sqrt(static_cast<double>(m + n)) * first);
-    EXPECT_LE(Norm(right), residual * first);
-    EXPECT_LE(Norm(right), (result.residual * 1.01 + 1e-13) * first) << "reported too small";
+    EXPECT_LE(Norm(right), 1e-13 * std::sqrt(static_cast<double>(m + n)) * first);
+    EXPECT_LE(Norm(left), residual * first);
+    EXPECT_LE(Norm(left), (result.residual * 1.01 + 1e-13) * first) << "reported too small";
     for (size_t j = 0; j <= i; ++j) {
       if (t.sigma[j] == 0) continue;
       double uu = 0, vv = 0;
