@@ -97,13 +97,18 @@ if [ "$mode" = full ]; then
     "${fixed[@]}" ctest --test-dir build-tsan -j 2 --output-on-failure --no-tests=error \
     --no-label-summary -LE cluster
 
-  stage "Interop: official safetensors, transformers, and the experts' own accuracy"
+  stage "Interop: official safetensors and transformers, mergekit, accuracies"
   if [ ! -x .venv-interop/bin/python ]; then
     /usr/bin/python3 -m venv .venv-interop
   fi
-  .venv-interop/bin/pip install --quiet torch==2.13.0 transformers safetensors numpy
-  MERGANSER_BIN="$PWD/build/bin/merganser" MERGANSER_SOURCE_DIR="$PWD" \
-    .venv-interop/bin/python tests/interop/hf_test.py
+  .venv-interop/bin/pip install --quiet -r tests/interop/requirements.txt
+  interop() {
+    MERGANSER_BIN="$PWD/build/bin/merganser" MERGANSER_SOURCE_DIR="$PWD" HF_HUB_OFFLINE=1 \
+      .venv-interop/bin/python "tests/interop/$1"
+  }
+  interop hf_test.py
+  interop mergekit_test.py
+  interop accuracy_table.py
 fi
 
 build build-asan "${sanitized_flags[@]}" -DMERGANSER_SANITIZE=address,undefined
