@@ -13,7 +13,7 @@ namespace {
 constexpr uint64_t kSmallPage = uint64_t{64} << 10;
 constexpr uint64_t kHugePage = uint64_t{2} << 20;
 // From here on a buffer is worth whole huge pages.
-constexpr uint64_t kHugeFrom = uint64_t{16} << 20;
+constexpr uint64_t kHugeFrom = uint64_t{4} << 20;
 // An idle buffer serves a taker whose need is at least this share of it.
 constexpr double kReuseShare = 0.75;
 
@@ -23,10 +23,19 @@ uint64_t RoundUp(uint64_t bytes) {
 }
 
 std::byte* Map(uint64_t bytes) {
-  void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) return nullptr;  // out of address space, or of overcommit
-  if (bytes >= kHugeFrom) madvise(data, bytes, MADV_HUGEPAGE);
-  return static_cast<std::byte*>(data);
+  const bool huge = bytes >= kHugeFrom;
+  // Enough to begin on a huge page; what is left over goes back.
+  const uint64_t mapped = huge ? bytes + kHugePage : bytes;
+  void* found = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (found == MAP_FAILED) return nullptr;  // out of address space, or of overcommit
+  auto* data = static_cast<std::byte*>(found);
+  if (!huge) return data;
+  const uint64_t before = (kHugePage - reinterpret_cast<uintptr_t>(data) % kHugePage) % kHugePage;
+  if (before != 0) munmap(data, before);
+  data += before;
+  munmap(data + bytes, kHugePage - before);
+  madvise(data, bytes, MADV_HUGEPAGE);
+  return data;
 }
 
 }  // namespace

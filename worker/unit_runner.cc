@@ -217,8 +217,8 @@ class Runner {
         computers_(static_cast<size_t>(std::max(1, options.threads))),
         readers_(std::clamp<size_t>(computers_, 2, 16)),
         writers_(std::clamp<size_t>(computers_ / 2, 2, 8)),
-        ready_(computers_ + 4),
-        written_(computers_ + 4),
+        ready_(computers_),
+        written_(computers_),
         helpers_(0) {}
 
   absl::Status Run() {

@@ -70,6 +70,8 @@ struct Bf16Group {
       : base(from.data), expert(to.data), cols(columns) {
     const size_t whole = cols / kPassColumns<T> * kPassColumns<T>;
     if (whole == cols) return;
+    std::memset(tail_base, 0, sizeof(tail_base));
+    std::memset(tail_expert, 0, sizeof(tail_expert));
     for (size_t r = 0; r < rows; ++r) {
       const size_t at = 2 * (r * cols + whole);
       std::memcpy(tail_base + r * kTailBytes, base + at, 2 * (cols - whole));
@@ -87,8 +89,8 @@ struct Bf16Group {
   const std::byte* const base;
   const std::byte* const expert;
   const size_t cols;
-  alignas(64) std::byte tail_base[kPassRows<T> * kTailBytes] = {};
-  alignas(64) std::byte tail_expert[kPassRows<T> * kTailBytes] = {};
+  alignas(64) std::byte tail_base[kPassRows<T> * kTailBytes];
+  alignas(64) std::byte tail_expert[kPassRows<T> * kTailBytes];
 };
 
 // Offset of `word` of the even (0) or odd (1) columns of item i, where `items`
@@ -122,18 +124,19 @@ struct PackedGroup {
 
 // --- t = row . x
 
-// acc[(r * C + j) * 16 + lane] += lane sums of <row_r, x_j> over `cols` columns,
-// a multiple of kPassColumns. With kKeep the rows are left in `packed`.
+// The 16 lanes of R x C products.
+template <class T, size_t R, size_t C>
+struct Lanes {
+  Vector<T> sum[kParts<T>][R][C];
+};
+
+// Adds the lane sums of <row_r, x_j> over `cols` columns, a multiple of
+// kPassColumns. With kKeep the rows are left in `packed`.
 template <class T, size_t R, size_t C, bool kKeep, class Rows>
-HWY_INLINE void DotTile(const Rows rows, size_t cols, const T* x, size_t count, T* packed, T* acc) {
+HWY_INLINE void DotTile(const Rows rows, size_t cols, const T* x, size_t count, T* packed,
+                        Lanes<T, R, C>& lanes) {
   const Tag<T> d;
   constexpr size_t kW = kWidth<T>;
-  Vector<T> sum[kParts<T>][R][C];
-  for (size_t p = 0; p < kParts<T>; ++p) {
-    for (size_t i = 0; i < R * C; ++i) {
-      sum[p][i / C][i % C] = hn::LoadU(d, acc + i * kLanes + p * kW);
-    }
-  }
   for (size_t c = 0; c < cols; c += kPassColumns<T>) {
     if (c % 32 == 0) {  // a cache line
       for (size_t r = 0; r < R; ++r) rows.Prefetch(r, c);
@@ -149,20 +152,13 @@ HWY_INLINE void DotTile(const Rows rows, size_t cols, const T* x, size_t count, 
           if constexpr (kKeep) {
             hn::StoreU(row.part[odd], d, packed + At<T>(kPassRows<T>, r, odd, word));
           }
-          const size_t p = At<T>(0, 0, odd, word) % kLanes / kW;
-          for (size_t j = 0; j < C; ++j) {
-            sum[p][r][j] = hn::MulAdd(row.part[odd], y[odd][j], sum[p][r][j]);
-          }
+          Vector<T>* sum = lanes.sum[At<T>(0, 0, odd, word) % kLanes / kW][r];
+          for (size_t j = 0; j < C; ++j) sum[j] = hn::MulAdd(row.part[odd], y[odd][j], sum[j]);
         }
       }
     }
     x += count * kPassColumns<T>;
     if constexpr (kKeep) packed += kPassRows<T> * kPassColumns<T>;
-  }
-  for (size_t p = 0; p < kParts<T>; ++p) {
-    for (size_t i = 0; i < R * C; ++i) {
-      hn::StoreU(sum[p][i / C][i % C], d, acc + i * kLanes + p * kW);
-    }
   }
 }
 
@@ -186,14 +182,23 @@ HWY_INLINE T SumTree(const T* acc) {
 
 template <class T, size_t R, size_t C, bool kKeep, class Group>
 HWY_NOINLINE void DotRows(const Group& group, size_t r, const T* x, size_t count, T* packed, T* t) {
-  alignas(64) T acc[R * C * kLanes] = {};
+  Lanes<T, R, C> lanes;
+  for (auto& part : lanes.sum) {
+    for (size_t i = 0; i < R * C; ++i) part[i / C][i % C] = hn::Zero(Tag<T>());
+  }
   const size_t whole = group.cols / kPassColumns<T> * kPassColumns<T>;
-  DotTile<T, R, C, kKeep>(group.Rows(r), whole, x, count, packed, acc);
+  DotTile<T, R, C, kKeep>(group.Rows(r), whole, x, count, packed, lanes);
   if (whole != group.cols) {
     DotTile<T, R, C, kKeep>(group.Tail(r), kPassColumns<T>, x + whole * count, count,
-                            packed + whole * kPassRows<T>, acc);
+                            packed + whole * kPassRows<T>, lanes);
   }
-  for (size_t i = 0; i < R * C; ++i) t[i / C * count + i % C] = SumTree(acc + i * kLanes);
+  for (size_t i = 0; i < R * C; ++i) {
+    alignas(64) T acc[kLanes];
+    for (size_t p = 0; p < kParts<T>; ++p) {
+      hn::StoreU(lanes.sum[p][i / C][i % C], Tag<T>(), acc + p * kWidth<T>);
+    }
+    t[i / C * count + i % C] = SumTree(acc);
+  }
 }
 
 template <class T, size_t C, bool kKeep, class Group>
