@@ -60,22 +60,28 @@ HWY_INLINE hn::Vec<Words<double>> RoundUpper(hn::Vec<Words<double>> bits) {
   return hn::Add(bits, hn::Add(even, hn::Set(d, 0x7fffu)));
 }
 
-// Whether a magnitude is below the normal numbers, which keep all 8 bits. Zero is none.
-HWY_INLINE bool HasSubnormal(V a, V b) {
+// Whether one of the magnitudes is zero or below the normal numbers, which keep all 8 bits.
+HWY_INLINE bool HasTiny(V a, V b) {
   const D d;
-  const V least = hn::Set(d, 0x1p-126);
-  if (HWY_LIKELY(hn::AllTrue(d, hn::Ge(hn::Min(a, b), least)))) return false;
-  const auto fine = [&](V x) HWY_ATTR { return hn::Or(hn::Ge(x, least), hn::Eq(x, hn::Zero(d))); };
-  return !hn::AllTrue(d, hn::And(fine(a), fine(b)));
+  return HWY_UNLIKELY(!hn::AllTrue(d, hn::Ge(hn::Min(a, b), hn::Set(d, 0x1p-126))));
 }
 
-// Writes kW words at `p`; false if an element is not finite in bf16.
-HWY_INLINE bool Narrow(const Pair& x, std::byte* p) {
+// The same without zeros.
+HWY_INLINE bool HasSubnormal(V a, V b) {
+  const D d;
+  const V least = hn::Set(d, 0x1p-126), zero = hn::Zero(d);
+  const auto a_fine = hn::Or(hn::Ge(a, least), hn::Eq(a, zero));
+  const auto b_fine = hn::Or(hn::Ge(b, least), hn::Eq(b, zero));
+  return !hn::AllTrue(d, hn::And(a_fine, b_fine));
+}
+
+// Writes kW words at `p`; `fine` loses the lanes that are not finite in bf16.
+HWY_INLINE void Narrow(const Pair& x, std::byte* p, hn::Mask<D>& fine) {
   const D d;
   const Words<double> d32;
   auto* const out = reinterpret_cast<uint32_t*>(p);
   const V even = hn::Abs(x.part[0]), odd = hn::Abs(x.part[1]);
-  if (HWY_UNLIKELY(HasSubnormal(even, odd))) {
+  if (HasTiny(even, odd) && HasSubnormal(even, odd)) {
     double lanes[2][kW];
     hn::StoreU(x.part[0], d, lanes[0]);
     hn::StoreU(x.part[1], d, lanes[1]);
@@ -91,38 +97,56 @@ HWY_INLINE bool Narrow(const Pair& x, std::byte* p) {
   }
   // The tie between the largest number and 2^128. False for NaN too.
   const V limit = hn::Set(d, 0x1.ffp127);
-  return hn::AllTrue(d, hn::And(hn::Lt(even, limit), hn::Lt(odd, limit)));
+  fine = hn::And(fine, hn::And(hn::Lt(even, limit), hn::Lt(odd, limit)));
 }
 
-// Calls step(c) for c = 0, 16, ... below count: elements [c, c + 16) of the inputs.
-// A last, partial one is called on copies padded with zeros, their pointers in `inputs`.
-template <class Step>
-HWY_INLINE void ForChunks(std::span<const std::byte*> inputs, size_t count, std::byte* out,
-                          Step step) {
-  const size_t whole = count / kLanes * kLanes;
-  for (size_t c = 0; c < whole; c += kLanes) step(c, c, out == nullptr ? out : out + 2 * c);
-  if (whole == count) return;
-  constexpr size_t kBytes = 2 * kLanes;
-  alignas(64) std::byte padded[(kStreamTerms + 1) * kBytes] = {};
-  alignas(64) std::byte tail[kBytes];
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    std::memcpy(padded + i * kBytes, inputs[i] + 2 * whole, 2 * (count - whole));
-    inputs[i] = padded + i * kBytes;
+// The last elements of up to kStreamTerms + 1 tensors, padded with zeros to 16.
+class Tail {
+ public:
+  Tail(const std::byte* const* inputs, size_t n, size_t count) {
+    const size_t whole = count / kLanes * kLanes;
+    std::memset(bytes_, 0, n * kBytes);
+    for (size_t i = 0; i < n; ++i) {
+      std::memcpy(bytes_ + i * kBytes, inputs[i] + 2 * whole, 2 * (count - whole));
+      at_[i] = bytes_ + i * kBytes;
+    }
   }
-  step(0, whole, tail);
-  if (out != nullptr) std::memcpy(out + 2 * whole, tail, 2 * (count - whole));
+  const std::byte* const* inputs() const { return at_; }
+
+ private:
+  static constexpr size_t kBytes = 2 * kLanes;
+  alignas(64) std::byte bytes_[(kStreamTerms + 1) * kBytes];
+  const std::byte* at_[kStreamTerms + 1];
+};
+
+// Calls step(inputs, c, column, to) for all elements: it writes [c, c + 16) of the
+// inputs, which are [column, column + 16) of all, to `to`. N tensors, or n where N is 0.
+template <size_t N, class Step>
+HWY_INLINE bool ForOutput(const std::byte* const* inputs, size_t n, size_t count, std::byte* out,
+                          const Step step) {
+  const std::byte* at[N == 0 ? kStreamTerms + 1 : N];
+  for (size_t i = 0; i < (N == 0 ? n : N); ++i) at[i] = inputs[i];
+  const size_t whole = count / kLanes * kLanes;
+  hn::Mask<D> fine = hn::Eq(hn::Zero(D()), hn::Zero(D()));
+  for (size_t c = 0; c < whole; c += kLanes) step(at, c, c, out + 2 * c, fine);
+  if (whole != count) {
+    const Tail tail(inputs, n, count);
+    std::byte last[2 * kLanes];
+    step(tail.inputs(), 0, whole, last, fine);
+    std::memcpy(out + 2 * whole, last, 2 * (count - whole));
+  }
+  return hn::AllTrue(D(), fine);
 }
 
-bool SumImpl(std::span<const std::byte* const> inputs, const double* weights, double divisor,
-             size_t count, std::byte* out) {
-  const D d;
-  std::array<const std::byte*, kStreamTerms + 1> at;
-  const size_t n = inputs.size();
-  std::copy(inputs.begin(), inputs.end(), at.begin());
-  const V by = hn::Set(d, divisor);
-  const bool divides = divisor != 1.0;
-  bool fine = true;
-  ForChunks({at.data(), n}, count, out, [&](size_t c, size_t, std::byte* to) HWY_ATTR {
+template <size_t N>
+struct SumStep {
+  size_t n;
+  const double* weights;
+  double divisor;
+
+  HWY_INLINE void operator()(const std::byte* const* at, size_t c, size_t, std::byte* to,
+                             hn::Mask<D>& fine) const {
+    const D d;
     for (size_t word = 0; word < kHalf; word += kW) {
       const size_t offset = 2 * c + 4 * word;
       // The first product is not added to zero: a sum of -0 stays -0.
@@ -130,102 +154,188 @@ bool SumImpl(std::span<const std::byte* const> inputs, const double* weights, do
       Pair sum = Widen<double>(at[0] + offset);
       sum.part[0] = hn::Mul(w, sum.part[0]);
       sum.part[1] = hn::Mul(w, sum.part[1]);
-      for (size_t i = 1; i < n; ++i) {
+      for (size_t i = 1; i < (N == 0 ? n : N); ++i) {
         AddProduct(hn::Set(d, weights[i]), Widen<double>(at[i] + offset), sum);
       }
-      if (divides) {
+      if (divisor != 1.0) {
+        const V by = hn::Set(d, divisor);
         sum.part[0] = hn::Div(sum.part[0], by);
         sum.part[1] = hn::Div(sum.part[1], by);
       }
-      fine &= Narrow(sum, to + 4 * word);
+      Narrow(sum, to + 4 * word, fine);
     }
-  });
-  return fine;
+  }
+};
+
+bool SumImpl(const std::byte* const* inputs, size_t n, const double* weights, double divisor,
+             size_t count, std::byte* out) {
+  switch (n) {
+    case 2:
+      return ForOutput<2>(inputs, n, count, out, SumStep<2>{n, weights, divisor});
+    case 3:
+      return ForOutput<3>(inputs, n, count, out, SumStep<3>{n, weights, divisor});
+    case 4:
+      return ForOutput<4>(inputs, n, count, out, SumStep<4>{n, weights, divisor});
+    default:
+      return ForOutput<0>(inputs, n, count, out, SumStep<0>{n, weights, divisor});
+  }
 }
 
-bool CombineImpl(const std::byte* base, std::span<const std::byte* const> experts,
-                 const double* weights, const PackedSum& rest, double scale, size_t count,
-                 std::byte* out) {
-  const D d;
-  std::array<const std::byte*, kStreamTerms + 1> at;
-  const size_t n = experts.size();
-  at[0] = base;
-  std::copy(experts.begin(), experts.end(), at.begin() + 1);
-  const V by = hn::Set(d, scale);
-  bool fine = true;
-  ForChunks({at.data(), n + 1}, count, out, [&](size_t c, size_t column, std::byte* to) HWY_ATTR {
+// The first input is the base; N and n count it.
+template <size_t N>
+struct CombineStep {
+  size_t n;
+  const double* weights;
+  const double* rest;
+  double scale;
+
+  HWY_INLINE void operator()(const std::byte* const* at, size_t c, size_t column, std::byte* to,
+                             hn::Mask<D>& fine) const {
+    const D d;
+    const V by = hn::Set(d, scale), zero = hn::Zero(d);
     for (size_t word = 0; word < kHalf; word += kW) {
       const size_t offset = 2 * c + 4 * word;
       const Pair from = Widen<double>(at[0] + offset);
-      Pair sum{{hn::Zero(d), hn::Zero(d)}};
-      for (size_t i = 0; i < n; ++i) {
-        AddProduct(hn::Set(d, weights[i]), Sub(Widen<double>(at[i + 1] + offset), from), sum);
+      Pair sum{{zero, zero}};
+      if (rest != nullptr) sum = LoadPacked(rest + column + word);
+      for (size_t i = 1; i < (N == 0 ? n : N); ++i) {
+        AddProduct(hn::Set(d, weights[i - 1]), Sub(Widen<double>(at[i] + offset), from), sum);
       }
-      for (size_t t = 0; t < rest.count; ++t) {
-        AddProduct(hn::Set(d, rest.coef[t]), LoadPacked(rest.vectors[t] + column + word), sum);
+      Pair result{
+          {hn::MulAdd(by, sum.part[0], from.part[0]), hn::MulAdd(by, sum.part[1], from.part[1])}};
+      if (HasTiny(hn::Abs(result.part[0]), hn::Abs(result.part[1]))) {
+        // Only here can a base of -0 lose its sign to a sum of 0.
+        for (size_t p = 0; p < 2; ++p) {
+          result.part[p] = hn::IfThenElse(hn::Eq(sum.part[p], zero), from.part[p], result.part[p]);
+        }
       }
-      Pair result;
-      for (size_t p = 0; p < 2; ++p) {
-        result.part[p] = hn::IfThenElse(hn::Eq(sum.part[p], hn::Zero(d)), from.part[p],
-                                        hn::MulAdd(by, sum.part[p], from.part[p]));
-      }
-      fine &= Narrow(result, to + 4 * word);
+      Narrow(result, to + 4 * word, fine);
     }
-  });
-  return fine;
+  }
+};
+
+bool CombineImpl(const std::byte* const* inputs, size_t n, const double* weights,
+                 const double* rest, double scale, size_t count, std::byte* out) {
+  switch (n) {
+    case 3:
+      return ForOutput<3>(inputs, n, count, out, CombineStep<3>{n, weights, rest, scale});
+    case 4:
+      return ForOutput<4>(inputs, n, count, out, CombineStep<4>{n, weights, rest, scale});
+    case 5:
+      return ForOutput<5>(inputs, n, count, out, CombineStep<5>{n, weights, rest, scale});
+    default:
+      return ForOutput<0>(inputs, n, count, out, CombineStep<0>{n, weights, rest, scale});
+  }
+}
+
+// 16 lanes of every pair, even ones before odd ones.
+template <size_t N>
+struct GramLanes {
+  V sum[kLanes / kW][N * (N + 1) / 2];
+};
+
+template <size_t N>
+HWY_INLINE void GramStep(const std::byte* const* at, size_t c, const double* const* heads,
+                         size_t column, const double* coef, GramLanes<N>& lanes) {
+  for (size_t word = 0; word < kHalf; word += kW) {
+    const size_t offset = 2 * c + 4 * word;
+    const Pair from = Widen<double>(at[0] + offset);
+    Pair r[N];
+    for (size_t i = 0; i < N; ++i) {
+      r[i] = Sub(Widen<double>(at[i + 1] + offset), from);
+      AddProduct(hn::Neg(hn::Set(D(), coef[i])), LoadPacked(heads[i] + column + word), r[i]);
+    }
+    for (size_t p = 0; p < 2; ++p) {
+      V* sum = lanes.sum[(p * kHalf + word) / kW];
+      for (size_t i = 0; i < N; ++i) {
+        for (size_t j = i; j < N; ++j, ++sum) *sum = hn::MulAdd(r[i].part[p], r[j].part[p], *sum);
+      }
+    }
+  }
 }
 
 template <size_t N>
-void GramOf(const std::byte* base, std::span<const std::byte* const> experts,
-            const PackedSum* heads, size_t count, double* acc) {
+void GramOf(const std::byte* const* inputs, const double* const* heads, const double* coef,
+            size_t count, double* acc) {
   const D d;
   constexpr size_t kPairs = N * (N + 1) / 2;
-  std::array<const std::byte*, N + 1> at;
-  at[0] = base;
-  std::copy(experts.begin(), experts.end(), at.begin() + 1);
-  V sum[kLanes / kW][kPairs];
-  for (size_t i = 0; i < kPairs * kLanes; i += kW) {
-    sum[i % kLanes / kW][i / kLanes] = hn::LoadU(d, acc + i);
+  const std::byte* at[N + 1];
+  const double* head[N];
+  double w[N];
+  for (size_t i = 0; i <= N; ++i) at[i] = inputs[i];
+  for (size_t i = 0; i < N; ++i) {
+    head[i] = heads[i];
+    w[i] = coef[i];
   }
-  ForChunks(at, count, nullptr, [&](size_t c, size_t column, std::byte*) HWY_ATTR {
-    for (size_t word = 0; word < kHalf; word += kW) {
-      const size_t offset = 2 * c + 4 * word;
-      const Pair from = Widen<double>(at[0] + offset);
-      Pair r[N];
-      for (size_t i = 0; i < N; ++i) {
-        r[i] = Sub(Widen<double>(at[i + 1] + offset), from);
-        for (size_t t = 0; t < heads[i].count; ++t) {
-          AddProduct(hn::Set(d, -heads[i].coef[t]), LoadPacked(heads[i].vectors[t] + column + word),
-                     r[i]);
-        }
-      }
-      for (size_t p = 0; p < 2; ++p) {
-        size_t pair = 0;
-        for (size_t i = 0; i < N; ++i) {
-          for (size_t j = i; j < N; ++j, ++pair) {
-            V& s = sum[(p * kHalf + word) / kW][pair];
-            s = hn::MulAdd(r[i].part[p], r[j].part[p], s);
-          }
-        }
-      }
-    }
-  });
-  for (size_t i = 0; i < kPairs * kLanes; i += kW) {
-    hn::StoreU(sum[i % kLanes / kW][i / kLanes], d, acc + i);
+  GramLanes<N> lanes;
+  for (size_t p = 0; p < kLanes / kW; ++p) {
+    for (size_t i = 0; i < kPairs; ++i) lanes.sum[p][i] = hn::LoadU(d, acc + i * kLanes + p * kW);
+  }
+  const size_t whole = count / kLanes * kLanes;
+  for (size_t c = 0; c < whole; c += kLanes) GramStep<N>(at, c, head, c, w, lanes);
+  if (whole != count) {
+    const Tail tail(inputs, N + 1, count);
+    GramStep<N>(tail.inputs(), 0, head, whole, w, lanes);
+  }
+  for (size_t p = 0; p < kLanes / kW; ++p) {
+    for (size_t i = 0; i < kPairs; ++i) hn::StoreU(lanes.sum[p][i], d, acc + i * kLanes + p * kW);
   }
 }
 
-void GramImpl(const std::byte* base, std::span<const std::byte* const> experts,
-              const PackedSum* heads, size_t count, double* acc) {
-  switch (experts.size()) {
+void GramImpl(const std::byte* const* inputs, size_t n, const double* const* heads,
+              const double* coef, size_t count, double* acc) {
+  switch (n) {
     case 1:
-      return GramOf<1>(base, experts, heads, count, acc);
+      return GramOf<1>(inputs, heads, coef, count, acc);
     case 2:
-      return GramOf<2>(base, experts, heads, count, acc);
+      return GramOf<2>(inputs, heads, coef, count, acc);
     case 3:
-      return GramOf<3>(base, experts, heads, count, acc);
+      return GramOf<3>(inputs, heads, coef, count, acc);
     default:
-      return GramOf<4>(base, experts, heads, count, acc);
+      return GramOf<4>(inputs, heads, coef, count, acc);
+  }
+}
+
+// sum[0, length) is set (kFirst) or added to, N vectors at a time.
+template <size_t N, bool kFirst>
+HWY_INLINE void SumVectors(const double* const* vectors, const double* coef, size_t length,
+                           double* sum) {
+  const D d;
+  const double* at[N];
+  V w[N];
+  for (size_t i = 0; i < N; ++i) {
+    at[i] = vectors[i];
+    w[i] = hn::Set(d, coef[i]);
+  }
+  for (size_t e = 0; e < length; e += kW) {
+    V s = kFirst ? hn::Mul(w[0], hn::LoadU(d, at[0] + e))
+                 : hn::MulAdd(w[0], hn::LoadU(d, at[0] + e), hn::LoadU(d, sum + e));
+    for (size_t i = 1; i < N; ++i) s = hn::MulAdd(w[i], hn::LoadU(d, at[i] + e), s);
+    hn::StoreU(s, d, sum + e);
+  }
+}
+
+void SumPackedImpl(const double* const* vectors, size_t n, const double* coef, size_t length,
+                   double* sum) {
+  if (n == 0) {
+    std::fill_n(sum, length, 0.0);
+    return;
+  }
+  switch (n % 4) {
+    case 1:
+      SumVectors<1, true>(vectors, coef, length, sum);
+      break;
+    case 2:
+      SumVectors<2, true>(vectors, coef, length, sum);
+      break;
+    case 3:
+      SumVectors<3, true>(vectors, coef, length, sum);
+      break;
+    default:
+      SumVectors<4, true>(vectors, coef, length, sum);
+  }
+  for (size_t t = n % 4 == 0 ? 4 : n % 4; t < n; t += 4) {
+    SumVectors<4, false>(vectors + t, coef + t, length, sum);
   }
 }
 
@@ -239,21 +349,42 @@ namespace merganser::linalg {
 HWY_EXPORT(SumImpl);
 HWY_EXPORT(CombineImpl);
 HWY_EXPORT(GramImpl);
+HWY_EXPORT(SumPackedImpl);
+
+namespace {
+
+// The base and the experts behind it.
+std::array<const std::byte*, kStreamTerms + 1> Join(const std::byte* base,
+                                                    std::span<const std::byte* const> experts) {
+  std::array<const std::byte*, kStreamTerms + 1> all;
+  all[0] = base;
+  std::copy(experts.begin(), experts.end(), all.begin() + 1);
+  return all;
+}
+
+}  // namespace
 
 bool SumBf16(std::span<const std::byte* const> inputs, const double* weights, double divisor,
              size_t count, std::byte* out) {
-  return HWY_DYNAMIC_DISPATCH(SumImpl)(inputs, weights, divisor, count, out);
+  return HWY_DYNAMIC_DISPATCH(SumImpl)(inputs.data(), inputs.size(), weights, divisor, count, out);
 }
 
 bool CombineBf16(const std::byte* base, std::span<const std::byte* const> experts,
-                 const double* weights, const PackedSum& rest, double scale, size_t count,
+                 const double* weights, const double* rest, double scale, size_t count,
                  std::byte* out) {
-  return HWY_DYNAMIC_DISPATCH(CombineImpl)(base, experts, weights, rest, scale, count, out);
+  return HWY_DYNAMIC_DISPATCH(CombineImpl)(Join(base, experts).data(), experts.size() + 1, weights,
+                                           rest, scale, count, out);
 }
 
 void GramBf16(const std::byte* base, std::span<const std::byte* const> experts,
-              const PackedSum* heads, size_t count, double* acc) {
-  HWY_DYNAMIC_DISPATCH(GramImpl)(base, experts, heads, count, acc);
+              const double* const* heads, const double* coef, size_t count, double* acc) {
+  HWY_DYNAMIC_DISPATCH(GramImpl)
+  (Join(base, experts).data(), experts.size(), heads, coef, count, acc);
+}
+
+void SumPacked(std::span<const double* const> vectors, const double* coef, size_t length,
+               double* sum) {
+  HWY_DYNAMIC_DISPATCH(SumPackedImpl)(vectors.data(), vectors.size(), coef, length, sum);
 }
 
 }  // namespace merganser::linalg

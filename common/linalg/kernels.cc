@@ -5,6 +5,8 @@
 #include <bit>
 #include <cstring>
 #include <limits>
+#include <tuple>
+#include <utility>
 
 #include "common/linalg/bf16_stream.h"
 #include "common/linalg/block_ops.h"
@@ -79,10 +81,10 @@ struct Combination {
   }
 };
 
-// Elements [begin, begin + count) of the combination, a row or less where there is a
-// rest. The index of the first that overflows, or kNone.
-uint64_t Combine(const Combination& terms, const linalg::PackedSum& rest, uint64_t begin,
-                 uint64_t count, MutableTensorView out) {
+// Elements [begin, begin + count) of the combination; `rest` is packed, or null. The
+// index of the first that overflows, or kNone.
+uint64_t Combine(const Combination& terms, const double* rest, uint64_t begin, uint64_t count,
+                 MutableTensorView out) {
   if (terms.CanStream(out.dtype)) {
     std::array<const std::byte*, linalg::kStreamTerms> at;
     if (linalg::CombineBf16(terms.base.Slice(begin, 0).data, At(terms.experts, begin, at),
@@ -96,14 +98,12 @@ uint64_t Combine(const Combination& terms, const linalg::PackedSum& rest, uint64
     const uint64_t n = std::min(kChunk, count - at);
     const TensorView from = terms.base.Slice(begin + at, n);
     std::fill_n(sum, PadLanes(n), 0.0);
+    for (uint64_t c = 0; rest != nullptr && c < n; ++c) {
+      sum[c] = rest[linalg::PackedLane<double>(at + c)];
+    }
     for (size_t i = 0; i < terms.experts.size(); ++i) {
       linalg::LoadDelta(from, terms.experts[i].Slice(begin + at, n), 1.0, x);
       linalg::AddScaled(terms.weights[i], x, n, sum);
-    }
-    for (size_t t = 0; t < rest.count; ++t) {
-      // Packed vectors are at home in another order.
-      for (uint64_t c = 0; c < n; ++c) x[c] = rest.vectors[t][linalg::PackedLane<double>(at + c)];
-      linalg::AddScaled(rest.coef[t], x, n, sum);
     }
     linalg::LoadDoubles(from, x);
     linalg::AddToBase(terms.scale, sum, n, x);
@@ -114,40 +114,59 @@ uint64_t Combine(const Combination& terms, const linalg::PackedSum& rest, uint64
   return kNone;
 }
 
-// What v_k is multiplied with in `row` of H.
-double Coefficient(const Triplets& head, size_t k, uint64_t row) {
-  return head.sigma[k] * head.u[k * static_cast<size_t>(head.rows) + row];
-}
-
-// The same for the vectors of all heads, in their order.
-void FillCoefficients(std::span<const Triplets> heads, uint64_t row, std::span<double> coef) {
-  size_t at = 0;
-  for (const Triplets& head : heads) {
-    for (size_t k = 0; k < static_cast<size_t>(head.k); ++k) {
-      coef[at++] = Coefficient(head, k, row);
-    }
-  }
-}
-
-// The right singular vectors of all heads, packed, in the order of the heads.
+// The right singular vectors of heads, packed, and combinations of them.
 class PackedHeads {
  public:
-  PackedHeads(std::span<const Triplets> heads, size_t cols) {
-    const size_t length = linalg::PackedLength<double>(cols);
-    size_t count = 0;
-    for (const Triplets& head : heads) count += static_cast<size_t>(head.k);
-    packed_ = linalg::LaneBuffer(count * length);
-    for (const Triplets& head : heads) {
-      for (size_t k = 0; k < static_cast<size_t>(head.k); ++k) {
-        double* const to = packed_.data() + vectors_.size() * length;
-        linalg::PackVectors(head.v.data() + k * cols, cols, 1, cols, to);
+  PackedHeads(std::span<const Triplets> heads, size_t cols)
+      : heads_(heads), length_(linalg::PackedLength<double>(cols)), first_(heads.size() + 1) {
+    for (size_t i = 0; i < heads.size(); ++i) {
+      first_[i + 1] = first_[i] + static_cast<size_t>(heads[i].k);
+    }
+    packed_ = linalg::LaneBuffer(first_.back() * length_);
+    for (size_t i = 0; i < heads.size(); ++i) {
+      for (size_t k = 0; k < static_cast<size_t>(heads[i].k); ++k) {
+        double* const to = packed_.data() + vectors_.size() * length_;
+        linalg::PackVectors(heads[i].v.data() + k * cols, cols, 1, cols, to);
         vectors_.push_back(to);
       }
     }
   }
-  const std::vector<const double*>& vectors() const { return vectors_; }
+
+  size_t length() const { return length_; }  // of a packed row
+
+  // What v_k of head i is multiplied with in `row` of H_i.
+  double Coefficient(size_t i, size_t k, uint64_t row) const {
+    const Triplets& head = heads_[i];
+    return head.sigma[k] * head.u[k * static_cast<size_t>(head.rows) + row];
+  }
+
+  // sum = `row` of sum_i weights[i] H_{first + i}.
+  void Row(size_t first, std::span<const double> weights, uint64_t row, std::vector<double>& coef,
+           double* sum) const {
+    coef.clear();
+    for (size_t i = 0; i < weights.size(); ++i) {
+      for (size_t k = 0; k < static_cast<size_t>(heads_[first + i].k); ++k) {
+        coef.push_back(weights[i] * Coefficient(first + i, k, row));
+      }
+    }
+    linalg::SumPacked(std::span(vectors_).subspan(first_[first], coef.size()), coef.data(), length_,
+                      sum);
+  }
+
+  // A vector whose multiple the row of H_i is, and the factor: v itself for one triplet,
+  // else the row, formed in `buffer`.
+  std::pair<const double*, double> RowOf(size_t i, uint64_t row, std::vector<double>& coef,
+                                         double* buffer) const {
+    if (heads_[i].k == 1) return {vectors_[first_[i]], Coefficient(i, 0, row)};
+    constexpr double kOne[] = {1.0};
+    Row(i, kOne, row, coef, buffer);
+    return {buffer, 1.0};
+  }
 
  private:
+  const std::span<const Triplets> heads_;
+  const size_t length_;
+  std::vector<size_t> first_;  // vector of every head
   linalg::LaneBuffer packed_;
   std::vector<const double*> vectors_;
 };
@@ -217,7 +236,7 @@ std::optional<uint64_t> AddTaskVectors(const TensorView& base, std::span<const T
                                        MutableTensorView out, Executor& executor) {
   const Combination terms{base, experts, weights, scale};
   return ForBlocks(out.size, kBlock, executor, [&](uint64_t begin, uint64_t end) {
-    return Combine(terms, {}, begin, end - begin, out);
+    return Combine(terms, nullptr, begin, end - begin, out);
   });
 }
 
@@ -225,21 +244,19 @@ namespace {
 
 // Rows [row, end) of ResidualGram: lane sums of all pairs are added to `acc`.
 void StreamGram(const TensorView& base, std::span<const TensorView> experts,
-                std::span<const Triplets> heads, const PackedHeads& packed, uint64_t row,
-                uint64_t end, uint64_t width, double* acc) {
-  std::vector<double> coef(packed.vectors().size());
-  std::vector<linalg::PackedSum> sums(heads.size());
-  size_t first = 0;
-  for (size_t i = 0; i < heads.size(); ++i) {
-    const auto k = static_cast<size_t>(heads[i].k);
-    sums[i] = {packed.vectors().data() + first, coef.data() + first, k};
-    first += k;
-  }
+                const PackedHeads& heads, uint64_t row, uint64_t end, uint64_t width, double* acc) {
+  const size_t n = experts.size();
+  linalg::LaneBuffer rows(n * heads.length());
+  std::vector<double> coef;
   std::array<const std::byte*, linalg::kGramTerms> at;
+  std::array<const double*, linalg::kGramTerms> head;
+  std::array<double, linalg::kGramTerms> factor;
   for (; row < end; ++row) {
-    FillCoefficients(heads, row, coef);
-    linalg::GramBf16(base.Slice(row * width, 0).data, At(experts, row * width, at), sums.data(),
-                     width, acc);
+    for (size_t i = 0; i < n; ++i) {
+      std::tie(head[i], factor[i]) = heads.RowOf(i, row, coef, rows.data() + i * heads.length());
+    }
+    linalg::GramBf16(base.Slice(row * width, 0).data, At(experts, row * width, at), head.data(),
+                     factor.data(), width, acc);
   }
 }
 
@@ -257,7 +274,7 @@ void ChunkedGram(const TensorView& base, std::span<const TensorView> experts,
         linalg::LoadDelta(from, experts[i].Slice(row * width + col, len), 1.0, r);
         const Triplets& head = heads[i];
         for (size_t k = 0; k < static_cast<size_t>(head.k); ++k) {
-          const double weight = Coefficient(head, k, row);
+          const double weight = head.sigma[k] * head.u[k * static_cast<size_t>(head.rows) + row];
           linalg::AddScaled(-weight, head.v.data() + k * width + col, len, r);
         }
       }
@@ -288,7 +305,7 @@ std::vector<double> ResidualGram(const TensorView& base, std::span<const TensorV
     const uint64_t end = std::min(height, (b + 1) * block_rows);
     std::vector<double> acc(pairs * kLanes);
     if (stream) {
-      StreamGram(base, experts, heads, packed, b * block_rows, end, width, acc.data());
+      StreamGram(base, experts, packed, b * block_rows, end, width, acc.data());
     } else {
       ChunkedGram(base, experts, heads, b * block_rows, end, width, acc.data());
     }
@@ -360,16 +377,14 @@ std::optional<uint64_t> CombineResiduals(const TensorView& base,
   // sum_i a_i (delta_i - H_i) + b_i H_i = sum_i a_i delta_i + (b_i - a_i) H_i
   std::vector<double> weights;
   for (size_t i = 0; i < heads.size(); ++i) {
-    weights.insert(weights.end(), static_cast<size_t>(heads[i].k),
-                   head_weights[i] - residual_weights[i]);
+    weights.push_back(head_weights[i] - residual_weights[i]);
   }
   return ForBlocks(height, RowsPerBlock(cols), executor, [&](uint64_t begin, uint64_t end) {
-    std::vector<double> coef(weights.size());
-    const linalg::PackedSum rest{packed.vectors().data(), coef.data(), coef.size()};
+    linalg::LaneBuffer rest(packed.length());
+    std::vector<double> coef;
     for (uint64_t row = begin; row < end; ++row) {
-      FillCoefficients(heads, row, coef);
-      for (size_t t = 0; t < coef.size(); ++t) coef[t] *= weights[t];
-      if (const uint64_t bad = Combine(terms, rest, row * width, width, out); bad != kNone) {
+      packed.Row(0, weights, row, coef, rest.data());
+      if (const uint64_t bad = Combine(terms, rest.data(), row * width, width, out); bad != kNone) {
         return bad;
       }
     }

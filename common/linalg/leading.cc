@@ -22,7 +22,8 @@ constexpr uint64_t kProbeStream = 1;
 // Of the steps in float32.
 constexpr int kFloat32Steps = 80;          // at most
 constexpr int kFloat32Patience = 8;        // until a head must be resolved
-constexpr double kFloat32Angle = 1.2e-6;   // aimed at, what the last pass adds included
+constexpr double kFloat32Angle = 1.2e-6;   // aimed at, what the last pass adds included;
+                                           // twice what it finds
 constexpr double kFloat32Resolved = 1e-4;  // of sigma_1^2: what a head may reach down to
 constexpr double kFloat32Least = 1e-20;    // of an image: float32 is near its end
 
@@ -87,7 +88,8 @@ struct Float32Progress {
   double next_bound = 0;  // sigma_{K+1} is at most about this
 };
 
-Float32Progress AssessFloat32(const KrylovBasis::Ritz& ritz, size_t k) {
+// `norm` is that of delta, about.
+Float32Progress AssessFloat32(const KrylovBasis::Ritz& ritz, size_t k, double norm) {
   Float32Progress progress;
   const std::vector<double>& theta = ritz.theta;
   if (theta.size() <= k || !(theta[k - 1] > 0)) return progress;
@@ -109,9 +111,19 @@ Float32Progress AssessFloat32(const KrylovBasis::Ritz& ritz, size_t k) {
     // Refining with a shift in the middle of what follows the head, and half a step
     // in the last pass.
     const double gain = bound / (2 * theta[k - 1] - bound) * (progress.next_bound / last);
-    progress.done = residual * gain <= kFloat32Angle * (last - progress.next_bound);
+    const double wanted =
+        std::max(kFloat32Angle, std::min(kLargestAngle, kShareError * norm / last));
+    progress.done = residual * gain <= wanted * (last - progress.next_bound);
   }
   return progress;
+}
+
+// The Frobenius norm of a delta of `cols` columns, from its products with a random
+// orthonormal block: their squares' mean, but for chance.
+double EstimateNorm(const KrylovBasis::Ritz& first, size_t cols) {
+  double sum = 0;
+  for (const double theta : first.theta) sum += theta;
+  return std::sqrt(sum / static_cast<double>(first.theta.size()) * static_cast<double>(cols));
 }
 
 }  // namespace
@@ -137,10 +149,11 @@ bool FindInFloat32(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& la
     }
     if (basis.largest_image() < kFloat32Least) break;
     const bool invariant = basis.block() == 0;
+    if (leading.steps == 1) leading.norm = EstimateNorm(basis.RitzValues(), op.layout().cols);
     if (leading.steps <= kProbeSteps && !invariant) continue;
     if (leading.steps < next_check && !invariant) continue;
     next_check = leading.steps + 1 + static_cast<int>(basis.size() / 64);
-    progress = AssessFloat32(basis.RitzValues(), k);
+    progress = AssessFloat32(basis.RitzValues(), k, leading.norm);
     if (progress.done || invariant) break;
     if (!progress.resolved && leading.steps >= kFloat32Patience) break;
   }

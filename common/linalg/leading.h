@@ -17,9 +17,15 @@ inline constexpr double kHeadError = 1e-9;
 
 inline constexpr double kValueError = 1e-6;  // of sigma^2, where the vectors are not defined
 
+// What an error in the head may be of the whole task vector, and the angle that it may
+// come from at most.
+inline constexpr double kShareError = 1e-6;
+inline constexpr double kLargestAngle = 1e-5;
+
 struct Leading {
   size_t count = 0;       // columns of V that were found, at most K + 1
   double next_bound = 0;  // sigma_{K+1} is at most about this
+  double norm = 0;        // of delta, estimated; 0 where it was not
   int steps = 0;
   bool converged = false;
   bool zero = false;

@@ -227,6 +227,8 @@ absl::Status Finish(const TaskVector& delta, int k_in, const Leading& leading, D
                         : last > bound ? result.residual * first / (last - bound) * (bound / last)
                                        : kInfinity;
   const bool sharp = result.vector_error <= kAngleAccepted ||
+                     (result.vector_error <= linalg::kLargestAngle &&
+                      result.vector_error * last <= linalg::kShareError * leading.norm) ||
                      result.vector_error * last <= 10 * kHeadError * first ||
                      last <= kNegligible * first || rank < k;
   if (!leading.converged || rank == 0) {  // rank 0: delta is not zero, yet nothing was found

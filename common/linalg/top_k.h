@@ -18,7 +18,8 @@ struct TopKOptions {
 };
 
 enum class SolverOutcome {
-  kConverged,    // certified: residual, gap and deflated probe
+  kConverged,    // certified: residual, gap and deflated probe; the head is within about
+                 // 1e-6 of the norm of delta, and vector_error at most 1e-5
   kIllDefined,   // certified as leading, but sigma_K / sigma_{K+1} < 1.01: any
                  // basis of the cluster is as good; see gap_ratio
   kZero,         // delta is zero: k triplets of sigma 0

@@ -84,6 +84,7 @@ absl::StatusOr<size_t> ReadAt(const Fd& fd, uint64_t offset, std::span<std::byte
 
 absl::Status WriteAt(const Fd& fd, uint64_t offset, std::span<const std::byte> bytes,
                      const std::string& path) {
+  MutexLock lock(fd.turn_to_write());
   for (size_t done = 0; done < bytes.size();) {
     const ssize_t put =
         ::pwrite(fd.get(), bytes.data() + done, std::min(bytes.size() - done, kMaxTransfer),

@@ -14,10 +14,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/mutex.h"
 
 namespace merganser {
 
-// Owns a descriptor. Immutable but for `unflushed`, which FdCache guards.
+// Owns a descriptor. Immutable but for `unflushed`, which FdCache guards, and the
+// turn to write.
 class Fd {
  public:
   explicit Fd(int number) : number_(number) {}
@@ -25,11 +27,15 @@ class Fd {
   Fd(const Fd&) = delete;
   Fd& operator=(const Fd&) = delete;
   int get() const { return number_; }
+  // The kernel takes one write into a file after the other, and lets the rest spin
+  // on a processor that others could use: wait for this first.
+  Mutex& turn_to_write() const { return turn_to_write_; }
 
  private:
   friend class FdCache;
   const int number_;
   bool unflushed_ = false;
+  mutable Mutex turn_to_write_;
 };
 
 // `flags` as for open(2); O_CLOEXEC is added.

@@ -41,6 +41,20 @@ TEST(TopK, FewPassesForASeparatedHead) {
   EXPECT_EQ(r.passes, r.steps + 1);
 }
 
+// What an angle costs is its share of the task vector: a weak head may be less sharp
+// than one that is all there is.
+TEST(TopK, HeadIsWithinAMillionthOfTheTaskVector) {
+  const auto m = size_t{300}, n = size_t{200};
+  for (const double strength : {0.5, 0.8, 3.0, 100.0}) {
+    const Problem p(DType::kBF16, DType::kBF16, 300, 200, NoiseWithHead(m, n, {strength}), 0.02);
+    const TopKResult r = Solve(p, 1);
+    EXPECT_EQ(r.outcome, SolverOutcome::kConverged) << r.vector_error;
+    const double norm = Norm(p.Dense());
+    EXPECT_LE(r.vector_error * r.triplets.sigma[0], 2e-6 * norm) << strength;
+    EXPECT_LE(r.vector_error, 1e-5);
+  }
+}
+
 // Float32 alone cannot tell such directions apart well enough.
 TEST(TopK, SmallGapInBf16IsSharpenedInFloat64) {
   bool again = false;
@@ -50,7 +64,7 @@ TEST(TopK, SmallGapInBf16IsSharpenedInFloat64) {
     const Problem p(DType::kBF16, DType::kBF16, 260, 240, FromSpectrum(3, 260, 240, sigma), 0);
     const TopKResult r = Solve(p, 1);
     EXPECT_EQ(r.outcome, SolverOutcome::kConverged);
-    EXPECT_LE(r.vector_error, 1e-6);
+    EXPECT_LE(r.vector_error, 1e-5);
     EXPECT_NEAR(r.gap_ratio, ratio, 0.01);
     CheckTriplets(p, r, 1e-7, 1e-9);
     again |= r.passes > r.steps + 1;
@@ -76,7 +90,7 @@ TEST(TopK, ManyTriplets) {
   for (const int k : {3, 8, 16}) {
     const TopKResult r = Solve(p, k);
     EXPECT_EQ(r.outcome, SolverOutcome::kConverged);
-    EXPECT_LE(r.vector_error, 1e-6);
+    EXPECT_LE(r.vector_error, 1e-5);
     CheckTriplets(p, r, 1e-7, 1e-9);
   }
 }
