@@ -194,6 +194,14 @@ std::string PlanJson(const Plan& plan) {
                      {"memory", unit.memory}});
   }
   json["units"] = std::move(units);
+  Json groups = Json::array();
+  for (const PlannedGroup& group : plan.groups) {
+    groups.push_back({{"key", group.key},
+                      {"tensors", group.tensors.size()},
+                      {"elements", group.elements},
+                      {"in_rounds", group.spans}});
+  }
+  json["groups"] = std::move(groups);
   json["warnings"] = plan.warnings;
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

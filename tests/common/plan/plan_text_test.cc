@@ -75,7 +75,7 @@ TEST(PlanJsonTest, KeysAreStable) {
   EXPECT_THAT(Keys(json),
               testing::IsSupersetOf({"method", "parameters", "has_base", "models", "rounds",
                                      "elements", "bytes_read", "bytes_written", "peak_leaf_memory",
-                                     "digest", "tensors", "shards", "units", "warnings"}));
+                                     "digest", "tensors", "shards", "units", "groups", "warnings"}));
   EXPECT_THAT(Keys(json["tensors"][0]),
               testing::IsSupersetOf({"name", "dtype", "shape", "mode", "family", "tied", "leaves",
                                      "shard", "offset"}));
