@@ -1,5 +1,5 @@
-"""`merganser methods`: the README's table is what the program prints, JSON is complete, and
-every method listed can be planned."""
+"""`merganser methods`: the README's table is what the program prints, JSON is complete, every
+method listed can be planned and has a sample recipe."""
 
 import json
 import os
@@ -81,6 +81,16 @@ class MethodsTest(harness.Case):
                 self.assertEqual(
                     {p["key"] for p in m["parameters"]
                      if "no_effect" not in p and not p["per_model"]}, set(plan["parameters"]))
+
+    def test_every_method_has_a_sample_recipe(self):
+        folder = os.path.join(SOURCE, "tests", "data", "recipes")
+        planned = set()
+        for file in sorted(os.listdir(folder)):
+            with self.subTest(file=file):
+                done = self.ok("plan", os.path.join(folder, file), "--json")
+                self.assertNotIn("warning", done.err)
+                planned.add(json.loads(done.out)["method"])
+        self.assertEqual(planned, {m["name"] for m in self.methods()})
 
 
 if __name__ == "__main__":

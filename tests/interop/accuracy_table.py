@@ -5,7 +5,7 @@ environment: MERGANSER_BIN, MERGANSER_SOURCE_DIR
 
 Merges by the recipes in tests/data/recipes (all, or those named) and evaluates with the experts'
 own eval.py; needs torch (tests/interop/requirements.txt). `--update` also replaces what stands in
-FILE between `<!-- accuracy: begin -->` and `<!-- accuracy: end -->`.
+FILE between `<!-- accuracies:begin -->` and `<!-- accuracies:end -->`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ BIN = os.environ.get("MERGANSER_BIN", os.path.join(SOURCE, "build", "bin", "merg
 EXPERTS = os.path.join(SOURCE, "tests", "data", "experts")
 RECIPES = os.path.join(SOURCE, "tests", "data", "recipes")
 MODELS = ("base", "expert_add", "expert_sort", "expert_parity")
-BEGIN, END = "<!-- accuracy: begin -->", "<!-- accuracy: end -->"
+BEGIN, END = "<!-- accuracies:begin -->", "<!-- accuracies:end -->"
 
 # As the README lists the methods; a recipe that is not named here comes last.
 ORDER = ("resmerge", "resmerge_model", "scf_rkl", "scf_rkl_model", "linear", "task_arithmetic",

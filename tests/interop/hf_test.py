@@ -116,6 +116,21 @@ class HuggingFaceTest(unittest.TestCase):
         for name in expert.tensors:
             self.assertTrue(np.array_equal(ours.raw(name), expert.raw(name)), name)
 
+    def test_transformers_loads_stacked_layers(self):
+        recipe = os.path.join(self.dir, "stacked.yaml")
+        with open(recipe, "w", encoding="utf-8") as f:
+            json.dump({"merge_method": "passthrough", "out_dtype": "bfloat16", "slices": [
+                {"sources": [{"model": os.path.join(EXPERTS, name), "layer_range": layers}]}
+                for name, layers in (("base", [0, 4]), ("expert_add", [2, 6]))]}, f)
+        output = os.path.join(self.dir, "stacked")
+        subprocess.run([BIN, "merge", recipe, output], check=True, capture_output=True)
+        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+            output, dtype=torch.float32, output_loading_info=True)
+        self.assertFalse(info["missing_keys"])
+        self.assertFalse(info["unexpected_keys"])
+        self.assertEqual(len(model.model.layers), 8)
+        self.assertEqual(model(torch.tensor([[3, 4]])).logits.shape, (1, 2, 64))
+
     def test_transformers_loads_and_generates(self):
         for name in ("resmerge", "sharded"):
             with self.subTest(name=name):

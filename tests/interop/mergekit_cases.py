@@ -89,9 +89,18 @@ def linear():
     yield "no_match_falls_back", recipe(
         "linear", PAIR, shared={"weight": 0.25},
         weight=[[{"filter": "mlp", "value": 1}], [{"filter": "q_proj", "value": 0.75}]])
+    yield "gradient_of_one", recipe("linear", PAIR, weight=[[0.3], 1])
+    yield "star_matches_all", recipe("linear", PAIR, weight=[
+        [{"filter": "*", "value": 0.3}, {"filter": "mlp", "value": 5}], 1])
     yield "slices", sliced("linear", [
         [(ADD, 0, 3, {"weight": 1}), (SORT, 0, 3, {"weight": [1, 2]})],
         ([(PARITY, 3, 6, {"weight": 0.5}), (SORT, 3, 6, None)], {"weight": [0.2, 0.6, 1]})])
+    yield "other_layers", sliced("linear", [
+        [(ADD, 0, 3, {"weight": 1}), (SORT, 3, 6, {"weight": 3})],
+        [(SORT, 3, 6, {"weight": 1}), (PARITY, 0, 3, {"weight": 3})]])
+    yield "slice_of_one_layer", sliced("linear", [
+        [(ADD, 0, 1, {"weight": [1, 2]}), (SORT, 0, 1, {"weight": 1})],
+        [(ADD, 1, 6, {"weight": [1, 2, 0.5]}), (SORT, 1, 6, {"weight": 1})]])
 
 
 def task_arithmetic():
@@ -126,6 +135,7 @@ def gta(method, consensus):
                                              {"normalize": False, "rescale": True},
                                              weight=[0.5, 1.2, 0.3])
     yield "density_1_gradient", recipe(method, ALL, BASE, weight=[[1, 0.2], BY_NAME, 0.5])
+    yield "density_1_weight_zero", recipe(method, ALL, BASE, weight=[1, 0, [0, 0.5]])
     if consensus:
         yield "int8_mask", recipe(method, ALL, BASE, {"int8_mask": True}, weight=[1, 1, 1])
         yield "opposed_weights", recipe(method, PAIR, BASE, weight=[1, -1])
@@ -146,6 +156,8 @@ def ties():
                                            {"rescale": True, "normalize": False, "lambda": 0.5},
                                            weight=[1, 0.5, 0.7], density=[0.2, 0.4, 0.6])
     yield "one_model", recipe("ties", (ADD,), BASE, weight=[1], density=[0.3])
+    yield "one_model_rescaled", recipe("ties", (SORT,), BASE, {"rescale": True}, weight=[1],
+                                       density=[0.1])
     yield "gradient_and_filter", recipe(
         "ties", ALL, BASE, weight=[[0.5, 1], BY_NAME, 1],
         density=[[0.2, 0.9], BY_NAME, [{"filter": "norm", "value": 1}, {"value": [0.5, 0.1]}]])
@@ -166,6 +178,7 @@ def breadcrumbs(method):
                                     gamma=[0.1] * 3)
     yield "per_model", recipe(method, ALL, BASE, {"lambda": 0.8}, weight=[1, 0.5, 0.3],
                               density=[0.2, 0.6, 0.9], gamma=[0.01, 0.002, 0.1])
+    yield "one_model", recipe(method, (ADD,), BASE, weight=[1], density=[0.3], gamma=[0.05])
     yield "rescale", recipe(method, ALL, BASE, {"rescale": True, "normalize": True},
                             weight=[1, 0.5, 0.3], density=[0.4] * 3, gamma=[0.02] * 3)
     yield "gradient_and_filter", recipe(
@@ -176,19 +189,21 @@ def breadcrumbs(method):
 def dare(method):
     yield from gta(method, method.endswith("ties"))
     yield "rescale_off", recipe(method, ALL, BASE, {"rescale": False}, weight=[1, 0.5, 0.25])
+    yield "density_0", recipe(method, ALL, BASE, weight=[1, 0.5, 0.25], density=[0, 1, 1])
 
 
 def della(method):
     yield from gta(method, method == "della")
     yield "epsilon", recipe(method, ALL, BASE, {"rescale": False}, weight=[1, 0.5, 0.25],
                             epsilon=[0.1, 0.2, 0.3])
+    yield "density_0", recipe(method, ALL, BASE, weight=[1, 0.5, 0.25], density=[0, 1, 1])
 
 
 def sce():
     yield "default", recipe("sce", ALL, BASE)
     yield "two_models", recipe("sce", PAIR, BASE)
     yield "int8_mask", recipe("sce", ALL, BASE, {"int8_mask": True})
-    for topk in (0.1, 0.5, 0.9):
+    for topk in (0, 0.1, 0.5, 0.9):
         yield "topk_%g" % topk, recipe("sce", ALL, BASE, {"select_topk": topk})
     yield "topk_gradient", recipe("sce", ALL, BASE, {"select_topk": [0.2, 1]})
     yield "topk_filter", recipe("sce", ALL, BASE, {"select_topk": BY_NAME})
@@ -204,7 +219,6 @@ def slerp():
     yield "name_and_layer", recipe("slerp", (ADD, SORT), ADD, {"t": BY_NAME_AND_LAYER})
     yield "slices", sliced("slerp", [[(ADD, 0, LAYERS, None), (SORT, 0, LAYERS, None)]], ADD,
                            {"t": BY_NAME_AND_LAYER})
-    yield "beyond", recipe("slerp", (BASE, ADD), BASE, {"t": 1.25})
 
 
 def nuslerp():
@@ -212,6 +226,8 @@ def nuslerp():
     yield "base", recipe("nuslerp", PAIR, BASE, weight=[0.4, 0.6])
     yield "weights_not_one", recipe("nuslerp", PAIR, BASE, weight=[1, 3])
     yield "weights_cancel", recipe("nuslerp", PAIR, BASE, weight=[1, -1])
+    yield "weight_zero", recipe("nuslerp", PAIR, BASE, weight=[1, 0])
+    yield "from_one_to_the_other", recipe("nuslerp", PAIR, weight=[[1, 0], [0, 1]])
     for flatten, rows in ((False, False), (False, True), (True, True)):
         for base in (None, BASE):
             yield "flatten_%s_row_wise_%s_%s" % (flatten, rows, "base" if base else "none"), \
@@ -229,6 +245,7 @@ def multislerp():
     yield "not_normalized", recipe("multislerp", ALL, BASE, {"normalize_weights": False},
                                    weight=[0.2, 0.5, 0.9])
     yield "eps", recipe("multislerp", ALL, BASE, {"eps": 0.001}, weight=[1, 2, 1])
+    yield "weight_zero", recipe("multislerp", ALL, BASE, weight=[1, 0, 2])
     yield "two", recipe("multislerp", PAIR, BASE, weight=[1, 2])
     yield "one", recipe("multislerp", (SORT,), BASE, weight=[1])
     yield "gradient_and_filter", recipe("multislerp", ALL, BASE,

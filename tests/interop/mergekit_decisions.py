@@ -4,8 +4,11 @@ from the inputs alone, in float64.
 Merging methods cut at thresholds. bf16 task vectors have few distinct magnitudes, so that cuts
 fall among equal ones, which an unstable sort (mergekit's) and a stable one (ours) choose from
 differently; and a float32 sum that nearly cancels has the sign of its rounding error. `apart`
-names those elements, and no others, so that the rest can be compared strictly.
+names those elements, and no others, so that the rest can be compared strictly; and lists the
+values that such an element may have, one for each outcome of its decisions.
 """
+
+import itertools
 
 import numpy as np
 
@@ -16,11 +19,15 @@ FLOAT32 = 2.0 ** -24  # both programs rank magnitudes in float32, whatever the d
 
 class Apart:
     """`masks`: {reason: bool array}. `slack`: how far all elements may move, beyond roundings,
-    because a coefficient of the tensor sums over elements of `masks`."""
+    because a coefficient of the tensor sums over elements of `masks`. `choices`: a function from
+    a mask to the values (arrays) that its elements may have. `kept`: how many elements differ
+    from the base, where that is known."""
 
     def __init__(self):
         self.masks = {}
         self.slack = 0.0
+        self.choices = None
+        self.kept = None
 
     def add(self, reason, mask):
         self.masks[reason] = self.masks.get(reason, False) | mask
@@ -42,52 +49,96 @@ def boundary(keys, kept):
 
 
 def trimmed(method, delta, parameters):
-    """(kept for sure, tied at a cut) for one task vector."""
-    keys = np.abs(delta).astype(np.float32)
+    """(kept for sure, tied at a cut, magnitudes of what is kept) of one task vector. The
+    magnitudes do not depend on which of the tied are kept."""
+    size = np.abs(delta)
+    keys = size.astype(np.float32)
     density, n = parameters["density"], delta.size
+    nothing = np.zeros(delta.shape, bool)
     if density >= 1 or method not in TRIMS:
-        return np.ones(delta.shape, bool), np.zeros(delta.shape, bool)
+        return ~nothing, nothing, size
     if method == "ties":
-        return boundary(keys, max(1, int(density * n)))
-    target = int(density * n)
-    low = max(0, n - target - int(parameters["gamma"] * n))
+        target = max(1, int(density * n))
+        low = n - target
+    else:
+        target = int(density * n)
+        low = max(0, n - target - int(parameters["gamma"] * n))
+    kept = np.sort(size.reshape(-1))[low:low + target]
     lower, lower_tied = boundary(keys, n - low)
     upper, upper_tied = boundary(keys, n - low - target)
     tied = lower_tied | upper_tied
-    return lower & ~upper & ~tied, tied
+    return lower & ~upper & ~tied, tied, kept
+
+
+def near_zero(vectors, unit):
+    """Elements whose vectors cancel to within 8 roundings."""
+    total, size = np.sum(vectors, axis=0), np.sum(np.abs(vectors), axis=0)
+    return (np.abs(total) <= 8 * unit * size) & (size > 0)
 
 
 def undecided_sign(vectors, unit, exact):
-    """Elements whose vectors cancel to within 8 roundings. Where the products are exact and the
+    """Elements whose sum has the sign of a rounding error. Where the products are exact and the
     sum is exactly zero, it is zero in both programs: a decision (zero counts as positive)."""
-    total, size = np.sum(vectors, axis=0), np.sum(np.abs(vectors), axis=0)
-    mask = (np.abs(total) <= 8 * unit * size) & (size > 0)
+    mask = near_zero(vectors, unit)
     if exact:
         narrow = np.all([v.astype(np.float32) == v for v in vectors], axis=0)
-        mask &= ~((total == 0) & narrow)
+        mask &= ~((np.sum(vectors, axis=0) == 0) & narrow)
     return mask
 
 
-def _task_vectors(found, merged, method, unit, deltas):
+def agreeing(vectors, unit):
+    """Yields, for either majority sign that is possible, which entries count: [model, element]."""
+    vectors = np.asarray(vectors)
+    positive = vectors.sum(axis=0) >= 0
+    yield np.where(positive, vectors > 0, vectors < 0)
+    yield np.where(positive ^ near_zero(vectors, unit), vectors > 0, vectors < 0)
+
+
+def _task_vectors(found, merged, method, unit, base, deltas):
     others = [s for s in merged.sources if not s.is_base]
-    weighted, exact = [], True
+    weights = np.array([s.parameters["weight"] for s in others])
+    vectors, kept, ties, exact = [], [], [], True
     for source, delta in zip(others, deltas):
-        kept, tied = trimmed(method, delta, source.parameters)
-        if method in TRIMS:
-            found.add("tied", tied)
+        sure, tied, magnitudes = trimmed(method, delta, source.parameters)
+        norm = magnitudes.sum()
         factor = source.parameters["weight"]
-        if merged.parameters["rescale"] and source.parameters["density"] < 1:
-            norm = np.abs(delta * (kept | tied)).sum()
-            factor *= np.abs(delta).sum() / norm if norm else 1.0
+        if merged.parameters["rescale"] and source.parameters["density"] < 1 and \
+                norm >= 1e-7 and np.abs(delta).sum() >= 1e-7:
+            factor *= np.abs(delta).sum() / norm
         exact = exact and np.frexp(factor)[0] in (0.5, -0.5, 0)
-        weighted.append(factor * delta * (kept | tied))
+        vectors.append(factor * delta)
+        kept.append(sure)
+        ties.append(tied)
+    if method in TRIMS:
+        found.add("tied", np.any(ties, axis=0))
     if method in CONSENSUS:
-        found.add("sign", undecided_sign(weighted, unit, exact))
+        largest = [v * (k | t) for v, k, t in zip(vectors, kept, ties)]
+        found.add("sign", undecided_sign(largest, unit, exact))
+
+    def choices(mask):
+        flat = [(v[mask], k[mask], t[mask]) for v, k, t in zip(vectors, kept, ties)]
+        options = [(False, True) if t.any() else (False,) for _, _, t in flat]
+        for keep in itertools.product(*options):
+            chosen = np.array([v * (k | (t & bit)) for (v, k, t), bit in zip(flat, keep)])
+            counted = [chosen != 0]
+            if method in CONSENSUS:
+                counted = agreeing(chosen, unit)
+            for count in counted:
+                total = (chosen * count).sum(axis=0)
+                if merged.parameters["normalize"]:
+                    divisor = (weights[:, None] * count).sum(axis=0) \
+                        if method in CONSENSUS else np.full(total.shape, weights.sum())
+                    total = total / np.where(np.abs(divisor) < 1e-8, 1, divisor)
+                yield base[mask] + merged.parameters["lambda"] * total
+
+    found.choices = choices
+    if method in TRIMS and len(deltas) == 1:
+        found.kept = np.count_nonzero(magnitudes)
 
 
-def _sce(found, merged, unit, deltas):
+def _sce(found, merged, unit, base, deltas):
     share = merged.parameters["select_topk"]
-    selected = np.ones(deltas[0].shape, bool)
+    selected = np.ones(base.shape, bool)
     if 0 < share < 1:
         variance = np.var(deltas, axis=0)
         count = np.count_nonzero(variance.astype(np.float32))
@@ -111,16 +162,38 @@ def _sce(found, merged, unit, deltas):
                 swing = squares[squares.size - chosen:].sum() - squares[:chosen].sum()
                 moves.append(swing / max(np.square(delta[selected]).sum(), 1e-300))
             found.slack = 4 * max(moves) * np.max(np.abs(deltas), axis=0)
-    found.add("sign", undecided_sign([d * selected for d in deltas], unit, True))
+    vectors = [d * selected for d in deltas]
+    found.add("sign", undecided_sign(vectors, unit, True))
+
+    def choices(mask):
+        # Which of the tied were selected moves q_i by no more than the slack allows.
+        energy = np.array([np.square(v).mean() for v in vectors])
+        energy = energy / energy.sum() if energy.sum() >= 1e-6 else \
+            np.full(energy.shape, 1 / energy.size)
+        here = np.array([v[mask] for v in vectors])
+        yield base[mask]
+        for count in agreeing(here, unit):
+            divisor = np.maximum((energy[:, None] * count).sum(axis=0), 1e-6)
+            yield base[mask] + (energy[:, None] * here * count).sum(axis=0) / divisor
+
+    found.choices = choices
 
 
-def _slerp(found, unit, base, other):
+def _slerp(found, merged, unit, base, other):
     a, b = base.reshape(-1), other.reshape(-1)
     norms = [v if v > 1e-8 else 1.0 for v in (np.linalg.norm(a), np.linalg.norm(b))]
-    cosine = abs(float(a @ b)) / norms[0] / norms[1]
+    cosine = float(a @ b) / norms[0] / norms[1]
     # torch's sums over n elements: tens of roundings, see README.md.
-    near = abs(cosine - 0.9995) <= 64 * unit
+    near = abs(abs(cosine) - 0.9995) <= 64 * unit
     found.add("branch", np.full(base.shape, near))
+    t, angle = merged.parameters["t"], np.arccos(np.clip(cosine, -1, 1))
+
+    def choices(mask):
+        yield (1 - t) * base[mask] + t * other[mask]
+        yield (np.sin((1 - t) * angle) * base[mask] + np.sin(t * angle) * other[mask]) \
+            / np.sin(angle)
+
+    found.choices = choices
 
 
 def _softmax(x):
@@ -146,6 +219,7 @@ def _arcee(found, unit, base, other):
     least = median_low + 1.5 * (q3_low - q1_high)
     most = median_high + 1.5 * (q3_high - q1_low)
     found.add("threshold", (high >= least) & (low < most) & (size > 0))
+    found.choices = lambda mask: iter((base[mask], other[mask]))
 
 
 def apart(method, merged, unit, tensor):
@@ -156,11 +230,11 @@ def apart(method, merged, unit, tensor):
     if base:
         deltas = [x - base[0] for x in others]
         if method in CONSENSUS + TRIMS:
-            _task_vectors(found, merged, method, unit, deltas)
+            _task_vectors(found, merged, method, unit, base[0], deltas)
         elif method == "sce":
-            _sce(found, merged, unit, deltas)
+            _sce(found, merged, unit, base[0], deltas)
         elif method == "slerp":
-            _slerp(found, unit, base[0], others[0])
+            _slerp(found, merged, unit, base[0], others[0])
         elif method == "arcee_fusion":
             _arcee(found, unit, base[0], others[0])
     return found

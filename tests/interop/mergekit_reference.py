@@ -61,6 +61,8 @@ def _sources(task):
 def merge(text, output):
     """Merges the recipe `text` into the folder `output`. Returns {tensor name: Merged}."""
     config = MergeConfiguration.model_validate(yaml.safe_load(text))
+    # ramplus_tl divides counts, which gives torch's default dtype and not the recipe's.
+    torch.set_default_dtype(getattr(torch, config.dtype))
     options = MergeOptions(quiet=True)
     cache = LoaderCache()
     cache.setup(options=options)

@@ -16,7 +16,8 @@ An element agrees when the two values differ by at most
 where u is the unit roundoff of the dtype (2^-24, 2^-53) and s the largest magnitude among that
 element's inputs and output. The bound counts roundings of the worst chain in the method, so one
 number serves both dtypes; README.md derives each. Elements that hang on a decision which rounding
-takes are set apart and counted: mergekit_decisions.py shows them from the inputs.
+takes are set apart and counted: mergekit_decisions.py shows them from the inputs. There either
+program's value must be one that some outcome of the decision gives.
 """
 
 import collections
@@ -121,6 +122,28 @@ class MergekitTest(unittest.TestCase):
             self.assertFalse(wrong, "%s %s\n%s" % (case.name, dtype, "\n".join(wrong[:12])))
         tally.cases.add(case.name)
 
+    def test_every_method_of_mergekit_has_cases(self):
+        self.assertEqual(mergekit_reference.methods(), set(mergekit_cases.FAMILIES))
+
+    def test_the_command_does_what_the_cases_do(self):
+        # In a process of its own, as users run it, and with the rounding of all inputs' dtype.
+        case = next(c for c in mergekit_cases.CASES
+                    if (c.method, c.name) == ("task_arithmetic", "slices"))
+        text, path = self.write(case, dtype="float32", out_dtype="bfloat16")
+        output = os.path.join(self.dir, "command")
+        done = subprocess.run([os.path.join(os.path.dirname(sys.executable), "mergekit-yaml"),
+                               path, output, "--quiet"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        theirs, library, ours = stio.Checkpoint(output), self.theirs(text), self.ours(path)
+        self.assertEqual(set(theirs.tensors), set(library))
+        differ = 0
+        for name, merged in library.items():
+            self.assertTrue(np.array_equal(theirs.values(name), merged.values), name)
+            differ += np.count_nonzero(theirs.raw(name) != ours.raw(name))
+        print("bfloat16: %d elements differ" % differ)
+        # Rounded twice (float32, bf16) there and once here: one in 10,000 may fall otherwise.
+        self.assertLess(differ, 240)
+
     def compare(self, case, dtype, name, ours, merged, tally, wrong):
         theirs, unit = merged.values, UNIT[dtype]
         self.assertEqual(ours.shape, theirs.shape, name)
@@ -136,6 +159,15 @@ class MergekitTest(unittest.TestCase):
             tally.apart[dtype][reason] += int(np.count_nonzero(mask))
             tally.differ[dtype][reason] += int(np.count_nonzero(mask & (error > allowed)))
             apart |= mask
+        if apart.any():
+            self.check_choices(name, decisions, apart, {"ours": ours, "mergekit": theirs}, allowed,
+                               wrong)
+        if decisions.kept is not None:
+            base = next(tensor(s) for s in merged.sources if s.is_base)
+            counts = [np.count_nonzero(values != base) for values in (ours, theirs)]
+            if counts != [decisions.kept] * 2:
+                wrong.append("%s: %d elements change, in mergekit %d, expected %d" % (
+                    name, *counts, decisions.kept))
         tally.elements += ours.size
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = np.where(apart | (error == 0), 0,
@@ -145,10 +177,23 @@ class MergekitTest(unittest.TestCase):
         if bad.any():
             at = np.unravel_index(np.argmax(np.where(bad, error, -1)), ours.shape)
             wrong.append("%s: %d of %d elements differ, worst at %s: ours %.17g, mergekit %.17g, "
-                         "allowed %.3g apart; inputs %s" % (
+                             "allowed %.3g apart; inputs %s" % (
                              name, np.count_nonzero(bad), ours.size, [int(i) for i in at],
                              ours[at], theirs[at], allowed[at],
                              ["%.9g" % tensor(s)[at] for s in merged.sources]))
+
+    def check_choices(self, name, decisions, apart, outputs, allowed, wrong):
+        """Both values of every element that was set apart are an outcome of its decision."""
+        room = np.broadcast_to(allowed, apart.shape)[apart]
+        nearest = {program: np.inf for program in outputs}
+        for choice in decisions.choices(apart):
+            for program, values in outputs.items():
+                nearest[program] = np.minimum(nearest[program], np.abs(values[apart] - choice))
+        for program, distance in nearest.items():
+            bad = np.count_nonzero(~(distance <= room))
+            if bad:
+                wrong.append("%s: %d of %d elements set apart have no value that a decision "
+                             "gives, in %s" % (name, bad, room.size, program))
 
 
 def print_table():
