@@ -14,7 +14,7 @@ namespace {
 constexpr size_t kMaxBlocks = 32;
 constexpr size_t kLeastBlocks = 8;
 constexpr size_t kLeastRows = 64;  // of a block beyond those, or its sum costs as much as its rows
-constexpr uint64_t kLeastElements = uint64_t{1} << 16;  // of a block, where there are several
+constexpr uint64_t kLeastElements = uint64_t{1} << 17;  // of a block, where there are several
 constexpr uint64_t kPartialBytes = uint64_t{32} << 20;
 constexpr size_t kAddedTogether = 4096;  // entries of one task that adds up the blocks
 
