@@ -9,9 +9,9 @@ qwen2-0.5b, about 4 GB, made in DATA_DIR once). One run of a method is
 
   merge   the program as users run it: reads every input, writes and fsyncs an output of
           about 1 GB with report and checksums
-  cat     `cat` of every file that the merge reads to /dev/null, then as many bytes as the output written
-          from memory in pieces of 16 MiB into one preallocated file on the same device, and
-          an fsync of it
+  cat     `cat` of every file that the merge reads to /dev/null, then as many bytes as the
+          output written from memory in pieces of 16 MiB into one preallocated file on the same
+          device, and an fsync of it
 
 Both alternate, starting with the other one each time, after a round that is not counted and
 leaves the inputs in the page cache. The table gives medians; a ratio is the median of the

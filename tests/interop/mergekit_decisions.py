@@ -18,16 +18,22 @@ FLOAT32 = 2.0 ** -24  # both programs rank magnitudes in float32, whatever the d
 
 
 class Apart:
-    """`masks`: {reason: bool array}. `slack`: how far all elements may move, beyond roundings,
-    because a coefficient of the tensor sums over elements of `masks`. `choices`: a function from
-    a mask to the values (arrays) that its elements may have. `kept`: how many elements differ
-    from the base, where that is known."""
+    """What hangs on rounding in one tensor.
+
+    masks     {reason: bool array}: elements on which the programs may differ
+    choices   a function from a mask to the values (arrays) that its elements may have
+    kept      how many elements differ from the base, where that is known
+    evaluate  where a coefficient of the whole tensor hangs on which of the tied are selected: a
+              function from a program's output to (what all elements are for the selection that
+              this output shows, how many of the tied are selected); `selected` of them must be
+    """
 
     def __init__(self):
         self.masks = {}
-        self.slack = 0.0
         self.choices = None
         self.kept = None
+        self.evaluate = None
+        self.selected = 0
 
     def add(self, reason, mask):
         self.masks[reason] = self.masks.get(reason, False) | mask
@@ -136,47 +142,44 @@ def _task_vectors(found, merged, method, unit, base, deltas):
         found.kept = np.count_nonzero(magnitudes)
 
 
+def _fused(base, deltas, selected):
+    """SCE of task vectors in which `selected` are the positions that count."""
+    vectors = np.asarray(deltas) * selected
+    energy = np.array([np.square(v).mean() for v in vectors])
+    total = energy.sum()
+    energy = energy / total if total >= 1e-6 else np.full(energy.shape, 1 / energy.size)
+    energy = energy.reshape((-1,) + (1,) * base.ndim)
+    positive = vectors.sum(axis=0) >= 0
+    count = np.where(positive, vectors > 0, vectors < 0)
+    return base + (energy * vectors * count).sum(axis=0) / np.maximum(
+        (energy * count).sum(axis=0), 1e-6)
+
+
 def _sce(found, merged, unit, base, deltas):
     share = merged.parameters["select_topk"]
-    selected = np.ones(base.shape, bool)
-    if 0 < share < 1:
-        variance = np.var(deltas, axis=0)
-        count = np.count_nonzero(variance.astype(np.float32))
-        k = int(count * share)
-        if k > 0:
-            edge = -np.sort(-variance.reshape(-1))[k - 1]
-            # Rounding of the variance in its dtype, and of the float32 that we rank.
-            largest = np.max(np.abs(deltas), axis=0)
-            error = 8 * unit * (edge + largest * np.sqrt(edge)) + 2 * FLOAT32 * edge
-            tied = np.abs(variance - edge) <= error
-            sure = (variance > edge) & ~tied
-            if np.count_nonzero(sure) + np.count_nonzero(tied) == k:
-                sure, tied = sure | tied, np.zeros_like(tied)
-            found.add("tied", tied)
-            selected = sure | tied
-            # The weights q_i are mean squares over what was selected.
-            chosen = k - np.count_nonzero(sure)
-            moves = []
-            for delta in deltas:
-                squares = np.sort(np.square(delta[tied]))
-                swing = squares[squares.size - chosen:].sum() - squares[:chosen].sum()
-                moves.append(swing / max(np.square(delta[selected]).sum(), 1e-300))
-            found.slack = 4 * max(moves) * np.max(np.abs(deltas), axis=0)
-    vectors = [d * selected for d in deltas]
-    found.add("sign", undecided_sign(vectors, unit, True))
+    found.add("sign", undecided_sign(deltas, unit, True))
+    found.choices = lambda mask: iter(())  # none of the sums of unweighted deltas is inexact
+    if not 0 < share < 1:
+        return
+    variance = np.var(deltas, axis=0)
+    k = int(np.count_nonzero(variance.astype(np.float32)) * share)
+    if k == 0:
+        return
+    edge = -np.sort(-variance.reshape(-1))[k - 1]
+    # Rounding of the variance in its dtype, and of the float32 that we rank.
+    largest = np.max(np.abs(deltas), axis=0)
+    error = 8 * unit * (edge + largest * np.sqrt(edge)) + 2 * FLOAT32 * edge
+    tied = np.abs(variance - edge) <= error
+    sure = (variance > edge) & ~tied
+    found.selected = k - np.count_nonzero(sure)
+    found.add("tied", tied if found.selected < np.count_nonzero(tied) else np.zeros_like(tied))
 
-    def choices(mask):
-        # Which of the tied were selected moves q_i by no more than the slack allows.
-        energy = np.array([np.square(v).mean() for v in vectors])
-        energy = energy / energy.sum() if energy.sum() >= 1e-6 else \
-            np.full(energy.shape, 1 / energy.size)
-        here = np.array([v[mask] for v in vectors])
-        yield base[mask]
-        for count in agreeing(here, unit):
-            divisor = np.maximum((energy[:, None] * count).sum(axis=0), 1e-6)
-            yield base[mask] + (energy[:, None] * here * count).sum(axis=0) / divisor
+    def evaluate(values):
+        # A position that varies and is selected moves: some expert has the majority's sign.
+        chosen = tied & (values != base)
+        return _fused(base, deltas, sure | chosen), np.count_nonzero(chosen)
 
-    found.choices = choices
+    found.evaluate = evaluate
 
 
 def _slerp(found, merged, unit, base, other):
