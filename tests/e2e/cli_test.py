@@ -116,7 +116,7 @@ class CliTest(harness.Case):
     def test_shipped_recipes(self):
         folder = os.path.join(harness.SOURCE, "tests", "data", "recipes")
         names = sorted(n for n in os.listdir(folder) if n.endswith(".yaml"))
-        self.assertEqual(names, ["linear.yaml", "resmerge.yaml", "task_arithmetic.yaml"])
+        self.assertGreaterEqual(len(names), 22)  # one a method, and wider scopes
         for name in names:
             self.ok("verify", self.merge(os.path.join(folder, name), self.path(name)))
 
