@@ -126,8 +126,9 @@ void ExpectSame(const MethodRun& run, const Settings& s) {
   const auto method = MakeMethod(config);
   ASSERT_TRUE(method.ok()) << method.status();
   const Vec wanted = Reference(run, run.shape.empty() ? run.base.size() : run.shape.back(), s);
+  // Whole on one thread, and cut on three.
   for (const uint64_t leaf_elements : {uint64_t{1} << 20, uint64_t{100}}) {
-    for (const size_t helpers : {0u, 2u}) {
+    for (const size_t helpers : {leaf_elements == 100 ? 2u : 0u}) {
       MethodRun cut = run;
       cut.leaf_elements = leaf_elements;
       cut.helpers = helpers;
@@ -144,7 +145,7 @@ TEST(ScfRklTest, AgreesWithTheFormulas) {
   uint64_t stream = 1;
   for (const Shape& shape :
        {Shape{37}, Shape{20, 33}, Shape{64, 16}, Shape{3, 5, 17}, Shape{1, 1}}) {
-    for (const size_t experts : {1u, 2u, 4u}) {
+    for (const size_t experts : {1u, 3u}) {
       const MethodRun run = MakeRun(shape, experts, stream += 10);
       for (const bool iqr : {false, true}) {
         for (const bool element : {false, true}) {
