@@ -74,6 +74,13 @@ class JobOutput {
                                                            const Plan& plan,
                                                            std::vector<UnitResult>& done);
 
+  // Whether the output holds the merge of `plan` already, complete: the report names
+  // the plan, and what becomes visible last is visible. Then what a killed run left
+  // beside it is removed. kFailedPrecondition when the claim's process still runs,
+  // or is of a merge with another plan.
+  static absl::StatusOr<bool> EndedBefore(const std::shared_ptr<ObjectStore>& store,
+                                          const Plan& plan);
+
   const std::string& job_uid() const { return options_.job_uid; }
 
   // One a shard, in shard order: to be handed to whoever writes units.
@@ -117,7 +124,7 @@ class JobOutput {
   const Plan* plan_ = nullptr;
   JobOutputOptions options_;
   std::vector<PlannedWrite> writes_;
-  std::vector<bool> committed_;  // shards that a run before this one made visible
+  std::vector<bool> committed_;       // shards that a run before this one made visible
   std::string claim_;                 // its text; empty when not held
   std::vector<std::string> visible_;  // keys that Publish may have made visible, in order
   std::vector<std::string> warnings_;

@@ -189,8 +189,8 @@ absl::StatusOr<std::vector<UnitResult>> ParseResults(std::string_view bytes, con
   reader.Field(plan_digest);
   if (reader.fine() && plan_digest != plan.digest) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "found the progress of a merge whose plan has digest ", OneLine(plan_digest),
-        ", expected ", plan.digest,
+        "found the progress of a merge whose plan has digest ", OneLine(plan_digest), ", expected ",
+        plan.digest,
         ": the recipe, an input, or the program's numerics changed since; what was done cannot be "
         "used, begin again with --overwrite"));
   }
@@ -199,8 +199,9 @@ absl::StatusOr<std::vector<UnitResult>> ParseResults(std::string_view bytes, con
   if (!reader.fine() || !reader.ended()) return damaged;
   for (const UnitResult& result : results) {
     if (!Fits(result, plan)) {
-      return absl::DataLossError(absl::StrCat("found a result of unit ", result.unit,
-                                              " that does not fit the plan, expected one that does"));
+      return absl::DataLossError(
+          absl::StrCat("found a result of unit ", result.unit,
+                       " that does not fit the plan, expected one that does"));
     }
   }
   return results;

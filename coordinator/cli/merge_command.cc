@@ -65,10 +65,6 @@ Phase BeginPhase(const absl::Status& status) {
   return request ? Phase::kPlanning : Phase::kRunning;
 }
 
-// How often finished units are made durable and put on record: what a crash may
-// cost, beside the units in flight.
-constexpr Duration kRecordPeriod = std::chrono::seconds(5);
-
 // One merge, from its claim to its end.
 class MergeRun {
  public:
@@ -85,15 +81,16 @@ class MergeRun {
   absl::Status Begin() {
     interrupts_.SetHandler([] {});  // beginning is short; the run asks afterwards
     if (flags_.resume) {
+      MERGANSER_ASSIGN_OR_RETURN(complete_, JobOutput::EndedBefore(store_, prepared_.plan));
+      if (complete_) return absl::OkStatus();
       MERGANSER_ASSIGN_OR_RETURN(output_,
                                  JobOutput::Resume(store_, output_uri_, prepared_.plan, done_));
       if (output_ != nullptr) {
-        std::fprintf(stderr, "going on: %zu units of all rounds are done\n", done_.size());
+        std::fprintf(stderr, "going on: %zu of %zu units are done\n", done_.size(),
+                     static_cast<size_t>(AllRounds(prepared_.plan).units));
         if (!done_.empty()) return absl::OkStatus();
         return ProgressLog(store_, output_->job_uid(), prepared_.plan).Begin();
       }
-      MERGANSER_ASSIGN_OR_RETURN(complete_, HoldsThisMerge());
-      if (complete_) return absl::OkStatus();
     }
     JobOutputOptions options;
     options.job_uid = NewJobUid();
@@ -120,9 +117,9 @@ class MergeRun {
     ProgressLog log(store_, output_->job_uid(), plan);
     MERGANSER_RETURN_IF_ERROR(log.Read().status());  // Append goes on after the last record
     InProcessSource* running = nullptr;
-    ProgressKeeper keeper(job, std::move(log), kRecordPeriod, [&running](absl::Status status) {
-      running->Fail({}, std::move(status));
-    });
+    ProgressKeeper keeper(
+        job, std::move(log), std::chrono::milliseconds(flags_.record_ms),
+        [&running](absl::Status status) { running->Fail({}, std::move(status)); });
     if (!done_.empty()) keeper.NoteEarlier();
     InProcessSource source(job, std::move(done_),
                            [&keeper](const UnitResult& result) { keeper.Add(result); });
@@ -136,10 +133,10 @@ class MergeRun {
     {
       ProgressPrinter printer([&] {
         const RunProgress progress = source.progress();
-        return ProgressSample{progress.bytes_done, total.bytes, progress.units_done, total.units,
-                              plan.rounds == 1 ? ""
-                                               : absl::StrCat("round ", progress.round + 1, " of ",
-                                                              plan.rounds)};
+        return ProgressSample{
+            progress.bytes_done, total.bytes, progress.units_done, total.units,
+            plan.rounds == 1 ? ""
+                             : absl::StrCat("round ", progress.round + 1, " of ", plan.rounds)};
       });
       run = RunUnits(source, options);
     }
@@ -147,8 +144,8 @@ class MergeRun {
     interrupts_.SetHandler([] {
       std::fprintf(stderr, "publishing the merged model; a second signal stops at once\n");
     });
-    absl::StatusOr<std::vector<UnitResult>> results = run;
-    if (run.ok()) results = source.TakeResults();
+    absl::StatusOr<std::vector<UnitResult>> results =
+        run.ok() ? source.TakeResults() : absl::StatusOr<std::vector<UnitResult>>(run);
     recorded_ = keeper.Finish(/*keep=*/true);
     if (!results.ok()) return results.status();
     facts.finished = SystemClock().WallNow();
@@ -177,19 +174,6 @@ class MergeRun {
   }
 
  private:
-  // Whether the output is this very merge, complete.
-  absl::StatusOr<bool> HoldsThisMerge() {
-    constexpr uint64_t kHead = 1 << 20;  // the digest is one of the first lines
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(kReportKey));
-    if (!info.has_value()) return false;
-    std::string head(std::min(info->size, kHead), '\0');
-    MERGANSER_RETURN_IF_ERROR(
-        store_->Read(kReportKey, 0,
-                     std::as_writable_bytes(std::span<char>(head.data(), head.size()))));
-    return head.find(absl::StrCat("\n\"plan\": \"", prepared_.plan.digest, "\"")) !=
-           std::string::npos;
-  }
-
   const MergeFlags& flags_;
   const PreparedMerge& prepared_;
   const std::string output_uri_;

@@ -2,8 +2,8 @@
 #ifndef MERGANSER_WORKER_SOURCES_IN_PROCESS_H_
 #define MERGANSER_WORKER_SOURCES_IN_PROCESS_H_
 
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -26,8 +26,7 @@ class InProcessSource final : public UnitSource {
   // `done`: results of an earlier run of the same plan, whose bytes are durable;
   // their units are not handed out again. `completed` sees every result of this
   // run, before it counts.
-  explicit InProcessSource(std::shared_ptr<const JobContext> job,
-                           std::vector<UnitResult> done = {},
+  explicit InProcessSource(std::shared_ptr<const JobContext> job, std::vector<UnitResult> done = {},
                            std::function<void(const UnitResult&)> completed = {});
 
   absl::StatusOr<std::optional<LeasedUnit>> Next() override;
@@ -56,7 +55,7 @@ class InProcessSource final : public UnitSource {
   std::vector<UnitResult> done_before_ MERGANSER_GUARDED_BY(mutex_);
   std::vector<uint32_t> todo_ MERGANSER_GUARDED_BY(mutex_);  // units of the round
   size_t next_ MERGANSER_GUARDED_BY(mutex_) = 0;             // into todo_
-  size_t done_ MERGANSER_GUARDED_BY(mutex_) = 0;  // of the round
+  size_t done_ MERGANSER_GUARDED_BY(mutex_) = 0;             // of the round
   RunProgress progress_ MERGANSER_GUARDED_BY(mutex_);
 };
 
