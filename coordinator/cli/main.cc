@@ -75,7 +75,19 @@ int Run(int argc, char** argv) {
   merge->add_option("RECIPE", merge_flags.recipe, "Recipe (YAML)")->required();
   merge->add_option("OUTPUT", merge_flags.output, "Folder or URI of the merged checkpoint")
       ->required();
-  merge->add_flag("--overwrite", merge_flags.overwrite, "Replace what OUTPUT holds");
+  CLI::Option* overwrite =
+      merge->add_flag("--overwrite", merge_flags.overwrite, "Replace what OUTPUT holds");
+  merge
+      ->add_flag("--resume", merge_flags.resume,
+                 "Go on with a merge of this recipe that was killed or interrupted; begins one if "
+                 "there is none, and does nothing if it is complete")
+      ->excludes(overwrite);
+  double record_seconds = 5;
+  merge
+      ->add_option("--record-every", record_seconds,
+                   "Seconds between records of what is done: what a crash may cost")
+      ->check(CLI::Range(0.01, 86400.0))
+      ->capture_default_str();
   AddThreads(merge, threads);
   AddMemory(merge, memory);
 
@@ -153,6 +165,7 @@ int Run(int argc, char** argv) {
   }
   merge_flags.threads = threads;
   merge_flags.memory = memory;
+  merge_flags.record_ms = static_cast<int64_t>(record_seconds * 1000);
   submit_flags.coordinator = coordinator;
 
   if (plan->parsed()) return RunPlan(recipe, json);

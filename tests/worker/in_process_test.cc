@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/engine/rounds.h"
 #include "tests/worker/worker_fixture.h"
 #include "worker/unit_runner.h"
 
@@ -65,6 +66,28 @@ TEST(InProcessSourceTest, ResultsComeInUnitOrderWhateverTheOrderOfCompletion) {
   ASSERT_TRUE(results.ok()) << results.status();
   ASSERT_EQ(results->size(), 5u);
   for (uint32_t u = 0; u < 5; ++u) EXPECT_EQ((*results)[u].unit, u);
+}
+
+TEST(InProcessSourceTest, WhatAnEarlierRunDidIsNotHandedOutAgain) {
+  const TestJob job = MakeJob();
+  std::vector<uint32_t> completed;
+  InProcessSource source(job.context(), {ResultOf(3), ResultOf(1), ResultOf(1)},
+                         [&](const UnitResult& result) { completed.push_back(result.unit); });
+  EXPECT_EQ(source.progress().units_done, 2u);
+  EXPECT_EQ(source.progress().bytes_done, RoundBytes(job.plan(), job.plan().units[1], 0, {}) +
+                                              RoundBytes(job.plan(), job.plan().units[3], 0, {}));
+  for (const uint32_t expected : {0, 2, 4}) {
+    const auto leased = source.Next();
+    ASSERT_TRUE(leased.ok() && leased->has_value());
+    EXPECT_EQ((*leased)->unit, expected);
+    source.Complete(**leased, ResultOf(expected));
+  }
+  EXPECT_FALSE(source.Next()->has_value());
+  EXPECT_EQ(completed, (std::vector<uint32_t>{0, 2, 4}));
+  const auto results = source.TakeResults();
+  ASSERT_TRUE(results.ok()) << results.status();
+  ASSERT_EQ(results->size(), 5u);
+  for (uint32_t u = 0; u < 5; ++u) EXPECT_EQ((*results)[u].worker, absl::StrCat("w", u));
 }
 
 TEST(InProcessSourceTest, TheFirstFailureWinsAndEndsTheRun) {

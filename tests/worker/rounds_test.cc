@@ -2,13 +2,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/mutex.h"
 #include "common/storage/object_store.h"
 #include "tests/worker/worker_fixture.h"
 #include "worker/sources/in_process.h"
@@ -128,6 +131,47 @@ TEST(RoundsTest, ATensorThatIsCutInPiecesGivesTheSameBytes) {
       files[split] = job.Publish(by_unit);
     }
     EXPECT_EQ(files[0], files[1]) << combine;
+  }
+}
+
+// What a run before this one did, in whatever order and however much of it.
+TEST(RoundsTest, AnySubsetOfEarlierResultsLeadsToTheSameBytes) {
+  for (const char* method : {"resmerge", "scf_rkl"}) {
+    SCOPED_TRACE(method);
+    TestJob job(Recipe(method, "scope: model", "unit_size: 5000\n"), Models());
+    Mutex mutex;
+    std::vector<UnitResult> all;
+    InProcessSource first(job.context(), {}, [&](const UnitResult& result) {
+      MutexLock lock(mutex);
+      all.push_back(result);
+    });
+    ASSERT_TRUE(RunUnits(first, Options(2, kPlenty)).ok());
+    const auto wanted = first.TakeResults();
+    ASSERT_TRUE(wanted.ok()) << wanted.status();
+    ASSERT_GT(all.size(), job.plan().units.size());
+    std::mt19937_64 random(20260101);
+    for (int trial = 0; trial < 12; ++trial) {
+      std::vector<UnitResult> subset;
+      for (const UnitResult& result : all) {
+        if (random() % 12 < static_cast<uint64_t>(trial)) subset.push_back(result);
+      }
+      std::shuffle(subset.begin(), subset.end(), random);
+      const size_t earlier = subset.size();
+      size_t done = 0;
+      InProcessSource source(job.context(), std::move(subset), [&](const UnitResult&) {
+        MutexLock lock(mutex);
+        ++done;
+      });
+      ASSERT_TRUE(RunUnits(source, Options(2, kPlenty)).ok());
+      const auto results = source.TakeResults();
+      ASSERT_TRUE(results.ok()) << results.status();
+      EXPECT_EQ(done, all.size() - earlier);
+      ASSERT_EQ(results->size(), wanted->size());
+      for (size_t u = 0; u < results->size(); ++u) {
+        EXPECT_EQ((*results)[u].segment_digests, (*wanted)[u].segment_digests);
+        EXPECT_EQ((*results)[u].bytes_read, (*wanted)[u].bytes_read);
+      }
+    }
   }
 }
 

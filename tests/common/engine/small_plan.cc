@@ -114,31 +114,36 @@ std::string ShardBytes(const Plan& plan, size_t shard, uint64_t seed) {
   return bytes;
 }
 
+absl::StatusOr<UnitResult> WriteUnit(const Plan& plan, uint32_t number,
+                                     const std::vector<PlannedWrite>& writes, ObjectStore& store,
+                                     uint64_t seed) {
+  const Unit& unit = plan.units[number];
+  const std::string shard = ShardBytes(plan, unit.shard, seed);
+  const std::string_view bytes = std::string_view(shard).substr(unit.begin, unit.end - unit.begin);
+  UnitResult result;
+  result.unit = number;
+  result.worker = number % 2 == 0 ? "worker-a" : "worker-b";
+  result.seconds = 0.25;
+  result.bytes_written = bytes.size();
+  uint64_t at = 0;
+  for (const Segment& segment : unit.segments) {
+    result.segment_digests.push_back(DigestHex(bytes.substr(at, segment.bytes_out)));
+    at += segment.bytes_out;
+  }
+  MERGANSER_ASSIGN_OR_RETURN(
+      const WriteReceipt receipt,
+      store.WriteRange(writes[unit.shard], unit.begin,
+                       std::as_bytes(std::span<const char>(bytes.data(), bytes.size()))));
+  result.receipts.push_back(receipt);
+  return result;
+}
+
 absl::StatusOr<std::vector<UnitResult>> WriteUnits(const Plan& plan,
                                                    const std::vector<PlannedWrite>& writes,
                                                    ObjectStore& store, uint64_t seed) {
   std::vector<UnitResult> results;
-  for (size_t i = 0; i < plan.units.size(); ++i) {
-    const Unit& unit = plan.units[i];
-    const std::string shard = ShardBytes(plan, unit.shard, seed);
-    const std::string_view bytes =
-        std::string_view(shard).substr(unit.begin, unit.end - unit.begin);
-    UnitResult result;
-    result.unit = static_cast<uint32_t>(i);
-    result.worker = i % 2 == 0 ? "worker-a" : "worker-b";
-    result.seconds = 0.25;
-    result.bytes_written = bytes.size();
-    uint64_t at = 0;
-    for (const Segment& segment : unit.segments) {
-      result.segment_digests.push_back(DigestHex(bytes.substr(at, segment.bytes_out)));
-      at += segment.bytes_out;
-    }
-    MERGANSER_ASSIGN_OR_RETURN(
-        const WriteReceipt receipt,
-        store.WriteRange(writes[unit.shard], unit.begin,
-                         std::as_bytes(std::span<const char>(bytes.data(), bytes.size()))));
-    result.receipts.push_back(receipt);
-    results.push_back(result);
+  for (uint32_t unit = 0; unit < plan.units.size(); ++unit) {
+    MERGANSER_ASSIGN_OR_RETURN(results.emplace_back(), WriteUnit(plan, unit, writes, store, seed));
   }
   return results;
 }

@@ -37,6 +37,10 @@ Plan TwoShardPlan();
 // `seed`.
 std::string ShardBytes(const Plan& plan, size_t shard, uint64_t seed = 1);
 
+// Writes the unit through `store` and says what a worker would have said.
+absl::StatusOr<UnitResult> WriteUnit(const Plan& plan, uint32_t unit,
+                                     const std::vector<PlannedWrite>& writes, ObjectStore& store,
+                                     uint64_t seed = 1);
 // Writes every unit through `store` and says what a worker would have said.
 absl::StatusOr<std::vector<UnitResult>> WriteUnits(const Plan& plan,
                                                    const std::vector<PlannedWrite>& writes,

@@ -1,0 +1,134 @@
+#include "common/engine/result_record.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/common/engine/small_plan.h"
+
+namespace merganser {
+namespace {
+
+using ::testing::HasSubstr;
+
+Plan TwoRounds() {
+  Plan plan = TwoShardPlan();
+  plan.rounds = 2;
+  plan.groups.resize(3);
+  for (PlannedTensor& tensor : plan.tensors) tensor.group = 1;
+  return plan;
+}
+
+// One of a round that analyzes and one that writes, with every field set.
+std::vector<UnitResult> SomeResults(const Plan& plan) {
+  UnitResult analyzed;
+  analyzed.unit = 1;
+  analyzed.sums = {{0, 0, {1.5, -2}}, {1, 3, {}}};
+  analyzed.counts = {{2, {{3, 7}, {uint64_t{1} << 40, 2}}}};
+  analyzed.keepsake_digests = {"", std::string(32, 'b')};
+  analyzed.groups = {{1, {{"threshold", {0.5}, false, true}}}};
+  analyzed.bytes_read = 600;
+  analyzed.worker = std::string("na\0me", 5);
+  UnitResult written;
+  written.unit = 2;
+  written.round = 1;
+  for (size_t i = 0; i < plan.units[2].segments.size(); ++i) {
+    written.segment_digests.push_back(std::string(32, static_cast<char>('a' + i)));
+  }
+  written.receipts = {{64, 128, std::string("e\0tag", 5)}, {192, 128, ""}};
+  LeafReport leaf;
+  leaf.tensor = 2;
+  leaf.leaf = 1;
+  leaf.fields = {{"coherence", {0.25}, false}, {"sigma", {3.5, 1.25}, true}};
+  leaf.seconds = 0.5;
+  written.leaves = {leaf};
+  written.bytes_written = 256;
+  written.seconds = 1.5;
+  return {analyzed, written};
+}
+
+TEST(ResultRecord, RoundTripKeepsEverything) {
+  const Plan plan = TwoRounds();
+  const std::vector<UnitResult> results = SomeResults(plan);
+  const auto back = ParseResults(PackResults(plan.digest, results), plan);
+  ASSERT_TRUE(back.ok()) << back.status();
+  ASSERT_EQ(back->size(), 2u);
+  const UnitResult& analyzed = (*back)[0];
+  EXPECT_EQ(analyzed.unit, 1u);
+  EXPECT_EQ(analyzed.round, 0u);
+  ASSERT_EQ(analyzed.sums.size(), 2u);
+  EXPECT_EQ(analyzed.sums[0].sums, (std::vector<double>{1.5, -2}));
+  EXPECT_EQ(analyzed.sums[1].tensor, 1u);
+  EXPECT_EQ(analyzed.sums[1].leaf, 3u);
+  ASSERT_EQ(analyzed.counts.size(), 1u);
+  EXPECT_EQ(analyzed.counts[0].group, 2u);
+  EXPECT_EQ(analyzed.counts[0].counts, results[0].counts[0].counts);
+  EXPECT_EQ(analyzed.keepsake_digests, results[0].keepsake_digests);
+  ASSERT_EQ(analyzed.groups.size(), 1u);
+  EXPECT_EQ(analyzed.groups[0].group, 1u);
+  EXPECT_TRUE(analyzed.groups[0].fields[0].adds);
+  EXPECT_EQ(analyzed.bytes_read, 600u);
+  EXPECT_EQ(analyzed.worker, results[0].worker);
+  EXPECT_EQ(analyzed.Checksum(), results[0].Checksum());
+  const UnitResult& written = (*back)[1];
+  EXPECT_EQ(written.round, 1u);
+  EXPECT_EQ(written.segment_digests, results[1].segment_digests);
+  ASSERT_EQ(written.receipts.size(), 2u);
+  EXPECT_EQ(written.receipts[0].offset, 64u);
+  EXPECT_EQ(written.receipts[0].size, 128u);
+  EXPECT_EQ(written.receipts[0].proof, results[1].receipts[0].proof);
+  ASSERT_EQ(written.leaves.size(), 1u);
+  EXPECT_EQ(written.leaves[0].tensor, 2u);
+  EXPECT_EQ(written.leaves[0].leaf, 1u);
+  EXPECT_EQ(written.leaves[0].fields[1].key, "sigma");
+  EXPECT_EQ(written.leaves[0].fields[1].values, (std::vector<double>{3.5, 1.25}));
+  EXPECT_TRUE(written.leaves[0].fields[1].list);
+  EXPECT_EQ(written.leaves[0].seconds, 0.5);
+  EXPECT_EQ(written.bytes_written, 256u);
+  EXPECT_EQ(written.seconds, 1.5);
+}
+
+TEST(ResultRecord, EveryCutAndEveryFlippedByteIsNoticed) {
+  const Plan plan = TwoRounds();
+  const std::string bytes = PackResults(plan.digest, SomeResults(plan));
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_TRUE(absl::IsDataLoss(ParseResults(bytes.substr(0, size), plan).status())) << size;
+  }
+  for (size_t at = 0; at < bytes.size(); ++at) {
+    std::string flipped = bytes;
+    flipped[at] = static_cast<char>(flipped[at] ^ 0x10);
+    EXPECT_TRUE(absl::IsDataLoss(ParseResults(flipped, plan).status())) << at;
+  }
+  EXPECT_TRUE(absl::IsDataLoss(ParseResults(bytes + "x", plan).status()));
+}
+
+TEST(ResultRecord, AnotherPlansIsRefusedWithBothDigests) {
+  const Plan plan = TwoRounds();
+  const std::string other(32, 'e');
+  const absl::Status status = ParseResults(PackResults(other, {}), plan).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(plan.digest));
+  EXPECT_THAT(std::string(status.message()), HasSubstr(other));
+}
+
+TEST(ResultRecord, WhatThePlanDoesNotHaveIsRefused) {
+  const Plan plan = TwoRounds();
+  const auto refused = [&](auto change) {
+    std::vector<UnitResult> results = SomeResults(plan);
+    change(results);
+    const absl::Status status = ParseResults(PackResults(plan.digest, results), plan).status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  };
+  refused([](auto& r) { r[0].unit = 99; });
+  refused([](auto& r) { r[0].round = 2; });
+  refused([](auto& r) { r[0].round = 1; });  // a round that writes, without digests
+  refused([](auto& r) { r[1].segment_digests.pop_back(); });
+  refused([](auto& r) { r[0].sums[0].tensor = 99; });
+  refused([](auto& r) { r[0].counts[0].group = 3; });
+  refused([](auto& r) { r[1].leaves[0].tensor = 99; });
+}
+
+}  // namespace
+}  // namespace merganser

@@ -1,0 +1,301 @@
+// A merge that is killed at any call to its store, and gone on with: the output is
+// what an undisturbed merge writes, nothing is left beside it, and what was on
+// record is not done again.
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <ostream>
+#include <set>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "common/base/executor.h"
+#include "common/base/status.h"
+#include "common/engine/claim.h"
+#include "common/engine/job_output.h"
+#include "common/engine/progress_log.h"
+#include "common/engine/report.h"
+#include "common/storage/file/file_store.h"
+#include "common/storage/memory/memory_store.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/common/engine/failing_store.h"
+#include "tests/common/engine/small_plan.h"
+
+namespace merganser {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+constexpr uint64_t kOldSeed = 7, kNewSeed = 8;
+constexpr int kManyCalls = 500;
+constexpr size_t kAll = static_cast<size_t>(-1);
+
+struct Scenario {
+  const char* name;
+  bool on_disk;
+  FailWhen when;
+  int old_shards;  // 0: the output is empty
+  int new_shards;
+};
+
+void PrintTo(const Scenario& scenario, std::ostream* out) { *out << scenario.name; }
+
+Plan PlanOf(int shards) { return shards == 1 ? OneShardPlan() : TwoShardPlan(); }
+
+class ResumeCase {
+ protected:
+  ~ResumeCase() {
+    std::error_code ignored;
+    if (!folder_.empty()) fs::remove_all(folder_, ignored);
+  }
+
+  void Open(const std::string& name, bool on_disk) {
+    if (on_disk) {
+      folder_ = fs::path(::testing::TempDir()) / ("resume-" + name);
+      fs::remove_all(folder_);
+      uri_ = folder_.string();
+      inner_ = MakeFileStore(uri_);
+    } else {
+      uri_ = "memory://resume";
+      inner_ = MakeMemoryStore("resume");
+    }
+    store_ = std::make_shared<FailingStore>(inner_);
+  }
+
+  // As an embedded run goes: one unit after the other is written, made durable and
+  // put on record. A failure is a process that was killed: nothing is cleared up.
+  absl::Status Merge(const Plan& plan, const std::string& job, bool resume, bool overwrite,
+                     uint64_t seed) {
+    started_.clear();
+    adopted_ = 0;
+    std::unique_ptr<JobOutput> output;
+    std::vector<UnitResult> results;
+    if (resume) {
+      MERGANSER_ASSIGN_OR_RETURN(const bool ended, JobOutput::EndedBefore(store_, plan));
+      if (ended) return absl::OkStatus();
+      MERGANSER_ASSIGN_OR_RETURN(output, JobOutput::Resume(store_, uri_, plan, results));
+    }
+    if (output == nullptr) {
+      JobOutputOptions options;
+      options.job_uid = job;
+      options.overwrite = overwrite;
+      MERGANSER_ASSIGN_OR_RETURN(output, JobOutput::Begin(store_, uri_, plan, options));
+    }
+    ProgressLog log(store_, output->job_uid(), plan);
+    if (results.empty()) {
+      MERGANSER_RETURN_IF_ERROR(log.Begin());
+    } else {
+      MERGANSER_RETURN_IF_ERROR(log.Read().status());
+    }
+    std::set<uint32_t> done;
+    for (const UnitResult& result : results) done.insert(result.unit);
+    adopted_ = done.size();
+    for (uint32_t unit = 0; unit < plan.units.size(); ++unit) {
+      if (done.contains(unit)) continue;
+      if (started_.size() == stop_after_) return absl::CancelledError("stopped");
+      started_.insert(unit);
+      MERGANSER_ASSIGN_OR_RETURN(const UnitResult result,
+                                 WriteUnit(plan, unit, output->writes(), *store_, seed));
+      MERGANSER_RETURN_IF_ERROR(store_->FlushWrite(output->writes()[plan.units[unit].shard]));
+      MERGANSER_RETURN_IF_ERROR(log.Append({result}));
+      recorded_.insert(unit);
+      results.push_back(result);
+    }
+    std::sort(results.begin(), results.end(),
+              [](const UnitResult& a, const UnitResult& b) { return a.unit < b.unit; });
+    return output->Publish(results, MakeReference({{"tokenizer.json", "{}"}}),
+                           BuildReport(plan, results, SomeRun()));
+  }
+
+  void ExpectHoldsAlone(const Plan& plan, uint64_t seed) {
+    for (size_t i = 0; i < plan.shards.size(); ++i) {
+      EXPECT_EQ(ReadAll(*inner_, plan.shards[i].key), ShardBytes(plan, i, seed));
+    }
+    EXPECT_EQ(inner_->Stat("model.safetensors.index.json").value().has_value(),
+              plan.shards.size() > 1);
+    EXPECT_TRUE(inner_->List(kWorkPrefix).value().empty());
+    for (const std::string& write : store_->OpenWrites()) ADD_FAILURE() << write << " was left";
+    SerialExecutor executor;
+    const auto verified = VerifyOutput(*inner_, executor);
+    EXPECT_TRUE(verified.ok()) << verified.status();
+  }
+
+  fs::path folder_;
+  std::string uri_;
+  std::shared_ptr<ObjectStore> inner_;
+  std::shared_ptr<FailingStore> store_;
+  std::set<uint32_t> started_;   // units that the last Merge began
+  std::set<uint32_t> recorded_;  // units whose record was put
+  size_t adopted_ = 0;           // units that the last Merge found on record
+  size_t stop_after_ = kAll;     // units
+};
+
+class ResumeFault : public ResumeCase, public ::testing::TestWithParam<Scenario> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    Scenarios, ResumeFault,
+    ::testing::Values(Scenario{"OneShard", false, FailWhen::kBefore, 0, 1},
+                      Scenario{"OneShardDone", false, FailWhen::kAfter, 0, 1},
+                      Scenario{"TwoShards", false, FailWhen::kBefore, 0, 2},
+                      Scenario{"TwoShardsDone", false, FailWhen::kAfter, 0, 2},
+                      Scenario{"TwoOverOne", false, FailWhen::kBefore, 1, 2},
+                      Scenario{"OneOverTwoDone", false, FailWhen::kAfter, 2, 1},
+                      Scenario{"OneOverOneDone", false, FailWhen::kAfter, 1, 1},
+                      Scenario{"TwoShardsOnDisk", true, FailWhen::kBefore, 0, 2},
+                      Scenario{"TwoShardsOnDiskDone", true, FailWhen::kAfter, 0, 2},
+                      Scenario{"OneOverTwoOnDisk", true, FailWhen::kBefore, 2, 1}),
+    [](const auto& scenario) { return std::string(scenario.param.name); });
+
+TEST_P(ResumeFault, GoesOnFromAnyCall) {
+  const Scenario& scenario = GetParam();
+  Plan plan = PlanOf(scenario.new_shards);
+  const bool overwrite = scenario.old_shards > 0;
+  int call = 0, adopting = 0;
+  for (; call < kManyCalls; ++call) {
+    Open(scenario.name, scenario.on_disk);
+    if (overwrite) {
+      Plan old = PlanOf(scenario.old_shards);
+      old.digest = std::string(32, 'e');  // of another merge
+      ASSERT_TRUE(Merge(old, "job-0", false, false, kOldSeed).ok());
+    }
+    recorded_.clear();
+    store_->FailAt(call, scenario.when, /*onwards=*/true);
+    const absl::Status killed = Merge(plan, "job-1", false, overwrite, kNewSeed);
+    const std::string at = store_->failed();
+    if (at.empty()) {
+      ASSERT_TRUE(killed.ok()) << killed;
+      break;
+    }
+    SCOPED_TRACE("killed at call " + std::to_string(call) + ": " + at);
+    const std::set<uint32_t> recorded = recorded_;
+    store_->FailAt(-1, FailWhen::kBefore);
+    // Killed before its claim was put, there is nothing to go on with.
+    const bool claimed = ReadClaim(*inner_).value().has_value();
+    const absl::Status resumed = Merge(plan, "job-2", true, overwrite && !claimed, kNewSeed);
+    ASSERT_TRUE(resumed.ok()) << resumed;
+    ExpectHoldsAlone(plan, kNewSeed);
+    for (const uint32_t unit : recorded) {
+      EXPECT_FALSE(started_.contains(unit)) << "unit " << unit << " was done again";
+    }
+    if (adopted_ > 0) ++adopting;
+  }
+  EXPECT_LT(call, kManyCalls);
+  EXPECT_GT(adopting, 5);
+}
+
+class ResumeTest : public ResumeCase, public ::testing::TestWithParam<const char*> {
+ protected:
+  ResumeTest() {
+    std::string name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    for (char& c : name) c = c == '/' ? '-' : c;
+    Open(name, std::string(GetParam()) == "file");
+  }
+
+  void KillAfter(size_t units) {
+    stop_after_ = units;
+    ASSERT_TRUE(absl::IsCancelled(Merge(plan_, "job-1", false, false, kNewSeed)));
+    stop_after_ = kAll;
+  }
+  absl::Status Resume(const Plan& plan) { return Merge(plan, "job-2", true, false, kNewSeed); }
+  // The claim, as if another process had written it.
+  void Claim(const std::string& job, int64_t pid, const std::string& process) {
+    ClaimRecord claim = MakeClaim(job, 1, SystemClock());
+    claim.pid = pid;
+    claim.process = process;
+    ASSERT_TRUE(store_->Put(kClaimKey, WriteClaim(claim)).ok());
+  }
+
+  const Plan plan_ = TwoShardPlan();
+};
+
+INSTANTIATE_TEST_SUITE_P(Stores, ResumeTest, ::testing::Values("memory", "file"),
+                         [](const auto& kind) { return std::string(kind.param); });
+
+TEST_P(ResumeTest, AnotherPlanIsRefusedAndNothingIsLost) {
+  KillAfter(3);
+  Plan other = plan_;
+  other.digest = std::string(32, 'e');
+  const absl::Status refused = Resume(other);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr(plan_.digest));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("--overwrite"));
+  ASSERT_TRUE(Resume(plan_).ok());
+  EXPECT_EQ(adopted_, 3u);
+  ExpectHoldsAlone(plan_, kNewSeed);
+}
+
+TEST_P(ResumeTest, AJobWhoseProcessRunsIsLeftAlone) {
+  KillAfter(2);
+  Claim("job-1", ::getppid(), "");
+  const absl::Status refused = Resume(plan_);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("still runs"));
+  // Another process has that pid now.
+  Claim("job-1", ::getppid(), "of another boot 17");
+  ASSERT_TRUE(Resume(plan_).ok());
+  EXPECT_EQ(adopted_, 2u);
+  ExpectHoldsAlone(plan_, kNewSeed);
+}
+
+TEST_P(ResumeTest, ADamagedRecordIsNamedAndNothingIsLost) {
+  KillAfter(2);
+  const std::string key = std::string(kWorkPrefix) + "job-1/progress/000002";
+  const std::string record = ReadAll(*store_, key);
+  std::string damaged = record;
+  damaged[damaged.size() / 2] ^= 1;
+  ASSERT_TRUE(store_->Put(key, damaged).ok());
+  const absl::Status refused = Resume(plan_);
+  EXPECT_TRUE(absl::IsDataLoss(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("progress/000002"));
+  ASSERT_TRUE(store_->Put(key, record).ok());
+  ASSERT_TRUE(Resume(plan_).ok());
+  EXPECT_EQ(adopted_, 2u);
+}
+
+TEST_P(ResumeTest, WherePartialFilesAreGoneEverythingIsDoneAgain) {
+  KillAfter(2);
+  const auto writes = ReadWrites(*store_, "job-1");
+  ASSERT_TRUE(writes.ok() && writes->size() == 2);
+  ASSERT_TRUE(store_->AbortWrite((*writes)[1]).ok());
+  ASSERT_TRUE(Resume(plan_).ok());
+  EXPECT_EQ(adopted_, 0u);
+  EXPECT_EQ(started_.size(), plan_.units.size());
+  ExpectHoldsAlone(plan_, kNewSeed);
+}
+
+TEST_P(ResumeTest, WhatAnEndedMergeLeftIsClearedAndNothingDoneAgain) {
+  ASSERT_TRUE(Merge(plan_, "job-1", false, false, kNewSeed).ok());
+  Claim("job-1", 1 << 30, "");
+  ASSERT_TRUE(store_->Put(std::string(kWorkPrefix) + "job-1/keepsakes/0", "x").ok());
+  ASSERT_TRUE(Resume(plan_).ok());
+  EXPECT_TRUE(started_.empty());
+  ExpectHoldsAlone(plan_, kNewSeed);
+}
+
+TEST_P(ResumeTest, AnEndedMergeDoesNotClearWhatAnotherHasBegunOverIt) {
+  ASSERT_TRUE(Merge(plan_, "job-1", false, false, kNewSeed).ok());
+  Plan other = OneShardPlan();
+  other.digest = std::string(32, 'e');
+  stop_after_ = 1;
+  ASSERT_TRUE(absl::IsCancelled(Merge(other, "job-3", false, true, kOldSeed)));
+  stop_after_ = kAll;
+  EXPECT_TRUE(absl::IsFailedPrecondition(Resume(plan_)));
+  ASSERT_TRUE(Merge(other, "job-4", true, false, kOldSeed).ok());
+  EXPECT_EQ(adopted_, 1u);
+  ExpectHoldsAlone(other, kOldSeed);
+}
+
+TEST_P(ResumeTest, NothingToGoOnWithBeginsOne) {
+  ASSERT_TRUE(Resume(plan_).ok());
+  EXPECT_EQ(started_.size(), plan_.units.size());
+  ExpectHoldsAlone(plan_, kNewSeed);
+}
+
+}  // namespace
+}  // namespace merganser

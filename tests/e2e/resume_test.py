@@ -1,0 +1,186 @@
+"""A merge that is killed or interrupted, and gone on with by `merge --resume`."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+
+import harness
+
+RECORD = ("--record-every", "0.02")
+
+
+class ResumeTest(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.seed = int(os.environ.get("MERGANSER_SEED", "0")) or random.randrange(1, 1 << 30)
+        print("seed %d" % self.seed)
+        self.random = random.Random(self.seed)
+
+    def recipe(self, method="resmerge", parameters=None, name="r.yaml", **top):
+        models = harness.data("generated")
+        top.setdefault("unit_size", "1MB")
+        top.setdefault("max_shard_size", "8MB")
+        return harness.recipe(self.path(name), method, models[0], models[1:], parameters, **top)
+
+    def records(self, output):
+        """Records of the progress log, the first (which tells of no unit) left out."""
+        work = os.path.join(output, ".merganser")
+        if not os.path.isdir(work):
+            return 0
+        for job in os.listdir(work):
+            log = os.path.join(work, job, "progress")
+            if os.path.isdir(log):
+                return max(0, len([n for n in os.listdir(log) if n.isdigit()]) - 1)
+        return 0
+
+    def disturb(self, file, output, records, stop, *args):
+        """Starts a merge and stops it by the signal once so many records are there. None if
+        it was over before; else the ended process' stderr."""
+        with harness.running("merge", file, output, "--threads", "1", *RECORD, *args) as process:
+            def there():
+                return process.poll() is not None or self.records(output) >= records
+            harness.wait_for("%d records" % records, there, pause=0.001)
+            process.send_signal(stop)
+            _, err = process.communicate(timeout=harness.LIMIT)
+            if process.returncode == 0:
+                return None
+            self.assertEqual(process.returncode,
+                             -signal.SIGKILL if stop == signal.SIGKILL else 130, err)
+            return err.decode("utf-8", "replace")
+
+    def resume(self, file, output):
+        """Units that the run found done."""
+        result = self.ok("merge", file, output, "--threads", "2", "--resume")
+        found = re.search(r"going on: (\d+) of (\d+) units", result.err)
+        self.assertTrue(found, str(result))
+        self.assertLessEqual(int(found.group(1)), int(found.group(2)))
+        return int(found.group(1))
+
+    def check(self, output, wanted):
+        self.assertEqual(harness.hash_output(output), wanted)
+        self.assertNotIn(".merganser", os.listdir(output))
+        self.assertEqual([n for n in harness.leftovers(output) if ".partial" in n], [])
+        self.ok("verify", output)
+
+    def test_kill_9_at_any_moment(self):
+        killed = 0
+        for method, parameters in (("resmerge", None), ("resmerge", {"scope": "model"}),
+                                   ("scf_rkl", {"scope": "model"})):
+            file = self.recipe(method, parameters, "%s-%d.yaml" % (method, killed))
+            wanted = harness.hash_output(self.merge(file, self.path("wanted-%d" % killed)))
+            output = self.path("out-%d" % killed)
+            done = [0]
+            with self.subTest(method=method, parameters=parameters, seed=self.seed):
+                args = ()
+                for _ in range(3):
+                    # Every run adds to the records of those before it.
+                    records = self.records(output) + self.random.randint(1, 4)
+                    err = self.disturb(file, output, records, signal.SIGKILL, *args)
+                    if err is None:
+                        break
+                    killed += 1
+                    args = ("--resume",)
+                if os.path.exists(os.path.join(output, ".merganser", "claim")):
+                    done.append(self.resume(file, output))
+                    self.assertGreater(done[-1], 0)
+                self.check(output, wanted)
+        print("killed %d times" % killed)
+        self.assertGreaterEqual(killed, 3)
+
+    def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(self):
+        file, output = self.recipe(), self.path("out")
+        wanted = harness.hash_output(self.merge(file, self.path("wanted")))
+        err = self.disturb(file, output, 2, signal.SIGINT)
+        self.assertIsNotNone(err)
+        self.assertIn("--resume", err)
+        self.assertEqual(harness.weight_files(output), [])
+        # Begun anew by mistake, it is refused and told what to do.
+        self.assertOneError(harness.run("merge", file, output), 2, "--resume", "--overwrite")
+        self.assertGreater(self.resume(file, output), 0)
+        self.check(output, wanted)
+
+    def test_another_recipe_is_refused_and_nothing_is_lost(self):
+        file, output = self.recipe(), self.path("out")
+        wanted = harness.hash_output(self.merge(file, self.path("wanted")))
+        self.assertIsNotNone(self.disturb(file, output, 2, signal.SIGKILL))
+        other = self.recipe(parameters={"head_ratio_budget": 0.3}, name="other.yaml")
+        self.assertOneError(harness.run("merge", other, output, "--resume"), 2,
+                            "recipe, an input, or the program's numerics changed", "--overwrite")
+        self.assertGreater(self.resume(file, output), 0)
+        self.check(output, wanted)
+
+    def test_a_changed_input_is_refused(self):
+        models = harness.data("tiny", seed=13, experts=3)
+        copy = harness.link_folder(models[1], self.path("expert"))
+        file = harness.recipe(self.path("r.yaml"), "task_arithmetic", models[0],
+                              [copy] + models[2:], {"weight": 1}, unit_size="1KB")
+        output = self.path("out")
+        claim = self.stop_at_once(file, output)
+        weights = os.path.join(copy, harness.weight_files(copy)[0])
+        os.utime(weights, ns=(1, 1))
+        self.assertOneError(harness.run("merge", file, output, "--resume"), 2, "changed")
+        self.assertTrue(os.path.exists(claim))
+        self.ok("merge", file, output, "--overwrite")
+
+    def stop_at_once(self, file, output):
+        """Kills a merge as soon as its progress log is begun; the merge may be a short one."""
+        for _ in range(200):
+            with harness.running("merge", file, output, "--threads", "1", "--overwrite") as process:
+                def begun():
+                    work = os.path.join(output, ".merganser")
+                    return process.poll() is not None or any(
+                        os.path.exists(os.path.join(work, job, "progress", "000000"))
+                        for job in (os.listdir(work) if os.path.isdir(work) else ()))
+                harness.wait_for("a progress log", begun, pause=0)
+                process.kill()
+                process.communicate()
+                if process.returncode != 0:
+                    return os.path.join(output, ".merganser", "claim")
+        self.fail("every merge was over before it could be killed")
+
+    def test_a_merge_that_still_runs_is_left_alone(self):
+        file, output = self.recipe(), self.path("out")
+        with harness.running("merge", file, output, "--threads", "1", *RECORD) as process:
+            harness.wait_for("a record", lambda: process.poll() is not None or
+                             self.records(output) > 0, pause=0.001)
+            process.send_signal(signal.SIGSTOP)
+            self.assertIsNone(process.poll())
+            self.assertOneError(harness.run("merge", file, output, "--resume"), 2,
+                                "still runs", str(process.pid))
+            process.send_signal(signal.SIGCONT)
+            _, err = process.communicate(timeout=harness.LIMIT)
+            self.assertEqual(process.returncode, 0, err)
+        self.ok("verify", output)
+
+    def test_begins_where_there_is_nothing_and_does_nothing_where_all_is_done(self):
+        file, output = self.recipe(), self.path("out")
+        self.ok("merge", file, output, "--resume")
+        before = harness.hash_output(output)
+        again = self.ok("merge", file, output, "--resume")
+        self.assertIn("holds this merge already", again.out)
+        self.check(output, before)
+        # Another merge's output is not replaced by it.
+        other = self.recipe(parameters={"head_ratio_budget": 0.3}, name="other.yaml")
+        self.assertOneError(harness.run("merge", other, output, "--resume"), 2, "--overwrite")
+        self.check(output, before)
+
+    def test_a_full_disk_keeps_what_is_done(self):
+        # A limit on the size of files stands in for a disk that fills: the kernel says so
+        # from a given byte on, in the middle of the merge.
+        file, output = self.recipe(), self.path("out")
+        wanted = harness.hash_output(self.merge(file, self.path("wanted")))
+        self.assertIsNotNone(self.disturb(file, output, 2, signal.SIGKILL))
+        limited = subprocess.run(
+            ["prlimit", "--fsize=2000", harness.BIN, "merge", file, output, "--resume",
+             "--threads", "1"], capture_output=True, env=harness.environment(),
+            timeout=harness.LIMIT, check=False)
+        self.assertEqual(limited.returncode, 4, limited.stderr)
+        self.assertIn(b"--resume", limited.stderr)
+        self.assertGreater(self.resume(file, output), 0)
+        self.check(output, wanted)
+
+
+if __name__ == "__main__":
+    harness.main()

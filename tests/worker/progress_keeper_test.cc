@@ -1,0 +1,119 @@
+#include "worker/progress_keeper.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <future>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/worker/worker_fixture.h"
+
+namespace merganser {
+namespace {
+
+constexpr std::string_view kLinear =
+    "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 1}\nmax_shard_size: 1000\n";
+constexpr Duration kAtOnce = std::chrono::milliseconds(1);
+constexpr Duration kNever = std::chrono::hours(1);
+constexpr std::chrono::seconds kLimit{60};
+
+// Two shards or more, whose flushes and records are counted.
+class ProgressKeeperTest : public ::testing::Test {
+ protected:
+  ProgressKeeperTest() : job_(MakeJob()) {}
+
+  static TestJob MakeJob() {
+    TinyCheckpoint a;
+    for (int t = 0; t < 5; ++t) a.tensors.push_back({absl::StrCat("w", t), DType::kF32, {200}});
+    TinyCheckpoint b = a;
+    b.seed = 2;
+    return TestJob(kLinear, {{"a", a}, {"b", b}});
+  }
+  UnitResult ResultOf(uint32_t unit) {
+    UnitResult result;
+    result.unit = unit;
+    result.segment_digests.resize(job_.plan().units[unit].segments.size(), std::string(32, 'a'));
+    return result;
+  }
+  ProgressLog Log() { return ProgressLog(job_.context()->output, "test", job_.plan()); }
+  ProgressLog BegunLog() {
+    ProgressLog log = Log();
+    EXPECT_TRUE(log.Begin().ok());
+    return log;
+  }
+  std::vector<uint32_t> OnRecord() {
+    std::vector<uint32_t> units;
+    const auto results = Log().Read();
+    EXPECT_TRUE(results.ok()) << results.status();
+    if (!results.ok()) return units;
+    for (const UnitResult& result : *results) units.push_back(result.unit);
+    return units;
+  }
+  void AwaitRecords(size_t units) {
+    const auto deadline = std::chrono::steady_clock::now() + kLimit;
+    while (OnRecord().size() < units) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "no record in time";
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+
+  TestJob job_;
+};
+
+TEST_F(ProgressKeeperTest, PutsUnitsOnRecordAfterTheirBytesAreDurable) {
+  ProgressKeeper keeper(job_.context(), BegunLog(), kAtOnce,
+                        [](const absl::Status& status) { FAIL() << status; });
+  const uint64_t flushes = job_.output_faults().Calls(StoreOp::kFlushWrite);
+  keeper.Add(ResultOf(2));
+  keeper.Add(ResultOf(4));
+  AwaitRecords(2);
+  EXPECT_THAT(OnRecord(), ::testing::ElementsAre(2, 4));
+  EXPECT_GE(job_.output_faults().Calls(StoreOp::kFlushWrite) - flushes, 1u);
+  EXPECT_TRUE(keeper.Finish(true));
+}
+
+TEST_F(ProgressKeeperTest, AShortRunLeavesNoRecord) {
+  ProgressKeeper keeper(job_.context(), BegunLog(), kNever,
+                        [](const absl::Status& status) { FAIL() << status; });
+  keeper.Add(ResultOf(0));
+  EXPECT_FALSE(keeper.Finish(true));
+  EXPECT_TRUE(OnRecord().empty());
+}
+
+TEST_F(ProgressKeeperTest, ALongOnePutsItsLastUnitsOnRecordToo) {
+  ProgressKeeper keeper(job_.context(), BegunLog(), kNever,
+                        [](const absl::Status& status) { FAIL() << status; });
+  keeper.NoteEarlier();
+  keeper.Add(ResultOf(0));
+  keeper.Add(ResultOf(3));
+  EXPECT_TRUE(keeper.Finish(true));
+  EXPECT_THAT(OnRecord(), ::testing::ElementsAre(0, 3));
+}
+
+TEST_F(ProgressKeeperTest, WhatCouldNotBeMadeDurableIsNotPutOnRecordAndEndsTheRun) {
+  for (const StoreOp op : {StoreOp::kFlushWrite, StoreOp::kPut}) {
+    ProgressLog log = BegunLog();
+    FaultRule rule;
+    rule.op = op;
+    rule.times = kEveryCall;
+    job_.output_faults().AddRule(rule);
+    std::promise<absl::Status> failed;
+    ProgressKeeper keeper(job_.context(), std::move(log), kAtOnce,
+                          [&](absl::Status status) { failed.set_value(std::move(status)); });
+    keeper.Add(ResultOf(1));
+    std::future<absl::Status> status = failed.get_future();
+    ASSERT_EQ(status.wait_for(kLimit), std::future_status::ready);
+    EXPECT_TRUE(absl::IsUnavailable(status.get()));
+    keeper.Add(ResultOf(2));
+    EXPECT_FALSE(keeper.Finish(true));
+    job_.output_faults().ClearRules();
+    EXPECT_TRUE(OnRecord().empty());
+  }
+}
+
+}  // namespace
+}  // namespace merganser
