@@ -1,6 +1,7 @@
 #include "coordinator/schedule/schedule.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,17 +24,17 @@ absl::Status Schedule::AddJob(const std::string& name, uint64_t order, UnitBatch
   }
   Job& job = it->second;
   job.order = order;
+  job.priority = batch.priority;
   job.round = batch.round;
   job.numbers = std::move(batch.units);
   job.accept = std::move(batch.accept);
   job.units.reserve(batch.demands.size());
   for (const UnitDemand& demand : batch.demands) {
-    job.pending.insert(job.pending.end(), static_cast<uint32_t>(job.units.size()));
+    job.pending.Insert(static_cast<uint32_t>(job.units.size()), demand);
     job.units.emplace_back().demand = demand;
     job.bytes_total += demand.bytes;
     job.largest_demand = std::max(job.largest_demand, demand.memory);
   }
-  order_.emplace(order, name);
   if (job.units.empty()) EndJob(job, absl::OkStatus());
   CheckTooLarge(now);
   return absl::OkStatus();
@@ -43,7 +44,6 @@ void Schedule::RemoveJob(const std::string& name) {
   const auto it = jobs_.find(name);
   if (it == jobs_.end()) return;
   EndJob(it->second, absl::CancelledError("the job was removed"));
-  order_.erase({it->second.order, name});
   jobs_.erase(it);
 }
 
@@ -62,6 +62,7 @@ absl::StatusOr<WorkerAnswer> Schedule::Sync(WorkerReport report, MonotonicTime n
   worker.simd = report.simd;
   worker.draining = report.draining;
   worker.last_seen = now;
+  next_expiry_ = std::min(next_expiry_, now + options_.worker_timeout);
 
   WorkerAnswer answer;
   answer.epoch = epoch_;
@@ -115,12 +116,14 @@ MonotonicTime Schedule::Advance(MonotonicTime now) {
       lease.deadline = now + options_.lease_ttl;
       lease.last_byte += now - *latest_;
     }
+    next_expiry_ = now;
   }
   latest_ = now;
   return now;
 }
 
 void Schedule::Expire(MonotonicTime now) {
+  if (now < next_expiry_) return;
   std::vector<std::string> silent;
   for (const auto& [name, worker] : workers_) {
     if (now - worker.last_seen >= options_.worker_timeout) silent.push_back(name);
@@ -148,6 +151,11 @@ void Schedule::Expire(MonotonicTime now) {
                   absl::StrCat("worker ", it->second.worker, " made no progress on it")),
               now);
   }
+  next_expiry_ = MonotonicTime::max();
+  for (const auto& [name, worker] : workers_) {
+    next_expiry_ = std::min(next_expiry_, worker.last_seen + options_.worker_timeout);
+  }
+  for (const auto& [token, lease] : leases_) next_expiry_ = std::min(next_expiry_, lease.deadline);
 }
 
 void Schedule::CheckTooLarge(MonotonicTime now) {
@@ -160,13 +168,13 @@ void Schedule::CheckTooLarge(MonotonicTime now) {
   }
   for (auto& [name, job] : jobs_) {
     if (job.outcome.has_value()) continue;
-    auto unfit = job.pending.end();
+    std::optional<uint32_t> unfit;
     if (job.largest_demand > largest) {
-      unfit = std::find_if(job.pending.begin(), job.pending.end(),
-                           [&](uint32_t unit) { return job.units[unit].demand.memory > largest; });
+      unfit = job.pending.First(
+          UINT64_MAX, [&](uint32_t unit) { return job.units[unit].demand.memory > largest; });
     }
     // Without workers there is nothing to hold a unit against: the job waits.
-    if (live == 0 || unfit == job.pending.end()) {
+    if (live == 0 || !unfit.has_value()) {
       job.too_large_since.reset();
       job.too_large.clear();
       continue;
@@ -206,7 +214,7 @@ void Schedule::Accept(WorkerReport::Completed completed, const WorkerReport& rep
   }
   // Whoever else holds the unit may stop.
   if (!unit.lease.empty()) Release(unit.lease, /*requeue=*/false);
-  job.pending.erase(index);
+  job.pending.Erase(index, unit.demand);
   completed.result.worker = report.worker;
   unit.checksum = checksum;
   unit.done = true;
@@ -253,6 +261,7 @@ void Schedule::Renew(const WorkerReport& report, bool finished_some, MonotonicTi
   for (const std::string& token : worker.leases) {
     Lease& lease = leases_[token];
     lease.deadline = std::min(now + options_.lease_ttl, lease.last_byte + options_.stall_limit);
+    next_expiry_ = std::min(next_expiry_, lease.deadline);
   }
 }
 
@@ -278,28 +287,43 @@ size_t Schedule::FairShare() const {
   return std::max<uint64_t>(1, (open + live - 1) / std::max<uint64_t>(1, live));
 }
 
+// Each lease goes to the job whose turn it is: of the highest priority, and among
+// those the one with the fewest leases. So jobs that run side by side share the
+// workers evenly, and one that comes late does not wait for the first to end.
 void Schedule::Grant(const WorkerReport& report, WorkerAnswer& answer, MonotonicTime now) {
   Worker& worker = workers_[report.worker];
   const size_t share = FairShare();
-  for (const auto& [order, name] : order_) {
-    Job& job = jobs_[name];
-    if (job.outcome.has_value()) continue;
-    for (auto it = job.pending.begin(); it != job.pending.end();) {
-      if (answer.leases.size() >= report.wanted || worker.leases.size() >= share) return;
-      const uint32_t index = *it;
-      UnitState& unit = job.units[index];
-      if (!MayTake(unit, report.worker, report.memory, now)) {
-        ++it;
-        continue;
-      }
-      it = job.pending.erase(it);
-      const std::string token = make_token_();
-      unit.lease = token;
-      job.issued.emplace(token, index);
-      leases_[token] = {name, index, report.worker, now + options_.lease_ttl, now, 0, 0};
-      worker.leases.insert(token);
-      answer.leases.push_back({name, Number(index, job), token, options_.lease_ttl, job.round});
+  std::vector<std::pair<const std::string, Job>*> turns;
+  for (auto& entry : jobs_) {
+    if (!entry.second.outcome.has_value() && entry.second.pending.size() > 0) {
+      turns.push_back(&entry);
     }
+  }
+  while (!turns.empty() && answer.leases.size() < report.wanted && worker.leases.size() < share) {
+    const auto turn =
+        std::min_element(turns.begin(), turns.end(), [](const auto* a, const auto* b) {
+          return std::tuple(-int64_t{a->second.priority}, a->second.leased, a->second.order) <
+                 std::tuple(-int64_t{b->second.priority}, b->second.leased, b->second.order);
+        });
+    auto& [name, job] = **turn;
+    const std::optional<uint32_t> found = job.pending.First(report.memory, [&](uint32_t unit) {
+      return MayTake(job.units[unit], report.worker, report.memory, now);
+    });
+    if (!found.has_value()) {
+      turns.erase(turn);  // nothing of it is for this worker, now
+      continue;
+    }
+    const uint32_t index = *found;
+    UnitState& unit = job.units[index];
+    job.pending.Erase(index, unit.demand);
+    const std::string token = make_token_();
+    unit.lease = token;
+    job.issued.emplace(token, index);
+    leases_[token] = {name, index, report.worker, now + options_.lease_ttl, now, 0, 0};
+    next_expiry_ = std::min(next_expiry_, now + options_.lease_ttl);
+    worker.leases.insert(token);
+    ++job.leased;
+    answer.leases.push_back({name, Number(index, job), token, options_.lease_ttl, job.round});
   }
 }
 
@@ -313,8 +337,10 @@ void Schedule::Release(std::string token, bool requeue) {
   }
   const auto job = jobs_.find(lease.job);
   if (job == jobs_.end()) return;
-  job->second.units[lease.unit].lease.clear();
-  if (requeue) job->second.pending.insert(lease.unit);
+  UnitState& unit = job->second.units[lease.unit];
+  unit.lease.clear();
+  --job->second.leased;
+  if (requeue) job->second.pending.Insert(lease.unit, unit.demand);
 }
 
 void Schedule::LoseLease(std::string token, const absl::Status& why, MonotonicTime now) {
@@ -352,7 +378,7 @@ void Schedule::EndJob(Job& job, absl::Status outcome) {
   for (UnitState& unit : job.units) {
     if (!unit.lease.empty()) Release(unit.lease, /*requeue=*/false);
   }
-  job.pending.clear();
+  job.pending.Clear();
   job.too_large.clear();
   job.outcome = std::move(outcome);
 }

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/engine/unit_result.h"
+#include "coordinator/schedule/pending.h"
 #include "coordinator/schedule/types.h"
 
 namespace merganser {
@@ -27,7 +28,8 @@ class Schedule {
 
   uint64_t epoch() const { return epoch_; }
 
-  // `order` ranks jobs: the lower is served first. kAlreadyExists if the job is
+  // `order` ranks jobs of one priority that hold as many leases: the lower is served
+  // first. kAlreadyExists if the job is
   // there. A job without units is done at once. A job of several rounds is removed
   // after each and added again with the next: no lease of one lives on in another.
   absl::Status AddJob(const std::string& job, uint64_t order, UnitBatch batch, MonotonicTime now);
@@ -64,11 +66,13 @@ class Schedule {
   };
   struct Job {
     uint64_t order = 0;
+    int32_t priority = 0;
     uint32_t round = 0;
     std::vector<uint32_t> numbers;  // of the units in the plan; empty: their index
     std::function<void(UnitResult&)> accept;
     std::vector<UnitState> units;
-    std::set<uint32_t> pending;              // in plan order
+    PendingUnits pending;
+    size_t leased = 0;
     std::map<std::string, uint32_t> issued;  // every token ever, for late results
     uint64_t done = 0;
     uint64_t bytes_total = 0;
@@ -126,10 +130,12 @@ class Schedule {
   const uint64_t epoch_;
   const std::function<std::string()> make_token_;
   std::map<std::string, Job> jobs_;
-  std::set<std::pair<uint64_t, std::string>> order_;
   std::map<std::string, Lease> leases_;
   std::map<std::string, Worker> workers_;
   std::optional<MonotonicTime> latest_;
+  // No lease and no worker expires before this: the fleet is looked through only
+  // when it is due, not at every call.
+  MonotonicTime next_expiry_{};
 };
 
 }  // namespace merganser

@@ -44,6 +44,7 @@ struct UnitBatch {
       : demands(std::move(all)) {}  // NOLINT: a batch of one round
 
   std::vector<UnitDemand> demands;
+  int32_t priority = 0;  // of the job: units of the highest go out first
   uint32_t round = 0;
   std::vector<uint32_t> units;  // their numbers in the plan; empty: as they stand
   // Sees every result that counts, once; may take out what would be too much to

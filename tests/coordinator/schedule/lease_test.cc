@@ -94,15 +94,64 @@ TEST(Lease, AnswersCarryTheEpoch) {
   EXPECT_EQ(fleet.Send(Fleet::From("w")).epoch, 7u);
 }
 
-TEST(Lease, JobsAreServedFirstComeFirstServed) {
+TEST(Order, JobsShareTheWorkersAndTheFirstComeIsFirst) {
   Fleet fleet;
-  fleet.AddJob("second-by-name", 2);
+  fleet.AddJob("second-by-name", 4);
   fleet.AddJob("a-first-by-name", 2);
-  const WorkerAnswer answer = fleet.Send(Fleet::From("w", 3));
-  ASSERT_EQ(answer.leases.size(), 3u);
-  EXPECT_EQ(answer.leases[0].job, "second-by-name");
-  EXPECT_EQ(answer.leases[1].job, "second-by-name");
-  EXPECT_EQ(answer.leases[2].job, "a-first-by-name");
+  const WorkerAnswer answer = fleet.Send(Fleet::From("w", 6));
+  std::vector<std::string> jobs;
+  for (const LeaseGrant& lease : answer.leases) jobs.push_back(lease.job);
+  EXPECT_THAT(jobs, ElementsAre("second-by-name", "a-first-by-name", "second-by-name",
+                                "a-first-by-name", "second-by-name", "second-by-name"));
+}
+
+TEST(Order, AJobThatComesLateGetsItsShareAtOnce) {
+  Fleet fleet;
+  fleet.AddJob("long", 100);
+  std::vector<std::string> held;
+  for (int i = 0; i < 4; ++i) held.push_back(fleet.Take("w", held).token);
+  fleet.AddJob("short", 2);
+  for (int i = 0; i < 2; ++i) {
+    const LeaseGrant lease = fleet.Take("w", held);
+    EXPECT_EQ(lease.job, "short");
+    held.push_back(lease.token);
+  }
+  EXPECT_EQ(fleet.Take("w", held).job, "long");
+}
+
+TEST(Order, TheHighestPriorityIsServedFirstAndTheRestWaits) {
+  Fleet fleet;
+  int order = 0;
+  for (const auto& [job, priority] :
+       {std::pair("low", -5), std::pair("high", 7), std::pair("normal", 0)}) {
+    UnitBatch batch(std::vector<UnitDemand>(2, {10, 100}));
+    batch.priority = priority;
+    ASSERT_TRUE(fleet.schedule.AddJob(job, ++order, std::move(batch), fleet.now()).ok());
+  }
+  const WorkerAnswer answer = fleet.Send(Fleet::From("w", 6));
+  std::vector<std::string> jobs;
+  for (const LeaseGrant& lease : answer.leases) jobs.push_back(lease.job);
+  EXPECT_THAT(jobs, ElementsAre("high", "high", "normal", "normal", "low", "low"));
+}
+
+TEST(Order, WhatAWorkerCannotTakeDoesNotKeepItFromOtherJobs) {
+  Fleet fleet;
+  UnitBatch large(std::vector<UnitDemand>(2, {5000, 100}));
+  large.priority = 9;
+  ASSERT_TRUE(fleet.schedule.AddJob("large", 1, std::move(large), fleet.now()).ok());
+  fleet.AddJob("j", 1);
+  EXPECT_EQ(fleet.Take("w").job, "j");
+}
+
+TEST(Order, LargeUnitsGoOutFirstAndThoseOfAboutOneSizeInSequence) {
+  Fleet fleet;
+  std::vector<UnitDemand> demands;
+  for (const uint64_t bytes : {100, 120, 9000, 127, 0, 8200, 300}) demands.push_back({10, bytes});
+  ASSERT_TRUE(fleet.schedule.AddJob("j", 1, UnitBatch(demands), fleet.now()).ok());
+  const WorkerAnswer answer = fleet.Send(Fleet::From("w", 7));
+  std::vector<uint32_t> units;
+  for (const LeaseGrant& lease : answer.leases) units.push_back(lease.unit);
+  EXPECT_THAT(units, ElementsAre(2, 5, 6, 0, 1, 3, 4));
 }
 
 UnitBatch One() { return UnitBatch({UnitDemand{1, 1}}); }
