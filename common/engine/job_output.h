@@ -13,7 +13,9 @@
 #define MERGANSER_COMMON_ENGINE_JOB_OUTPUT_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -74,6 +76,30 @@ class JobOutput {
                                                            const Plan& plan,
                                                            std::vector<UnitResult>& done);
 
+  // As Resume, for a job that is known (`options`, of which `overwrite` does not
+  // count) and whose results are on record elsewhere: `done`. Where the planned writes
+  // cannot be used, `forget` is called, then all is begun again and `done` is empty;
+  // `forget` must have the record dropped for good when it returns, as the bytes that
+  // it tells of go next. nullptr when there is no claim.
+  //
+  // kFailedPrecondition when another job holds the claim, or a process that runs.
+  static absl::StatusOr<std::unique_ptr<JobOutput>> ResumeJob(
+      std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+      const JobOutputOptions& options, std::vector<UnitResult>& done,
+      const std::function<absl::Status()>& forget);
+
+  // Abandon for a job whose process is gone, told by its record of planned writes;
+  // auxiliary files that its publication had put stay. Does nothing where the claim is
+  // not the job's.
+  static absl::Status Discard(ObjectStore& store, const std::string& job_uid);
+
+  // The report of the output, if that is `plan`'s merge, whole and visible; then what
+  // `job_uid` may have left beside it is removed. Holds only where a publication had
+  // begun: before, an older output of the same plan may stand there.
+  static absl::StatusOr<std::optional<std::string>> FindPublished(ObjectStore& store,
+                                                                  const Plan& plan,
+                                                                  const std::string& job_uid);
+
   const std::string& job_uid() const { return options_.job_uid; }
 
   // One a shard, in shard order: to be handed to whoever writes units.
@@ -99,6 +125,11 @@ class JobOutput {
  private:
   JobOutput() = default;
 
+  // Takes over what `claim` stands for. `forget` as ResumeJob.
+  static absl::StatusOr<std::unique_ptr<JobOutput>> TakeOver(
+      std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+      const JobOutputOptions& options, std::vector<UnitResult>& done,
+      const std::function<absl::Status()>& forget);
   absl::Status BeginWrites();
   // Takes over what is there of a job's planned writes: false when they cannot be
   // used, and everything is to be done again.

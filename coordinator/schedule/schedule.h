@@ -38,6 +38,14 @@ class Schedule {
   // kAborted when a later call of this worker was seen already: nothing changed.
   absl::StatusOr<WorkerAnswer> Sync(WorkerReport report, MonotonicTime now);
 
+  // Whether Sync would count a result under this lease: a unit of the job's batch that
+  // is not done.
+  bool Expects(const std::string& job, const std::string& token, uint32_t unit,
+               uint32_t round) const;
+
+  // The leases that failed or were lost since the last call, in order.
+  std::vector<UnitTrouble> TakeTrouble();
+
   // Expires what is due. To be called about once a second.
   void Tick(MonotonicTime now);
 
@@ -116,7 +124,7 @@ class Schedule {
   void Release(std::string token, bool requeue);
   // Counts a failed or lost attempt of a unit that was just released.
   void CountAttempt(const std::string& job_name, uint32_t unit, const absl::Status& why,
-                    const std::string& worker, MonotonicTime now);
+                    const std::string& worker, bool reported, MonotonicTime now);
   void LoseLease(std::string token, const absl::Status& why, MonotonicTime now);
   void EndJob(Job& job, absl::Status outcome);
   static uint32_t Number(uint32_t index, const Job& job);
@@ -130,6 +138,7 @@ class Schedule {
   std::map<std::string, Lease> leases_;
   std::map<std::string, Worker> workers_;
   std::optional<MonotonicTime> latest_;
+  std::vector<UnitTrouble> trouble_;
 };
 
 }  // namespace merganser
