@@ -32,6 +32,29 @@ class FakeRun final : public JobRun {
       unit.segments = {segment};
       plan_.units.push_back(unit);
     }
+    if (storage_.rounds_) {
+      // All units share a gate: one round analyzes, the other writes.
+      plan_.method.method = "resmerge";
+      plan_.method.numbers = {{"rank_topk", 1},
+                              {"src_beta_min", 0.7},
+                              {"src_beta_max", 1.0},
+                              {"head_ratio_budget", 0.2}};
+      plan_.method.choices = {{"scope", "model"}};
+      plan_.rounds = 2;
+      plan_.groups = {{"model", {}, 0, true}};
+      for (uint32_t i = 0; i < storage_.units_; ++i) {
+        PlannedTensor& tensor = plan_.tensors.emplace_back();
+        tensor.spec.name = "t" + std::to_string(i);
+        tensor.needs.rounds = 1;
+        tensor.group = 0;
+        plan_.groups[0].tensors.push_back(i);
+        Segment& segment = plan_.units[i].segments[0];
+        segment.header = false;
+        segment.tensor = i;
+        segment.leaf_end = 1;
+        segment.bytes_in = 100;
+      }
+    }
     plan_.warnings = {"a warning of the plan"};
     plan_.digest = storage_.digest_;
     plan_.models.resize(1);
@@ -89,6 +112,7 @@ class FakeRun final : public JobRun {
     --storage_.in_publish_;
     if (!storage_.publish_.ok()) return storage_.publish_;
     EXPECT_EQ(results.size(), plan_.units.size());
+    storage_.results_ = results;
     ++storage_.published_;
     storage_.claimed_ = false;
     storage_.workers_ = facts.workers;
@@ -131,6 +155,26 @@ void FakeStorage::FailPublish(absl::Status status) {
 void FakeStorage::FailResumeOnce(absl::Status status) {
   MutexLock lock(mutex_);
   resume_ = std::move(status);
+}
+
+void FakeStorage::UseRounds() {
+  MutexLock lock(mutex_);
+  rounds_ = true;
+}
+
+void FakeStorage::SetBegun() {
+  MutexLock lock(mutex_);
+  claimed_ = true;
+}
+
+void FakeStorage::SetPublished() {
+  MutexLock lock(mutex_);
+  published_ = 1;
+}
+
+std::vector<UnitResult> FakeStorage::results() const {
+  MutexLock lock(mutex_);
+  return results_;
 }
 
 void FakeStorage::LoseWrites() {

@@ -29,6 +29,11 @@ class FakeStorage {
   void FailPrepare(absl::Status status);
   void FailBegin(absl::Status status);
   void FailPublish(absl::Status status);
+  // Plans made from now on have two rounds, and one gate for all units.
+  void UseRounds();
+  // As an earlier process left it.
+  void SetBegun();
+  void SetPublished();
   void FailResumeOnce(absl::Status status);
   // Resume finds no writes that it can use.
   void LoseWrites();
@@ -51,6 +56,7 @@ class FakeStorage {
   int begun() const;
   int resumed() const;
   int discarded() const;
+  std::vector<UnitResult> results() const;   // of the last publication
   std::vector<std::string> workers() const;  // of the last publication
 
  private:
@@ -64,6 +70,7 @@ class FakeStorage {
   int in_begin_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool publish_closed_ MERGANSER_GUARDED_BY(mutex_) = false;
   int in_publish_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  bool rounds_ MERGANSER_GUARDED_BY(mutex_) = false;
   bool claimed_ MERGANSER_GUARDED_BY(mutex_) = false;
   bool writes_lost_ MERGANSER_GUARDED_BY(mutex_) = false;
   std::string digest_ MERGANSER_GUARDED_BY(mutex_) = "digest";
@@ -76,6 +83,7 @@ class FakeStorage {
   int begun_ MERGANSER_GUARDED_BY(mutex_) = 0;
   int resumed_ MERGANSER_GUARDED_BY(mutex_) = 0;
   int discarded_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  std::vector<UnitResult> results_ MERGANSER_GUARDED_BY(mutex_);
   std::vector<std::string> workers_ MERGANSER_GUARDED_BY(mutex_);
 };
 
