@@ -147,8 +147,8 @@ class MergeRun {
     interrupts_.SetHandler([] {
       std::fprintf(stderr, "publishing the merged model; a second signal stops at once\n");
     });
-    absl::StatusOr<std::vector<UnitResult>> results = run;
-    if (run.ok()) results = source.TakeResults();
+    absl::StatusOr<std::vector<UnitResult>> results =
+        run.ok() ? source.TakeResults() : absl::StatusOr<std::vector<UnitResult>>(run);
     recorded_ = keeper.Finish(/*keep=*/true);
     if (!results.ok()) return results.status();
     facts.finished = SystemClock().WallNow();
