@@ -125,7 +125,7 @@ class JobOutput {
  private:
   JobOutput() = default;
 
-  // Takes over what `claim` stands for. `forget` as ResumeJob.
+  // Takes the claim over for `options.job_uid`, and the writes. `forget` as ResumeJob.
   static absl::StatusOr<std::unique_ptr<JobOutput>> TakeOver(
       std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
       const JobOutputOptions& options, std::vector<UnitResult>& done,
