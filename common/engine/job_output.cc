@@ -119,29 +119,37 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Resume(std::shared_ptr<Obj
                      ": names no job that could be gone on with; begin again with "
                      "--overwrite"));
   }
-  std::unique_ptr<JobOutput> output(new JobOutput);
-  output->store_ = store;
-  output->uri_ = output_uri;
-  output->plan_ = &plan;
-  output->options_.job_uid = claim->job;
-  output->options_.epoch = claim->epoch + 1;
-  // Whoever claimed this output found it empty or was told to overwrite it.
-  output->options_.overwrite = true;
   absl::StatusOr<std::vector<UnitResult>> recorded = ProgressLog(store, claim->job, plan).Read();
   if (!recorded.ok() && !absl::IsNotFound(recorded.status())) return recorded.status();
   if (recorded.ok()) done = *std::move(recorded);
+  JobOutputOptions options;
+  options.job_uid = claim->job;
+  options.epoch = claim->epoch + 1;
+  // Beginning again removes the log with the rest of the working folder.
+  return TakeOver(std::move(store), output_uri, plan, options, done,
+                  [] { return absl::OkStatus(); });
+}
 
+absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::TakeOver(
+    std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+    const JobOutputOptions& options, std::vector<UnitResult>& done,
+    const std::function<absl::Status()>& forget) {
+  std::unique_ptr<JobOutput> output(new JobOutput);
+  output->store_ = std::move(store);
+  output->uri_ = output_uri;
+  output->plan_ = &plan;
+  output->options_ = options;
+  // Whoever claimed this output found it empty or was told to overwrite it.
+  output->options_.overwrite = true;
   MERGANSER_ASSIGN_OR_RETURN(
       output->claim_,
-      TakeClaim(*store, MakeClaim(claim->job, output->options_.epoch, SystemClock()), true));
+      TakeClaim(*output->store_, MakeClaim(options.job_uid, options.epoch, SystemClock()), true));
   MERGANSER_ASSIGN_OR_RETURN(const bool adopted, output->AdoptWrites(done));
-  if (!adopted) {
-    done.clear();
-    if (absl::Status status = output->BeginWrites(); !status.ok()) {
-      (void)output->Abandon();
-      return status;
-    }
-  }
+  if (adopted) return output;
+  MERGANSER_RETURN_IF_ERROR(forget());
+  done.clear();
+  // On failure the claim stays: who goes on again finds it, and what was begun.
+  MERGANSER_RETURN_IF_ERROR(output->BeginWrites());
   return output;
 }
 
@@ -202,6 +210,9 @@ absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done)
   }
   writes_ = std::move(recorded);
   committed_ = std::move(committed);
+  for (size_t i = 0; i < writes_.size(); ++i) {
+    if (committed_[i]) visible_.push_back(writes_[i].key);
+  }
   return true;
 }
 
@@ -291,10 +302,7 @@ absl::Status JobOutput::PutSmallFiles(const std::vector<AuxiliaryFile>& auxiliar
 }
 
 absl::Status JobOutput::CommitShard(size_t shard, std::span<const UnitResult* const> results) {
-  if (shard < committed_.size() && committed_[shard]) {
-    visible_.push_back(writes_[shard].key);
-    return absl::OkStatus();
-  }
+  if (shard < committed_.size() && committed_[shard]) return absl::OkStatus();
   std::vector<WriteReceipt> receipts;
   for (const UnitResult* result : results) {
     receipts.insert(receipts.end(), result->receipts.begin(), result->receipts.end());

@@ -13,7 +13,9 @@
 #define MERGANSER_COMMON_ENGINE_JOB_OUTPUT_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -61,6 +63,18 @@ class JobOutput {
                                                           const Plan& plan,
                                                           const JobOutputOptions& options);
 
+  // Goes on as Resume does, for a job that is known (`options`, of which `overwrite` does
+  // not count) and whose results are on record elsewhere: `done`. Where the planned writes
+  // cannot be used, `forget` is called, then all is begun again and `done` is empty;
+  // `forget` must have the record dropped for good when it returns, as the bytes that
+  // it tells of go next. nullptr when there is no claim.
+  //
+  // kFailedPrecondition when another job holds the claim, or a process that runs.
+  static absl::StatusOr<std::unique_ptr<JobOutput>> ResumeJob(
+      std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+      const JobOutputOptions& options, std::vector<UnitResult>& done,
+      const std::function<absl::Status()>& forget);
+
   // Goes on with the output of a job that was killed or interrupted: takes its
   // claim over, under the next epoch, and its planned writes as they are. `done`
   // receives the results that are on record (ProgressLog). nullptr when there is no
@@ -99,6 +113,18 @@ class JobOutput {
   // tried again. Where another job took the claim over, its files are left alone.
   absl::Status Abandon();
 
+  // Abandon for a job whose process is gone, told by its record of planned writes;
+  // auxiliary files that its publication had put stay. Does nothing where the claim is
+  // not the job's.
+  static absl::Status Discard(ObjectStore& store, const std::string& job_uid);
+
+  // The report of the output, if that is `plan`'s merge, whole and visible; then what
+  // `job_uid` may have left beside it is removed. Holds only where a publication had
+  // begun: before, an older output of the same plan may stand there.
+  static absl::StatusOr<std::optional<std::string>> FindPublished(ObjectStore& store,
+                                                                  const Plan& plan,
+                                                                  const std::string& job_uid);
+
   // What Publish could not clear up after the model was visible, one line each:
   // the merge is complete all the same.
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -106,6 +132,11 @@ class JobOutput {
  private:
   JobOutput() = default;
 
+  // Takes the claim over for `options.job_uid`, and the writes. `forget` as ResumeJob.
+  static absl::StatusOr<std::unique_ptr<JobOutput>> TakeOver(
+      std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+      const JobOutputOptions& options, std::vector<UnitResult>& done,
+      const std::function<absl::Status()>& forget);
   absl::Status BeginWrites();
   // Takes over what is there of a job's planned writes: false when they cannot be
   // used, and everything is to be done again.

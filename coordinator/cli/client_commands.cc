@@ -1,5 +1,6 @@
 // Commands that talk to a coordinator: submit, list, get, watch, cancel, health.
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -18,6 +19,9 @@
 
 namespace merganser::cli {
 namespace {
+
+// How long a watched coordinator may be away: time to start it anew on another machine.
+constexpr std::chrono::minutes kWatchPatience(15);
 
 // The job's own end as the command's: what failed, and whether a retry helps.
 int JobExitCode(const JobInfo& job) {
@@ -48,7 +52,12 @@ int Follow(MergeClient& client, const std::string& name, InterruptWatcher& inter
       MutexLock lock(mutex);
       return sample;
     });
-    last = client.Watch(name, [&](const JobInfo& job) {
+    WatchPatience patience;
+    patience.limit = kWatchPatience;
+    patience.notice = [](const std::string& line) {
+      std::fprintf(stderr, "%s\n", OneLine(line).c_str());
+    };
+    const auto show = [&](const JobInfo& job) {
       const JobProgress& progress = job.progress;
       std::string note = absl::StrCat(progress.workers, " workers");
       if (job.state != JobState::kRunning) note = std::string(JobStateName(job.state));
@@ -57,7 +66,8 @@ int Follow(MergeClient& client, const std::string& name, InterruptWatcher& inter
       sample = {progress.bytes_done, progress.bytes_total, progress.units_done,
                 progress.units_total, std::move(note)};
       return !interrupted;
-    });
+    };
+    last = client.Watch(name, show, patience);
   }
   interrupts.ClearHandler();
   if (!last.ok()) return Fail(last.status(), Phase::kRunning);

@@ -2,6 +2,7 @@
 #ifndef MERGANSER_COORDINATOR_CLI_COMMANDS_H_
 #define MERGANSER_COORDINATOR_CLI_COMMANDS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -38,7 +39,13 @@ struct WorkerFlags {
 };
 int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts);
 
-int RunCoordinator(const std::string& listen, InterruptWatcher& interrupts);
+struct CoordinatorFlags {
+  std::string listen;
+  std::string state;  // folder of the journal; empty: jobs are kept in memory
+  size_t keep_jobs = 0;
+  int keep_days = 0;  // 0: for ever
+};
+int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts);
 
 struct SubmitFlags {
   std::string coordinator;

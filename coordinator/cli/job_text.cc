@@ -47,6 +47,10 @@ Json ToJson(const JobInfo& job) {
                      {"message", std::string(job.error.message())}};
   }
   json["warnings"] = job.warnings;
+  json["events"] = Json::array();
+  for (const JobEvent& event : job.events) {
+    json["events"].push_back({{"time", FormatWallTime(event.time)}, {"text", event.text}});
+  }
   json["report_summary"] = job.report_summary;
   return json;
 }
@@ -79,6 +83,10 @@ std::string JobText(const JobInfo& job) {
   line("finished", TimeText(job.finished));
   for (const std::string& warning : job.warnings) line("warning", OneLine(warning));
   if (!job.error.ok()) line("error", OneLine(std::string(job.error.message())));
+  if (!job.events.empty()) absl::StrAppend(&text, "\n");
+  for (const JobEvent& event : job.events) {
+    line(FormatWallTime(event.time).c_str(), OneLine(event.text));
+  }
   if (!job.report_summary.empty()) absl::StrAppend(&text, "\n", job.report_summary);
   return text;
 }

@@ -64,7 +64,7 @@ int Run(int argc, char** argv) {
   app.set_version_flag("--version", VersionText());
   app.require_subcommand(0, 1);
   std::string recipe, checkpoint, job, coordinator = kDefaultCoordinator;
-  std::string listen = kDefaultCoordinator;
+  CoordinatorFlags serve_flags{kDefaultCoordinator, "", 1000, 30};
   bool json = false, markdown = false;
   int threads = DefaultThreads();
   uint64_t memory = 8 * kGiB;
@@ -108,8 +108,20 @@ int Run(int argc, char** argv) {
   methods->add_flag("--markdown", markdown, "Print a Markdown table")->excludes(as_json);
 
   CLI::App* serve = app.add_subcommand("coordinator", "Serve merge jobs to workers over gRPC");
-  serve->add_option("--listen", listen, "HOST:PORT to listen on; port 0 takes a free one")
+  serve
+      ->add_option("--listen", serve_flags.listen,
+                   "HOST:PORT to listen on; port 0 takes a free one")
       ->default_str(kDefaultCoordinator);
+  serve->add_option("--state", serve_flags.state,
+                    "Folder, on a disk of this machine, in which jobs outlive the coordinator "
+                    "(default: they are kept in memory)");
+  serve->add_option("--keep-jobs", serve_flags.keep_jobs, "Jobs that have ended and are kept")
+      ->default_str("1000");
+  serve
+      ->add_option("--keep-days", serve_flags.keep_days,
+                   "Days for which they are kept; 0: for ever")
+      ->check(CLI::Range(0, 36500))
+      ->default_str("30");
 
   CLI::App* worker = app.add_subcommand("worker", "Work for a coordinator until told to stop");
   AddCoordinator(worker, coordinator);
@@ -179,7 +191,7 @@ int Run(int argc, char** argv) {
 
   InterruptWatcher interrupts;
   if (merge->parsed()) return RunMerge(merge_flags, interrupts);
-  if (serve->parsed()) return RunCoordinator(listen, interrupts);
+  if (serve->parsed()) return RunCoordinator(serve_flags, interrupts);
   if (worker->parsed()) return RunWorker({coordinator, threads, memory}, interrupts);
   if (watch->parsed()) return RunWatch(coordinator, job, interrupts);
   return RunSubmit(submit_flags, interrupts);

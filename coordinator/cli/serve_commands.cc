@@ -13,6 +13,7 @@
 #include "common/linalg/kernels.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/journal/journal.h"
 #include "coordinator/service/job_store.h"
 #include "coordinator/service/server.h"
 #include "worker/sources/grpc/grpc_source.h"
@@ -43,20 +44,36 @@ class StopSignal {
   bool set_ MERGANSER_GUARDED_BY(mutex_) = false;
 };
 
+absl::StatusOr<std::unique_ptr<JobStore>> OpenJobStore(const CoordinatorFlags& flags) {
+  if (flags.state.empty()) return std::make_unique<MemoryJobStore>(SystemClock());
+  JournalOptions options;
+  options.directory = flags.state;
+  return Journal::Open(options, SystemClock());
+}
+
 }  // namespace
 
-int RunCoordinator(const std::string& listen, InterruptWatcher& interrupts) {
+int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) {
   StopSignal stop;
   interrupts.SetHandler([&stop] { stop.Set(); });
-  MemoryJobStore store(SystemClock());
+  absl::StatusOr<std::unique_ptr<JobStore>> store = OpenJobStore(flags);
+  if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
   ServerOptions options;
-  options.listen = listen;
-  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options, SystemClock(), store);
+  options.listen = flags.listen;
+  options.jobs.finished_jobs = flags.keep_jobs;
+  options.jobs.finished_age = std::chrono::hours(24) * flags.keep_days;
+  options.jobs.log = [](std::string_view line) {
+    std::fprintf(stderr, "%s\n", OneLine(line).c_str());
+  };
+  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options, SystemClock(), **store);
   if (!server.ok()) return Fail(server.status(), Phase::kPlanning);
   std::printf("listening on %s\n", (*server)->address().c_str());
   std::fflush(stdout);
   stop.Wait();
-  std::fprintf(stderr, "stopping: jobs that run are ended and their partial output removed\n");
+  std::fprintf(stderr, "%s\n",
+               (*store)->durable()
+                   ? "stopping: jobs stay as they are and go on at the next start"
+                   : "stopping: jobs that run are ended and their partial output removed");
   (*server)->Shutdown();
   interrupts.ClearHandler();
   return kDone;

@@ -31,7 +31,10 @@ absl::Status Schedule::AddJob(const std::string& name, uint64_t order, UnitBatch
   job.units.reserve(batch.demands.size());
   for (const UnitDemand& demand : batch.demands) {
     job.pending.Insert(static_cast<uint32_t>(job.units.size()), demand);
-    job.units.emplace_back().demand = demand;
+    UnitState& unit = job.units.emplace_back();
+    unit.demand = demand;
+    unit.attempts = demand.attempts;
+    unit.failed_on = demand.failed_on;
     job.bytes_total += demand.bytes;
     job.largest_demand = std::max(job.largest_demand, demand.memory);
   }
@@ -98,6 +101,19 @@ absl::StatusOr<WorkerAnswer> Schedule::Sync(WorkerReport report, MonotonicTime n
   }
   return answer;
 }
+
+bool Schedule::Expects(const std::string& name, const std::string& token, uint32_t unit,
+                       uint32_t round) const {
+  const auto it = jobs_.find(name);
+  if (it == jobs_.end() || it->second.outcome.has_value() || it->second.round != round) {
+    return false;
+  }
+  const auto issued = it->second.issued.find(token);
+  return issued != it->second.issued.end() && Number(issued->second, it->second) == unit &&
+         !it->second.units[issued->second].done;
+}
+
+std::vector<UnitTrouble> Schedule::TakeTrouble() { return std::exchange(trouble_, {}); }
 
 void Schedule::Tick(MonotonicTime now) {
   now = Advance(now);
@@ -235,7 +251,7 @@ void Schedule::TakeFailure(const WorkerReport::Failed& failed, const std::string
   const uint32_t unit = it->second.unit;
   Release(failed.token, /*requeue=*/true);
   jobs_[job_name].units[unit].failed_on.insert(worker);
-  CountAttempt(job_name, unit, failed.status, worker, now);
+  CountAttempt(job_name, unit, failed.status, worker, /*reported=*/true, now);
 }
 
 void Schedule::Renew(const WorkerReport& report, bool finished_some, MonotonicTime now) {
@@ -254,6 +270,13 @@ void Schedule::Renew(const WorkerReport& report, bool finished_some, MonotonicTi
       lease.work = std::max(lease.work, unit.work);
       progressed = true;
     }
+  }
+  for (const std::string& token : report.unrecorded) {
+    unmentioned.erase(token);
+    const auto it = leases_.find(token);
+    if (it == leases_.end() || it->second.worker != report.worker) continue;
+    it->second.last_byte = now;
+    progressed = true;
   }
   // The worker has one call in flight, so what it does not mention it never heard of.
   for (const std::string& token : unmentioned) Release(token, /*requeue=*/true);
@@ -348,17 +371,18 @@ void Schedule::LoseLease(std::string token, const absl::Status& why, MonotonicTi
   if (it == leases_.end()) return;
   const Lease lease = it->second;
   Release(token, /*requeue=*/true);
-  CountAttempt(lease.job, lease.unit, why, lease.worker, now);
+  CountAttempt(lease.job, lease.unit, why, lease.worker, /*reported=*/false, now);
 }
 
 void Schedule::CountAttempt(const std::string& job_name, uint32_t index, const absl::Status& why,
-                            const std::string& worker, MonotonicTime now) {
+                            const std::string& worker, bool reported, MonotonicTime now) {
   const auto it = jobs_.find(job_name);
   if (it == jobs_.end() || it->second.outcome.has_value()) return;
   Job& job = it->second;
   UnitState& unit = job.units[index];
   ++job.retries;
   ++unit.attempts;
+  trouble_.push_back({job_name, job.round, Number(index, job), worker, reported, why});
   if (!IsRetryable(why)) {
     EndJob(job, Annotate(why, absl::StrCat(DescribeUnit(index, job), " on worker ", worker)));
     return;

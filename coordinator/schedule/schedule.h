@@ -40,6 +40,14 @@ class Schedule {
   // kAborted when a later call of this worker was seen already: nothing changed.
   absl::StatusOr<WorkerAnswer> Sync(WorkerReport report, MonotonicTime now);
 
+  // Whether Sync would count a result under this lease: a unit of the job's batch that
+  // is not done.
+  bool Expects(const std::string& job, const std::string& token, uint32_t unit,
+               uint32_t round) const;
+
+  // The leases that failed or were lost since the last call, in order.
+  std::vector<UnitTrouble> TakeTrouble();
+
   // Expires what is due. To be called about once a second.
   void Tick(MonotonicTime now);
 
@@ -120,7 +128,7 @@ class Schedule {
   void Release(std::string token, bool requeue);
   // Counts a failed or lost attempt of a unit that was just released.
   void CountAttempt(const std::string& job_name, uint32_t unit, const absl::Status& why,
-                    const std::string& worker, MonotonicTime now);
+                    const std::string& worker, bool reported, MonotonicTime now);
   void LoseLease(std::string token, const absl::Status& why, MonotonicTime now);
   void EndJob(Job& job, absl::Status outcome);
   static uint32_t Number(uint32_t index, const Job& job);
@@ -136,6 +144,7 @@ class Schedule {
   // No lease and no worker expires before this: the fleet is looked through only
   // when it is due, not at every call.
   MonotonicTime next_expiry_{};
+  std::vector<UnitTrouble> trouble_;
 };
 
 }  // namespace merganser

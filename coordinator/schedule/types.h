@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,10 @@ struct ScheduleOptions {
 struct UnitDemand {
   uint64_t memory = 0;  // bytes
   uint64_t bytes = 0;   // written by it
+  // What was tried before a restart: failed or lost leases, and workers that reported
+  // a failure.
+  int attempts = 0;
+  std::set<std::string> failed_on = {};
 };
 
 // The units of a job that are to be done now: all of them, or those of a round.
@@ -80,8 +85,21 @@ struct WorkerReport {
   std::vector<Completed> completed;
   std::vector<Failed> failed;
   std::vector<std::string> returned;
+  // Tokens of units that are done, but whose results could not be put on record: they
+  // stay with the worker, who tells of them again, and count as progress.
+  std::vector<std::string> unrecorded;
   uint32_t wanted = 0;
   bool draining = false;
+};
+
+// A lease that failed or was lost.
+struct UnitTrouble {
+  std::string job;
+  uint32_t round = 0;
+  uint32_t unit = 0;  // number in the plan
+  std::string worker;
+  bool reported = false;  // by the worker
+  absl::Status why;
 };
 
 struct LeaseGrant {

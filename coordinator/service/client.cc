@@ -1,6 +1,9 @@
 #include "coordinator/service/client.h"
 
+#include <algorithm>
+#include <chrono>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -129,15 +132,59 @@ absl::StatusOr<JobInfo> MergeClient::Cancel(const std::string& name) {
 }
 
 absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,
-                                           const std::function<bool(const JobInfo&)>& on_change) {
+                                           const std::function<bool(const JobInfo&)>& on_change,
+                                           const WatchPatience& patience) {
+  std::optional<JobInfo> last;
+  std::optional<std::chrono::steady_clock::time_point> away_since;
+  const auto say = [&](const std::string& line) {
+    if (patience.notice) patience.notice(line);
+  };
+  while (true) {
+    bool heard = false;
+    const absl::StatusOr<bool> ended = WatchOnce(
+        name,
+        [&](const JobInfo& job) {
+          heard = true;
+          if (away_since.has_value()) say(absl::StrCat("coordinator ", coordinator_, ": is back"));
+          away_since.reset();
+          return on_change(job);
+        },
+        last);
+    if (ended.ok() && *ended) return *std::move(last);
+    const absl::Status gone =
+        ended.ok()
+            ? Explain(absl::UnavailableError(absl::StrCat("the stream of ", name, " ended early")))
+            : ended.status();
+    // A coordinator that stops cancels what is under way.
+    const bool may_come_back = absl::IsUnavailable(gone) || absl::IsCancelled(gone);
+    if (!last.has_value() || !may_come_back) return gone;
+    const auto now = std::chrono::steady_clock::now();
+    if (heard || !away_since.has_value()) {
+      if (patience.limit > Duration::zero()) {
+        say(absl::StrCat("coordinator ", coordinator_, ": went away; waiting for it"));
+      }
+      away_since = now;
+    }
+    if (now - *away_since >= patience.limit) return gone;
+    const auto until = now + patience.pause;
+    while (std::chrono::steady_clock::now() < until) {
+      if (!on_change(*last)) return *std::move(last);
+      std::this_thread::sleep_for(std::min<Duration>(patience.pause, kWatchPoll));
+    }
+  }
+}
+
+absl::StatusOr<bool> MergeClient::WatchOnce(const std::string& name,
+                                            const std::function<bool(const JobInfo&)>& on_change,
+                                            std::optional<JobInfo>& last) {
   grpc::ClientContext context;
   grpc::CompletionQueue queue;
   v1::WatchJobRequest request;
   request.set_name(name);
   const auto reader = impl_->stub->PrepareAsyncWatchJob(&context, request, &queue);
   reader->StartCall(&context);  // any tag: one operation is under way at a time
-  std::optional<JobInfo> last;
   absl::Status error;
+  bool heard = false;
   bool ended_by_us = false;
   bool started = false;
   v1::Job proto;
@@ -146,7 +193,7 @@ absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,
     bool ok = false;
     const auto event = queue.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + kWatchPoll);
     if (event == grpc::CompletionQueue::TIMEOUT) {
-      if (last.has_value() && !ended_by_us && !on_change(*last)) {
+      if (heard && !ended_by_us && !on_change(*last)) {
         ended_by_us = true;
         context.TryCancel();
       }
@@ -156,7 +203,10 @@ absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,
     if (started && !ended_by_us) {
       absl::StatusOr<JobInfo> job = DecodeJob(proto);
       error = job.status();
-      if (job.ok()) last = *std::move(job);
+      if (job.ok()) {
+        last = *std::move(job);
+        heard = true;
+      }
       if (!error.ok() || !on_change(*last)) {
         ended_by_us = true;
         context.TryCancel();
@@ -171,12 +221,9 @@ absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,
   bool ok = false;
   queue.Next(&tag, &ok);
   MERGANSER_RETURN_IF_ERROR(error);
-  if (ended_by_us) return *std::move(last);
+  if (ended_by_us) return true;
   MERGANSER_RETURN_IF_ERROR(Explain(FromGrpc(status)));
-  if (!last.has_value() || !IsTerminal(last->state)) {
-    return Explain(absl::UnavailableError(absl::StrCat("the stream of ", name, " ended early")));
-  }
-  return *std::move(last);
+  return heard && IsTerminal(last->state);
 }
 
 absl::Status MergeClient::Health() {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,17 @@ struct ListedJobs {
   std::string next_page_token;
 };
 
+// How long Watch waits for a coordinator that went away, and who is told of it.
+struct WatchPatience {
+  Duration limit = Duration::zero();
+  Duration pause = std::chrono::seconds(1);  // between two tries
+  // One line when it goes away and when it is back; may be empty.
+  std::function<void(const std::string&)> notice;
+};
+
 // Thread-safe. Errors are those of merge_service.proto, with code and message;
 // a coordinator that does not answer is kUnavailable and the message says what
-// was expected at which address. Nothing is retried.
+// was expected at which address. Nothing is retried, but by Watch.
 class MergeClient {
  public:
   // `coordinator` is HOST:PORT. Nothing is connected yet. `timeout` bounds every
@@ -38,9 +47,12 @@ class MergeClient {
 
   // Calls `on_change` with the job now, on every change, and about four times a
   // second while nothing changes, so that it can end the watching: by returning
-  // false. Returns the last state seen.
+  // false. Returns the last state seen. A coordinator that goes away after the first
+  // message is called again for `patience.limit`; meanwhile `on_change` is called as if
+  // nothing changed.
   absl::StatusOr<JobInfo> Watch(const std::string& name,
-                                const std::function<bool(const JobInfo&)>& on_change);
+                                const std::function<bool(const JobInfo&)>& on_change,
+                                const WatchPatience& patience = WatchPatience());
 
   // OK when the coordinator serves; kUnavailable when it is draining or away.
   absl::Status Health();
@@ -48,6 +60,11 @@ class MergeClient {
  private:
   struct Impl;
   absl::Status Explain(const absl::Status& status) const;
+  // One stream. `last` holds the last job seen, also from before. True when it ended as
+  // it should: with the job, or because `on_change` said so.
+  absl::StatusOr<bool> WatchOnce(const std::string& name,
+                                 const std::function<bool(const JobInfo&)>& on_change,
+                                 std::optional<JobInfo>& last);
 
   const std::string coordinator_;
   const Duration timeout_;

@@ -54,6 +54,14 @@ struct JobRequest {
   bool operator==(const JobRequest&) const = default;
 };
 
+// Something that happened to a job, for people.
+struct JobEvent {
+  WallTime time;
+  std::string text;  // one line
+
+  bool operator==(const JobEvent&) const = default;
+};
+
 struct JobInfo {
   std::string name;  // "jobs/{uid}"
   std::string uid;
@@ -69,6 +77,8 @@ struct JobInfo {
   std::optional<WallTime> finished;
   std::string report_summary;
   std::vector<std::string> warnings;
+  // Oldest first, and not all of a long history; only of one job that was asked for.
+  std::vector<JobEvent> events;
 
   bool operator==(const JobInfo&) const = default;
 };

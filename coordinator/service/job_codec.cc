@@ -103,6 +103,11 @@ v1::Job EncodeJob(const JobInfo& job) {
   if (job.finished) EncodeTime(job.finished, proto.mutable_finish_time());
   proto.set_report_summary(Utf8(job.report_summary));
   for (const std::string& warning : job.warnings) proto.add_warnings(Utf8(warning));
+  for (const JobEvent& event : job.events) {
+    v1::Job::Event& added = *proto.add_events();
+    EncodeTime(event.time, added.mutable_time());
+    added.set_text(Utf8(event.text));
+  }
   return proto;
 }
 
@@ -140,6 +145,9 @@ absl::StatusOr<JobInfo> DecodeJob(const v1::Job& proto) {
   if (proto.has_finish_time()) job.finished = DecodeTime(proto.finish_time());
   job.report_summary = proto.report_summary();
   job.warnings.assign(proto.warnings().begin(), proto.warnings().end());
+  for (const v1::Job::Event& event : proto.events()) {
+    job.events.push_back({DecodeTime(event.time()).value_or(WallTime()), event.text()});
+  }
   return job;
 }
 

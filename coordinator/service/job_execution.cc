@@ -1,29 +1,65 @@
 // JobManager, the part that takes one job from its plan to its publication, round by
-// round.
+// round, and goes on with one that an earlier process began.
 #include <algorithm>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/digest.h"
 #include "common/base/status.h"
+#include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
 #include "coordinator/service/job_manager.h"
+#include "coordinator/service/requests.h"
 #include "proto/convert/plan_codec.h"
 #include "proto/convert/result_codec.h"
 
 namespace merganser {
 namespace {
 
-UnitBatch BatchOf(const Plan& plan, const JobRounds& rounds) {
-  UnitBatch batch;
-  batch.round = rounds.round();
-  for (const uint32_t u : rounds.units()) {
-    batch.demands.push_back(
-        {plan.units[u].memory, RoundBytes(plan, plan.units[u], rounds.round(), *rounds.gates())});
+std::string ErrorReason(const absl::Status& status, bool request_wrong) {
+  if (IsRetryable(status)) return "RETRY_MAY_HELP";
+  return request_wrong ? "REQUEST_WRONG" : "RUN_FAILED";
+}
+
+PlanRecord RecordOf(const Plan& plan) {
+  PlanRecord record{plan.digest, kNumericsVersion, {}};
+  for (const PlannedModel& model : plan.models) {
+    Digester digest;
+    for (const CheckpointShard& shard : model.shards) {
+      digest.UpdateField(shard.key);
+      digest.UpdateField(absl::StrCat(shard.info.size));
+      digest.UpdateField(shard.info.identity);
+      digest.UpdateField(shard.header_digest);
+    }
+    record.inputs.emplace_back(model.uri, digest.Hex());
   }
-  if (plan.rounds > 1) batch.units = rounds.units();
-  return batch;
+  return record;
+}
+
+// kFailedPrecondition when what is on record was not done under `plan`: says why.
+absl::Status CheckSamePlan(const PlanRecord& record, const Plan& plan) {
+  if (record.digest == plan.digest) return absl::OkStatus();
+  const PlanRecord now = RecordOf(plan);
+  std::string why = "the planner changed with the program's version";
+  if (record.numerics_version != now.numerics_version) {
+    why = absl::StrCat("the numerics version is ", now.numerics_version, ", expected ",
+                       record.numerics_version, ", under which the job was begun");
+  } else if (record.inputs != now.inputs) {
+    std::vector<std::string> changed;
+    for (size_t i = 0; i < std::max(record.inputs.size(), now.inputs.size()); ++i) {
+      if (i >= record.inputs.size() || i >= now.inputs.size() ||
+          record.inputs[i] != now.inputs[i]) {
+        changed.push_back(
+            OneLine(i < now.inputs.size() ? now.inputs[i].first : record.inputs[i].first));
+      }
+    }
+    why = absl::StrCat("these inputs changed: ", absl::StrJoin(changed, ", "));
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the job cannot go on after the restart: found plan ", plan.digest, ", expected ",
+      record.digest, "; ", why, ". What was done cannot be used; submit it again"));
 }
 
 // `later` as well as `workers`, each name once.
@@ -47,99 +83,296 @@ void JobManager::Run(const JobPtr& job) {
   }
   const std::shared_ptr<JobRun> run = runs_(info);
   bool request_wrong = false;
-  absl::StatusOr<std::string> summary = RunToPublication(job, run, request_wrong);
-  absl::Status abandoned;
+  // An error on record: it was to fail when the process ended that it failed in.
+  absl::StatusOr<std::string> summary = std::string();
+  if (!info.error.ok()) {
+    summary = info.error;
+  } else {
+    summary = RunToPublication(job, run, request_wrong);
+  }
   if (!summary.ok()) {
-    {
-      // Before the partial output goes, so that nobody is sent to write to it.
-      MutexLock lock(mutex_);
-      Unschedule(*job);
-    }
-    abandoned = run->Abandon();
+    RunToFailure(job, run, summary.status(), request_wrong);
+    return;
   }
+  // If this cannot be recorded before the end of this process, the next one finds the
+  // publication complete.
+  const absl::Status recorded = Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
+    record.info.state = JobState::kSucceeded;
+    record.info.finished = clock_.WallNow();
+    record.info.cancelling = false;
+    record.info.report_summary = *summary;
+    for (const std::string& warning : run->Warnings()) record.info.warnings.push_back(warning);
+    return absl::OkStatus();
+  });
   MutexLock lock(mutex_);
-  if (!abandoned.ok()) {
-    job->record.info.warnings.push_back(
-        absl::StrCat("partial output may remain: ", std::string(abandoned.message())));
+  if (recorded.ok()) AddEvent(*job, "finished");
+}
+
+// A job that fails or is cancelled ends in these steps, so that a process that is killed
+// between any two leaves enough for the next one to end it the same way:
+//   1. Nobody is sent to write to its output any more.
+//   2. The failure is on record (that it is to be cancelled is already).
+//   3. Its partial output is removed.
+//   4. The end is on record.
+void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& run,
+                              absl::Status status, bool request_wrong) {
+  {
+    MutexLock lock(mutex_);
+    Unschedule(*job);
+    if (IsCoordinatorStopping(status) && store_.durable()) return;  // it goes on
   }
-  if (summary.ok()) {
-    job->record.info.report_summary = *std::move(summary);
-    for (std::string& warning : run->Warnings()) {
-      job->record.info.warnings.push_back(std::move(warning));
+  const absl::Status decided = Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
+    if (job->cancel || !record.info.error.ok()) return absl::OkStatus();
+    record.info.error = absl::Status(status.code(), OneLine(std::string(status.message())));
+    record.info.error_reason = ErrorReason(status, request_wrong);
+    return absl::OkStatus();
+  });
+  if (!decided.ok()) return;
+  absl::Status abandoned;
+  if (run != nullptr) abandoned = run->Abandon();
+  if (run != nullptr && abandoned.ok() && job->recovered) abandoned = run->Discard();
+  const absl::Status ended = Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
+    JobInfo& info = record.info;
+    if (!abandoned.ok()) {
+      info.warnings.push_back(
+          absl::StrCat("partial output may remain: ", std::string(abandoned.message())));
+    }
+    info.state = job->cancel ? JobState::kCancelled : JobState::kFailed;
+    if (job->cancel) {
+      info.error = absl::OkStatus();
+      info.error_reason.clear();
+    }
+    info.cancelling = false;
+    info.finished = clock_.WallNow();
+    return absl::OkStatus();
+  });
+  MutexLock lock(mutex_);
+  if (!ended.ok()) return;
+  AddEvent(*job, job->cancel
+                     ? "cancelled"
+                     : absl::StrCat("failed: ", std::string(job->record.info.error.message())));
+}
+
+absl::Status JobManager::Patiently(const JobPtr& job, const std::function<absl::Status()>& step) {
+  while (true) {
+    const absl::Status status = step();
+    if (status.ok() || !job->recovered || !IsRetryable(status)) return status;
+    MutexLock lock(mutex_);
+    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+    const std::string message = OneLine(std::string(status.message()));
+    if (job->trouble.empty()) {
+      AddEvent(*job, absl::StrCat("waits for storage: ", message));
+      Log(absl::StrCat(job->record.info.name, ": waits for storage: ", message));
+    }
+    job->trouble = absl::StrCat("waits for storage: ", message);
+    changed_.NotifyAll();
+    MERGANSER_RETURN_IF_ERROR(Pause());
+    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+  }
+}
+
+absl::Status JobManager::ReadResults(const std::string& uid, const Plan& plan,
+                                     std::vector<UnitResult>& results, JobWorkers& workers) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<StoredResult> stored, store_.Results(uid));
+  results.clear();
+  std::map<std::string, uint32_t> threads;
+  std::set<std::string> simd;
+  for (const StoredResult& one : stored) {
+    absl::StatusOr<std::vector<UnitResult>> parsed = ParseResults(one.bytes, plan);
+    if (!parsed.ok() || parsed->size() != 1 || parsed->front().unit != one.unit ||
+        parsed->front().round != one.round) {
+      const absl::Status status =
+          parsed.ok() ? absl::DataLossError("found the result of another unit") : parsed.status();
+      return Annotate(
+          status, absl::StrCat("the result on record of unit ", one.unit, ", round ", one.round));
+    }
+    results.push_back(std::move(parsed->front()));
+    threads[one.worker] = one.threads;
+    if (!one.simd.empty()) simd.insert(one.simd);
+  }
+  workers = {};
+  for (const auto& [name, count] : threads) {
+    workers.names.push_back(name);
+    workers.threads += count;
+  }
+  workers.simd.assign(simd.begin(), simd.end());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
+    const JobPtr& job, const std::shared_ptr<JobRun>& run, ActivePlan& active,
+    ResultsOnRecord& on_record, JobWorkers& workers, bool& request_wrong) {
+  // What was begun once was right.
+  request_wrong = !job->recovered;
+  MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
+    MERGANSER_ASSIGN_OR_RETURN(active.plan, run->Prepare());
+    return absl::OkStatus();
+  }));
+  JobRecord record;
+  {
+    MutexLock lock(mutex_);
+    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+    record = job->record;
+  }
+  const std::string& uid = record.info.uid;
+  std::optional<std::vector<PlannedWrite>> writes;
+  std::vector<UnitResult> done;
+  if (job->recovered) {
+    if (!record.plan.digest.empty()) {
+      MERGANSER_RETURN_IF_ERROR(CheckSamePlan(record.plan, *active.plan));
+      MERGANSER_RETURN_IF_ERROR(
+          Patiently(job, [&] { return ReadResults(uid, *active.plan, done, workers); }));
+    }
+    if (record.info.state == JobState::kPublishing) {
+      std::optional<std::string> summary;
+      MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
+        MERGANSER_ASSIGN_OR_RETURN(summary, run->FindPublished());
+        return absl::OkStatus();
+      }));
+      if (summary.has_value()) return summary;
+    }
+    MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
+      MERGANSER_ASSIGN_OR_RETURN(
+          writes, run->Resume(epoch_, done, [&] { return store_.ForgetResults(uid); }));
+      return absl::OkStatus();
+    }));
+    if (!writes.has_value() && !record.plan.digest.empty()) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          OneLine(record.info.request.output_uri),
+          ": the job's claim is gone, expected it as the coordinator left it; another merge took "
+          "the output over, or the file was removed"));
     }
   }
-  Finish(*job, summary.status(), request_wrong);
+  if (!writes.has_value()) {
+    absl::StatusOr<std::vector<PlannedWrite>> begun = run->Begin(epoch_);
+    // An output that is taken or cannot be named is the request's fault; a disk
+    // that fails is not.
+    request_wrong = absl::IsFailedPrecondition(begun.status()) ||
+                    absl::IsInvalidArgument(begun.status()) ||
+                    absl::IsPermissionDenied(begun.status());
+    MERGANSER_RETURN_IF_ERROR(begun.status());
+    writes = *std::move(begun);
+  }
+  request_wrong = false;
+  JobPlan job_plan;
+  job_plan.job = record.info.name;
+  job_plan.job_uid = uid;
+  job_plan.output_uri = record.info.request.output_uri;
+  job_plan.plan = *active.plan;
+  job_plan.writes = *std::move(writes);
+  active.serialized = SerializeJobPlan(job_plan);
+  if (active.serialized.size() > kMaxJobPlanBytes) {
+    return absl::InternalError(absl::StrCat("plan: found ", active.serialized.size(),
+                                            " bytes, expected at most ", kMaxJobPlanBytes));
+  }
+  if (done.empty()) workers = {};
+  for (UnitResult& result : done) {
+    const UnitOfRound place(result.round, result.unit);
+    on_record.emplace(place, std::move(result));
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
                                                          const std::shared_ptr<JobRun>& run,
                                                          bool& request_wrong) {
-  request_wrong = true;
-  MERGANSER_ASSIGN_OR_RETURN(const Plan* plan, run->Prepare());
-  {
-    MutexLock lock(mutex_);
+  const auto take_up = [&](JobRecord& record) -> absl::Status {
     MERGANSER_RETURN_IF_ERROR(Interruption(*job));
-  }
-  absl::StatusOr<std::vector<PlannedWrite>> writes = run->Begin(epoch_);
-  if (!writes.ok()) {
-    // An output that is taken or cannot be named is the request's fault; a disk
-    // that fails is not.
-    request_wrong = absl::IsFailedPrecondition(writes.status()) ||
-                    absl::IsInvalidArgument(writes.status()) ||
-                    absl::IsPermissionDenied(writes.status());
-    return writes.status();
-  }
-  request_wrong = false;
+    if (record.info.state == JobState::kQueued) record.info.state = JobState::kPlanning;
+    if (!record.info.started.has_value()) record.info.started = clock_.WallNow();
+    return absl::OkStatus();
+  };
+  MERGANSER_RETURN_IF_ERROR(Record(job, Persistence::kUntilRecorded, take_up));
   auto active = std::make_shared<ActivePlan>();
-  active->plan = plan;
   active->run = run;
-  RunFacts facts;
-  JobPlan job_plan;
-  {
-    MutexLock lock(mutex_);
-    facts.job = job->record.info.name;
-    job_plan.job = job->record.info.name;
-    job_plan.job_uid = job->record.info.uid;
-    job_plan.output_uri = job->record.info.request.output_uri;
-  }
-  job_plan.plan = *plan;
-  job_plan.writes = *std::move(writes);
-  active->serialized = SerializeJobPlan(job_plan);
-  if (active->serialized.size() > kMaxJobPlanBytes) {
-    return absl::InternalError(absl::StrCat("plan: found ", active->serialized.size(),
-                                            " bytes, expected at most ", kMaxJobPlanBytes));
-  }
+  ResultsOnRecord on_record;
+  JobWorkers workers;
+  MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> published,
+                             TakeUp(job, run, *active, on_record, workers, request_wrong));
+  if (published.has_value()) return *std::move(published);
 
+  // From here on workers may write, and a restart must find this plan again.
+  const Plan& plan = *active->plan;
+  const auto start = [&](JobRecord& record) -> absl::Status {
+    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+    // A publication that was begun is no longer to be cancelled.
+    if (record.info.state != JobState::kPublishing) record.info.state = JobState::kRunning;
+    record.info.warnings = plan.warnings;
+    record.plan = RecordOf(plan);
+    return absl::OkStatus();
+  };
+  MERGANSER_RETURN_IF_ERROR(Record(job, Persistence::kUntilRecorded, start));
   {
     MutexLock lock(mutex_);
-    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
-    job->record.info.warnings = plan->warnings;
+    if (job->recovered) {
+      AddEvent(*job, absl::StrCat("goes on: ", on_record.size(), " units of all rounds are done"));
+    } else {
+      AddEvent(*job, absl::StrCat("planned and started: ", plan.units.size(), " units, ",
+                                  plan.rounds, plan.rounds == 1 ? " round" : " rounds"));
+    }
     job->plan = active;
   }
-  JobWorkers workers;
-  MERGANSER_ASSIGN_OR_RETURN(std::vector<UnitResult> results, RunRounds(job, *plan, workers));
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<UnitResult> results,
+                             RunRounds(job, plan, std::move(on_record), workers));
+  RunFacts facts;
+  {
+    MutexLock lock(mutex_);
+    Unschedule(*job);
+  }
+  const auto publish = [&](JobRecord& record) -> absl::Status {
+    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+    record.info.state = JobState::kPublishing;
+    facts.job = record.info.name;
+    facts.started = *record.info.started;
+    return absl::OkStatus();
+  };
+  MERGANSER_RETURN_IF_ERROR(Record(job, Persistence::kUntilRecorded, publish));
   facts.workers = workers.names;
   facts.threads = static_cast<int>(workers.threads);
   facts.simd = absl::StrJoin(workers.simd, ", ");
-  {
-    MutexLock lock(mutex_);
-    facts.started = *job->record.info.started;
-    Unschedule(*job);
-    SetState(*job, JobState::kPublishing);
-  }
   facts.program = options_.program;
   facts.finished = clock_.WallNow();
   return run->Publish(results, facts);
 }
 
+UnitBatch JobManager::TakeFromRecord(const JobPtr& job, const Plan& plan, JobRounds& rounds,
+                                     ResultsOnRecord& on_record) {
+  UnitBatch batch;
+  batch.round = rounds.round();
+  JobProgress done;
+  for (const uint32_t unit : rounds.units()) {
+    const uint64_t bytes = RoundBytes(plan, plan.units[unit], rounds.round(), *rounds.gates());
+    if (const auto it = on_record.find({rounds.round(), unit}); it != on_record.end()) {
+      rounds.Take(std::move(it->second));
+      on_record.erase(it);
+      ++done.units_done;
+      done.bytes_done += bytes;
+      continue;
+    }
+    UnitDemand demand{plan.units[unit].memory, bytes};
+    const auto attempts = job->attempts.find({rounds.round(), unit});
+    if (attempts != job->attempts.end()) {
+      demand.attempts = attempts->second.count;
+      demand.failed_on = attempts->second.failed_on;
+    }
+    batch.demands.push_back(std::move(demand));
+    batch.units.push_back(unit);
+  }
+  MutexLock lock(mutex_);
+  job->before.units_done += done.units_done;
+  job->before.bytes_done += done.bytes_done;
+  return batch;
+}
+
 absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job, const Plan& plan,
+                                                              ResultsOnRecord on_record,
                                                               JobWorkers& workers) {
   MERGANSER_ASSIGN_OR_RETURN(const PlanMethods methods, PlanMethods::Make(plan));
   JobRounds rounds(plan, methods);
   const TotalWork total = AllRounds(plan);
   while (true) {
     auto gates = std::make_shared<const std::string>(SerializeGates(*rounds.gates()));
-    UnitBatch batch = BatchOf(plan, rounds);
+    UnitBatch batch = TakeFromRecord(job, plan, rounds, on_record);
     // Called by Sync, under the lock, while this thread waits for units.
     batch.accept = [&rounds](UnitResult& result) { rounds.TakeCounts(result); };
     std::vector<UnitResult> results;
@@ -154,7 +387,7 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
       MERGANSER_RETURN_IF_ERROR(
           schedule_.AddJob(uid, job->record.sequence, std::move(batch), clock_.Now()));
       job->scheduled = true;
-      if (job->record.info.state != JobState::kRunning) SetState(*job, JobState::kRunning);
+      changed_.NotifyAll();
       const absl::Status done = AwaitUnits(job);
       if (!done.ok()) {
         Unschedule(*job);  // before `rounds` goes
@@ -163,10 +396,10 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
       MERGANSER_ASSIGN_OR_RETURN(results, schedule_.TakeResults(uid));
       AddWorkers(schedule_.Workers(uid), workers);
       if (!rounds.last()) {
-        const JobProgress so_far = Snapshot(*job, /*with_recipe=*/false).progress;
-        job->before.units_done = so_far.units_done;
-        job->before.bytes_done = so_far.bytes_done;
-        job->before.retries = so_far.retries;
+        job->progress = Snapshot(*job, /*with_recipe=*/false).progress;
+        job->before.units_done = job->progress.units_done;
+        job->before.bytes_done = job->progress.bytes_done;
+        job->before.retries = job->progress.retries;
         schedule_.RemoveJob(uid);
         job->scheduled = false;
       }

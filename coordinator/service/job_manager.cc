@@ -13,15 +13,15 @@ namespace merganser {
 namespace {
 
 constexpr size_t kTokenBytes = 16;
+constexpr Duration kLookForOldJobs = std::chrono::minutes(1);
 
-absl::Status Stopping() {
-  return ReasonedError(absl::StatusCode::kUnavailable, "COORDINATOR_STOPPING",
-                       "the coordinator is shutting down; submit again when it is back");
-}
+std::string Text(const absl::Status& status) { return OneLine(std::string(status.message())); }
 
-std::string ErrorReason(const absl::Status& status, bool request_wrong) {
-  if (IsRetryable(status)) return "RETRY_MAY_HELP";
-  return request_wrong ? "REQUEST_WRONG" : "RUN_FAILED";
+// Nothing was changed, as far as is known: the client may repeat it.
+absl::Status NotRecorded(const absl::Status& status) {
+  return ReasonedError(absl::StatusCode::kUnavailable, "NOT_RECORDED",
+                       absl::StrCat("the coordinator cannot record it now, so it was not done: ",
+                                    Text(status), "; try again"));
 }
 
 }  // namespace
@@ -53,23 +53,44 @@ JobManager::~JobManager() { Shutdown(); }
 
 absl::Status JobManager::Recover() {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<JobRecord> records, store_.Load());
-  MutexLock lock(mutex_);
+  std::vector<std::string> forgotten;
+  size_t unfinished = 0;
   for (const JobRecord& record : records) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::vector<StoredEvent> events,
+                               store_.Events(record.info.uid));
     auto job = std::make_shared<Job>();
     job->record = record;
+    for (const StoredEvent& stored : events) {
+      job->events.push_back(stored.event);
+      if (job->events.size() > kKeptEvents) job->events.pop_front();
+      if (!stored.attempt.has_value()) continue;
+      Attempts& attempts = job->attempts[{stored.attempt->round, stored.attempt->unit}];
+      ++attempts.count;
+      ++job->before.retries;
+      if (stored.attempt->reported) attempts.failed_on.insert(stored.attempt->worker);
+    }
+    job->cancel = record.info.cancelling;
+    job->progress.retries = job->before.retries;
+    MutexLock lock(mutex_);
     next_sequence_ = std::max(next_sequence_, record.sequence + 1);
     jobs_[record.info.uid] = job;
     by_sequence_[record.sequence] = job;
     if (!record.request_id.empty()) by_request_[record.request_id] = job;
-    if (!IsTerminal(record.info.state)) {
-      Finish(*job,
-             absl::UnavailableError("the coordinator was restarted while the job was not "
-                                    "finished; submit it again, with --overwrite if its claim "
-                                    "is still at the output"),
-             /*request_wrong=*/false);
-    }
+    if (IsTerminal(record.info.state)) continue;
+    ++unfinished;
+    job->recovered = record.info.state != JobState::kQueued;
+    if (job->recovered) AddEvent(*job, "the coordinator was started again");
+    queue_.push_back(job);
   }
-  ForgetOldJobs();
+  {
+    MutexLock lock(mutex_);
+    forgotten = TakeOldJobs();
+  }
+  RemoveFromStore(forgotten);
+  if (!records.empty()) {
+    Log(absl::StrCat("found ", records.size(), records.size() == 1 ? " job" : " jobs",
+                     " on record; ", unfinished, unfinished == 1 ? " goes on" : " go on"));
+  }
   return absl::OkStatus();
 }
 
@@ -82,44 +103,62 @@ void JobManager::Shutdown() {
     stop_tick_.NotifyAll();
   }
   for (std::thread& thread : threads_) thread.join();
-  MutexLock lock(mutex_);
-  for (const JobPtr& job : queue_) Finish(*job, Stopping(), /*request_wrong=*/false);
-  queue_.clear();
+  std::deque<JobPtr> queued;
+  {
+    MutexLock lock(mutex_);
+    queued.swap(queue_);
+  }
+  if (store_.durable()) return;
+  for (const JobPtr& job : queued) {
+    RunToFailure(job, nullptr, CoordinatorStopping(), /*request_wrong=*/false);
+  }
 }
 
 absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request,
                                            const std::string& request_id) {
   MERGANSER_RETURN_IF_ERROR(CheckJobRequest(request, request_id));
-  MutexLock lock(mutex_);
-  if (const auto it = by_request_.find(request_id);
-      !request_id.empty() && it != by_request_.end()) {
-    const Job& job = *it->second;
-    if (job.record.info.request == request) return Snapshot(job, /*with_recipe=*/true);
-    return ReasonedError(absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED",
-                         absl::StrCat("request_id \"", request_id, "\" made ", job.record.info.name,
-                                      " from another request; use a fresh one"),
-                         {{"job", job.record.info.name}});
-  }
-  if (stopping_) return Stopping();
-  if (queue_.size() >= options_.queued_jobs) {
-    return ReasonedError(
-        absl::StatusCode::kResourceExhausted, "TOO_MANY_JOBS",
-        absl::StrCat("found ", queue_.size(), " jobs in the queue, expected fewer than ",
-                     options_.queued_jobs, "; try again later"));
-  }
+  MutexLock creating(create_mutex_);
   auto job = std::make_shared<Job>();
-  job->record.sequence = next_sequence_;
+  {
+    MutexLock lock(mutex_);
+    if (const auto it = by_request_.find(request_id);
+        !request_id.empty() && it != by_request_.end()) {
+      const Job& there = *it->second;
+      if (there.record.info.request == request) return Snapshot(there, /*with_recipe=*/true);
+      return ReasonedError(
+          absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED",
+          absl::StrCat("request_id \"", request_id, "\" made ", there.record.info.name,
+                       " from another request; use a fresh one"),
+          {{"job", there.record.info.name}});
+    }
+    if (stopping_) return CoordinatorStopping();
+    if (queue_.size() >= options_.queued_jobs) {
+      return ReasonedError(
+          absl::StatusCode::kResourceExhausted, "TOO_MANY_JOBS",
+          absl::StrCat("found ", queue_.size(), " jobs in the queue, expected fewer than ",
+                       options_.queued_jobs, "; try again later"));
+    }
+    job->record.sequence = next_sequence_++;
+  }
   job->record.request_id = request_id;
   JobInfo& info = job->record.info;
   info.uid = RandomHex(8);
   info.name = JobName(info.uid);
   info.request = request;
   info.created = clock_.WallNow();
-  MERGANSER_RETURN_IF_ERROR(store_.Save(job->record));
-  ++next_sequence_;
+  if (const absl::Status saved = store_.Save(job->record); !saved.ok()) {
+    // It may be there all the same. If it cannot be removed either, it is found at the
+    // next start, unless the client repeats its request: the request id replaces it.
+    store_.Remove(info.uid).IgnoreError();
+    return NotRecorded(saved);
+  }
+  MutexLock lock(mutex_);
+  // On record it goes on at the next start; without one nobody would end it.
+  if (stopping_ && !store_.durable()) return CoordinatorStopping();
   jobs_[info.uid] = job;
   by_sequence_[job->record.sequence] = job;
   if (!request_id.empty()) by_request_[request_id] = job;
+  AddEvent(*job, "created");
   queue_.push_back(job);
   changed_.NotifyAll();
   return Snapshot(*job, /*with_recipe=*/true);
@@ -128,7 +167,9 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request,
 absl::StatusOr<JobInfo> JobManager::Get(const std::string& name) {
   MutexLock lock(mutex_);
   MERGANSER_ASSIGN_OR_RETURN(const JobPtr job, Find(name));
-  return Snapshot(*job, /*with_recipe=*/true);
+  JobInfo info = Snapshot(*job, /*with_recipe=*/true);
+  info.events.assign(job->events.begin(), job->events.end());
+  return info;
 }
 
 absl::StatusOr<JobPage> JobManager::List(int page_size, const std::string& page_token) {
@@ -153,26 +194,51 @@ absl::StatusOr<JobPage> JobManager::List(int page_size, const std::string& page_
 }
 
 absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
-  MutexLock lock(mutex_);
-  MERGANSER_ASSIGN_OR_RETURN(const JobPtr job, Find(name));
-  const JobState state = job->record.info.state;
-  if (state == JobState::kSucceeded || state == JobState::kFailed ||
-      state == JobState::kPublishing) {
-    const bool publishing = state == JobState::kPublishing;
-    return ReasonedError(absl::StatusCode::kFailedPrecondition,
-                         publishing ? "JOB_PUBLISHING" : "JOB_FINISHED",
-                         absl::StrCat(name, ": found it ", std::string(JobStateName(state)),
-                                      ", expected a job that is queued, planning or running"),
-                         {{"job", name}});
-  }
-  if (state != JobState::kCancelled && !job->cancel) {
-    job->cancel = true;
-    job->record.info.cancelling = true;
-    Unschedule(*job);
-    if (const auto it = std::find(queue_.begin(), queue_.end(), job); it != queue_.end()) {
-      queue_.erase(it);
-      Finish(*job, absl::CancelledError("cancelled while queued"), /*request_wrong=*/false);
+  JobPtr job;
+  bool queued = false;
+  {
+    MutexLock lock(mutex_);
+    MERGANSER_ASSIGN_OR_RETURN(job, Find(name));
+    if (const auto it = std::find(queue_.begin(), queue_.end(), job);
+        it != queue_.end() && !job->recovered) {
+      queue_.erase(it);  // nobody takes it up while its end is recorded
+      queued = true;
     }
+  }
+  bool refused = false;
+  const absl::Status recorded = Record(job, Persistence::kOnce, [&](JobRecord& record) {
+    const JobState state = record.info.state;
+    if (state == JobState::kSucceeded || state == JobState::kFailed ||
+        state == JobState::kPublishing) {
+      refused = true;
+      const bool publishing = state == JobState::kPublishing;
+      return ReasonedError(absl::StatusCode::kFailedPrecondition,
+                           publishing ? "JOB_PUBLISHING" : "JOB_FINISHED",
+                           absl::StrCat(name, ": found it ", std::string(JobStateName(state)),
+                                        ", expected a job that is queued, planning or running"),
+                           {{"job", name}});
+    }
+    if (state == JobState::kCancelled || record.info.cancelling) {
+      refused = true;
+      return absl::OkStatus();
+    }
+    record.info.cancelling = !queued;
+    if (queued) {
+      record.info.state = JobState::kCancelled;
+      record.info.finished = clock_.WallNow();
+    }
+    return absl::OkStatus();
+  });
+  MutexLock lock(mutex_);
+  if (!recorded.ok()) {
+    if (queued) queue_.push_front(job);
+    changed_.NotifyAll();
+    return refused ? recorded : NotRecorded(recorded);
+  }
+  if (!job->cancel && !refused) {
+    job->cancel = true;
+    AddEvent(*job, queued ? "cancelled while queued" : "is being cancelled");
+    Unschedule(*job);
     changed_.NotifyAll();
   }
   return Snapshot(*job, /*with_recipe=*/true);
@@ -197,6 +263,8 @@ absl::Status JobManager::Watch(const std::string& name,
       const bool paused = std::chrono::steady_clock::now() - sent_at >= options_.watch_interval;
       if (news || (paused && now != *sent)) {
         due = std::move(now);
+      } else if (stopping_ && store_.durable() && sent) {
+        return CoordinatorStopping();  // it goes on, and so may the watching
       } else {
         // Short, because a client that went away does not wake us.
         changed_.WaitFor(mutex_, std::min<Duration>(options_.watch_interval / 2,
@@ -212,10 +280,16 @@ absl::Status JobManager::Watch(const std::string& name,
 }
 
 absl::StatusOr<WorkerAnswer> JobManager::Sync(WorkerReport report) {
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return CoordinatorStopping();
+  }
+  RecordResults(report);
   MutexLock lock(mutex_);
-  if (stopping_) return Stopping();
+  if (stopping_) return CoordinatorStopping();
   const bool news = !report.completed.empty() || !report.failed.empty();
   absl::StatusOr<WorkerAnswer> answer = schedule_.Sync(std::move(report), clock_.Now());
+  NoteTrouble();
   if (news || (answer.ok() && !answer->leases.empty())) changed_.NotifyAll();
   return answer;
 }
@@ -233,11 +307,24 @@ std::shared_ptr<const std::string> JobManager::FindGates(const std::string& uid,
 }
 
 void JobManager::TickLoop() {
-  MutexLock lock(mutex_);
-  while (!stopping_) {
-    stop_tick_.WaitFor(mutex_, options_.tick);
-    schedule_.Tick(clock_.Now());
-    changed_.NotifyAll();
+  MonotonicTime next_look = clock_.Now();
+  while (true) {
+    std::vector<std::string> forgotten;
+    {
+      MutexLock lock(mutex_);
+      if (stopping_) return;
+      stop_tick_.WaitFor(mutex_, options_.tick);
+      if (stopping_) return;
+      const MonotonicTime now = clock_.Now();
+      schedule_.Tick(now);
+      NoteTrouble();
+      if (now >= next_look) {
+        forgotten = TakeOldJobs();
+        next_look = now + kLookForOldJobs;
+      }
+      changed_.NotifyAll();
+    }
+    RemoveFromStore(forgotten);
   }
 }
 
@@ -246,20 +333,28 @@ void JobManager::RunnerLoop() {
     JobPtr job;
     {
       MutexLock lock(mutex_);
-      while (!stopping_ && queue_.empty()) changed_.Wait(mutex_);
+      while (queue_.empty() && !stopping_) changed_.Wait(mutex_);
       if (stopping_) return;
       job = queue_.front();
       queue_.pop_front();
-      job->record.info.started = clock_.WallNow();
-      SetState(*job, JobState::kPlanning);
     }
     Run(job);
   }
 }
 
+absl::Status JobManager::Pause() {
+  const auto until = std::chrono::steady_clock::now() + options_.retry_pause;
+  while (!stopping_) {
+    const auto left = until - std::chrono::steady_clock::now();
+    if (left <= Duration::zero()) return absl::OkStatus();
+    changed_.WaitFor(mutex_, left);
+  }
+  return CoordinatorStopping();
+}
+
 absl::Status JobManager::Interruption(const Job& job) const {
   if (job.cancel) return absl::CancelledError("cancelled");
-  return stopping_ ? Stopping() : absl::OkStatus();
+  return stopping_ ? CoordinatorStopping() : absl::OkStatus();
 }
 
 absl::StatusOr<JobManager::JobPtr> JobManager::Find(const std::string& name) {
@@ -272,8 +367,14 @@ absl::StatusOr<JobManager::JobPtr> JobManager::Find(const std::string& name) {
 JobInfo JobManager::Snapshot(const Job& job, bool with_recipe) const {
   JobInfo info = job.record.info;
   if (!with_recipe) info.request.recipe.clear();
-  if (!job.scheduled) return info;
-  if (const auto status = schedule_.Status(info.uid); status.has_value()) {
+  if (!IsTerminal(info.state)) {
+    // Decided, but its partial output is still there.
+    info.error = absl::OkStatus();
+    info.error_reason.clear();
+  }
+  info.progress = job.progress;
+  const auto status = job.scheduled ? schedule_.Status(info.uid) : std::nullopt;
+  if (status.has_value()) {
     const JobProgress& before = job.before;
     info.progress = {before.units_total,
                      before.units_done + status->units_done,
@@ -287,69 +388,23 @@ JobInfo JobManager::Snapshot(const Job& job, bool with_recipe) const {
     if (rounds > 1 && info.progress.detail.empty()) {
       info.progress.detail = absl::StrCat("round ", job.round + 1, " of ", rounds);
     }
+    if (!record_trouble_.empty()) info.progress.detail = record_trouble_;
   }
+  if (!job.trouble.empty() && !IsTerminal(info.state)) info.progress.detail = job.trouble;
   return info;
 }
 
 // Keeps the last progress and takes the job's leases away.
 void JobManager::Unschedule(Job& job) {
   if (!job.scheduled) return;
-  job.record.info.progress = Snapshot(job, /*with_recipe=*/false).progress;
-  job.record.info.progress.units_leased = 0;
-  job.record.info.progress.workers = 0;
-  job.record.info.progress.detail.clear();
+  job.progress = Snapshot(job, /*with_recipe=*/false).progress;
+  job.progress.units_leased = 0;
+  job.progress.workers = 0;
+  job.progress.detail.clear();
   schedule_.RemoveJob(job.record.info.uid);
   job.scheduled = false;
   job.plan.reset();
   job.gates.reset();
-}
-
-void JobManager::SetState(Job& job, JobState state) {
-  job.record.info.state = state;
-  if (const absl::Status saved = store_.Save(job.record); !saved.ok()) {
-    job.record.info.warnings.push_back(
-        absl::StrCat("the job's state was not recorded: ", std::string(saved.message())));
-  }
-  changed_.NotifyAll();
-}
-
-void JobManager::Finish(Job& job, const absl::Status& status, bool request_wrong) {
-  JobInfo& info = job.record.info;
-  Unschedule(job);
-  info.finished = clock_.WallNow();
-  info.cancelling = false;
-  if (status.ok()) {
-    SetState(job, JobState::kSucceeded);
-  } else if (job.cancel) {
-    SetState(job, JobState::kCancelled);
-  } else {
-    info.error = absl::Status(status.code(), OneLine(std::string(status.message())));
-    info.error_reason = ErrorReason(status, request_wrong);
-    SetState(job, JobState::kFailed);
-  }
-  ForgetOldJobs();
-}
-
-void JobManager::ForgetOldJobs() {
-  size_t finished = 0;
-  for (const auto& [sequence, job] : by_sequence_) {
-    if (IsTerminal(job->record.info.state)) ++finished;
-  }
-  for (auto it = by_sequence_.begin();
-       finished > options_.finished_jobs && it != by_sequence_.end();) {
-    const JobPtr job = it->second;
-    if (!IsTerminal(job->record.info.state)) {
-      ++it;
-      continue;
-    }
-    // What cannot be forgotten in the store comes back at the next start, and is
-    // forgotten then.
-    store_.Remove(job->record.info.uid).IgnoreError();
-    jobs_.erase(job->record.info.uid);
-    if (!job->record.request_id.empty()) by_request_.erase(job->record.request_id);
-    it = by_sequence_.erase(it);
-    --finished;
-  }
 }
 
 }  // namespace merganser

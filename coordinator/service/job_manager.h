@@ -9,14 +9,18 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/engine/rounds.h"
 #include "common/plan/plan.h"
 #include "coordinator/schedule/schedule.h"
 #include "coordinator/service/job.h"
@@ -30,9 +34,16 @@ struct JobManagerOptions {
   int active_jobs = 4;                                       // planned, run or published at a time
   size_t queued_jobs = 1000;                                 // more are refused
   size_t finished_jobs = 1000;                               // the oldest beyond are forgotten
+  Duration finished_age = std::chrono::hours(30 * 24);       // older ones too; zero: none
   Duration tick = std::chrono::seconds(1);                   // how often leases are looked at
   Duration watch_interval = std::chrono::milliseconds(500);  // least, between progress messages
-  std::string program = "merganser";                         // name and version, for reports
+  // Pause before what could not be recorded, or a storage that a restarted coordinator
+  // does not find, is tried again.
+  Duration retry_pause = std::chrono::seconds(2);
+  std::string program = "merganser";  // name and version, for reports
+  // One line of what an operator should know. Called from several threads, some of
+  // which hold locks; may be empty.
+  std::function<void(std::string_view)> log;
 };
 
 struct JobPage {
@@ -48,11 +59,16 @@ struct ActivePlan {
 };
 
 // Thread-safe. Errors carry the reasons that merge_service.proto lists.
+//
+// Nothing is acted on before the store has it: a job is answered for, planned, leased,
+// published and ended, and a unit counted as done, when that is on record. What cannot
+// be recorded is tried again, and the job says what it waits for. The store is never
+// called under the lock, but for AddEvents.
 class JobManager {
  public:
   // `clock` and `store` must outlive the manager. Jobs that the store knows as
-  // unfinished are marked as failed (kUnavailable): their leases died with the
-  // coordinator that gave them.
+  // unfinished go on: those that were begun are planned again, which must give the
+  // plan on record, their output is taken over, and units on record are not repeated.
   static absl::StatusOr<std::unique_ptr<JobManager>> Start(const JobManagerOptions& options,
                                                            const Clock& clock, JobStore& store,
                                                            JobRunFactory runs);
@@ -78,22 +94,38 @@ class JobManager {
 
   uint64_t epoch() const { return epoch_; }
 
-  // Ends the jobs that are not finished (kUnavailable), removes their partial
-  // output and waits for it; every later call is kUnavailable, but Get, List and
-  // Watch go on. Called twice, the second does nothing.
+  // With a durable store jobs stay as they are, to go on at the next start; else those
+  // that are not finished end (kUnavailable) and their partial output is removed. Waits
+  // for that, and for publications. Every later call is kUnavailable, but Get, List and,
+  // of jobs that have ended, Watch go on. Called twice, the second does nothing.
   void Shutdown();
 
  private:
+  struct Attempts {
+    int count = 0;
+    std::set<std::string> failed_on;
+  };
+  using UnitOfRound = std::pair<uint32_t, uint32_t>;  // round, unit
   struct Job {
-    JobRecord record;
+    JobRecord record;      // as the store has it; changed by Record alone
+    JobProgress progress;  // while not scheduled
+    std::deque<JobEvent> events;
+    std::string trouble;     // what keeps it from going on
+    bool saving = false;     // the store is at it
+    bool recovered = false;  // an earlier process had taken it up
     bool cancel = false;
     bool scheduled = false;
     std::shared_ptr<const ActivePlan> plan;
     uint32_t round = 0;
     std::shared_ptr<const std::string> gates;  // state of the round
-    JobProgress before;                        // of the rounds that are over; totals of all
+    JobProgress before;  // of rounds that are over and units on record; totals of all
+    std::map<UnitOfRound, Attempts> attempts;  // of earlier processes
   };
   using JobPtr = std::shared_ptr<Job>;
+  // Changes a copy of the record; under the lock. An error leaves all as it is.
+  using Change = std::function<absl::Status(JobRecord&)>;
+  enum class Persistence { kOnce, kUntilRecorded };
+  using ResultsOnRecord = std::map<UnitOfRound, UnitResult>;
 
   JobManager(const JobManagerOptions& options, const Clock& clock, JobStore& store,
              JobRunFactory runs, uint64_t epoch);
@@ -105,17 +137,47 @@ class JobManager {
   absl::StatusOr<std::string> RunToPublication(const JobPtr& job,
                                                const std::shared_ptr<JobRun>& run,
                                                bool& request_wrong);
+  // Begins the output, or takes up what an earlier process did of it: the plan and its
+  // writes, or the summary where all was done.
+  absl::StatusOr<std::optional<std::string>> TakeUp(const JobPtr& job,
+                                                    const std::shared_ptr<JobRun>& run,
+                                                    ActivePlan& active, ResultsOnRecord& on_record,
+                                                    JobWorkers& workers, bool& request_wrong);
+  absl::Status ReadResults(const std::string& uid, const Plan& plan,
+                           std::vector<UnitResult>& results, JobWorkers& workers);
   // Runs all rounds; the units' results, and who worked on them.
   absl::StatusOr<std::vector<UnitResult>> RunRounds(const JobPtr& job, const Plan& plan,
-                                                    JobWorkers& workers);
+                                                    ResultsOnRecord on_record, JobWorkers& workers);
+  // What is left to do of a round, after what is on record of it was taken.
+  UnitBatch TakeFromRecord(const JobPtr& job, const Plan& plan, JobRounds& rounds,
+                           ResultsOnRecord& on_record);
+  // Repeats `step` while storage fails for now and the job was recovered.
+  absl::Status Patiently(const JobPtr& job, const std::function<absl::Status()>& step);
+  // Waits out a pause; kUnavailable when the manager stops first.
+  absl::Status Pause() MERGANSER_REQUIRES(mutex_);
+  // Ends a job that did not get to its publication.
+  void RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& run, absl::Status status,
+                    bool request_wrong);
   absl::Status AwaitUnits(const JobPtr& job) MERGANSER_REQUIRES(mutex_);
   absl::Status Interruption(const Job& job) const MERGANSER_REQUIRES(mutex_);
+
+  // Has the store keep the job as `change` makes it, then makes it so. An error of
+  // `change`, of the store (kOnce), or kUnavailable when the manager stops first.
+  absl::Status Record(const JobPtr& job, Persistence persistence, const Change& change);
+  // Puts completed units on record; those that cannot be become `report.unrecorded`.
+  void RecordResults(WorkerReport& report);
+  void AddEvent(Job& job, std::string text, std::optional<UnitAttempt> attempt = std::nullopt)
+      MERGANSER_REQUIRES(mutex_);
+  void NoteTrouble() MERGANSER_REQUIRES(mutex_);
+  void SetRecordTrouble(const absl::Status& status) MERGANSER_REQUIRES(mutex_);
+  // Takes finished jobs beyond the limits out; their uids, to be removed from the store.
+  std::vector<std::string> TakeOldJobs() MERGANSER_REQUIRES(mutex_);
+  void RemoveFromStore(const std::vector<std::string>& uids);
+  void Log(const std::string& line) const;
+
   absl::StatusOr<JobPtr> Find(const std::string& name) MERGANSER_REQUIRES(mutex_);
   JobInfo Snapshot(const Job& job, bool with_recipe) const MERGANSER_REQUIRES(mutex_);
   void Unschedule(Job& job) MERGANSER_REQUIRES(mutex_);
-  void SetState(Job& job, JobState state) MERGANSER_REQUIRES(mutex_);
-  void Finish(Job& job, const absl::Status& status, bool request_wrong) MERGANSER_REQUIRES(mutex_);
-  void ForgetOldJobs() MERGANSER_REQUIRES(mutex_);
 
   const JobManagerOptions options_;
   const Clock& clock_;
@@ -123,6 +185,7 @@ class JobManager {
   const JobRunFactory runs_;
   const uint64_t epoch_;
 
+  Mutex create_mutex_;  // taken before mutex_: one job is created at a time
   Mutex mutex_;
   CondVar changed_;  // jobs, their units, or stopping_
   CondVar stop_tick_;
@@ -133,6 +196,8 @@ class JobManager {
   std::map<std::string, JobPtr> by_request_ MERGANSER_GUARDED_BY(mutex_);
   std::deque<JobPtr> queue_ MERGANSER_GUARDED_BY(mutex_);
   uint64_t next_sequence_ MERGANSER_GUARDED_BY(mutex_) = 1;
+  // Why results could not be recorded the last time; empty while they can.
+  std::string record_trouble_ MERGANSER_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_;
 };
 

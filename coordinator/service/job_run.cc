@@ -25,13 +25,28 @@ class EngineJobRun final : public JobRun {
 
   absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t epoch) override {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(request_.output_uri));
-    JobOutputOptions options;
-    options.job_uid = uid_;
-    options.overwrite = request_.overwrite;
-    options.epoch = static_cast<int>(epoch);
-    MERGANSER_ASSIGN_OR_RETURN(
-        output_, JobOutput::Begin(std::move(store), request_.output_uri, prepared_->plan, options));
+    MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::Begin(std::move(store), request_.output_uri,
+                                                         prepared_->plan, Options(epoch)));
     return output_->writes();
+  }
+
+  absl::StatusOr<std::optional<std::vector<PlannedWrite>>> Resume(
+      uint64_t epoch, std::vector<UnitResult>& done,
+      const std::function<absl::Status()>& forget) override {
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(request_.output_uri));
+    MERGANSER_ASSIGN_OR_RETURN(
+        output_, JobOutput::ResumeJob(std::move(store), request_.output_uri, prepared_->plan,
+                                      Options(epoch), done, forget));
+    if (output_ == nullptr) return std::nullopt;
+    return output_->writes();
+  }
+
+  absl::StatusOr<std::optional<std::string>> FindPublished() override {
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(request_.output_uri));
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> report,
+                               JobOutput::FindPublished(*store, prepared_->plan, uid_));
+    if (!report.has_value()) return std::nullopt;
+    return SummariseReport(*report);
   }
 
   absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
@@ -48,11 +63,24 @@ class EngineJobRun final : public JobRun {
     return output_ == nullptr ? absl::OkStatus() : output_->Abandon();
   }
 
+  absl::Status Discard() override {
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(request_.output_uri));
+    return JobOutput::Discard(*store, uid_);
+  }
+
   std::vector<std::string> Warnings() const override {
     return output_ == nullptr ? std::vector<std::string>() : output_->warnings();
   }
 
  private:
+  JobOutputOptions Options(uint64_t epoch) const {
+    JobOutputOptions options;
+    options.job_uid = uid_;
+    options.overwrite = request_.overwrite;
+    options.epoch = static_cast<int>(epoch);
+    return options;
+  }
+
   const std::string uid_;
   const JobRequest request_;
   std::optional<PreparedMerge> prepared_;

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,8 @@
 
 namespace merganser {
 
-// Used by one thread at a time, in the order of its methods.
+// Used by one thread at a time, in the order of its methods. Prepare and what goes on
+// with an earlier process' work may be repeated when they fail.
 class JobRun {
  public:
   virtual ~JobRun() = default;
@@ -31,15 +33,31 @@ class JobRun {
   // `epoch` is the coordinator's.
   virtual absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t epoch) = 0;
 
+  // In place of Begin, for a job that an earlier process began: takes over its claim
+  // and its writes. `done` are the results on record; where the writes cannot be used
+  // `forget` drops that record, all is begun again, and `done` is empty. nullopt when
+  // the job holds no claim on the output.
+  virtual absl::StatusOr<std::optional<std::vector<PlannedWrite>>> Resume(
+      uint64_t epoch, std::vector<UnitResult>& done,
+      const std::function<absl::Status()>& forget) = 0;
+
+  // For a job whose publication an earlier process had begun: the summary, if the
+  // output is whole and visible. Then nothing is left to do.
+  virtual absl::StatusOr<std::optional<std::string>> FindPublished() = 0;
+
   // Makes the output visible from all units' results, in unit order. Returns a
-  // summary for people. Not repeatable, whatever the failure: part of the output
-  // may be committed. Abandon is what comes after.
+  // summary for people. After a failure Abandon comes. Where the process is killed in
+  // it, another one goes on: with FindPublished, or with Resume and Publish.
   virtual absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
                                               const RunFacts& facts) = 0;
 
-  // Removes what Begin made; also callable when Begin or Publish failed or were
-  // never called. After a successful Publish it does nothing.
+  // Removes what Begin made or Resume took over; also callable when they or Publish
+  // failed or were never called. After a successful Publish it does nothing.
   virtual absl::Status Abandon() = 0;
+
+  // Removes what an earlier process left of this job, if its claim is still there;
+  // in place of Abandon where Resume did not come to its end.
+  virtual absl::Status Discard() = 0;
 
   // What a successful Publish could not clear up, one line each.
   virtual std::vector<std::string> Warnings() const = 0;

@@ -5,11 +5,16 @@
 
 namespace merganser {
 
+uint64_t LeastEpoch(WallTime now) {
+  const int64_t seconds =
+      std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+  return static_cast<uint64_t>(std::max<int64_t>(seconds, 1));
+}
+
 absl::StatusOr<uint64_t> MemoryJobStore::NextEpoch() {
-  const auto since_1970 = clock_.WallNow().time_since_epoch();
-  const int64_t seconds = std::chrono::duration_cast<std::chrono::seconds>(since_1970).count();
+  const uint64_t least = LeastEpoch(clock_.WallNow());
   MutexLock lock(mutex_);
-  epoch_ = std::max(epoch_ + 1, static_cast<uint64_t>(std::max<int64_t>(seconds, 1)));
+  epoch_ = std::max(epoch_ + 1, least);
   return epoch_;
 }
 
@@ -17,7 +22,7 @@ absl::StatusOr<std::vector<JobRecord>> MemoryJobStore::Load() {
   std::vector<JobRecord> records;
   {
     MutexLock lock(mutex_);
-    for (const auto& [uid, record] : records_) records.push_back(record);
+    for (const auto& [uid, entry] : entries_) records.push_back(entry.record);
   }
   std::sort(records.begin(), records.end(),
             [](const JobRecord& a, const JobRecord& b) { return a.sequence < b.sequence; });
@@ -26,14 +31,63 @@ absl::StatusOr<std::vector<JobRecord>> MemoryJobStore::Load() {
 
 absl::Status MemoryJobStore::Save(const JobRecord& record) {
   MutexLock lock(mutex_);
-  records_[record.info.uid] = record;
+  std::erase_if(entries_, [&](const auto& other) {
+    return !record.request_id.empty() && other.second.record.request_id == record.request_id &&
+           other.first != record.info.uid;
+  });
+  Entry& entry = entries_[record.info.uid];
+  entry.record = record;
+  if (IsTerminal(record.info.state)) {
+    entry.results.clear();
+    if (entry.events.size() > kKeptEvents) {
+      entry.events.erase(entry.events.begin(), entry.events.end() - kKeptEvents);
+    }
+  }
   return absl::OkStatus();
 }
 
 absl::Status MemoryJobStore::Remove(const std::string& uid) {
   MutexLock lock(mutex_);
-  records_.erase(uid);
+  entries_.erase(uid);
   return absl::OkStatus();
+}
+
+absl::Status MemoryJobStore::AddResults(const std::vector<StoredResult>& results) {
+  MutexLock lock(mutex_);
+  for (const StoredResult& result : results) {
+    const auto it = entries_.find(result.job);
+    if (it == entries_.end() || IsTerminal(it->second.record.info.state)) continue;
+    it->second.results.try_emplace({result.round, result.unit}, result);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<StoredResult>> MemoryJobStore::Results(const std::string& uid) {
+  MutexLock lock(mutex_);
+  std::vector<StoredResult> results;
+  const auto it = entries_.find(uid);
+  if (it == entries_.end()) return results;
+  for (const auto& [place, result] : it->second.results) results.push_back(result);
+  return results;
+}
+
+absl::Status MemoryJobStore::ForgetResults(const std::string& uid) {
+  MutexLock lock(mutex_);
+  if (const auto it = entries_.find(uid); it != entries_.end()) it->second.results.clear();
+  return absl::OkStatus();
+}
+
+void MemoryJobStore::AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) {
+  MutexLock lock(mutex_);
+  const auto it = entries_.find(uid);
+  if (it == entries_.end()) return;
+  it->second.events.insert(it->second.events.end(), events.begin(), events.end());
+}
+
+absl::StatusOr<std::vector<StoredEvent>> MemoryJobStore::Events(const std::string& uid) {
+  MutexLock lock(mutex_);
+  const auto it = entries_.find(uid);
+  return it == entries_.end() ? std::vector<StoredEvent>() : it->second.events;
 }
 
 }  // namespace merganser

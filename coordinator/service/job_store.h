@@ -1,11 +1,13 @@
 // What of jobs outlives a moment. The memory store outlives the JobManager that
-// uses it and nothing else; a journal on disk has the same seam.
+// uses it and nothing else; the journal (coordinator/journal) is on disk.
 #ifndef MERGANSER_COORDINATOR_SERVICE_JOB_STORE_H_
 #define MERGANSER_COORDINATOR_SERVICE_JOB_STORE_H_
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,16 +18,67 @@
 
 namespace merganser {
 
+// Under which plan a job's output was begun: what a restart must find again.
+struct PlanRecord {
+  std::string digest;  // empty: not begun
+  int numerics_version = 0;
+  // URI and digest of every input, to tell which one changed.
+  std::vector<std::pair<std::string, std::string>> inputs;
+
+  bool operator==(const PlanRecord&) const = default;
+};
+
 struct JobRecord {
   uint64_t sequence = 0;   // order of creation, from 1
   std::string request_id;  // empty if the client gave none
-  JobInfo info;            // without progress
+  // Without progress and events. An error while the state is not terminal: the job
+  // is to fail with it, once its partial output is removed.
+  JobInfo info;
+  PlanRecord plan;
 };
 
-// Thread-safe. A failure of Save means that the change must not be acted on.
+// A unit's result, packed (PackResults).
+struct StoredResult {
+  std::string job;  // uid
+  uint32_t round = 0;
+  uint32_t unit = 0;
+  std::string bytes;
+  // Who did it.
+  std::string worker;
+  uint32_t threads = 0;
+  std::string simd;
+
+  bool operator==(const StoredResult&) const = default;
+};
+
+// A lease that failed or was lost.
+struct UnitAttempt {
+  uint32_t round = 0;
+  uint32_t unit = 0;
+  std::string worker;
+  bool reported = false;  // by the worker; else the lease was lost
+
+  bool operator==(const UnitAttempt&) const = default;
+};
+
+struct StoredEvent {
+  JobEvent event;
+  std::optional<UnitAttempt> attempt;
+
+  bool operator==(const StoredEvent&) const = default;
+};
+
+// Events that are kept of a job that has ended: the last ones.
+inline constexpr size_t kKeptEvents = 100;
+
+// Thread-safe. What fails must not be acted on; it may have been done all the same,
+// and every call may be repeated. Calls may block for a disk, but for AddEvents.
 class JobStore {
  public:
   virtual ~JobStore() = default;
+
+  // Whether it outlives this process.
+  virtual bool durable() const = 0;
 
   // Called once a start of the coordinator: a number that is higher than that of
   // any start before.
@@ -34,11 +87,26 @@ class JobStore {
   // All records, by sequence.
   virtual absl::StatusOr<std::vector<JobRecord>> Load() = 0;
 
-  // Inserts or replaces the record of `record.info.uid`; kept when it returns.
+  // Inserts or replaces the record of `record.info.uid`, and drops another one with
+  // the same request id; kept when it returns. With a terminal state the job's results
+  // go, and all but its last events.
   virtual absl::Status Save(const JobRecord& record) = 0;
 
-  // Forgets the job; not an error when it is not there.
+  // Forgets the job and all of it; not an error when it is not there.
   virtual absl::Status Remove(const std::string& uid) = 0;
+
+  // Kept when it returns. What is there of a unit and round stays as it is; results
+  // of a job that is not there, or has ended, are dropped.
+  virtual absl::Status AddResults(const std::vector<StoredResult>& results) = 0;
+  // By round and unit.
+  virtual absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) = 0;
+  // Gone when it returns.
+  virtual absl::Status ForgetResults(const std::string& uid) = 0;
+
+  // Kept soon, in the order of the calls; never blocks. Lost where the process is
+  // killed within moments, or the store fails.
+  virtual void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) = 0;
+  virtual absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) = 0;
 };
 
 class MemoryJobStore final : public JobStore {
@@ -48,17 +116,33 @@ class MemoryJobStore final : public JobStore {
   // outlive the store.
   explicit MemoryJobStore(const Clock& clock) : clock_(clock) {}
 
+  bool durable() const override { return false; }
   absl::StatusOr<uint64_t> NextEpoch() override;
   absl::StatusOr<std::vector<JobRecord>> Load() override;
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;
+  absl::Status AddResults(const std::vector<StoredResult>& results) override;
+  absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) override;
+  absl::Status ForgetResults(const std::string& uid) override;
+  void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
+  absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
 
  private:
+  struct Entry {
+    JobRecord record;
+    std::map<std::pair<uint32_t, uint32_t>, StoredResult> results;  // by round and unit
+    std::vector<StoredEvent> events;
+  };
+
   const Clock& clock_;
   Mutex mutex_;
   uint64_t epoch_ MERGANSER_GUARDED_BY(mutex_) = 0;
-  std::map<std::string, JobRecord> records_ MERGANSER_GUARDED_BY(mutex_);
+  std::map<std::string, Entry> entries_ MERGANSER_GUARDED_BY(mutex_);
 };
+
+// The least epoch of a start at `now`: seconds since 1970, so that it is higher than
+// that of a store which was lost.
+uint64_t LeastEpoch(WallTime now);
 
 }  // namespace merganser
 

@@ -140,4 +140,13 @@ absl::Status JobNotFound(const std::string& name) {
                        {{"job", name}});
 }
 
+absl::Status CoordinatorStopping() {
+  return ReasonedError(absl::StatusCode::kUnavailable, "COORDINATOR_STOPPING",
+                       "the coordinator is shutting down; try again when it is back");
+}
+
+bool IsCoordinatorStopping(const absl::Status& status) {
+  return ReasonOf(status) == "COORDINATOR_STOPPING";
+}
+
 }  // namespace merganser

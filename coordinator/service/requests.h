@@ -34,6 +34,11 @@ absl::StatusOr<uint64_t> ParsePageToken(const std::string& token);
 
 absl::Status JobNotFound(const std::string& name);
 
+// kUnavailable: what is told, and what jobs are interrupted with, while the coordinator
+// stops.
+absl::Status CoordinatorStopping();
+bool IsCoordinatorStopping(const absl::Status& status);
+
 }  // namespace merganser
 
 #endif  // MERGANSER_COORDINATOR_SERVICE_REQUESTS_H_

@@ -35,9 +35,10 @@ class Server {
 
   JobManager& jobs();
 
-  // In order: health says NOT_SERVING; jobs that run are ended and their partial
-  // output removed; watchers get the last state; calls in progress get two
-  // seconds; the port closes. Idempotent; not thread-safe.
+  // In order: health says NOT_SERVING; with a durable store jobs are left as they are
+  // and watchers told to come again, else jobs that run are ended, their partial output
+  // removed, and watchers get the last state; calls in progress get two seconds; the
+  // port closes. Idempotent; not thread-safe.
   void Shutdown();
 
  private:

@@ -184,6 +184,7 @@ class Cluster:
             self._state = ["--state", str(state)]
         self.workers, self._logs, self._readers = [], {}, []
         self.coordinator, self.address = None, None
+        self.coordinators, self._started = 0, []
 
     def _spawn(self, name, *args):
         process = start(*args)
@@ -206,21 +207,33 @@ class Cluster:
 
     def __enter__(self):
         try:
-            self.coordinator, lines = self._spawn(
-                "coordinator", "coordinator", "--listen", "127.0.0.1:0", *self._state)
-            while self.address is None:
-                line = lines.get(timeout=LIMIT)
-                if line is None:
-                    raise AssertionError("no coordinator:\n" + self.log())
-                found = re.match(r"listening on (\S+)$", line)
-                if found:
-                    self.address = found.group(1)
+            self.start_coordinator("127.0.0.1:0")
             for _ in range(self._count):
                 self.add_worker()
         except BaseException:
             self.__exit__()
             raise
         return self
+
+    def start_coordinator(self, listen=None):
+        """Starts one, at the address of the last by default, and waits until it listens."""
+        self.coordinators += 1
+        process, lines = self._spawn("coordinator %d" % self.coordinators, "coordinator",
+                                     "--listen", listen or self.address, *self._state)
+        self._started.append(process)
+        self.coordinator, self.address = process, None
+        while self.address is None:
+            line = lines.get(timeout=LIMIT)
+            if line is None:
+                raise AssertionError("no coordinator:\n" + self.log())
+            found = re.match(r"listening on (\S+)$", line)
+            if found:
+                self.address = found.group(1)
+
+    def kill_coordinator(self):
+        """Kills it with SIGKILL; its address and state stay for the next."""
+        self.coordinator.kill()
+        self.coordinator.wait()
 
     def add_worker(self):
         name = "worker %d" % len(self.workers)
@@ -231,7 +244,7 @@ class Cluster:
 
     def __exit__(self, *unused):
         # Workers first: they hand back what they hold.
-        groups = [self.workers, [self.coordinator] if self.coordinator else []]
+        groups = [self.workers, self._started]
         for group in groups:
             for process in group:
                 if process.poll() is None:

@@ -196,7 +196,8 @@ TEST_P(JobOutputTest, TwoJobsNeverWriteOneOutput) {
   const auto second = Begin(plan, Options("job-2"));
   ASSERT_TRUE(absl::IsFailedPrecondition(second.status()));
   EXPECT_THAT(std::string(second.status().message()),
-              AllOf(HasSubstr("job-1"), HasSubstr("if none runs, repeat with --overwrite")));
+              AllOf(HasSubstr("job-1"),
+                    HasSubstr("if none runs, repeat with --resume to go on, or --overwrite")));
   const auto results = WriteUnits(plan, (*first)->writes(), *store_);
   ASSERT_TRUE(results.ok()) << results.status();
   EXPECT_TRUE(

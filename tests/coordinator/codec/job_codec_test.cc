@@ -20,6 +20,7 @@ JobInfo SampleJob(JobState state) {
   job.started = WallTime(std::chrono::nanoseconds(-1));
   job.report_summary = "summary";
   job.warnings = {"w1", "w2"};
+  job.events = {{WallTime(std::chrono::seconds(7)), "created"}, {WallTime(), "started"}};
   return job;
 }
 

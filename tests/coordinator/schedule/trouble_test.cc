@@ -331,5 +331,76 @@ TEST(Memory, WithoutWorkersAJobWaitsForEver) {
   EXPECT_FALSE(fleet.Ended("j"));
 }
 
+TEST(Trouble, IsToldOnceWithWhoAndWhy) {
+  Fleet fleet;
+  fleet.AddJob("j", 2);
+  const LeaseGrant a = fleet.Take("w1");
+  fleet.Take("w2");
+  fleet.Fail("w1", a, Gone());
+  const std::vector<UnitTrouble> failed = fleet.schedule.TakeTrouble();
+  ASSERT_EQ(failed.size(), 1u);
+  EXPECT_EQ(failed[0].job, "j");
+  EXPECT_EQ(failed[0].unit, a.unit);
+  EXPECT_EQ(failed[0].worker, "w1");
+  EXPECT_TRUE(failed[0].reported);
+  EXPECT_EQ(failed[0].why, Gone());
+  fleet.Pass(seconds(30));
+  fleet.Tick();
+  const std::vector<UnitTrouble> lost = fleet.schedule.TakeTrouble();
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].worker, "w2");
+  EXPECT_FALSE(lost[0].reported);
+  EXPECT_THAT(fleet.schedule.TakeTrouble(), IsEmpty());
+}
+
+TEST(Trouble, AttemptsBeforeARestartCount) {
+  Fleet fleet;
+  std::vector<UnitDemand> demands(2, {10, 100});
+  demands[0].attempts = 4;
+  demands[1].attempts = 2;
+  demands[1].failed_on = {"a", "b"};
+  ASSERT_TRUE(fleet.schedule.AddJob("j", 1, demands, fleet.now()).ok());
+  ASSERT_TRUE(fleet.schedule.AddJob("k", 2, demands, fleet.now()).ok());
+  const LeaseGrant first = fleet.Take("c");
+  ASSERT_EQ(first.unit, 0u);
+  fleet.Fail("c", first, Gone());
+  EXPECT_THAT(Message(fleet.Error("j")), HasSubstr("was tried 5 times"));
+  WorkerReport bye = Fleet::From("c");
+  bye.draining = true;
+  fleet.Send(bye);
+  // Of the other job: a third worker is the last.
+  const WorkerReport report = Fleet::From("d", 2);
+  const WorkerAnswer answer = fleet.Send(report);
+  ASSERT_EQ(answer.leases.size(), 2u);
+  ASSERT_EQ(answer.leases[1].unit, 1u);
+  fleet.Fail("d", answer.leases[1], Gone());
+  EXPECT_THAT(Message(fleet.Error("k")), HasSubstr("was tried 3 times"));
+}
+
+TEST(Trouble, UnitsThatWaitToBeRecordedKeepTheirLeases) {
+  Fleet fleet;
+  fleet.AddJob("j", 1);
+  const LeaseGrant lease = fleet.Take("w");
+  EXPECT_TRUE(fleet.schedule.Expects("j", lease.token, 0, 0));
+  EXPECT_FALSE(fleet.schedule.Expects("j", lease.token, 1, 0));
+  EXPECT_FALSE(fleet.schedule.Expects("j", lease.token, 0, 1));
+  EXPECT_FALSE(fleet.schedule.Expects("j", "other", 0, 0));
+  EXPECT_FALSE(fleet.schedule.Expects("k", lease.token, 0, 0));
+  // Far beyond lease and stall limit: it is the coordinator that is in the way.
+  for (int i = 0; i < 200; ++i) {
+    fleet.Pass(seconds(10));
+    WorkerReport report = Fleet::From("w");
+    report.unrecorded = {lease.token};
+    const WorkerAnswer answer = fleet.Send(report);
+    EXPECT_THAT(answer.acknowledged, IsEmpty());
+    EXPECT_THAT(answer.revoked, IsEmpty());
+  }
+  EXPECT_EQ(fleet.Status("j").retries, 0u);
+  EXPECT_EQ(fleet.Status("j").units_leased, 1u);
+  EXPECT_THAT(fleet.Complete("w", lease).acknowledged, ElementsAre(lease.token));
+  EXPECT_TRUE(fleet.Ended("j"));
+  EXPECT_FALSE(fleet.schedule.Expects("j", lease.token, 0, 0));
+}
+
 }  // namespace
 }  // namespace merganser

@@ -16,6 +16,7 @@
 #include "proto/convert/status_codec.h"
 #include "proto/merganser/v1/merge_service.grpc.pb.h"
 #include "tests/coordinator/service/service_fixture.h"
+#include "tests/testing/fault_job_store.h"
 
 namespace merganser {
 namespace {
@@ -212,6 +213,80 @@ TEST_F(ServiceTest, WatchersSeeTheEndThatAShutdownMakes) {
   ASSERT_TRUE(last.ok()) << last.status();
   EXPECT_EQ(last->state, JobState::kFailed);
   EXPECT_EQ(last->error_reason, "RETRY_MAY_HELP");
+}
+
+TEST_F(ServiceTest, AWatcherFollowsAJobOverARestart) {
+  FaultJobStore durable(store_, /*seed=*/3);
+  ServerOptions options;
+  options.listen = "127.0.0.1:0";
+  options.jobs = QuickOptions();
+  auto server = Server::Start(options, SystemClock(), durable, storage_.Runs());
+  ASSERT_TRUE(server.ok()) << server.status();
+  const std::string address = (*server)->address();
+  MergeClient client(address);
+  const auto job = client.Submit(ValidRequest());
+  ASSERT_TRUE(job.ok()) << job.status();
+  AwaitState((*server)->jobs(), job->name, JobState::kRunning);
+
+  std::vector<std::string> notices;
+  WatchPatience patience;
+  patience.limit = std::chrono::minutes(5);
+  patience.pause = std::chrono::milliseconds(20);
+  std::thread restart;
+  bool back = false, cancelled = false;
+  patience.notice = [&](const std::string& line) {
+    notices.push_back(line);
+    back = line.find("is back") != std::string::npos;
+  };
+  const auto last = client.Watch(
+      job->name,
+      [&](const JobInfo& now) {
+        EXPECT_EQ(now.name, job->name);
+        if (!restart.joinable()) {
+          restart = std::thread([&] {
+            server->reset();
+            ServerOptions again = options;
+            again.listen = address;
+            server = Server::Start(again, SystemClock(), durable, storage_.Runs());
+            EXPECT_TRUE(server.ok()) << server.status();
+          });
+        }
+        if (back && !cancelled) {
+          cancelled = true;
+          EXPECT_TRUE(client.Cancel(job->name).ok());
+        }
+        return true;
+      },
+      patience);
+  restart.join();
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_EQ(last->state, JobState::kCancelled);
+  EXPECT_THAT(notices, ElementsAre(HasSubstr(address + ": went away; waiting for it"),
+                                   HasSubstr(address + ": is back")));
+}
+
+TEST_F(ServiceTest, AWatchersPatienceEnds) {
+  const auto job = client_->Submit(ValidRequest());
+  ASSERT_TRUE(job.ok());
+  FaultJobStore durable(store_, /*seed=*/3);
+  ServerOptions options;
+  options.jobs = QuickOptions();
+  auto server = Server::Start(options, SystemClock(), durable, storage_.Runs());
+  ASSERT_TRUE(server.ok());
+  MergeClient client((*server)->address());
+  WatchPatience patience;
+  patience.limit = std::chrono::milliseconds(50);
+  patience.pause = std::chrono::milliseconds(10);
+  std::thread stop;
+  const auto last = client.Watch(
+      job->name,
+      [&](const JobInfo&) {
+        if (!stop.joinable()) stop = std::thread([&] { server->reset(); });
+        return true;
+      },
+      patience);
+  stop.join();
+  EXPECT_TRUE(absl::IsUnavailable(last.status())) << last.status();
 }
 
 TEST_F(ServiceTest, HealthIsServingUntilShutdown) {

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/base/status.h"
 #include "grpcpp/grpcpp.h"
 
 namespace merganser {
@@ -15,6 +16,7 @@ class FakeRun final : public JobRun {
     while (storage_.closed_) storage_.changed_.Wait(storage_.mutex_);
     if (!storage_.prepare_.ok()) return storage_.prepare_;
     const uint64_t size = uint64_t{100} * storage_.units_;
+    plan_ = Plan();
     plan_.method.method = "linear";
     plan_.method.numbers = {{"normalize", 1}};
     plan_.method.per_model = {{{"weight", 1}}};
@@ -30,8 +32,35 @@ class FakeRun final : public JobRun {
       unit.segments = {segment};
       plan_.units.push_back(unit);
     }
+    if (storage_.rounds_) {
+      // All units share a gate: one round analyzes, the other writes.
+      plan_.method.method = "resmerge";
+      plan_.method.numbers = {{"rank_topk", 1},
+                              {"src_beta_min", 0.7},
+                              {"src_beta_max", 1.0},
+                              {"head_ratio_budget", 0.2}};
+      plan_.method.choices = {{"scope", "model"}};
+      plan_.rounds = 2;
+      plan_.groups = {{"model", {}, 0, true}};
+      for (uint32_t i = 0; i < storage_.units_; ++i) {
+        PlannedTensor& tensor = plan_.tensors.emplace_back();
+        tensor.spec.name = "t" + std::to_string(i);
+        tensor.needs.rounds = 1;
+        tensor.group = 0;
+        plan_.groups[0].tensors.push_back(i);
+        Segment& segment = plan_.units[i].segments[0];
+        segment.header = false;
+        segment.tensor = i;
+        segment.leaf_end = 1;
+        segment.bytes_in = 100;
+      }
+    }
     plan_.warnings = {"a warning of the plan"};
-    plan_.digest = "digest";
+    plan_.digest = storage_.digest_;
+    plan_.models.resize(1);
+    plan_.models[0].uri = "/models/a";
+    plan_.models[0].shards.resize(1);
+    plan_.models[0].shards[0].header_digest = storage_.digest_;
     return &plan_;
   }
 
@@ -42,15 +71,50 @@ class FakeRun final : public JobRun {
     while (storage_.begin_closed_) storage_.changed_.Wait(storage_.mutex_);
     --storage_.in_begin_;
     if (!storage_.begin_.ok()) return storage_.begin_;
+    ++storage_.begun_;
+    storage_.claimed_ = true;
     return std::vector<PlannedWrite>{{"model.safetensors", plan_.shards[0].size, "upload"}};
+  }
+
+  absl::StatusOr<std::optional<std::vector<PlannedWrite>>> Resume(
+      uint64_t, std::vector<UnitResult>& done,
+      const std::function<absl::Status()>& forget) override {
+    MutexLock lock(storage_.mutex_);
+    ++storage_.resumed_;
+    if (!storage_.resume_.ok()) return std::exchange(storage_.resume_, absl::OkStatus());
+    if (!storage_.claimed_) return std::nullopt;
+    if (storage_.writes_lost_) {
+      MERGANSER_RETURN_IF_ERROR(forget());
+      done.clear();
+    }
+    return std::vector<PlannedWrite>{{"model.safetensors", plan_.shards[0].size, "upload"}};
+  }
+
+  absl::StatusOr<std::optional<std::string>> FindPublished() override {
+    MutexLock lock(storage_.mutex_);
+    if (storage_.published_ == 0) return std::nullopt;
+    return "a summary that was found";
+  }
+
+  absl::Status Discard() override {
+    MutexLock lock(storage_.mutex_);
+    ++storage_.discarded_;
+    storage_.claimed_ = false;
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
                                       const RunFacts& facts) override {
     MutexLock lock(storage_.mutex_);
+    ++storage_.in_publish_;
+    storage_.changed_.NotifyAll();
+    while (storage_.publish_closed_) storage_.changed_.Wait(storage_.mutex_);
+    --storage_.in_publish_;
     if (!storage_.publish_.ok()) return storage_.publish_;
     EXPECT_EQ(results.size(), plan_.units.size());
+    storage_.results_ = results;
     ++storage_.published_;
+    storage_.claimed_ = false;
     storage_.workers_ = facts.workers;
     return "a summary";
   }
@@ -58,6 +122,7 @@ class FakeRun final : public JobRun {
   absl::Status Abandon() override {
     MutexLock lock(storage_.mutex_);
     ++storage_.abandoned_;
+    storage_.claimed_ = false;
     return absl::OkStatus();
   }
 
@@ -87,6 +152,56 @@ void FakeStorage::FailPublish(absl::Status status) {
   publish_ = std::move(status);
 }
 
+void FakeStorage::FailResumeOnce(absl::Status status) {
+  MutexLock lock(mutex_);
+  resume_ = std::move(status);
+}
+
+void FakeStorage::UseRounds() {
+  MutexLock lock(mutex_);
+  rounds_ = true;
+}
+
+void FakeStorage::SetBegun() {
+  MutexLock lock(mutex_);
+  claimed_ = true;
+}
+
+void FakeStorage::SetPublished() {
+  MutexLock lock(mutex_);
+  published_ = 1;
+}
+
+std::vector<UnitResult> FakeStorage::results() const {
+  MutexLock lock(mutex_);
+  return results_;
+}
+
+void FakeStorage::LoseWrites() {
+  MutexLock lock(mutex_);
+  writes_lost_ = true;
+}
+
+void FakeStorage::LoseClaim() {
+  MutexLock lock(mutex_);
+  claimed_ = false;
+}
+
+void FakeStorage::ChangeInput(const std::string& digest) {
+  MutexLock lock(mutex_);
+  digest_ = digest;
+}
+
+void FakeStorage::ClosePublish() {
+  MutexLock lock(mutex_);
+  publish_closed_ = true;
+}
+
+void FakeStorage::AwaitPublish() {
+  MutexLock lock(mutex_);
+  while (in_publish_ == 0) changed_.Wait(mutex_);
+}
+
 void FakeStorage::Close() {
   MutexLock lock(mutex_);
   closed_ = true;
@@ -106,12 +221,28 @@ void FakeStorage::Open() {
   MutexLock lock(mutex_);
   closed_ = false;
   begin_closed_ = false;
+  publish_closed_ = false;
   changed_.NotifyAll();
 }
 
 int FakeStorage::published() const {
   MutexLock lock(mutex_);
   return published_;
+}
+
+int FakeStorage::begun() const {
+  MutexLock lock(mutex_);
+  return begun_;
+}
+
+int FakeStorage::resumed() const {
+  MutexLock lock(mutex_);
+  return resumed_;
+}
+
+int FakeStorage::discarded() const {
+  MutexLock lock(mutex_);
+  return discarded_;
 }
 
 int FakeStorage::abandoned() const {

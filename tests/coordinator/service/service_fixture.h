@@ -29,15 +29,34 @@ class FakeStorage {
   void FailPrepare(absl::Status status);
   void FailBegin(absl::Status status);
   void FailPublish(absl::Status status);
+  // Plans made from now on have two rounds, and one gate for all units.
+  void UseRounds();
+  // As an earlier process left it.
+  void SetBegun();
+  void SetPublished();
+  void FailResumeOnce(absl::Status status);
+  // Resume finds no writes that it can use.
+  void LoseWrites();
+  // Resume finds no claim.
+  void LoseClaim();
+  // Plans made from now on have this digest, as their one input has.
+  void ChangeInput(const std::string& digest);
   // Prepare of later jobs waits until Open.
   void Close();
   // The same for Begin; AwaitBegin returns when one waits there.
   void CloseBegin();
   void AwaitBegin();
+  // The same for Publish.
+  void ClosePublish();
+  void AwaitPublish();
   void Open();
 
   int published() const;
   int abandoned() const;
+  int begun() const;
+  int resumed() const;
+  int discarded() const;
+  std::vector<UnitResult> results() const;   // of the last publication
   std::vector<std::string> workers() const;  // of the last publication
 
  private:
@@ -49,11 +68,22 @@ class FakeStorage {
   bool closed_ MERGANSER_GUARDED_BY(mutex_) = false;
   bool begin_closed_ MERGANSER_GUARDED_BY(mutex_) = false;
   int in_begin_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  bool publish_closed_ MERGANSER_GUARDED_BY(mutex_) = false;
+  int in_publish_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  bool rounds_ MERGANSER_GUARDED_BY(mutex_) = false;
+  bool claimed_ MERGANSER_GUARDED_BY(mutex_) = false;
+  bool writes_lost_ MERGANSER_GUARDED_BY(mutex_) = false;
+  std::string digest_ MERGANSER_GUARDED_BY(mutex_) = "digest";
+  absl::Status resume_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status prepare_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status begin_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status publish_ MERGANSER_GUARDED_BY(mutex_);
   int published_ MERGANSER_GUARDED_BY(mutex_) = 0;
   int abandoned_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  int begun_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  int resumed_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  int discarded_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  std::vector<UnitResult> results_ MERGANSER_GUARDED_BY(mutex_);
   std::vector<std::string> workers_ MERGANSER_GUARDED_BY(mutex_);
 };
 

@@ -1,0 +1,121 @@
+// JobOutput, the part that deals with the output of a job whose process is gone, where
+// its record is kept elsewhere.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/engine/claim.h"
+#include "common/engine/job_output.h"
+#include "common/engine/overlap.h"
+#include "common/engine/report.h"
+#include "common/format/hf_index.h"
+
+namespace merganser {
+namespace {
+
+constexpr uint64_t kMaxClaimBytes = 64 << 10;
+constexpr uint64_t kMaxReportBytes = 256 << 20;
+
+// The text of the claim, if it is the job's; else empty.
+absl::StatusOr<std::string> ClaimOf(ObjectStore& store, const std::string& job_uid) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
+                             ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
+  if (!text.has_value()) return "";
+  const absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
+  return claim.ok() && claim->job == job_uid ? *text : "";
+}
+
+// Working folder, then claim.
+absl::Status ClearUpAfter(ObjectStore& store, const std::string& job_uid, std::string_view claim) {
+  absl::Status first = ClearJob(store, job_uid, {});
+  const absl::Status released = ReleaseClaim(store, claim);
+  return first.ok() ? released : first;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::ResumeJob(
+    std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+    const JobOutputOptions& options, std::vector<UnitResult>& done,
+    const std::function<absl::Status()>& forget) {
+  if (plan.shards.empty()) return absl::InternalError("the plan has no output shard");
+  MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(*store));
+  if (!claim.has_value()) return nullptr;
+  if (claim->job != options.job_uid) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(store->Describe(kClaimKey), ": held by job ", OneLine(claim->job), " (host ",
+                     OneLine(claim->host), ", pid ", claim->pid, "), expected job ",
+                     options.job_uid, ": the output was taken over meanwhile"));
+  }
+  if (StillRuns(*claim)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(store->Describe(kClaimKey), ": held by this job under process ", claim->pid,
+                     ", which still runs on this machine; end it first"));
+  }
+  return TakeOver(std::move(store), output_uri, plan, options, done, forget);
+}
+
+absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::string claim, ClaimOf(store, job_uid));
+  if (claim.empty()) return absl::OkStatus();
+  absl::Status first;
+  const auto keep = [&first](const absl::Status& status) {
+    if (first.ok()) first = status;
+  };
+  // A record that cannot be understood tells of nothing that was made visible.
+  const absl::StatusOr<std::vector<PlannedWrite>> writes = ReadWrites(store, job_uid);
+  if (!writes.ok() && IsRetryable(writes.status())) return writes.status();
+  std::vector<std::string> committed;
+  for (const PlannedWrite& write : writes.value_or(std::vector<PlannedWrite>())) {
+    if (write.upload.empty()) continue;
+    const absl::Status there = store.FlushWrite(write);
+    if (there.ok() || !absl::IsNotFound(there)) {
+      keep(there);
+      continue;
+    }
+    const absl::StatusOr<std::optional<ObjectInfo>> info = store.Stat(write.key);
+    keep(info.status());
+    if (info.ok() && info->has_value() && (*info)->size == write.size) {
+      committed.push_back(write.key);
+    }
+  }
+  // Where a shard is in its place, what was old went before it: the rest is the job's.
+  if (first.ok() && !committed.empty()) {
+    keep(store.Delete(kHfIndexFile));
+    for (const std::string& key : committed) keep(store.Delete(key));
+    for (const std::string_view key : std::array<std::string_view, 4>{
+             kReportKey, "config.json", "README.md", "merge_recipe.yaml"}) {
+      keep(store.Delete(key));
+    }
+  }
+  // With what may be visible still there, the record stays for whoever clears up.
+  if (first.ok()) keep(ClearUpAfter(store, job_uid, claim));
+  return first;
+}
+
+absl::StatusOr<std::optional<std::string>> JobOutput::FindPublished(ObjectStore& store,
+                                                                    const Plan& plan,
+                                                                    const std::string& job_uid) {
+  MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> report,
+                             ReadSmallObject(store, kReportKey, kMaxReportBytes));
+  if (!report.has_value() ||
+      report->find(absl::StrCat("\n\"plan\": \"", plan.digest, "\"")) == std::string::npos) {
+    return std::nullopt;
+  }
+  for (const PlannedShard& shard : plan.shards) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(shard.key));
+    if (!info.has_value() || info->size != shard.size) return std::nullopt;
+  }
+  if (plan.shards.size() > 1) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> index, store.Stat(kHfIndexFile));
+    if (!index.has_value()) return std::nullopt;
+  }
+  MERGANSER_ASSIGN_OR_RETURN(const std::string claim, ClaimOf(store, job_uid));
+  if (!claim.empty()) MERGANSER_RETURN_IF_ERROR(ClearUpAfter(store, job_uid, claim));
+  return report;
+}
+
+}  // namespace merganser

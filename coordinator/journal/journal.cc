@@ -1,0 +1,292 @@
+#include "coordinator/journal/journal.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <deque>
+#include <exception>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/mutex.h"
+#include "common/base/status.h"
+#include "coordinator/journal/schema.h"
+#include "coordinator/journal/state_directory.h"
+#include "coordinator/journal/tables.h"
+
+namespace merganser {
+namespace {
+
+constexpr char kFileName[] = "merganser.db";
+// A coordinator that was told to stop may still be at it.
+constexpr int kBusyTimeoutMs = 2000;
+
+absl::Status FromException(const std::string& file, const std::exception& error) {
+  const auto* sqlite = dynamic_cast<const SQLite::Exception*>(&error);
+  const std::string what = absl::StrCat("journal ", OneLine(file), ": ", OneLine(error.what()));
+  switch (sqlite == nullptr ? SQLITE_NOMEM : sqlite->getErrorCode()) {
+    case SQLITE_FULL:
+      return absl::ResourceExhaustedError(absl::StrCat(what, "; make room on its file system"));
+    case SQLITE_NOMEM:
+      return absl::ResourceExhaustedError(what);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return absl::DataLossError(absl::StrCat(
+          what,
+          "; expected a journal that is whole. Move the --state folder away and start anew: jobs "
+          "that had ended are complete, the others are to be submitted again with --overwrite"));
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+    case SQLITE_CANTOPEN:
+      return absl::PermissionDeniedError(
+          absl::StrCat(what, "; expected a file that this user may write"));
+    case SQLITE_IOERR:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:
+      return absl::UnavailableError(absl::StrCat(what, "; look at the disk"));
+    default:
+      return absl::InternalError(what);
+  }
+}
+
+bool IsBusy(const SQLite::Exception& error) {
+  return error.getErrorCode() == SQLITE_BUSY || error.getErrorCode() == SQLITE_LOCKED;
+}
+
+// SQLite would make the file for everybody to read. Must not open one that is there:
+// closing it again would drop the locks of another journal in this process.
+absl::Status CreateFileFor(const std::string& directory, const std::string& file) {
+  const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    return errno == EEXIST ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("open ", file));
+  }
+  ::close(fd);
+  const int folder = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return ErrnoStatus(errno, absl::StrCat("open ", directory));
+  const int rc = ::fsync(folder);
+  const int error_number = errno;
+  ::close(folder);
+  return rc == 0 ? absl::OkStatus() : ErrnoStatus(error_number, absl::StrCat("fsync ", directory));
+}
+
+}  // namespace
+
+// One thread owns the connection; calls queue their work for it. The protocol stands in
+// README.md; the numbers below are its steps.
+struct Journal::Impl {
+  struct Work {
+    std::function<absl::Status(Tables&)> run;
+    bool writes = true;
+    bool done = false;
+    absl::Status status;
+  };
+
+  Impl(const JournalOptions& from, const Clock& with) : options(from), clock(with) {}
+
+  // Queues `run` and waits for it: a change until it is durable.
+  absl::Status Do(bool writes, std::function<absl::Status(Tables&)> run) {
+    auto work = std::make_shared<Work>();
+    work->run = std::move(run);
+    work->writes = writes;
+    MutexLock lock(mutex);
+    queue.push_back(work);
+    queued.NotifyOne();
+    while (!work->done) finished.Wait(mutex);
+    return work->status;
+  }
+
+  void Loop() {
+    std::optional<std::chrono::steady_clock::time_point> last_commit;
+    while (true) {
+      std::vector<std::shared_ptr<Work>> batch;
+      {
+        MutexLock lock(mutex);
+        while (queue.empty() && !closing) queued.Wait(mutex);
+        if (queue.empty()) return;
+        // 1. What comes within the interval shares a commit.
+        while (queue.front()->writes && last_commit.has_value() && !closing) {
+          const auto left =
+              *last_commit + options.commit_interval - std::chrono::steady_clock::now();
+          if (left <= Duration::zero()) break;
+          queued.WaitFor(mutex, left);
+        }
+        const bool writes = queue.front()->writes;
+        do {
+          batch.push_back(queue.front());
+          queue.pop_front();
+        } while (writes && !queue.empty() && queue.front()->writes);
+      }
+      if (batch.front()->writes) last_commit = std::chrono::steady_clock::now();
+      const absl::Status status = Run(batch);
+      MutexLock lock(mutex);
+      // 4. Nobody hears of success before.
+      for (const std::shared_ptr<Work>& work : batch) {
+        if (!status.ok()) work->status = status;
+        work->done = true;
+      }
+      finished.NotifyAll();
+    }
+  }
+
+  // A batch succeeds or fails as a whole.
+  absl::Status Run(const std::vector<std::shared_ptr<Work>>& batch) {
+    try {
+      if (!batch.front()->writes) {
+        batch.front()->status = batch.front()->run(*tables);
+        return absl::OkStatus();
+      }
+      // 2. One transaction. Its destructor rolls back what was not committed.
+      SQLite::Transaction transaction(*database, SQLite::TransactionBehavior::IMMEDIATE);
+      for (const std::shared_ptr<Work>& work : batch) work->status = work->run(*tables);
+      transaction.commit();  // 3
+      return absl::OkStatus();
+    } catch (const std::exception& error) {
+      return FromException(file, error);
+    }
+  }
+
+  const JournalOptions options;
+  const Clock& clock;
+  std::string file;
+  std::unique_ptr<SQLite::Database> database;
+  std::unique_ptr<Tables> tables;
+
+  Mutex mutex;
+  CondVar queued;
+  CondVar finished;
+  std::deque<std::shared_ptr<Work>> queue MERGANSER_GUARDED_BY(mutex);
+  bool closing MERGANSER_GUARDED_BY(mutex) = false;
+  std::thread thread;
+};
+
+Journal::Journal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Journal::~Journal() {
+  {
+    MutexLock lock(impl_->mutex);
+    impl_->closing = true;
+    impl_->queued.NotifyAll();
+  }
+  impl_->thread.join();
+}
+
+absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options,
+                                                       const Clock& clock) {
+  MERGANSER_RETURN_IF_ERROR(PrepareStateDirectory(options.directory));
+  auto impl = std::make_unique<Impl>(options, clock);
+  impl->file = absl::StrCat(options.directory, "/", kFileName);
+  MERGANSER_RETURN_IF_ERROR(CreateFileFor(options.directory, impl->file));
+  try {
+    impl->database =
+        std::make_unique<SQLite::Database>(impl->file, SQLite::OPEN_READWRITE, kBusyTimeoutMs);
+    SQLite::Database& database = *impl->database;
+    // Before the first access, so that the write-ahead log needs no shared memory.
+    database.exec("PRAGMA locking_mode = EXCLUSIVE");
+    database.exec("PRAGMA synchronous = FULL");
+    database.exec("PRAGMA foreign_keys = ON");
+    if (const absl::Status schema = MigrateSchema(database); !schema.ok()) {
+      return Annotate(schema, absl::StrCat("journal ", OneLine(impl->file)));
+    }
+    database.exec("PRAGMA journal_mode = WAL");
+    impl->tables = std::make_unique<Tables>(database);
+  } catch (const SQLite::Exception& error) {
+    if (!IsBusy(error)) return FromException(impl->file, error);
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--state ", OneLine(options.directory), ": held by ", HolderOf(options.directory),
+        ", expected no other coordinator; stop it, or "
+        "choose another folder"));
+  } catch (const std::exception& error) {
+    return FromException(impl->file, error);
+  }
+  MERGANSER_RETURN_IF_ERROR(WriteHolder(options.directory));
+  impl->thread = std::thread([self = impl.get()] { self->Loop(); });
+  return std::unique_ptr<Journal>(new Journal(std::move(impl)));
+}
+
+absl::StatusOr<uint64_t> Journal::NextEpoch() {
+  uint64_t epoch = 0;
+  const uint64_t least = LeastEpoch(impl_->clock.WallNow());
+  MERGANSER_RETURN_IF_ERROR(impl_->Do(true, [&](Tables& tables) {
+    epoch = tables.RaiseEpoch(least);
+    return absl::OkStatus();
+  }));
+  return epoch;
+}
+
+absl::StatusOr<std::vector<JobRecord>> Journal::Load() {
+  std::vector<JobRecord> records;
+  const absl::Status loaded = impl_->Do(false, [&](Tables& tables) -> absl::Status {
+    MERGANSER_ASSIGN_OR_RETURN(records, tables.LoadJobs());
+    return absl::OkStatus();
+  });
+  if (absl::IsDataLoss(loaded)) return Annotate(loaded, absl::StrCat("journal ", impl_->file));
+  MERGANSER_RETURN_IF_ERROR(loaded);
+  return records;
+}
+
+absl::Status Journal::Save(const JobRecord& record) {
+  return impl_->Do(true, [&](Tables& tables) {
+    tables.SaveJob(record);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Journal::Remove(const std::string& uid) {
+  return impl_->Do(true, [&](Tables& tables) {
+    tables.RemoveJob(uid);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Journal::AddResults(const std::vector<StoredResult>& results) {
+  return impl_->Do(true, [&](Tables& tables) {
+    tables.AddResults(results);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<StoredResult>> Journal::Results(const std::string& uid) {
+  std::vector<StoredResult> results;
+  MERGANSER_RETURN_IF_ERROR(impl_->Do(false, [&](Tables& tables) {
+    results = tables.Results(uid);
+    return absl::OkStatus();
+  }));
+  return results;
+}
+
+absl::Status Journal::ForgetResults(const std::string& uid) {
+  return impl_->Do(true, [&](Tables& tables) {
+    tables.ForgetResults(uid);
+    return absl::OkStatus();
+  });
+}
+
+void Journal::AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) {
+  auto work = std::make_shared<Impl::Work>();
+  work->run = [uid, events](Tables& tables) {
+    tables.AddEvents(uid, events);
+    return absl::OkStatus();
+  };
+  MutexLock lock(impl_->mutex);
+  impl_->queue.push_back(std::move(work));
+  impl_->queued.NotifyOne();
+}
+
+absl::StatusOr<std::vector<StoredEvent>> Journal::Events(const std::string& uid) {
+  std::vector<StoredEvent> events;
+  MERGANSER_RETURN_IF_ERROR(impl_->Do(false, [&](Tables& tables) {
+    events = tables.Events(uid);
+    return absl::OkStatus();
+  }));
+  return events;
+}
+
+}  // namespace merganser

@@ -1,0 +1,58 @@
+// The coordinator's journal: a JobStore in one SQLite file, for one process at a time.
+// Schema and protocol: README.md.
+#ifndef MERGANSER_COORDINATOR_JOURNAL_JOURNAL_H_
+#define MERGANSER_COORDINATOR_JOURNAL_JOURNAL_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "coordinator/service/job_store.h"
+
+namespace merganser {
+
+class Tables;
+
+struct JournalOptions {
+  std::string directory;  // --state
+  // Least time between the starts of two commits: what comes meanwhile shares one.
+  Duration commit_interval = std::chrono::milliseconds(10);
+};
+
+// Thread-safe. Errors name the file, and what to do about it: kResourceExhausted when
+// the disk is full, kUnavailable when it fails, kDataLoss when the file is damaged.
+class Journal final : public JobStore {
+ public:
+  // Makes what is missing, takes the lock that lasts until this object ends, and
+  // migrates older schemas. kFailedPrecondition when another process holds it (says
+  // who), when a newer program wrote it, or on a network file system.
+  static absl::StatusOr<std::unique_ptr<Journal>> Open(const JournalOptions& options,
+                                                       const Clock& clock);
+  // Keeps what was asked before.
+  ~Journal() override;
+
+  bool durable() const override { return true; }
+  absl::StatusOr<uint64_t> NextEpoch() override;
+  absl::StatusOr<std::vector<JobRecord>> Load() override;
+  absl::Status Save(const JobRecord& record) override;
+  absl::Status Remove(const std::string& uid) override;
+  absl::Status AddResults(const std::vector<StoredResult>& results) override;
+  absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) override;
+  absl::Status ForgetResults(const std::string& uid) override;
+  void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
+  absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
+
+ private:
+  struct Impl;
+  explicit Journal(std::unique_ptr<Impl> impl);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_JOURNAL_JOURNAL_H_

@@ -1,0 +1,157 @@
+// JobManager, the part that deals with its store: what is recorded before it is acted
+// on, what is told of a job, and what is forgotten.
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/engine/result_record.h"
+#include "coordinator/service/job_manager.h"
+#include "coordinator/service/requests.h"
+#include "proto/convert/status_codec.h"
+
+namespace merganser {
+namespace {
+
+std::string Text(const absl::Status& status) { return OneLine(std::string(status.message())); }
+
+}  // namespace
+
+void JobManager::Log(const std::string& line) const {
+  if (options_.log) options_.log(line);
+}
+
+absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, const Change& change) {
+  while (true) {
+    JobRecord next;
+    {
+      MutexLock lock(mutex_);
+      while (job->saving) changed_.Wait(mutex_);
+      next = job->record;
+      MERGANSER_RETURN_IF_ERROR(change(next));
+      job->saving = true;
+    }
+    const absl::Status saved = store_.Save(next);
+    std::vector<std::string> forgotten;
+    {
+      MutexLock lock(mutex_);
+      job->saving = false;
+      changed_.NotifyAll();
+      if (!saved.ok()) {
+        if (persistence == Persistence::kOnce) return saved;
+        if (job->trouble.empty()) {
+          Log(absl::StrCat(next.info.name, ": cannot be recorded as ",
+                           std::string(JobStateName(next.info.state)),
+                           ", trying again: ", Text(saved)));
+        }
+        job->trouble = absl::StrCat("its state cannot be recorded: ", Text(saved));
+        MERGANSER_RETURN_IF_ERROR(Pause());
+        continue;
+      }
+      job->record = std::move(next);
+      job->trouble.clear();
+      if (IsTerminal(job->record.info.state)) forgotten = TakeOldJobs();
+    }
+    RemoveFromStore(forgotten);
+    return absl::OkStatus();
+  }
+}
+
+void JobManager::RecordResults(WorkerReport& report) {
+  if (!store_.durable() || report.completed.empty()) return;
+  std::vector<StoredResult> results;
+  std::vector<std::string> digests;
+  std::vector<size_t> places;
+  {
+    MutexLock lock(mutex_);
+    for (size_t i = 0; i < report.completed.size(); ++i) {
+      const WorkerReport::Completed& completed = report.completed[i];
+      const UnitResult& result = completed.result;
+      if (!schedule_.Expects(completed.job, completed.token, result.unit, result.round)) continue;
+      places.push_back(i);
+      digests.push_back(jobs_.at(completed.job)->record.plan.digest);
+      results.push_back({completed.job, result.round, result.unit, "", report.worker,
+                         report.threads, report.simd});
+    }
+  }
+  if (results.empty()) return;
+  for (size_t i = 0; i < results.size(); ++i) {
+    UnitResult& result = report.completed[places[i]].result;
+    result.worker = report.worker;
+    results[i].bytes = PackResults(digests[i], {result});
+  }
+  const absl::Status kept = store_.AddResults(results);
+  if (!kept.ok()) {
+    for (auto place = places.rbegin(); place != places.rend(); ++place) {
+      report.unrecorded.push_back(report.completed[*place].token);
+      report.completed.erase(report.completed.begin() + static_cast<ptrdiff_t>(*place));
+    }
+    // More units would only add to what waits.
+    report.wanted = 0;
+  }
+  MutexLock lock(mutex_);
+  SetRecordTrouble(kept);
+}
+
+void JobManager::SetRecordTrouble(const absl::Status& status) {
+  const std::string trouble =
+      status.ok() ? "" : absl::StrCat("results cannot be recorded: ", Text(status));
+  if (trouble.empty() != record_trouble_.empty()) {
+    Log(trouble.empty() ? "results are recorded again"
+                        : absl::StrCat(trouble, "; units that are done wait with their workers"));
+  }
+  record_trouble_ = trouble;
+}
+
+void JobManager::AddEvent(Job& job, std::string text, std::optional<UnitAttempt> attempt) {
+  JobEvent event{clock_.WallNow(), OneLine(text)};
+  store_.AddEvents(job.record.info.uid, {{event, std::move(attempt)}});
+  job.events.push_back(std::move(event));
+  if (job.events.size() > kKeptEvents) job.events.pop_front();
+}
+
+void JobManager::NoteTrouble() {
+  for (const UnitTrouble& trouble : schedule_.TakeTrouble()) {
+    const auto it = jobs_.find(trouble.job);
+    if (it == jobs_.end()) continue;
+    AddEvent(*it->second,
+             absl::StrCat("unit ", trouble.unit,
+                          trouble.reported ? " failed on worker " : " was lost by worker ",
+                          trouble.worker, ": ", Text(trouble.why)),
+             UnitAttempt{trouble.round, trouble.unit, trouble.worker, trouble.reported});
+  }
+}
+
+std::vector<std::string> JobManager::TakeOldJobs() {
+  size_t finished = 0;
+  for (const auto& [sequence, job] : by_sequence_) {
+    if (IsTerminal(job->record.info.state)) ++finished;
+  }
+  std::vector<std::string> uids;
+  const WallTime now = clock_.WallNow();
+  for (auto it = by_sequence_.begin(); it != by_sequence_.end();) {
+    const JobInfo& info = it->second->record.info;
+    const bool old = options_.finished_age > Duration::zero() && info.finished.has_value() &&
+                     now - *info.finished > options_.finished_age;
+    if (!IsTerminal(info.state) || (!old && finished <= options_.finished_jobs)) {
+      ++it;
+      continue;
+    }
+    uids.push_back(info.uid);
+    const auto request = by_request_.find(it->second->record.request_id);
+    if (request != by_request_.end() && request->second == it->second) by_request_.erase(request);
+    jobs_.erase(info.uid);
+    it = by_sequence_.erase(it);
+    --finished;
+  }
+  return uids;
+}
+
+void JobManager::RemoveFromStore(const std::vector<std::string>& uids) {
+  // What cannot be forgotten in the store comes back at the next start, and is
+  // forgotten then.
+  for (const std::string& uid : uids) store_.Remove(uid).IgnoreError();
+}
+
+}  // namespace merganser
