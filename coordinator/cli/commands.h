@@ -4,8 +4,11 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "coordinator/cli/interrupt.h"
+#include "coordinator/service/security.h"
+#include "proto/channel/security.h"
 
 namespace merganser::cli {
 
@@ -28,17 +31,29 @@ int RunVerify(const std::string& checkpoint, int threads);
 // Lists the merge methods: for people, as JSON, or as the README's table.
 int RunMethods(bool json, bool markdown);
 
+// Which coordinator, and how and as whom.
+struct Target {
+  std::string address;
+  ChannelSecurity security;
+};
+
 struct WorkerFlags {
-  std::string coordinator;
+  Target coordinator;
+  std::vector<std::string> roots;
   int threads = 0;
   uint64_t memory = 0;
 };
 int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts);
 
-int RunCoordinator(const std::string& listen, InterruptWatcher& interrupts);
+struct CoordinatorFlags {
+  std::string listen;
+  ServerSecurity security;
+  std::vector<std::string> roots;  // of `security`, as they were given
+};
+int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts);
 
 struct SubmitFlags {
-  std::string coordinator;
+  Target coordinator;
   std::string recipe;
   std::string output;
   std::string request_id;
@@ -46,11 +61,11 @@ struct SubmitFlags {
   bool watch = false;
 };
 int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts);
-int RunList(const std::string& coordinator, bool json);
-int RunGet(const std::string& coordinator, const std::string& job, bool json);
-int RunWatch(const std::string& coordinator, const std::string& job, InterruptWatcher& interrupts);
-int RunCancel(const std::string& coordinator, const std::string& job);
-int RunHealth(const std::string& coordinator);
+int RunList(const Target& coordinator, bool json);
+int RunGet(const Target& coordinator, const std::string& job, bool json);
+int RunWatch(const Target& coordinator, const std::string& job, InterruptWatcher& interrupts);
+int RunCancel(const Target& coordinator, const std::string& job);
+int RunHealth(const Target& coordinator);
 
 }  // namespace merganser::cli
 

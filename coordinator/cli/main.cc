@@ -7,6 +7,7 @@
 #include <exception>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -16,6 +17,7 @@
 #include "common/plan/plan.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/security_flags.h"
 
 namespace merganser::cli {
 namespace {
@@ -54,17 +56,20 @@ CLI::Option* AddThreads(CLI::App* command, int& threads) {
       ->check(CLI::Range(1, 1024));
 }
 
-CLI::Option* AddCoordinator(CLI::App* command, std::string& address) {
-  return command->add_option("--coordinator", address, "HOST:PORT of the coordinator")
+void AddCoordinator(CLI::App* command, Target& target) {
+  command->add_option("--coordinator", target.address, "HOST:PORT of the coordinator")
       ->default_str(kDefaultCoordinator);
+  AddClientSecurity(command, target.security);
 }
 
 int Run(int argc, char** argv) {
   CLI::App app("Merges RL experts of one base model into one checkpoint.", "merganser");
   app.set_version_flag("--version", VersionText());
   app.require_subcommand(0, 1);
-  std::string recipe, checkpoint, job, coordinator = kDefaultCoordinator;
-  std::string listen = kDefaultCoordinator;
+  std::string recipe, checkpoint, job;
+  Target coordinator{kDefaultCoordinator, {}};
+  CoordinatorFlags serve_flags{kDefaultCoordinator, {}, {}};
+  std::vector<std::string> roots;
   bool json = false, markdown = false;
   int threads = DefaultThreads();
   uint64_t memory = 8 * kGiB;
@@ -102,11 +107,16 @@ int Run(int argc, char** argv) {
   methods->add_flag("--markdown", markdown, "Print a Markdown table")->excludes(as_json);
 
   CLI::App* serve = app.add_subcommand("coordinator", "Serve merge jobs to workers over gRPC");
-  serve->add_option("--listen", listen, "HOST:PORT to listen on; port 0 takes a free one")
+  serve
+      ->add_option("--listen", serve_flags.listen,
+                   "HOST:PORT to listen on; port 0 takes a free one")
       ->default_str(kDefaultCoordinator);
+  AddServerSecurity(serve, serve_flags.security);
+  AddRoots(serve, serve_flags.roots);
 
   CLI::App* worker = app.add_subcommand("worker", "Work for a coordinator until told to stop");
   AddCoordinator(worker, coordinator);
+  AddRoots(worker, roots);
   AddThreads(worker, threads);
   AddMemory(worker, memory);
 
@@ -159,6 +169,8 @@ int Run(int argc, char** argv) {
   }
   merge_flags.threads = threads;
   merge_flags.memory = memory;
+  coordinator.security.token = serve_flags.security.token = TokenFromEnvironment();
+  if (!coordinator.security.token_file.empty()) coordinator.security.token.clear();
   submit_flags.coordinator = coordinator;
 
   if (plan->parsed()) return RunPlan(recipe, json);
@@ -172,8 +184,8 @@ int Run(int argc, char** argv) {
 
   InterruptWatcher interrupts;
   if (merge->parsed()) return RunMerge(merge_flags, interrupts);
-  if (serve->parsed()) return RunCoordinator(listen, interrupts);
-  if (worker->parsed()) return RunWorker({coordinator, threads, memory}, interrupts);
+  if (serve->parsed()) return RunCoordinator(serve_flags, interrupts);
+  if (worker->parsed()) return RunWorker({coordinator, roots, threads, memory}, interrupts);
   if (watch->parsed()) return RunWatch(coordinator, job, interrupts);
   return RunSubmit(submit_flags, interrupts);
 }

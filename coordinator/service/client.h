@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "coordinator/service/job.h"
+#include "proto/channel/security.h"
 
 namespace merganser {
 
@@ -24,9 +25,10 @@ struct ListedJobs {
 // was expected at which address. Nothing is retried.
 class MergeClient {
  public:
-  // `coordinator` is HOST:PORT. Nothing is connected yet. `timeout` bounds every
-  // call but Watch.
-  explicit MergeClient(const std::string& coordinator, Duration timeout = std::chrono::seconds(30));
+  // `coordinator` is HOST:PORT. Nothing is connected yet. What is wrong with
+  // `security` shows in every call. `timeout` bounds every call but Watch.
+  explicit MergeClient(const std::string& coordinator, const ChannelSecurity& security = {},
+                       Duration timeout = std::chrono::seconds(30));
   ~MergeClient();
 
   // Repeating with the same `request_id` and request returns the first job. An
@@ -42,12 +44,13 @@ class MergeClient {
   absl::StatusOr<JobInfo> Watch(const std::string& name,
                                 const std::function<bool(const JobInfo&)>& on_change);
 
-  // OK when the coordinator serves; kUnavailable when it is draining or away.
+  // OK when the coordinator serves; kUnavailable when it is draining or away. Needs no
+  // token.
   absl::Status Health();
 
  private:
   struct Impl;
-  absl::Status Explain(const absl::Status& status) const;
+  absl::Status Explain(const absl::Status& original) const;
 
   const std::string coordinator_;
   const Duration timeout_;

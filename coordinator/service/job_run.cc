@@ -13,18 +13,20 @@ namespace {
 
 class EngineJobRun final : public JobRun {
  public:
-  explicit EngineJobRun(const JobInfo& job) : uid_(job.uid), request_(job.request) {}
+  EngineJobRun(const JobInfo& job, const AllowedRoots& roots)
+      : uid_(job.uid), request_(job.request), roots_(roots) {}
 
   absl::StatusOr<const Plan*> Prepare() override {
     MERGANSER_ASSIGN_OR_RETURN(
         PreparedMerge prepared,
-        PrepareMerge(request_.recipe, request_.source_name, request_.directories));
+        PrepareMerge(request_.recipe, request_.source_name, request_.directories, roots_));
     prepared_ = std::move(prepared);
     return &prepared_->plan;
   }
 
   absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t epoch) override {
-    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(request_.output_uri));
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
+                               OpenStore(request_.output_uri, roots_));
     JobOutputOptions options;
     options.job_uid = uid_;
     options.overwrite = request_.overwrite;
@@ -55,14 +57,15 @@ class EngineJobRun final : public JobRun {
  private:
   const std::string uid_;
   const JobRequest request_;
+  const AllowedRoots roots_;
   std::optional<PreparedMerge> prepared_;
   std::unique_ptr<JobOutput> output_;  // points into prepared_
 };
 
 }  // namespace
 
-JobRunFactory EngineJobRuns() {
-  return [](const JobInfo& job) { return std::make_unique<EngineJobRun>(job); };
+JobRunFactory EngineJobRuns(const AllowedRoots& roots) {
+  return [roots](const JobInfo& job) { return std::make_unique<EngineJobRun>(job, roots); };
 }
 
 }  // namespace merganser
