@@ -169,6 +169,8 @@ int Run(int argc, char** argv) {
   }
   merge_flags.threads = threads;
   merge_flags.memory = memory;
+  // grpc's own lines beside ours: a client's errors are one line.
+  if (!serve->parsed()) setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   coordinator.security.token = serve_flags.security.token = TokenFromEnvironment();
   if (!coordinator.security.token_file.empty()) coordinator.security.token.clear();
   submit_flags.coordinator = coordinator;

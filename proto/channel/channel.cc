@@ -132,6 +132,14 @@ absl::Status CoordinatorChannel::Explain(const absl::Status& status) {
     const std::string advice = TlsAdvice(message, security_);
     if (!advice.empty())
       return absl::UnauthenticatedError(absl::StrCat(advice, " (", message, ")"));
+    const std::string_view text = message;
+    if (text.find("Socket closed") != text.npos || text.find("Connection reset") != text.npos) {
+      return absl::UnavailableError(absl::StrCat(
+          message, security_.tls_ca.empty()
+                       ? " (a coordinator with --tls-cert ends connections without --tls-ca so)"
+                       : " (a coordinator with --tls-client-ca ends connections so that do not "
+                         "show a certificate of that CA: --tls-cert, --tls-key)"));
+    }
   }
   return status;
 }
