@@ -143,12 +143,12 @@ absl::Status AllowedRoots::Check(std::string_view text) const {
                std::equal(root.segments.begin(), root.segments.end(), segments->begin());
       });
   if (allowed) return absl::OkStatus();
+  const std::string given = absl::StrJoin(
+      roots_, ", ", [](std::string* out, const Root& root) { out->append(OneLine(root.given)); });
   return absl::PermissionDeniedError(absl::StrCat(
-      OneLine(text), ": found a place outside, or that leads outside, of the storage roots that ",
-      who_, " allows (",
-      absl::StrJoin(roots_, ", ",
-                    [](std::string* out, const Root& r) { out->append(OneLine(r.given)); }),
-      "); choose one below them, or ask its operator for another --allow-root"));
+      OneLine(text), ": found a place outside of the storage roots that ", who_, " allows (", given,
+      "), or a link that leads there; choose one below them, or ask its operator for another "
+      "--allow-root"));
 }
 
 }  // namespace merganser

@@ -133,7 +133,9 @@ absl::Status CoordinatorChannel::Explain(const absl::Status& status) {
     if (!advice.empty())
       return absl::UnauthenticatedError(absl::StrCat(advice, " (", message, ")"));
     const std::string_view text = message;
-    if (text.find("Socket closed") != text.npos || text.find("Connection reset") != text.npos) {
+    // One that was never made; what ends later has other causes.
+    if (text.find("failed to connect") != text.npos &&
+        (text.find("Socket closed") != text.npos || text.find("Connection reset") != text.npos)) {
       return absl::UnavailableError(absl::StrCat(
           message, security_.tls_ca.empty()
                        ? " (a coordinator with --tls-cert ends connections without --tls-ca so)"
