@@ -42,8 +42,9 @@ struct ServerSecurity {
 // wanted, and storage roots), or contradicts itself.
 absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity& security);
 
-// Errors name the file and what is wrong with it. Certificates that replace those are
-// taken within seconds; ones that cannot be used leave the old ones in place.
+// Errors name the file and what is wrong with it. Files that replace these are taken
+// within seconds, for new connections. While they do not fit each other, or are gone,
+// there are no new connections; those there are go on.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
     const ServerSecurity& security);
 
