@@ -2,6 +2,7 @@
 is refused, and what each is told."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -357,6 +358,30 @@ class TlsTest(SecurityCase):
             os.rename(self.path("next.pem"), self.path("server.pem"))
             harness.wait_for("the new certificate", lambda: self.ask(
                 cluster.address, "list", "--tls-ca", self.other).code == 0, pause=0.2)
+
+    def test_the_commands_of_the_operators_page(self):
+        with open(os.path.join(harness.SOURCE, "deploy", "README.md"), encoding="utf-8") as f:
+            page = f.read().replace("\\\n", "")
+        commands = re.findall(r"^    ((?:\(umask 077|openssl req).*)$", page, re.MULTILINE)
+        self.assertEqual(len(commands), 3, commands)
+        folder = self.path("page")
+        os.mkdir(folder)
+        for command in commands:
+            self.assertIn("IP:10.0.0.5", page)
+            subprocess.run(["bash", "-euc", command.replace("IP:10.0.0.5", "IP:127.0.0.1")],
+                           cwd=folder, check=True, capture_output=True)
+
+        def made(name):
+            return os.path.join(folder, name)
+
+        with open(made("tokens"), encoding="utf-8") as f:
+            line = next(x for x in f if x.endswith(" submit\n"))
+        mine = write_private(self.path("mine"), line)
+        with harness.Cluster(0, self.path("state"), connect_args=(
+                "--tls-ca", made("ca.pem"), "--token-file", mine), coordinator_args=(
+                    "--tls-cert", made("server.pem"), "--tls-key", made("server.key"),
+                    "--token-file", made("tokens"), "--allow-root", self.dir)) as cluster:
+            self.assertEqual(cluster.client("list").code, 0, cluster.log())
 
     def test_keys_that_do_not_fit_are_refused(self):
         result = harness.run("coordinator", "--listen", "127.0.0.1:0", "--tls-cert",
