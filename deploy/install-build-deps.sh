@@ -11,11 +11,11 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build ccache pkg-config ca-certificates
-  libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
+  libgrpc++-dev libssl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libeigen3-dev libhwy-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev
   libxxhash-dev libsqlitecpp-dev libsqlite3-dev
 )
-tests=(libgtest-dev libgmock-dev python3 python3-numpy procps)
+tests=(libgtest-dev libgmock-dev python3 python3-numpy procps openssl)
 benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)
 full=(python3-venv)
 

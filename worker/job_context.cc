@@ -10,16 +10,17 @@ namespace merganser {
 absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, std::string uid,
                                                                  Plan plan,
                                                                  std::string_view output_uri,
-                                                                 std::vector<PlannedWrite> writes) {
+                                                                 std::vector<PlannedWrite> writes,
+                                                                 const AllowedRoots& roots) {
   auto context = std::make_shared<JobContext>();
   context->job = std::move(job);
   context->uid = std::move(uid);
   MERGANSER_ASSIGN_OR_RETURN(context->methods, PlanMethods::Make(plan));
   for (const PlannedModel& model : plan.models) {
-    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(model.uri));
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(model.uri, roots));
     context->inputs.push_back(std::move(store));
   }
-  MERGANSER_ASSIGN_OR_RETURN(context->output, OpenStore(output_uri));
+  MERGANSER_ASSIGN_OR_RETURN(context->output, OpenStore(output_uri, roots));
   if (writes.size() != plan.shards.size()) {
     return absl::InternalError(absl::StrCat("job ", context->job, ": ", writes.size(),
                                             " planned writes, expected ", plan.shards.size()));

@@ -18,6 +18,7 @@
 #include "common/methods/merge_method.h"
 #include "common/plan/plan.h"
 #include "common/storage/object_store.h"
+#include "common/storage/roots.h"
 
 namespace merganser {
 
@@ -33,11 +34,13 @@ struct JobContext {
   std::vector<PlannedWrite> writes;  // one a Plan::shards
 };
 
-// Opens the stores and makes the method. `output_uri` as ParseUri takes it.
+// Opens the stores and makes the method. `output_uri` as ParseUri takes it, `roots`
+// as OpenStore does.
 absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, std::string uid,
                                                                  Plan plan,
                                                                  std::string_view output_uri,
-                                                                 std::vector<PlannedWrite> writes);
+                                                                 std::vector<PlannedWrite> writes,
+                                                                 const AllowedRoots& roots = {});
 
 struct LeasedUnit {
   std::shared_ptr<const JobContext> job;

@@ -194,12 +194,14 @@ const CheckpointTensor* Checkpoint::Find(std::string_view name) const {
   return found == by_name.end() ? nullptr : &tensors[found->second];
 }
 
-absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given) {
+absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,
+                                          const AllowedRoots& roots) {
+  MERGANSER_RETURN_IF_ERROR(roots.Check(resolved_uri));
   MERGANSER_RETURN_IF_ERROR(RefuseFilePath(resolved_uri));
   Checkpoint checkpoint;
   checkpoint.uri = std::string(resolved_uri);
   checkpoint.given = std::string(given);
-  MERGANSER_ASSIGN_OR_RETURN(checkpoint.store, OpenStore(resolved_uri));
+  MERGANSER_ASSIGN_OR_RETURN(checkpoint.store, OpenStore(resolved_uri, roots));
   ObjectStore& store = *checkpoint.store;
 
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> index_text,

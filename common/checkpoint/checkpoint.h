@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/storage/object_store.h"
+#include "common/storage/roots.h"
 #include "common/tensor/dtype.h"
 #include "common/tensor/view.h"
 
@@ -66,7 +67,11 @@ struct Checkpoint {
 // ~/.cache/huggingface/hub; refs/main, else the only snapshot). Nothing is
 // downloaded: a miss is kNotFound and says which places were tried and how to
 // fetch it.
-absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_view directory);
+// With `roots`, places outside of them are kPermissionDenied and not looked at: a
+// folder there does not hide a repository of its name, and neither is told from
+// one that is missing.
+absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_view directory,
+                                         const AllowedRoots& roots = {});
 
 // Opens a checkpoint: model.safetensors.index.json and its shards, else
 // model.safetensors, else the only other *.safetensors file. Every header is
@@ -75,7 +80,9 @@ absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_vie
 // file is kDataLoss. Pickle files alone and quantised checkpoints are
 // kInvalidArgument with what to do instead; no weights at all is kNotFound.
 // `resolved_uri` comes from ResolveModel, `given` is kept for messages.
-absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given);
+// `roots` as for OpenStore.
+absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,
+                                          const AllowedRoots& roots = {});
 
 }  // namespace merganser
 

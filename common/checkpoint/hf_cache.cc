@@ -74,10 +74,11 @@ std::string MainRevision(const fs::path& repository) {
 }
 
 absl::StatusOr<std::string> FindSnapshot(const std::string& cache, const std::string& model,
-                                         const std::string& tried) {
+                                         const std::string& tried, const AllowedRoots& roots) {
   std::string folder = "models--";
   for (const char c : model) folder.append(c == '/' ? "--" : std::string(1, c));
   const fs::path repository = fs::path(cache) / folder;
+  MERGANSER_RETURN_IF_ERROR(roots.Check(repository.string()));
   const std::string fetch =
       absl::StrCat("fetch it first, e.g. with: huggingface-cli download ", model);
   if (!IsFolder(repository)) {
@@ -108,23 +109,31 @@ absl::StatusOr<std::string> FindSnapshot(const std::string& cache, const std::st
 
 }  // namespace
 
-absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_view directory) {
+absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_view directory,
+                                         const AllowedRoots& roots) {
   if (model.empty()) {
     return absl::InvalidArgumentError("model '': expected a path, a URI or org/name");
   }
   MERGANSER_ASSIGN_OR_RETURN(const Uri parsed, ParseUri(model));
   MERGANSER_ASSIGN_OR_RETURN(const Uri uri, Absolute(parsed, directory));
-  if (uri.scheme != "file") return uri.ToString();
-  const bool is_path =
-      model.find("://") != std::string_view::npos || !IsRepository(model) || IsFolder(uri.path);
-  if (is_path) return uri.path;
+  if (uri.scheme != "file") {
+    MERGANSER_RETURN_IF_ERROR(roots.Check(uri.ToString()));
+    return uri.ToString();
+  }
+  const absl::Status allowed = roots.Check(uri.path);
+  const bool is_path = model.find("://") != std::string_view::npos || !IsRepository(model) ||
+                       (allowed.ok() && IsFolder(uri.path));
+  if (is_path) {
+    MERGANSER_RETURN_IF_ERROR(allowed);
+    return uri.path;
+  }
   const std::string cache = CacheFolder();
   if (cache.empty()) {
     return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": found no folder ", uri.path,
                                             ", and no Hugging Face cache is known (set "
                                             "HF_HUB_CACHE, HF_HOME or HOME)"));
   }
-  return FindSnapshot(cache, std::string(model), uri.path);
+  return FindSnapshot(cache, std::string(model), uri.path, roots);
 }
 
 }  // namespace merganser

@@ -24,16 +24,21 @@
 namespace merganser {
 namespace {
 
-// The first directory that has the model; what the first one says if none has.
+// The first directory that has the model; what the first one says if none has, of
+// those that may be looked at.
 absl::StatusOr<std::string> ResolveIn(const std::string& model,
-                                      const std::vector<std::string>& directories) {
+                                      const std::vector<std::string>& directories,
+                                      const AllowedRoots& roots) {
   std::vector<absl::StatusOr<std::string>> tried;
   for (const std::string& directory : directories) {
-    tried.push_back(ResolveModel(model, directory));
+    tried.push_back(ResolveModel(model, directory, roots));
     std::error_code ignored;
     const bool there = tried.back().ok() && (!absl::StartsWith(*tried.back(), "/") ||
                                              std::filesystem::exists(*tried.back(), ignored));
     if (there) return tried.back();
+  }
+  for (const absl::StatusOr<std::string>& resolved : tried) {
+    if (!absl::IsPermissionDenied(resolved.status())) return resolved;
   }
   return tried.front();
 }
@@ -41,12 +46,13 @@ absl::StatusOr<std::string> ResolveIn(const std::string& model,
 // The recipe's models by name, each resolved once, however often it is named.
 class Models {
  public:
-  explicit Models(const std::vector<std::string>& directories) : directories_(directories) {}
+  Models(const std::vector<std::string>& directories, const AllowedRoots& roots)
+      : directories_(directories), roots_(roots) {}
 
   const absl::StatusOr<std::string>& Resolve(const std::string& model) {
     auto it = resolutions_.find(model);
     if (it == resolutions_.end()) {
-      it = resolutions_.emplace(model, ResolveIn(model, directories_)).first;
+      it = resolutions_.emplace(model, ResolveIn(model, directories_, roots_)).first;
     }
     return it->second;
   }
@@ -57,12 +63,13 @@ class Models {
   absl::StatusOr<std::shared_ptr<const Checkpoint>> Open(const std::string& model) {
     const absl::StatusOr<std::string>& uri = Resolve(model);
     if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("model ", OneLine(model)));
-    MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(*uri, model));
+    MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(*uri, model, roots_));
     return std::make_shared<const Checkpoint>(std::move(checkpoint));
   }
 
  private:
   const std::vector<std::string>& directories_;
+  const AllowedRoots& roots_;
   std::map<std::string, absl::StatusOr<std::string>> resolutions_;
 };
 
@@ -179,6 +186,18 @@ std::vector<std::string> RecipeDirectories(const std::string& recipe_path) {
   return directories;
 }
 
+absl::Status CheckModelRoots(const Recipe& recipe, const std::vector<std::string>& directories,
+                             const AllowedRoots& roots) {
+  if (roots.everything()) return absl::OkStatus();
+  for (const std::string& model : NamedModels(recipe)) {
+    const absl::Status resolved = ResolveIn(model, directories, roots).status();
+    if (absl::IsPermissionDenied(resolved)) {
+      return Annotate(resolved, absl::StrCat("model ", OneLine(model)));
+    }
+  }
+  return absl::OkStatus();
+}
+
 OutputDonors PreparedMerge::donors() const {
   OutputDonors donors(*reference);
   donors.tokenizer = tokenizer.get();
@@ -188,10 +207,11 @@ OutputDonors PreparedMerge::donors() const {
 
 absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
-                                           const std::vector<std::string>& directories) {
+                                           const std::vector<std::string>& directories,
+                                           const AllowedRoots& roots) {
   PreparedMerge prepared;
   MERGANSER_ASSIGN_OR_RETURN(prepared.recipe, ParseRecipe(recipe_text, source_name));
-  Models models(directories);
+  Models models(directories, roots);
   MERGANSER_ASSIGN_OR_RETURN(
       const ResolvedMethod resolved,
       ResolveMethod(prepared.recipe, [&](const std::string& m) { return models.Canonical(m); }));

@@ -7,12 +7,14 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/engine/config_json.h"
 #include "common/engine/job_output.h"
 #include "common/plan/plan.h"
 #include "common/recipe/recipe.h"
+#include "common/storage/roots.h"
 
 namespace merganser {
 
@@ -32,10 +34,16 @@ struct PreparedMerge {
 // (headers only) and plans. Every failure that is not IsRetryable means that the
 // request is wrong. A relative path is looked for in each of `directories`, the
 // first that has it wins: the current directory, as mergekit does, then the
-// recipe's own.
+// recipe's own. `roots` as for OpenStore.
 absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
-                                           const std::vector<std::string>& directories);
+                                           const std::vector<std::string>& directories,
+                                           const AllowedRoots& roots = {});
+
+// kPermissionDenied, with the model's name, when a model of `recipe` lies outside of
+// `roots`. What else may be wrong with it is left to PrepareMerge.
+absl::Status CheckModelRoots(const Recipe& recipe, const std::vector<std::string>& directories,
+                             const AllowedRoots& roots);
 
 // The directories for a recipe file: the current one and the file's own, absolute.
 std::vector<std::string> RecipeDirectories(const std::string& recipe_path);

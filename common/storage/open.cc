@@ -2,12 +2,14 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/memory/memory_store.h"
+#include "common/storage/rooted_store.h"
 #include "common/storage/uri.h"
 
 namespace merganser {
@@ -29,7 +31,8 @@ class NamedMemoryStores {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view text) {
+absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view text,
+                                                       const AllowedRoots& roots) {
   MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
   if (uri.scheme == "file") {
     if (uri.path.front() != '/') {
@@ -37,8 +40,12 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view text) {
           absl::StrCat("path \"", OneLine(uri.path),
                        "\" is relative; a store needs an absolute one, such as /models/a"));
     }
-    return MakeFileStore(uri.path);
+    MERGANSER_RETURN_IF_ERROR(roots.Check(text));
+    std::shared_ptr<ObjectStore> store = MakeFileStore(uri.path);
+    if (roots.everything()) return store;
+    return MakeRootedStore(std::move(store), uri.path, roots);
   }
+  MERGANSER_RETURN_IF_ERROR(roots.Check(text));
   if (uri.scheme == "memory") {
     // Never destroyed: a store may outlive main.
     static NamedMemoryStores* const stores = new NamedMemoryStores;

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/storage/object_store.h"
+#include "common/storage/roots.h"
 
 namespace merganser {
 
@@ -14,7 +15,11 @@ namespace merganser {
 // storage: a root that is missing shows when it is used. A scheme that this
 // build does not have is kInvalidArgument and lists those it has. `memory://name`
 // is one store a name for the life of the process (tests).
-absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view uri);
+//
+// With `roots` a location outside of them is kPermissionDenied, and so is, whenever
+// it is used, an object of a file store that a link leads out of them.
+absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view uri,
+                                                       const AllowedRoots& roots = {});
 
 }  // namespace merganser
 

@@ -96,7 +96,7 @@ int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
   request.output_uri = uri->ToString();
 
-  MergeClient client(flags.coordinator);
+  MergeClient client(flags.coordinator.address, flags.coordinator.security);
   const absl::StatusOr<JobInfo> job = client.Submit(request, flags.request_id);
   if (!job.ok()) return Fail(job.status(), Phase::kPlanning);
   std::printf("%s\n", job->name.c_str());
@@ -104,8 +104,8 @@ int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
   return flags.watch ? Follow(client, job->name, interrupts) : kDone;
 }
 
-int RunList(const std::string& coordinator, bool json) {
-  MergeClient client(coordinator);
+int RunList(const Target& coordinator, bool json) {
+  MergeClient client(coordinator.address, coordinator.security);
   std::vector<JobInfo> jobs;
   std::string page;
   do {
@@ -118,27 +118,29 @@ int RunList(const std::string& coordinator, bool json) {
   return kDone;
 }
 
-int RunGet(const std::string& coordinator, const std::string& job, bool json) {
-  const absl::StatusOr<JobInfo> found = MergeClient(coordinator).Get(job);
+int RunGet(const Target& coordinator, const std::string& job, bool json) {
+  const absl::StatusOr<JobInfo> found =
+      MergeClient(coordinator.address, coordinator.security).Get(job);
   if (!found.ok()) return Fail(found.status(), Phase::kPlanning);
   std::fputs((json ? JobJson(*found) : JobText(*found)).c_str(), stdout);
   return kDone;
 }
 
-int RunWatch(const std::string& coordinator, const std::string& job, InterruptWatcher& interrupts) {
-  MergeClient client(coordinator);
+int RunWatch(const Target& coordinator, const std::string& job, InterruptWatcher& interrupts) {
+  MergeClient client(coordinator.address, coordinator.security);
   return Follow(client, job, interrupts);
 }
 
-int RunCancel(const std::string& coordinator, const std::string& job) {
-  const absl::StatusOr<JobInfo> found = MergeClient(coordinator).Cancel(job);
+int RunCancel(const Target& coordinator, const std::string& job) {
+  const absl::StatusOr<JobInfo> found =
+      MergeClient(coordinator.address, coordinator.security).Cancel(job);
   if (!found.ok()) return Fail(found.status(), Phase::kPlanning);
   std::fputs(JobText(*found).c_str(), stdout);
   return kDone;
 }
 
-int RunHealth(const std::string& coordinator) {
-  const absl::Status health = MergeClient(coordinator).Health();
+int RunHealth(const Target& coordinator) {
+  const absl::Status health = MergeClient(coordinator.address, coordinator.security).Health();
   if (!health.ok()) return Fail(health, Phase::kPlanning);
   std::printf("serving\n");
   return kDone;

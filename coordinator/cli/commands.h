@@ -5,8 +5,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "coordinator/cli/interrupt.h"
+#include "coordinator/service/security.h"
+#include "proto/channel/security.h"
 
 namespace merganser::cli {
 
@@ -32,8 +35,15 @@ int RunVerify(const std::string& checkpoint, int threads);
 // Lists the merge methods: for people, as JSON, or as the README's table.
 int RunMethods(bool json, bool markdown);
 
+// Which coordinator, and how and as whom.
+struct Target {
+  std::string address;
+  ChannelSecurity security;
+};
+
 struct WorkerFlags {
-  std::string coordinator;
+  Target coordinator;
+  std::vector<std::string> roots;
   int threads = 0;
   uint64_t memory = 0;
 };
@@ -44,11 +54,13 @@ struct CoordinatorFlags {
   std::string state;  // folder of the journal; empty: jobs are kept in memory
   size_t keep_jobs = 0;
   int keep_days = 0;  // 0: for ever
+  ServerSecurity security;
+  std::vector<std::string> roots;  // of `security`, as they were given
 };
 int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts);
 
 struct SubmitFlags {
-  std::string coordinator;
+  Target coordinator;
   std::string recipe;
   std::string output;
   std::string request_id;
@@ -56,11 +68,11 @@ struct SubmitFlags {
   bool watch = false;
 };
 int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts);
-int RunList(const std::string& coordinator, bool json);
-int RunGet(const std::string& coordinator, const std::string& job, bool json);
-int RunWatch(const std::string& coordinator, const std::string& job, InterruptWatcher& interrupts);
-int RunCancel(const std::string& coordinator, const std::string& job);
-int RunHealth(const std::string& coordinator);
+int RunList(const Target& coordinator, bool json);
+int RunGet(const Target& coordinator, const std::string& job, bool json);
+int RunWatch(const Target& coordinator, const std::string& job, InterruptWatcher& interrupts);
+int RunCancel(const Target& coordinator, const std::string& job);
+int RunHealth(const Target& coordinator);
 
 }  // namespace merganser::cli
 

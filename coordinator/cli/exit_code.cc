@@ -10,6 +10,7 @@ namespace merganser::cli {
 int ExitCodeFor(const absl::Status& status, Phase phase) {
   if (status.ok()) return kDone;
   if (absl::IsCancelled(status)) return kInterrupted;
+  if (absl::IsUnauthenticated(status)) return kWrongRequest;  // another token, or certificate
   if (IsRetryable(status)) return kRetryable;
   return phase == Phase::kPlanning ? kWrongRequest : kFailed;
 }

@@ -7,6 +7,7 @@
 #include <exception>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -16,6 +17,7 @@
 #include "common/plan/plan.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/security_flags.h"
 
 namespace merganser::cli {
 namespace {
@@ -54,17 +56,21 @@ CLI::Option* AddThreads(CLI::App* command, int& threads) {
       ->check(CLI::Range(1, 1024));
 }
 
-CLI::Option* AddCoordinator(CLI::App* command, std::string& address) {
-  return command->add_option("--coordinator", address, "HOST:PORT of the coordinator")
+void AddCoordinator(CLI::App* command, Target& target) {
+  command->add_option("--coordinator", target.address, "HOST:PORT of the coordinator")
       ->default_str(kDefaultCoordinator);
+  AddClientSecurity(command, target.security);
 }
 
 int Run(int argc, char** argv) {
   CLI::App app("Merges RL experts of one base model into one checkpoint.", "merganser");
   app.set_version_flag("--version", VersionText());
   app.require_subcommand(0, 1);
-  std::string recipe, checkpoint, job, coordinator = kDefaultCoordinator;
-  CoordinatorFlags serve_flags{kDefaultCoordinator, "", 1000, 30};
+  std::string recipe, checkpoint, job;
+  Target coordinator{kDefaultCoordinator, {}};
+  CoordinatorFlags serve_flags;
+  serve_flags.listen = kDefaultCoordinator;
+  std::vector<std::string> roots;
   bool json = false, markdown = false;
   int threads = DefaultThreads();
   uint64_t memory = 8 * kGiB;
@@ -122,9 +128,12 @@ int Run(int argc, char** argv) {
                    "Days for which they are kept; 0: for ever")
       ->check(CLI::Range(0, 36500))
       ->default_str("30");
+  AddServerSecurity(serve, serve_flags.security);
+  AddRoots(serve, serve_flags.roots);
 
   CLI::App* worker = app.add_subcommand("worker", "Work for a coordinator until told to stop");
   AddCoordinator(worker, coordinator);
+  AddRoots(worker, roots);
   AddThreads(worker, threads);
   AddMemory(worker, memory);
 
@@ -178,6 +187,10 @@ int Run(int argc, char** argv) {
   merge_flags.threads = threads;
   merge_flags.memory = memory;
   merge_flags.record_ms = static_cast<int64_t>(record_seconds * 1000);
+  // grpc's own lines beside ours: a client's errors are one line.
+  if (!serve->parsed()) setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  coordinator.security.token = serve_flags.security.token = TokenFromEnvironment();
+  if (!coordinator.security.token_file.empty()) coordinator.security.token.clear();
   submit_flags.coordinator = coordinator;
 
   if (plan->parsed()) return RunPlan(recipe, json);
@@ -192,7 +205,7 @@ int Run(int argc, char** argv) {
   InterruptWatcher interrupts;
   if (merge->parsed()) return RunMerge(merge_flags, interrupts);
   if (serve->parsed()) return RunCoordinator(serve_flags, interrupts);
-  if (worker->parsed()) return RunWorker({coordinator, threads, memory}, interrupts);
+  if (worker->parsed()) return RunWorker({coordinator, roots, threads, memory}, interrupts);
   if (watch->parsed()) return RunWatch(coordinator, job, interrupts);
   return RunSubmit(submit_flags, interrupts);
 }

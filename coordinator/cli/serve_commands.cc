@@ -14,8 +14,10 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/journal/journal.h"
+#include "coordinator/cli/security_flags.h"
 #include "coordinator/service/job_store.h"
 #include "coordinator/service/server.h"
+#include "proto/channel/channel.h"
 #include "worker/sources/grpc/grpc_source.h"
 #include "worker/unit_runner.h"
 
@@ -24,6 +26,8 @@ namespace {
 
 // How long a worker that stops waits to hand over its last results.
 constexpr std::chrono::seconds kFinishTimeout(30);
+
+void LogLine(std::string_view line) { std::fprintf(stderr, "%s\n", OneLine(line).c_str()); }
 
 // Holds a thread until a signal comes.
 class StopSignal {
@@ -62,11 +66,17 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   options.listen = flags.listen;
   options.jobs.finished_jobs = flags.keep_jobs;
   options.jobs.finished_age = std::chrono::hours(24) * flags.keep_days;
-  options.jobs.log = [](std::string_view line) {
-    std::fprintf(stderr, "%s\n", OneLine(line).c_str());
-  };
+  options.jobs.log = LogLine;
+  options.security = flags.security;
+  options.security.log = LogLine;
+  absl::StatusOr<AllowedRoots> roots = MakeRoots(flags.roots, "the coordinator");
+  if (!roots.ok()) return Fail(roots.status(), Phase::kPlanning);
+  options.security.roots = *std::move(roots);
   absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options, SystemClock(), **store);
   if (!server.ok()) return Fail(server.status(), Phase::kPlanning);
+  if (const std::string token = (*server)->token_file(); !token.empty()) {
+    LogLine(absl::StrCat("this user's clients find their token in ", token));
+  }
   std::printf("listening on %s\n", (*server)->address().c_str());
   std::fflush(stdout);
   stop.Wait();
@@ -86,13 +96,20 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
                     FormatBytes(kProcessMemory), " that the program itself takes")),
                 Phase::kPlanning);
   }
+  const Target& coordinator = flags.coordinator;
+  absl::Status usable = CheckSecurity(coordinator.address, coordinator.security);
+  absl::StatusOr<AllowedRoots> roots = MakeRoots(flags.roots, "the worker");
+  if (usable.ok()) usable = roots.status();
+  if (!usable.ok()) return Fail(usable, Phase::kPlanning);
   GrpcSourceOptions options;
-  options.coordinator = flags.coordinator;
+  options.coordinator = coordinator.address;
+  options.security = coordinator.security;
+  options.roots = *std::move(roots);
   options.worker = MakeWorkerName();
   options.threads = flags.threads;
   options.memory = flags.memory - kProcessMemory;
   options.simd = std::string(ActiveSimd());
-  options.log = [](std::string_view line) { std::fprintf(stderr, "%s\n", OneLine(line).c_str()); };
+  options.log = LogLine;
   GrpcUnitSource source(options);
   interrupts.SetHandler([&source] {
     std::fprintf(stderr, "draining: units in progress are finished, the rest goes back\n");
@@ -105,7 +122,9 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   absl::Status status = RunUnits(source, runner);
   interrupts.ClearHandler();
   if (status.ok()) status = source.Finish(kFinishTimeout);
-  return status.ok() ? kDone : Fail(status, Phase::kRunning);
+  // A unit's failure goes to the coordinator: what is denied here is the worker itself.
+  const bool denied = absl::IsPermissionDenied(status);
+  return status.ok() ? kDone : Fail(status, denied ? Phase::kPlanning : Phase::kRunning);
 }
 
 }  // namespace merganser::cli

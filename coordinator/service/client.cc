@@ -13,6 +13,7 @@
 #include "google/protobuf/wrappers.pb.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/grpcpp.h"
+#include "proto/channel/channel.h"
 #include "proto/convert/status_codec.h"
 #include "proto/merganser/v1/merge_service.grpc.pb.h"
 
@@ -36,11 +37,12 @@ constexpr int kKeepaliveTimeoutMs = 10'000;
 }  // namespace
 
 struct MergeClient::Impl {
-  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<CoordinatorChannel> channel;
   std::unique_ptr<v1::MergeService::Stub> stub;
 };
 
-MergeClient::MergeClient(const std::string& coordinator, Duration timeout)
+MergeClient::MergeClient(const std::string& coordinator, const ChannelSecurity& security,
+                         Duration timeout)
     : coordinator_(coordinator), timeout_(timeout), impl_(std::make_unique<Impl>()) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
@@ -48,15 +50,18 @@ MergeClient::MergeClient(const std::string& coordinator, Duration timeout)
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-  impl_->channel =
-      grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);
-  impl_->stub = v1::MergeService::NewStub(impl_->channel);
+  impl_->channel = std::make_unique<CoordinatorChannel>(coordinator, security, arguments);
+  impl_->stub = v1::MergeService::NewStub(impl_->channel->channel());
 }
 
 MergeClient::~MergeClient() = default;
 
-absl::Status MergeClient::Explain(const absl::Status& status) const {
+absl::Status MergeClient::Explain(const absl::Status& original) const {
+  const absl::Status status = impl_->channel->Explain(original);
   if (status.ok()) return status;
+  if (absl::IsUnauthenticated(status)) {
+    return Annotate(status, absl::StrCat("coordinator ", coordinator_));
+  }
   if ((absl::IsUnavailable(status) && ReasonOf(status).empty()) ||
       absl::IsDeadlineExceeded(status) || absl::IsUnimplemented(status)) {
     return absl::UnavailableError(
@@ -70,9 +75,10 @@ namespace {
 
 // One unary call under a deadline.
 template <typename Request, typename Response, typename Method>
-absl::Status Call(Duration timeout, const Request& request, Response& response,
-                  const Method& method) {
+absl::Status Call(CoordinatorChannel& channel, Duration timeout, const Request& request,
+                  Response& response, const Method& method) {
   grpc::ClientContext context;
+  MERGANSER_RETURN_IF_ERROR(channel.Authorize(context).status());
   context.set_deadline(std::chrono::system_clock::now() +
                        std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout));
   return FromGrpc(method(&context, request, &response));
@@ -83,11 +89,12 @@ absl::Status Call(Duration timeout, const Request& request, Response& response,
 absl::StatusOr<JobInfo> MergeClient::Submit(const JobRequest& request,
                                             const std::string& request_id) {
   v1::Job job;
-  MERGANSER_RETURN_IF_ERROR(Explain(
-      Call(timeout_, EncodeRequest(request, request_id.empty() ? RandomHex(16) : request_id), job,
-           [&](auto* context, const auto& in, auto* out) {
-             return impl_->stub->CreateJob(context, in, out);
-           })));
+  MERGANSER_RETURN_IF_ERROR(
+      Explain(Call(*impl_->channel, timeout_,
+                   EncodeRequest(request, request_id.empty() ? RandomHex(16) : request_id), job,
+                   [&](auto* context, const auto& in, auto* out) {
+                     return impl_->stub->CreateJob(context, in, out);
+                   })));
   return DecodeJob(job);
 }
 
@@ -95,8 +102,8 @@ absl::StatusOr<JobInfo> MergeClient::Get(const std::string& name) {
   v1::GetJobRequest request;
   request.set_name(name);
   v1::Job job;
-  MERGANSER_RETURN_IF_ERROR(
-      Explain(Call(timeout_, request, job, [&](auto* context, const auto& in, auto* out) {
+  MERGANSER_RETURN_IF_ERROR(Explain(
+      Call(*impl_->channel, timeout_, request, job, [&](auto* context, const auto& in, auto* out) {
         return impl_->stub->GetJob(context, in, out);
       })));
   return DecodeJob(job);
@@ -107,10 +114,10 @@ absl::StatusOr<ListedJobs> MergeClient::List(int page_size, const std::string& p
   request.set_page_size(page_size);
   request.set_page_token(page_token);
   v1::ListJobsResponse response;
-  MERGANSER_RETURN_IF_ERROR(
-      Explain(Call(timeout_, request, response, [&](auto* context, const auto& in, auto* out) {
-        return impl_->stub->ListJobs(context, in, out);
-      })));
+  MERGANSER_RETURN_IF_ERROR(Explain(Call(*impl_->channel, timeout_, request, response,
+                                         [&](auto* context, const auto& in, auto* out) {
+                                           return impl_->stub->ListJobs(context, in, out);
+                                         })));
   ListedJobs listed;
   for (const v1::Job& proto : response.jobs()) {
     MERGANSER_ASSIGN_OR_RETURN(JobInfo job, DecodeJob(proto));
@@ -124,8 +131,8 @@ absl::StatusOr<JobInfo> MergeClient::Cancel(const std::string& name) {
   v1::CancelJobRequest request;
   request.set_name(name);
   v1::Job job;
-  MERGANSER_RETURN_IF_ERROR(
-      Explain(Call(timeout_, request, job, [&](auto* context, const auto& in, auto* out) {
+  MERGANSER_RETURN_IF_ERROR(Explain(
+      Call(*impl_->channel, timeout_, request, job, [&](auto* context, const auto& in, auto* out) {
         return impl_->stub->CancelJob(context, in, out);
       })));
   return DecodeJob(job);
@@ -178,6 +185,7 @@ absl::StatusOr<bool> MergeClient::WatchOnce(const std::string& name,
                                             const std::function<bool(const JobInfo&)>& on_change,
                                             std::optional<JobInfo>& last) {
   grpc::ClientContext context;
+  MERGANSER_RETURN_IF_ERROR(impl_->channel->Authorize(context).status());
   grpc::CompletionQueue queue;
   v1::WatchJobRequest request;
   request.set_name(name);
@@ -227,10 +235,11 @@ absl::StatusOr<bool> MergeClient::WatchOnce(const std::string& name,
 }
 
 absl::Status MergeClient::Health() {
+  MERGANSER_RETURN_IF_ERROR(impl_->channel->status());
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() +
                        std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout_));
-  grpc::TemplatedGenericStub<HealthRequest, HealthResponse> stub(impl_->channel);
+  grpc::TemplatedGenericStub<HealthRequest, HealthResponse> stub(impl_->channel->channel());
   grpc::CompletionQueue queue;
   const HealthRequest request;
   HealthResponse response;

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "coordinator/service/job.h"
+#include "proto/channel/security.h"
 
 namespace merganser {
 
@@ -33,9 +34,10 @@ struct WatchPatience {
 // was expected at which address. Nothing is retried, but by Watch.
 class MergeClient {
  public:
-  // `coordinator` is HOST:PORT. Nothing is connected yet. `timeout` bounds every
-  // call but Watch.
-  explicit MergeClient(const std::string& coordinator, Duration timeout = std::chrono::seconds(30));
+  // `coordinator` is HOST:PORT. Nothing is connected yet. What is wrong with
+  // `security` shows in every call. `timeout` bounds every call but Watch.
+  explicit MergeClient(const std::string& coordinator, const ChannelSecurity& security = {},
+                       Duration timeout = std::chrono::seconds(30));
   ~MergeClient();
 
   // Repeating with the same `request_id` and request returns the first job. An
@@ -54,12 +56,13 @@ class MergeClient {
                                 const std::function<bool(const JobInfo&)>& on_change,
                                 const WatchPatience& patience = WatchPatience());
 
-  // OK when the coordinator serves; kUnavailable when it is draining or away.
+  // OK when the coordinator serves; kUnavailable when it is draining or away. Needs no
+  // token.
   absl::Status Health();
 
  private:
   struct Impl;
-  absl::Status Explain(const absl::Status& status) const;
+  absl::Status Explain(const absl::Status& original) const;
   // One stream. `last` holds the last job seen, also from before. True when it ended as
   // it should: with the job, or because `on_change` said so.
   absl::StatusOr<bool> WatchOnce(const std::string& name,

@@ -13,18 +13,20 @@ namespace {
 
 class EngineJobRun final : public JobRun {
  public:
-  explicit EngineJobRun(const JobInfo& job) : uid_(job.uid), request_(job.request) {}
+  EngineJobRun(const JobInfo& job, const AllowedRoots& roots)
+      : uid_(job.uid), request_(job.request), roots_(roots) {}
 
   absl::StatusOr<const Plan*> Prepare() override {
     MERGANSER_ASSIGN_OR_RETURN(
         PreparedMerge prepared,
-        PrepareMerge(request_.recipe, request_.source_name, request_.directories));
+        PrepareMerge(request_.recipe, request_.source_name, request_.directories, roots_));
     prepared_ = std::move(prepared);
     return &prepared_->plan;
   }
 
   absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t epoch) override {
-    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(request_.output_uri));
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
+                               OpenStore(request_.output_uri, roots_));
     MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::Begin(std::move(store), request_.output_uri,
                                                          prepared_->plan, Options(epoch)));
     return output_->writes();
@@ -33,7 +35,8 @@ class EngineJobRun final : public JobRun {
   absl::StatusOr<std::optional<std::vector<PlannedWrite>>> Resume(
       uint64_t epoch, std::vector<UnitResult>& done,
       const std::function<absl::Status()>& forget) override {
-    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(request_.output_uri));
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
+                               OpenStore(request_.output_uri, roots_));
     MERGANSER_ASSIGN_OR_RETURN(
         output_, JobOutput::ResumeJob(std::move(store), request_.output_uri, prepared_->plan,
                                       Options(epoch), done, forget));
@@ -42,7 +45,8 @@ class EngineJobRun final : public JobRun {
   }
 
   absl::StatusOr<std::optional<std::string>> FindPublished() override {
-    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(request_.output_uri));
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
+                               OpenStore(request_.output_uri, roots_));
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> report,
                                JobOutput::FindPublished(*store, prepared_->plan, uid_));
     if (!report.has_value()) return std::nullopt;
@@ -64,7 +68,8 @@ class EngineJobRun final : public JobRun {
   }
 
   absl::Status Discard() override {
-    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(request_.output_uri));
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
+                               OpenStore(request_.output_uri, roots_));
     return JobOutput::Discard(*store, uid_);
   }
 
@@ -83,14 +88,15 @@ class EngineJobRun final : public JobRun {
 
   const std::string uid_;
   const JobRequest request_;
+  const AllowedRoots roots_;
   std::optional<PreparedMerge> prepared_;
   std::unique_ptr<JobOutput> output_;  // points into prepared_
 };
 
 }  // namespace
 
-JobRunFactory EngineJobRuns() {
-  return [](const JobInfo& job) { return std::make_unique<EngineJobRun>(job); };
+JobRunFactory EngineJobRuns(const AllowedRoots& roots) {
+  return [roots](const JobInfo& job) { return std::make_unique<EngineJobRun>(job, roots); };
 }
 
 }  // namespace merganser

@@ -15,6 +15,7 @@
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
 #include "common/storage/object_store.h"
+#include "common/storage/roots.h"
 #include "coordinator/service/job.h"
 
 namespace merganser {
@@ -66,8 +67,9 @@ class JobRun {
 // Must be thread-safe.
 using JobRunFactory = std::function<std::unique_ptr<JobRun>(const JobInfo&)>;
 
-// Runs that use the engine and the stores that the URIs name.
-JobRunFactory EngineJobRuns();
+// Runs that use the engine and the stores that the URIs name, as far as `roots` allow
+// them.
+JobRunFactory EngineJobRuns(const AllowedRoots& roots = {});
 
 }  // namespace merganser
 

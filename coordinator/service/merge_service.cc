@@ -2,6 +2,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/service/job_codec.h"
+#include "coordinator/service/request_roots.h"
+#include "coordinator/service/requests.h"
 #include "proto/convert/status_codec.h"
 
 namespace merganser {
@@ -14,18 +16,26 @@ grpc::Status Answer(const absl::StatusOr<JobInfo>& job, v1::Job* response) {
 
 }  // namespace
 
-grpc::Status MergeServiceImpl::CreateJob(grpc::ServerContext*, const v1::CreateJobRequest* request,
-                                         v1::Job* response) {
-  return Answer(jobs_.Create(DecodeRequest(*request), request->request_id()), response);
+grpc::Status MergeServiceImpl::CreateJob(grpc::ServerContext* context,
+                                         const v1::CreateJobRequest* request, v1::Job* response) {
+  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/CreateJob");
+  const JobRequest job = DecodeRequest(*request);
+  absl::Status allowed = CheckJobRequest(job, request->request_id());
+  if (allowed.ok()) allowed = CheckRequestRoots(job, roots_);
+  if (!allowed.ok()) return ToGrpc(allowed);
+  return Answer(jobs_.Create(job, request->request_id()), response);
 }
 
-grpc::Status MergeServiceImpl::GetJob(grpc::ServerContext*, const v1::GetJobRequest* request,
-                                      v1::Job* response) {
+grpc::Status MergeServiceImpl::GetJob(grpc::ServerContext* context,
+                                      const v1::GetJobRequest* request, v1::Job* response) {
+  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/GetJob");
   return Answer(jobs_.Get(request->name()), response);
 }
 
-grpc::Status MergeServiceImpl::ListJobs(grpc::ServerContext*, const v1::ListJobsRequest* request,
+grpc::Status MergeServiceImpl::ListJobs(grpc::ServerContext* context,
+                                        const v1::ListJobsRequest* request,
                                         v1::ListJobsResponse* response) {
+  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/ListJobs");
   const absl::StatusOr<JobPage> page = jobs_.List(request->page_size(), request->page_token());
   if (!page.ok()) return ToGrpc(page.status());
   for (const JobInfo& job : page->jobs) *response->add_jobs() = EncodeJob(job);
@@ -33,14 +43,16 @@ grpc::Status MergeServiceImpl::ListJobs(grpc::ServerContext*, const v1::ListJobs
   return grpc::Status::OK;
 }
 
-grpc::Status MergeServiceImpl::CancelJob(grpc::ServerContext*, const v1::CancelJobRequest* request,
-                                         v1::Job* response) {
+grpc::Status MergeServiceImpl::CancelJob(grpc::ServerContext* context,
+                                         const v1::CancelJobRequest* request, v1::Job* response) {
+  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/CancelJob");
   return Answer(jobs_.Cancel(request->name()), response);
 }
 
 grpc::Status MergeServiceImpl::WatchJob(grpc::ServerContext* context,
                                         const v1::WatchJobRequest* request,
                                         grpc::ServerWriter<v1::Job>* writer) {
+  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/WatchJob");
   struct Seat {
     explicit Seat(std::atomic<int>& count) : taken(count), number(++count) {}
     ~Seat() { --taken; }

@@ -3,7 +3,10 @@
 #define MERGANSER_COORDINATOR_SERVICE_MERGE_SERVICE_H_
 
 #include <atomic>
+#include <utility>
 
+#include "common/storage/roots.h"
+#include "coordinator/service/auth/authorizer.h"
 #include "coordinator/service/job_manager.h"
 #include "proto/merganser/v1/merge_service.grpc.pb.h"
 
@@ -14,8 +17,9 @@ inline constexpr int kMaxWatchers = 64;
 
 class MergeServiceImpl final : public v1::MergeService::Service {
  public:
-  // `jobs` must outlive the service.
-  explicit MergeServiceImpl(JobManager& jobs) : jobs_(jobs) {}
+  // `jobs` and `authorizer` must outlive the service.
+  MergeServiceImpl(JobManager& jobs, const Authorizer& authorizer, AllowedRoots roots)
+      : jobs_(jobs), authorizer_(authorizer), roots_(std::move(roots)) {}
 
   grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request,
                          v1::Job* response) override;
@@ -30,6 +34,8 @@ class MergeServiceImpl final : public v1::MergeService::Service {
 
  private:
   JobManager& jobs_;
+  const Authorizer& authorizer_;
+  const AllowedRoots roots_;
   std::atomic<int> watchers_{0};
 };
 

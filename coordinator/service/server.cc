@@ -2,10 +2,14 @@
 
 #include <chrono>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "coordinator/service/auth/authorizer.h"
+#include "coordinator/service/auth/guard.h"
 #include "coordinator/service/merge_service.h"
+#include "coordinator/service/random_id.h"
 #include "coordinator/service/worker_service.h"
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/grpcpp.h"
@@ -19,10 +23,20 @@ constexpr int kMaxReceiveBytes = 64 << 20;
 // Watchers hold up to kMaxWatchers of them; beyond the limit calls are refused
 // with RESOURCE_EXHAUSTED and repeated.
 constexpr int kMaxThreads = 256;
+constexpr size_t kTokenBytes = 32;
+
+absl::StatusOr<std::unique_ptr<TokenKeeper>> MakeTokens(const ServerSecurity& security) {
+  if (!security.token_file.empty()) {
+    return TokenKeeper::FromFile(security.token_file, security.log);
+  }
+  return TokenKeeper::FromToken(security.token);
+}
 
 }  // namespace
 
 struct Server::Impl {
+  std::unique_ptr<Authorizer> authorizer;  // the services and the guard point to it
+  std::unique_ptr<TokenHandout> handout;
   std::unique_ptr<JobManager> jobs;
   std::unique_ptr<MergeServiceImpl> merges;
   std::unique_ptr<WorkerServiceImpl> workers;
@@ -42,13 +56,22 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
         absl::StrCat("--listen: found \"", options.listen,
                      "\", expected HOST:PORT such as 0.0.0.0:7077 or [::1]:7077"));
   }
+  MERGANSER_RETURN_IF_ERROR(CheckServerSecurity(options.listen, options.security));
+  ServerSecurity security = options.security;
+  const bool make_token = security.token_file.empty() && security.token.empty();
+  if (make_token) security.token = RandomHex(kTokenBytes);
+  MERGANSER_ASSIGN_OR_RETURN(std::unique_ptr<TokenKeeper> tokens, MakeTokens(security));
+  MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
+                             MakeServerCredentials(security));
+  if (!runs) runs = EngineJobRuns(security.roots);
   std::unique_ptr<Server> self(new Server());
   self->host_ = options.listen.substr(0, colon);
   Impl& impl = *self->impl_;
   MERGANSER_ASSIGN_OR_RETURN(impl.jobs,
                              JobManager::Start(options.jobs, clock, store, std::move(runs)));
-  impl.merges = std::make_unique<MergeServiceImpl>(*impl.jobs);
-  impl.workers = std::make_unique<WorkerServiceImpl>(*impl.jobs);
+  impl.authorizer = std::make_unique<Authorizer>(std::move(tokens));
+  impl.merges = std::make_unique<MergeServiceImpl>(*impl.jobs, *impl.authorizer, security.roots);
+  impl.workers = std::make_unique<WorkerServiceImpl>(*impl.jobs, *impl.authorizer);
 
   grpc::EnableDefaultHealthCheckService(true);
   // Called by name, so that the linker keeps the library.
@@ -63,7 +86,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   grpc::ResourceQuota quota("merganser");
   quota.SetMaxThreads(kMaxThreads);
   builder.SetResourceQuota(quota);
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &self->port_);
+  builder.AddListeningPort(options.listen, credentials, &self->port_);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> guards;
+  guards.push_back(MakeGuard(*impl.authorizer));
+  builder.experimental().SetInterceptorCreators(std::move(guards));
   builder.RegisterService(impl.merges.get());
   builder.RegisterService(impl.workers.get());
   impl.server = builder.BuildAndStart();
@@ -73,11 +99,20 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                      ": cannot be bound, expected a free port on an address of this machine (is "
                      "another coordinator running?)"));
   }
+  if (make_token) {
+    // Only now is it certain that no other coordinator has the address, and its file.
+    MERGANSER_ASSIGN_OR_RETURN(impl.handout, TokenHandout::Make(self->address(), security.token));
+  }
+  impl.authorizer->Open();
   impl.server->GetHealthCheckService()->SetServingStatus(true);
   return self;
 }
 
 std::string Server::address() const { return absl::StrCat(host_, ":", port_); }
+
+std::string Server::token_file() const {
+  return impl_->handout == nullptr ? "" : impl_->handout->path();
+}
 
 JobManager& Server::jobs() { return *impl_->jobs; }
 
@@ -89,6 +124,7 @@ void Server::Shutdown() {
     impl_->server->Wait();
     impl_->server.reset();
   }
+  impl_->handout.reset();
 }
 
 }  // namespace merganser

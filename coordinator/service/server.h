@@ -10,28 +10,32 @@
 #include "coordinator/service/job_manager.h"
 #include "coordinator/service/job_run.h"
 #include "coordinator/service/job_store.h"
+#include "coordinator/service/security.h"
 
 namespace merganser {
 
 struct ServerOptions {
   std::string listen = "127.0.0.1:0";  // HOST:PORT; port 0 takes a free one
   JobManagerOptions jobs;
+  ServerSecurity security;
 };
 
-// The connection is not encrypted and nobody is asked who they are: to be
-// listened to on networks where every peer may submit jobs.
+// Every call but health needs a token with the role that MethodRoles names.
 class Server {
  public:
-  // kUnavailable when the address cannot be bound (taken, or not of this
-  // machine). `clock` and `store` must outlive the server.
+  // kUnavailable when the address cannot be bound (taken, or not of this machine);
+  // else a failure means that the options are wrong. `clock` and `store` must outlive
+  // the server. Without `runs`, EngineJobRuns within the roots of the options.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        const Clock& clock, JobStore& store,
-                                                       JobRunFactory runs = EngineJobRuns());
+                                                       JobRunFactory runs = nullptr);
   ~Server();
 
   // What was bound; the host is that of ServerOptions::listen.
   int port() const { return port_; }
   std::string address() const;
+  // The file of the token that was made because none was given; empty if one was.
+  std::string token_file() const;
 
   JobManager& jobs();
 

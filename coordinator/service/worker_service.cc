@@ -15,6 +15,7 @@ namespace merganser {
 namespace {
 
 constexpr size_t kMaxWorkerName = 256;
+constexpr size_t kMaxFailureMessage = 4096;  // it stays with the job
 constexpr uint32_t kMaxWanted = 1024;
 constexpr int kMaxListed = 65536;
 constexpr size_t kChunkBytes = size_t{1} << 20;
@@ -59,8 +60,9 @@ absl::Status CheckSync(const v1::SyncRequest& request) {
 
 }  // namespace
 
-grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext*, const v1::SyncRequest* request,
+grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext* context, const v1::SyncRequest* request,
                                      v1::SyncResponse* response) {
+  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.WorkerService/Sync");
   if (const absl::Status valid = CheckSync(*request); !valid.ok()) return ToGrpc(valid);
   WorkerReport report;
   report.worker = request->worker();
@@ -93,7 +95,8 @@ grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext*, const v1::SyncRequest
   for (const v1::UnitFailure& failure : request->failed()) {
     report.failed.push_back(
         {failure.token(), failure.job_uid(), failure.unit(),
-         absl::Status(FailureCode(failure.code()), OneLine(failure.message()))});
+         absl::Status(FailureCode(failure.code()),
+                      OneLine(failure.message().substr(0, kMaxFailureMessage)))});
   }
   report.returned.assign(request->returned().begin(), request->returned().end());
 
@@ -120,18 +123,20 @@ grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext*, const v1::SyncRequest
   return grpc::Status::OK;
 }
 
-grpc::Status WorkerServiceImpl::GetJobPlan(grpc::ServerContext*,
+grpc::Status WorkerServiceImpl::GetJobPlan(grpc::ServerContext* context,
                                            const v1::GetJobPlanRequest* request,
                                            grpc::ServerWriter<v1::JobPlanChunk>* writer) {
+  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.WorkerService/GetJobPlan");
   const std::shared_ptr<const ActivePlan> active = jobs_.FindPlan(request->job_uid());
   if (active == nullptr) return ToGrpc(JobNotFound(JobName(request->job_uid())));
   WriteChunks(active->serialized, writer);
   return grpc::Status::OK;
 }
 
-grpc::Status WorkerServiceImpl::GetJobGates(grpc::ServerContext*,
+grpc::Status WorkerServiceImpl::GetJobGates(grpc::ServerContext* context,
                                             const v1::GetJobGatesRequest* request,
                                             grpc::ServerWriter<v1::JobPlanChunk>* writer) {
+  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.WorkerService/GetJobGates");
   const std::shared_ptr<const std::string> gates =
       jobs_.FindGates(request->job_uid(), request->round());
   if (gates == nullptr) return ToGrpc(JobNotFound(JobName(request->job_uid())));

@@ -2,6 +2,7 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_WORKER_SERVICE_H_
 #define MERGANSER_COORDINATOR_SERVICE_WORKER_SERVICE_H_
 
+#include "coordinator/service/auth/authorizer.h"
 #include "coordinator/service/job_manager.h"
 #include "proto/merganser/v1/worker_service.grpc.pb.h"
 
@@ -9,8 +10,9 @@ namespace merganser {
 
 class WorkerServiceImpl final : public v1::WorkerService::Service {
  public:
-  // `jobs` must outlive the service.
-  explicit WorkerServiceImpl(JobManager& jobs) : jobs_(jobs) {}
+  // `jobs` and `authorizer` must outlive the service.
+  WorkerServiceImpl(JobManager& jobs, const Authorizer& authorizer)
+      : jobs_(jobs), authorizer_(authorizer) {}
 
   grpc::Status Sync(grpc::ServerContext* context, const v1::SyncRequest* request,
                     v1::SyncResponse* response) override;
@@ -21,6 +23,7 @@ class WorkerServiceImpl final : public v1::WorkerService::Service {
 
  private:
   JobManager& jobs_;
+  const Authorizer& authorizer_;
 };
 
 }  // namespace merganser

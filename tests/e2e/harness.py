@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 
 import make_models
 
@@ -49,7 +50,8 @@ class Result:
 def environment(extra=None):
     env = dict(os.environ)
     env.update({"LC_ALL": "C.UTF-8", "HF_HUB_OFFLINE": "1"})
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "grpc_proxy"):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "grpc_proxy",
+                 "MERGANSER_TOKEN"):
         env.pop(name, None)
     env.update(extra or {})
     return env
@@ -178,8 +180,12 @@ class Cluster:
     """A coordinator and workers on this machine. A context manager; every process that it
     started is gone when it ends."""
 
-    def __init__(self, workers, state, worker_args=("--threads", "1", "--memory", "2GiB")):
+    def __init__(self, workers, state, worker_args=("--threads", "1", "--memory", "2GiB"),
+                 coordinator_args=(), connect_args=(), listen="127.0.0.1:0"):
+        """`connect_args` are those of workers and clients."""
         self._state, self._worker_args, self._count = [], worker_args, workers
+        self._coordinator_args, self._connect_args = coordinator_args, connect_args
+        self._listen = listen
         if "--state" in run("coordinator", "--help").out:
             self._state = ["--state", str(state)]
         self.workers, self._logs, self._readers = [], {}, []
@@ -207,7 +213,7 @@ class Cluster:
 
     def __enter__(self):
         try:
-            self.start_coordinator("127.0.0.1:0")
+            self.start_coordinator(self._listen)
             for _ in range(self._count):
                 self.add_worker()
         except BaseException:
@@ -219,7 +225,8 @@ class Cluster:
         """Starts one, at the address of the last by default, and waits until it listens."""
         self.coordinators += 1
         process, lines = self._spawn("coordinator %d" % self.coordinators, "coordinator",
-                                     "--listen", listen or self.address, *self._state)
+                                     "--listen", listen or self.address, *self._state,
+                                     *self._coordinator_args)
         self._started.append(process)
         self.coordinator, self.address = process, None
         while self.address is None:
@@ -238,7 +245,7 @@ class Cluster:
     def add_worker(self):
         name = "worker %d" % len(self.workers)
         process, _ = self._spawn(name, "worker", "--coordinator", self.address,
-                                 *self._worker_args)
+                                 *self._worker_args, *self._connect_args)
         self.workers.append(process)
         return process
 
@@ -268,7 +275,7 @@ class Cluster:
                          for name, lines in self._logs.items() for line in lines[-60:])
 
     def client(self, *args, **kw):
-        return run(*args, "--coordinator", self.address, **kw)
+        return run(*args, "--coordinator", self.address, *self._connect_args, **kw)
 
     def submit(self, recipe_file, output, *args):
         result = self.client("submit", recipe_file, output, *args)
@@ -312,6 +319,12 @@ class Case(unittest.TestCase):
         # Beside the data: the same file system, and room for outputs.
         self.dir = tempfile.mkdtemp(prefix="e2e-", dir=_DATA)
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        # Where a coordinator leaves its token, and clients look for it.
+        runtime = tempfile.TemporaryDirectory(prefix="run-")
+        self.addCleanup(runtime.cleanup)
+        variable = unittest.mock.patch.dict(os.environ, {"XDG_RUNTIME_DIR": runtime.name})
+        variable.start()
+        self.addCleanup(variable.stop)
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)

@@ -41,6 +41,7 @@ THIRD_PARTY = [
     (r"sqlite|SQLiteCpp/", ["coordinator/journal"], True),
     (r"mpi\.h", ["worker/sources", "coordinator/cli"], True),
     (r"httplib", ["coordinator/web"], True),
+    (r"openssl/", ["proto"], True),
 ]
 
 

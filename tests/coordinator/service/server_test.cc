@@ -300,6 +300,7 @@ TEST(Listen, TakenPortIsAClearError) {
   MemoryJobStore store(SystemClock());
   ServerOptions options;
   options.jobs = QuickOptions();
+  options.security.token = "the-token-of-this-test";
   const auto first = Server::Start(options, SystemClock(), store, storage.Runs());
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_GT((*first)->port(), 0);
@@ -316,6 +317,7 @@ TEST(Listen, AddressWithoutPortIsRefused) {
   for (const char* listen : {"", "host", "host:"}) {
     ServerOptions options;
     options.listen = listen;
+    options.security.token = "the-token-of-this-test";
     EXPECT_TRUE(absl::IsInvalidArgument(
         Server::Start(options, SystemClock(), store, storage.Runs()).status()))
         << listen;
@@ -324,7 +326,7 @@ TEST(Listen, AddressWithoutPortIsRefused) {
 
 TEST(Client, SaysWhatItExpectedWhereNobodyListens) {
   // Port 1 of the loopback: nobody listens there.
-  MergeClient client("127.0.0.1:1", std::chrono::seconds(20));
+  MergeClient client("127.0.0.1:1", {}, std::chrono::seconds(20));
   const absl::Status status = client.Get("jobs/a").status();
   EXPECT_TRUE(absl::IsUnavailable(status));
   EXPECT_THAT(Message(status),

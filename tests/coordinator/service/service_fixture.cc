@@ -304,6 +304,16 @@ JobInfo AwaitEnd(JobManager& jobs, const std::string& name) {
   return last;
 }
 
+ChannelSecurity ServiceTest::Token() {
+  ChannelSecurity security;
+  security.token = "the-token-of-the-fixture";
+  return security;
+}
+
+void ServiceTest::Authorize(grpc::ClientContext& context) {
+  context.AddMetadata("authorization", "Bearer " + Token().token);
+}
+
 void ServiceTest::SetUp() { StartServer(QuickOptions()); }
 
 void ServiceTest::StartServer(const JobManagerOptions& options) {
@@ -311,10 +321,11 @@ void ServiceTest::StartServer(const JobManagerOptions& options) {
   ServerOptions server_options;
   server_options.listen = "127.0.0.1:0";
   server_options.jobs = options;
+  server_options.security.token = Token().token;
   auto server = Server::Start(server_options, SystemClock(), store_, storage_.Runs());
   ASSERT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
-  client_ = std::make_unique<MergeClient>(server_->address());
+  client_ = std::make_unique<MergeClient>(server_->address(), Token());
   worker_ = v1::WorkerService::NewStub(
       grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
 }
@@ -339,6 +350,7 @@ v1::SyncRequest ServiceTest::From(const std::string& worker, uint32_t wanted) {
 
 grpc::Status ServiceTest::TrySync(const v1::SyncRequest& request, v1::SyncResponse* response) {
   grpc::ClientContext context;
+  Authorize(context);
   return worker_->Sync(&context, request, response);
 }
 

@@ -103,6 +103,9 @@ class ServiceTest : public ::testing::Test {
   void SetUp() override;
   void TearDown() override;
   void StartServer(const JobManagerOptions& options);
+  // The token of the fixture's server.
+  static ChannelSecurity Token();
+  static void Authorize(grpc::ClientContext& context);
 
   // A Sync request of `worker` with the next sequence number.
   v1::SyncRequest From(const std::string& worker, uint32_t wanted = 0);

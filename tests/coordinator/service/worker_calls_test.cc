@@ -34,6 +34,7 @@ TEST_F(WorkerCalls, PlanArrivesWhole) {
   EXPECT_EQ("jobs/" + lease.job_uid(), name);
   EXPECT_GT(lease.ttl().seconds(), 0);
   grpc::ClientContext context;
+  Authorize(context);
   v1::GetJobPlanRequest request;
   request.set_job_uid(lease.job_uid());
   const auto reader = worker_->GetJobPlan(&context, request);
@@ -52,6 +53,7 @@ TEST_F(WorkerCalls, PlanArrivesWhole) {
 
 TEST_F(WorkerCalls, PlanOfAJobThatIsNotRunningIsNotFound) {
   grpc::ClientContext context;
+  Authorize(context);
   v1::GetJobPlanRequest request;
   request.set_job_uid("unknown");
   const auto reader = worker_->GetJobPlan(&context, request);

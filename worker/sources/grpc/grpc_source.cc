@@ -49,7 +49,8 @@ GrpcUnitSource::GrpcUnitSource(const GrpcSourceOptions& options)
     : options_(options),
       prefetch_(static_cast<size_t>(options.prefetch > 0 ? options.prefetch
                                                          : std::max(options.threads, 1) + 1)),
-      client_(std::make_unique<WorkerClient>(options.coordinator)) {
+      client_(
+          std::make_unique<WorkerClient>(options.coordinator, options.security, options.roots)) {
   sync_thread_ = std::thread([this] { SyncLoop(); });
   flush_thread_ = std::thread([this] { FlushLoop(); });
 }
@@ -342,7 +343,10 @@ std::string GrpcUnitSource::TakeReply(const SyncCall& call, const SyncReply& rep
 }
 
 std::string GrpcUnitSource::TakeError(const absl::Status& status) {
-  if (IsFatal(status)) {
+  // One that was let in before is not turned away by tokens or certificates that are
+  // being changed: it waits until both sides have the new ones.
+  const bool turned_away = absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
+  if (IsFatal(status) && !(turned_away && epoch_ > 0)) {
     fatal_ = status;
     return {};
   }

@@ -21,6 +21,8 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/storage/roots.h"
+#include "proto/channel/security.h"
 #include "worker/sources/grpc/lease_book.h"
 #include "worker/unit_source.h"
 
@@ -35,7 +37,9 @@ std::string MakeWorkerName();
 
 struct GrpcSourceOptions {
   std::string coordinator;  // HOST:PORT
-  std::string worker;       // MakeWorkerName()
+  ChannelSecurity security;
+  AllowedRoots roots;  // where jobs may read and write
+  std::string worker;  // MakeWorkerName()
   int threads = 1;
   uint64_t memory = 0;  // RunnerOptions::memory
   std::string simd;     // instruction set of the kernels, for the report
@@ -66,7 +70,7 @@ class GrpcUnitSource final : public UnitSource {
 
   // Blocks until a unit is leased and its job's plan is there. nullopt after
   // Stop. An error when the coordinator refuses this worker for good (another
-  // numerics version, no such service).
+  // numerics version, no such service, a token that it never took).
   absl::StatusOr<std::optional<LeasedUnit>> Next() override;
   bool Progress(const LeasedUnit& unit, uint64_t bytes) override;
   void Complete(const LeasedUnit& unit, UnitResult result) override;

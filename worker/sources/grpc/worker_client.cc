@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/plan/plan.h"
 #include "grpcpp/grpcpp.h"
+#include "proto/channel/channel.h"
 #include "proto/convert/plan_codec.h"
 #include "proto/convert/result_codec.h"
 #include "proto/convert/status_codec.h"
@@ -88,7 +89,8 @@ SyncReply DecodeReply(const v1::SyncResponse& response) {
 
 struct WorkerClient::Impl {
   std::string coordinator;
-  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<CoordinatorChannel> channel;
+  AllowedRoots roots;
   std::unique_ptr<v1::WorkerService::Stub> stub;
   Mutex mutex;
   bool cancelled MERGANSER_GUARDED_BY(mutex) = false;
@@ -124,35 +126,42 @@ class CallContext {
 
 }  // namespace
 
-WorkerClient::WorkerClient(const std::string& coordinator) : impl_(std::make_unique<Impl>()) {
+WorkerClient::WorkerClient(const std::string& coordinator, const ChannelSecurity& security,
+                           const AllowedRoots& roots)
+    : impl_(std::make_unique<Impl>()) {
   impl_->coordinator = coordinator;
+  impl_->roots = roots;
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
-  impl_->channel =
-      grpc::CreateCustomChannel(coordinator, grpc::InsecureChannelCredentials(), arguments);
-  impl_->stub = v1::WorkerService::NewStub(impl_->channel);
+  impl_->channel = std::make_unique<CoordinatorChannel>(coordinator, security, arguments);
+  impl_->stub = v1::WorkerService::NewStub(impl_->channel->channel());
 }
 
 WorkerClient::~WorkerClient() = default;
 
 absl::StatusOr<SyncReply> WorkerClient::Sync(const SyncCall& call, Duration timeout) {
   CallContext<Impl> context(*impl_, timeout, /*fetch=*/false);
+  MERGANSER_ASSIGN_OR_RETURN(const uint64_t token, impl_->channel->Authorize(*context.get()));
   v1::SyncResponse response;
-  const grpc::Status status = impl_->stub->Sync(context.get(), EncodeCall(call), &response);
-  if (!status.ok()) {
-    return Annotate(FromGrpc(status), absl::StrCat("coordinator ", impl_->coordinator));
+  const grpc::Status called = impl_->stub->Sync(context.get(), EncodeCall(call), &response);
+  if (called.ok()) return DecodeReply(response);
+  const absl::Status status = Annotate(impl_->channel->Explain(FromGrpc(called)),
+                                       absl::StrCat("coordinator ", impl_->coordinator));
+  if (absl::IsUnauthenticated(status) && impl_->channel->TokenChanged(token)) {
+    return absl::UnavailableError(std::string(status.message()));
   }
-  return DecodeReply(response);
+  return status;
 }
 
 absl::StatusOr<std::string> WorkerClient::ReadStream(const Open& open, size_t limit,
                                                      const std::string& what, Duration timeout) {
   std::string bytes;
   CallContext<Impl> context(*impl_, timeout, /*fetch=*/true);
+  MERGANSER_RETURN_IF_ERROR(impl_->channel->Authorize(*context.get()).status());
   const auto reader = open(context.get());
   v1::JobPlanChunk chunk;
   bool too_large = false;
@@ -169,7 +178,14 @@ absl::StatusOr<std::string> WorkerClient::ReadStream(const Open& open, size_t li
     return absl::InvalidArgumentError(absl::StrCat(what, ": found more than ", limit, " bytes"));
   }
   if (!status.ok()) {
-    return Annotate(FromGrpc(status), absl::StrCat("coordinator ", impl_->coordinator));
+    const absl::Status explained = Annotate(impl_->channel->Explain(FromGrpc(status)),
+                                            absl::StrCat("coordinator ", impl_->coordinator));
+    // The Sync that gave the lease was let in: tokens are being changed, and that is no
+    // fault of the job.
+    if (absl::IsUnauthenticated(explained) || absl::IsPermissionDenied(explained)) {
+      return absl::UnavailableError(std::string(explained.message()));
+    }
+    return explained;
   }
   return bytes;
 }
@@ -185,7 +201,7 @@ absl::StatusOr<std::shared_ptr<const JobContext>> WorkerClient::FetchJob(const s
           kMaxJobPlanBytes, absl::StrCat("plan of job ", job_uid), timeout));
   MERGANSER_ASSIGN_OR_RETURN(JobPlan plan, ParseJobPlan(bytes));
   auto context = MakeJobContext(std::move(plan.job), std::move(plan.job_uid), std::move(plan.plan),
-                                plan.output_uri, std::move(plan.writes));
+                                plan.output_uri, std::move(plan.writes), impl_->roots);
   // kNotFound here would read as "the job is over"; it is a path that this
   // machine does not have.
   if (absl::IsNotFound(context.status())) {

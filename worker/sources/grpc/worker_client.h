@@ -12,6 +12,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/storage/roots.h"
+#include "proto/channel/security.h"
 #include "worker/sources/grpc/lease_book.h"
 #include "worker/unit_source.h"
 
@@ -50,10 +52,14 @@ struct SyncReply {
 // Thread-safe. A call that is cancelled ends with kCancelled.
 class WorkerClient {
  public:
-  // `coordinator` is HOST:PORT. Nothing is connected yet.
-  explicit WorkerClient(const std::string& coordinator);
+  // `coordinator` is HOST:PORT. Nothing is connected yet. `roots` are where jobs may
+  // read and write.
+  WorkerClient(const std::string& coordinator, const ChannelSecurity& security,
+               const AllowedRoots& roots);
   ~WorkerClient();
 
+  // A token that was refused and has changed since is kUnavailable: the next call has
+  // another one.
   absl::StatusOr<SyncReply> Sync(const SyncCall& call, Duration timeout);
 
   // Fetches the plan and opens the job's stores. kNotFound: the job is over.

@@ -42,8 +42,7 @@ class GrpcSource : public ::testing::Test {
 
   void Start(int threads = 1) { StartAt(coordinator_->address(), threads); }
 
-  void StartAt(const std::string& address, int threads = 1) {
-    GrpcSourceOptions options;
+  void StartAt(const std::string& address, int threads = 1, GrpcSourceOptions options = {}) {
     options.coordinator = address;
     options.goodbye_timeout = milliseconds(20);
     options.worker = "w";
@@ -377,6 +376,44 @@ TEST_F(GrpcSource, RefusalForGoodEndsTheRun) {
   EXPECT_TRUE(absl::IsFailedPrecondition(next.status()));
   EXPECT_THAT(std::string(next.status().message()), HasSubstr("numerics version"));
   EXPECT_TRUE(absl::IsFailedPrecondition(source_->Finish(seconds(60))));
+}
+
+TEST_F(GrpcSource, ATokenThatWasNeverTakenEndsTheRun) {
+  coordinator_->Handle([](const v1::SyncRequest&, v1::SyncResponse&) {
+    return absl::UnauthenticatedError("a token that is none of these");
+  });
+  Start();
+  const absl::Status status = source_->Next().status();
+  EXPECT_TRUE(absl::IsUnauthenticated(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("--token-file"));
+}
+
+TEST_F(GrpcSource, AWorkerThatWasLetInOutlivesTokensThatAreChanged) {
+  coordinator_->Handle([calls = 0](const v1::SyncRequest&, v1::SyncResponse& response) mutable {
+    ++calls;
+    if (calls == 2) return absl::UnauthenticatedError("a token that is none of these");
+    if (calls == 3) return absl::PermissionDeniedError("a token without the role");
+    if (calls == 4) AddLease(response, 0, "t");
+    return absl::OkStatus();
+  });
+  Start();
+  EXPECT_EQ(Next().unit, 0u);
+}
+
+TEST_F(GrpcSource, AJobOutsideOfTheWorkersRootsFailsAndNothingIsOpened) {
+  GrpcSourceOptions options;
+  const auto roots = AllowedRoots::Make({"memory://elsewhere"}, "/", "the worker");
+  ASSERT_TRUE(roots.ok()) << roots.status();
+  options.roots = *roots;
+  Lease(1);
+  StartAt(coordinator_->address(), 1, options);
+  std::thread runner([this] { EXPECT_FALSE(source_->Next()->has_value()); });
+  const v1::SyncRequest request =
+      coordinator_->Await([](const v1::SyncRequest& r) { return r.failed_size() > 0; });
+  source_->Stop();
+  runner.join();
+  EXPECT_EQ(request.failed(0).code(), static_cast<int>(absl::StatusCode::kPermissionDenied));
+  EXPECT_THAT(request.failed(0).message(), HasSubstr("the worker allows (memory://elsewhere)"));
 }
 
 TEST(WorkerName, IsUniqueAndPrintable) {

@@ -1,0 +1,80 @@
+#include "coordinator/service/auth/authorizer.h"
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "grpcpp/server_context.h"
+#include "proto/channel/token_file.h"
+#include "proto/convert/status_codec.h"
+
+namespace merganser {
+namespace {
+
+constexpr std::string_view kBearer = "bearer ";
+
+absl::Status Unauthenticated(std::string_view reason, std::string_view message) {
+  return ReasonedError(absl::StatusCode::kUnauthenticated, reason, message);
+}
+
+absl::Status Denied(std::string_view reason, const std::string& message) {
+  return ReasonedError(absl::StatusCode::kPermissionDenied, reason, message);
+}
+
+std::string ShortName(std::string_view method) {
+  return std::string(method.substr(method.rfind('/') + 1));
+}
+
+}  // namespace
+
+absl::Status Authorizer::Check(std::string_view method,
+                               const std::vector<std::string_view>& authorization) const {
+  if (!open_) {
+    return ReasonedError(absl::StatusCode::kUnavailable, "COORDINATOR_STARTING",
+                         "the coordinator is starting; call again");
+  }
+  if (authorization.empty()) {
+    return Unauthenticated("TOKEN_MISSING",
+                           "found no token, expected one of this coordinator's in the metadata "
+                           "`authorization: Bearer TOKEN`");
+  }
+  std::string_view token = authorization.front();
+  const bool bearer = absl::StartsWithIgnoreCase(absl::string_view(token.data(), token.size()),
+                                                 absl::string_view(kBearer.data(), kBearer.size()));
+  if (bearer) token.remove_prefix(kBearer.size());
+  if (authorization.size() > 1 || !bearer || token.size() > kMaxTokenChars) {
+    return Unauthenticated("TOKEN_MALFORMED",
+                           "found metadata `authorization` of another form, expected one "
+                           "`authorization: Bearer TOKEN`");
+  }
+  const RoleSet roles = tokens_->Current()->Find(token);
+  if (roles.empty()) {
+    return Unauthenticated("TOKEN_UNKNOWN",
+                           "found a token that is none of this coordinator's, expected one of its "
+                           "--token-file, or that of the file that it made when it started");
+  }
+  const std::optional<Role> role = RoleOf(method);
+  if (!role.has_value()) {
+    return Denied("METHOD_UNLISTED", absl::StrCat(std::string(method),
+                                                  ": found no role that may call it, expected an "
+                                                  "rpc that this coordinator knows"));
+  }
+  if (!roles.Allows(*role)) {
+    return Denied("ROLE_MISSING",
+                  absl::StrCat(ShortName(method), ": found a token with the role ",
+                               roles.ToString(), ", expected one with ",
+                               std::string(RoleName(*role)), "; ask the coordinator's operator"));
+  }
+  return absl::OkStatus();
+}
+
+grpc::Status Admit(const Authorizer& authorizer, const grpc::ServerContextBase& context,
+                   std::string_view method) {
+  std::vector<std::string_view> values;
+  const auto [begin, end] = context.client_metadata().equal_range("authorization");
+  for (auto it = begin; it != end; ++it) values.emplace_back(it->second.data(), it->second.size());
+  return ToGrpc(authorizer.Check(method, values));
+}
+
+}  // namespace merganser

@@ -1,0 +1,56 @@
+// Who may call what: tokens of calls held against the roles of rpcs.
+#ifndef MERGANSER_COORDINATOR_SERVICE_AUTH_AUTHORIZER_H_
+#define MERGANSER_COORDINATOR_SERVICE_AUTH_AUTHORIZER_H_
+
+#include <atomic>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "coordinator/service/auth/token_keeper.h"
+#include "grpcpp/support/status.h"
+
+namespace grpc {
+class ServerContextBase;
+}  // namespace grpc
+
+namespace merganser {
+
+// Thread-safe.
+class Authorizer {
+ public:
+  explicit Authorizer(std::unique_ptr<TokenKeeper> tokens) : tokens_(std::move(tokens)) {}
+
+  // `authorization` holds all values of that metadata key. Errors, with reasons:
+  //   kUnavailable       COORDINATOR_STARTING: Open was not called yet
+  //   kUnauthenticated   TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_UNKNOWN
+  //   kPermissionDenied  ROLE_MISSING; METHOD_UNLISTED (not in MethodRoles)
+  absl::Status Check(std::string_view method,
+                     const std::vector<std::string_view>& authorization) const;
+
+  // Until then every call is told to come again: whoever looks for the token file may
+  // still find an old one.
+  void Open() { open_ = true; }
+
+ private:
+  const std::unique_ptr<TokenKeeper> tokens_;
+  std::atomic<bool> open_{false};
+};
+
+// What every method of a service returns first, unless it is OK: MERGANSER_ADMIT is
+// its first line. `method` as in MethodRoles.
+grpc::Status Admit(const Authorizer& authorizer, const grpc::ServerContextBase& context,
+                   std::string_view method);
+
+}  // namespace merganser
+
+#define MERGANSER_ADMIT(authorizer, context, method)                           \
+  do {                                                                         \
+    if (grpc::Status merganser_admitted_ = Admit(authorizer, context, method); \
+        !merganser_admitted_.ok()) {                                           \
+      return merganser_admitted_;                                              \
+    }                                                                          \
+  } while (false)
+
+#endif  // MERGANSER_COORDINATOR_SERVICE_AUTH_AUTHORIZER_H_

@@ -1,0 +1,101 @@
+#include "coordinator/service/auth/authorizer.h"
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/convert/status_codec.h"
+#include "tests/testing/temp_dir.h"
+
+namespace merganser {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kReaderToken[] = "the-readers-token";
+constexpr char kGet[] = "/merganser.v1.MergeService/GetJob";
+constexpr char kCreate[] = "/merganser.v1.MergeService/CreateJob";
+
+class AuthorizerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string path = dir_.File("tokens");
+    ASSERT_TRUE(WritePrivateFile(path, std::string(kReaderToken) + " read\nthe-workers-token work\n"
+                                                                   "the-admins-token admin\n")
+                    .ok());
+    auto keeper = TokenKeeper::FromFile(path, nullptr);
+    ASSERT_TRUE(keeper.ok()) << keeper.status();
+    authorizer_ = std::make_unique<Authorizer>(*std::move(keeper));
+  }
+  absl::Status Check(std::string_view method, const std::vector<std::string_view>& values) {
+    return authorizer_->Check(method, values);
+  }
+
+  TempDir dir_;
+  std::unique_ptr<Authorizer> authorizer_;
+};
+
+TEST_F(AuthorizerTest, NobodyIsLetInBeforeItIsOpen) {
+  const absl::Status status = Check(kGet, {"Bearer the-admins-token"});
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_EQ(ReasonOf(status), "COORDINATOR_STARTING");
+  authorizer_->Open();
+  EXPECT_TRUE(Check(kGet, {"Bearer the-admins-token"}).ok());
+}
+
+TEST_F(AuthorizerTest, RolesDecide) {
+  authorizer_->Open();
+  EXPECT_TRUE(Check(kGet, {"Bearer the-readers-token"}).ok());
+  EXPECT_TRUE(Check(kGet, {"bearer the-readers-token"}).ok());
+  EXPECT_TRUE(Check(kCreate, {"Bearer the-admins-token"}).ok());
+  const absl::Status weak = Check(kCreate, {"Bearer the-readers-token"});
+  EXPECT_TRUE(absl::IsPermissionDenied(weak)) << weak;
+  EXPECT_EQ(ReasonOf(weak), "ROLE_MISSING");
+  EXPECT_THAT(std::string(weak.message()),
+              AllOf(HasSubstr("CreateJob"), HasSubstr("role read"), HasSubstr("one with submit"),
+                    Not(HasSubstr(kReaderToken))));
+  EXPECT_EQ(ReasonOf(Check(kGet, {"Bearer the-workers-token"})), "ROLE_MISSING");
+}
+
+TEST_F(AuthorizerTest, AnRpcThatIsNotListedIsRefusedToAdminsToo) {
+  authorizer_->Open();
+  const absl::Status status =
+      Check("/merganser.v1.MergeService/NewRpc", {"Bearer the-admins-token"});
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  EXPECT_EQ(ReasonOf(status), "METHOD_UNLISTED");
+}
+
+TEST_F(AuthorizerTest, OtherTokensAndOtherFormsAreRefusedAndNeverQuoted) {
+  authorizer_->Open();
+  const std::string huge = "Bearer " + std::string(1 << 20, 'x');
+  const std::vector<std::pair<std::vector<std::string_view>, std::string>> cases = {
+      {{}, "TOKEN_MISSING"},
+      {{""}, "TOKEN_MALFORMED"},
+      {{"the-admins-token"}, "TOKEN_MALFORMED"},
+      {{"Basic the-admins-token"}, "TOKEN_MALFORMED"},
+      {{"Bearer"}, "TOKEN_MALFORMED"},
+      {{huge}, "TOKEN_MALFORMED"},
+      // Two tokens would leave open who the caller is.
+      {{"Bearer the-readers-token", "Bearer the-admins-token"}, "TOKEN_MALFORMED"},
+      {{"Bearer "}, "TOKEN_UNKNOWN"},
+      {{"Bearer  the-admins-token"}, "TOKEN_UNKNOWN"},
+      {{"Bearer the-admins-token "}, "TOKEN_UNKNOWN"},
+      {{"Bearer the-admins-toke"}, "TOKEN_UNKNOWN"},
+      {{"Bearer not-the-admins-token"}, "TOKEN_UNKNOWN"},
+  };
+  for (const auto& [values, reason] : cases) {
+    const absl::Status status = Check(kGet, values);
+    EXPECT_TRUE(absl::IsUnauthenticated(status)) << status;
+    EXPECT_EQ(ReasonOf(status), reason) << (values.empty() ? "" : values[0].substr(0, 40));
+    EXPECT_THAT(std::string(status.message()), Not(HasSubstr("admins")));
+    EXPECT_LT(status.message().size(), 300u);
+  }
+}
+
+}  // namespace
+}  // namespace merganser
