@@ -158,10 +158,11 @@ absl::Status RankNode::Step() {
   if (told_stopped_) return absl::OkStatus();
   if (source_ != nullptr && !told_hello_) {
     told_hello_ = true;
-    MERGANSER_RETURN_IF_ERROR(
-        Tell({.kind = MessageKind::kHello, .number = kNumericsVersion, .text = options_.host}));
+    // Room first: with the last hello units are dealt to all.
     MERGANSER_RETURN_IF_ERROR(
         Tell({.kind = MessageKind::kWanted, .number = options_.prefetch + 1}));
+    MERGANSER_RETURN_IF_ERROR(
+        Tell({.kind = MessageKind::kHello, .number = kNumericsVersion, .text = options_.host}));
   }
   if (interrupted_ && !told_interrupt_) {
     told_interrupt_ = true;
