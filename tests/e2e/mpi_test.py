@@ -75,7 +75,8 @@ class MpiCase(harness.Case):
         models = harness.data("generated")
         per_model = [{"weight": 1}] * len(models[1:]) if method == "scf_rkl" else None
         return harness.recipe(self.path("%s-%s.yaml" % (method, scope)), method, models[0],
-                              models[1:], {"scope": scope}, per_model, max_shard_size="4MB", **top)
+                              models[1:], {"scope": scope}, per_model,
+                              **{"max_shard_size": "4MB", **top})
 
     def sample(self, method, scope):
         return harness.recipe(self.path("sample-%s-%s.yaml" % (method, scope)), method,
@@ -188,11 +189,13 @@ class MpiRefusalsTest(MpiCase):
         self.assertNoOutput(output)
 
     def test_storage_that_fails_on_one_rank(self):
-        # A file size limit is a full disk that only rank 1 meets; a retry may mend it.
+        # A file size limit is a full disk that only rank 1 meets; a retry may mend it. It
+        # leaves room for Open MPI's shared memory (4 MiB), and none for whole shards.
         output = self.path("out")
-        args = [MPI_BIN, self.generated(), output, "--threads", "1", "--record-every", "3600"]
-        result = mpi_run(["mpirun", "-n", "1", *args, ":", "-n", "1", "sh", "-c",
-                          'ulimit -f 1; exec "$@"', "sh", *args])
+        args = [MPI_BIN, self.generated(max_shard_size="16MB"), output, "--threads", "1",
+                "--record-every", "3600"]
+        result = mpi_run(["mpirun", "-n", "1", *args, ":", "-n", "1", "bash", "-c",
+                          'ulimit -f 6144; exec "$@"', "bash", *args])
         self.assertOneError(result, 4, "rank 1 on ", ".safetensors")
         self.assertNoOutput(output)
 

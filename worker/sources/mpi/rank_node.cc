@@ -164,7 +164,8 @@ absl::Status RankNode::Step() {
     MERGANSER_RETURN_IF_ERROR(
         Tell({.kind = MessageKind::kHello, .number = kNumericsVersion, .text = options_.host}));
   }
-  if (interrupted_ && !told_interrupt_) {
+  // Not before: a rank without a job says nothing.
+  if (interrupted_ && told_hello_ && !told_interrupt_) {
     told_interrupt_ = true;
     MERGANSER_RETURN_IF_ERROR(Tell({.kind = MessageKind::kInterrupted}));
   }

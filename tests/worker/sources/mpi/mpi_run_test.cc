@@ -140,7 +140,7 @@ struct Outcome {
 };
 
 Outcome RunJob(Job& job, int ranks, std::vector<UnitResult> done = {},
-            const std::map<int, absl::Status>& not_ready = {}) {
+               const std::map<int, absl::Status>& not_ready = {}) {
   LocalWorld world(ranks);
   Others others(world, not_ready);
   MpiRoot root(world.of(0), RankOf(0));
