@@ -36,9 +36,10 @@ def command(ranks, *args, before=()):
     return ["mpirun", "-n", str(ranks), *before, MPI_BIN, *[str(a) for a in args]]
 
 
-def mpi_run(line):
+def mpi_run(line, env=None):
     done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True,
-                          env=harness.environment(MPI_ENVIRONMENT), timeout=harness.LIMIT)
+                          env=harness.environment({**MPI_ENVIRONMENT, **(env or {})}),
+                          timeout=harness.LIMIT)
     return harness.Result(line, done.returncode, done.stdout.decode("utf-8", "replace"),
                           done.stderr.decode("utf-8", "replace"))
 
@@ -120,6 +121,15 @@ class MpiTest(MpiCase):
         file = self.generated("scf_rkl", "model")
         self.merge(file, self.path("embedded"))
         result = mpi_run(command(2, file, self.path("mpi"), "--threads", "3", "--memory", "1GiB"))
+        self.assertEqual(result.code, 0, str(result))
+        self.assertEqual(harness.hash_output(self.path("mpi")),
+                         harness.hash_output(self.path("embedded")))
+
+    def test_ranks_without_shared_memory(self):
+        file = self.generated("scf_rkl", "model")
+        self.merge(file, self.path("embedded"))
+        result = mpi_run(command(3, file, self.path("mpi"), "--threads", "1"),
+                         {"OMPI_MCA_btl": "self,tcp", "OMPI_MCA_btl_tcp_if_include": "lo"})
         self.assertEqual(result.code, 0, str(result))
         self.assertEqual(harness.hash_output(self.path("mpi")),
                          harness.hash_output(self.path("embedded")))
