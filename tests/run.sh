@@ -76,7 +76,7 @@ if [ "$mode" = fast ]; then
 fi
 if [ "$mode" = full ]; then
   export MERGANSER_LONG=1
-  check build --timeout 3600
+  check build
 else
   check build
 fi

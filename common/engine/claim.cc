@@ -32,19 +32,22 @@ std::string JobPrefix(std::string_view job) {
 std::string RecordKey(std::string_view job) { return JobPrefix(job) + "writes.json"; }
 
 // What tells the process from an earlier or later one of the same pid; empty when
-// there is none, or /proc does not tell.
+// there is none (or one that ended and that its parent did not ask after), or /proc
+// does not tell.
 std::string ProcessIdentity(int64_t pid) {
   std::ifstream boot("/proc/sys/kernel/random/boot_id");
   std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
   std::string boot_id, line;
   if (!std::getline(boot, boot_id) || !std::getline(stat, line)) return "";
-  // The name, in parentheses, may hold anything; the start time is the 20th after it.
+  // The name, in parentheses, may hold anything; the state is the first after it, the
+  // start time the 20th.
   const size_t name_end = line.rfind(')');
   if (name_end == std::string::npos) return "";
   std::istringstream rest(line.substr(name_end + 1));
   std::string field;
   for (int i = 0; i < 20; ++i) {
     if (!(rest >> field)) return "";
+    if (i == 0 && (field == "Z" || field == "X")) return "";
   }
   return absl::StrCat(boot_id, " ", field);
 }

@@ -1,60 +1,22 @@
 // The program `merganser`: flags in, command, exit code out.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <csignal>
-#include <cstdio>
-#include <cstdlib>
-#include <exception>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "common/base/bytes.h"
-#include "common/base/status.h"
-#include "common/linalg/kernels.h"
-#include "common/plan/plan.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/flags.h"
 #include "coordinator/cli/security_flags.h"
 
 namespace merganser::cli {
 namespace {
 
-constexpr char kDefaultMemory[] = "8GiB";
 constexpr char kDefaultCoordinator[] = "127.0.0.1:7470";
 
-std::string VersionText() {
-  return absl::StrCat(
-      ProgramName(), " (numerics ", kNumericsVersion,
-      ")\nsimd: ", absl::StrJoin(AvailableSimd(), " ", [](std::string* out, std::string_view name) {
-        out->append(name);
-      }));
-}
-
 int DefaultThreads() { return static_cast<int>(std::max(1u, std::thread::hardware_concurrency())); }
-
-// A flag of bytes that reads as people write them.
-CLI::Option* AddMemory(CLI::App* command, uint64_t& memory) {
-  return command
-      ->add_option_function<std::string>(
-          "--memory",
-          [&memory](const std::string& text) {
-            const absl::StatusOr<uint64_t> bytes = ParseBytes(text);
-            if (!bytes.ok()) {
-              throw CLI::ValidationError("--memory", std::string(bytes.status().message()));
-            }
-            memory = *bytes;
-          },
-          "Memory the process may use, such as 8GiB")
-      ->default_str(kDefaultMemory);
-}
-
-CLI::Option* AddThreads(CLI::App* command, int& threads) {
-  return command->add_option("--threads", threads, "Threads that compute (default: all cores)")
-      ->check(CLI::Range(1, 1024));
-}
 
 void AddCoordinator(CLI::App* command, Target& target) {
   command->add_option("--coordinator", target.address, "HOST:PORT of the coordinator")
@@ -73,29 +35,14 @@ int Run(int argc, char** argv) {
   std::vector<std::string> roots;
   bool json = false, markdown = false;
   int threads = DefaultThreads();
-  uint64_t memory = 8 * kGiB;
+  uint64_t memory = 0;
   MergeFlags merge_flags;
   SubmitFlags submit_flags;
 
   CLI::App* merge = app.add_subcommand("merge", "Merge in this process");
-  merge->add_option("RECIPE", merge_flags.recipe, "Recipe (YAML)")->required();
-  merge->add_option("OUTPUT", merge_flags.output, "Folder or URI of the merged checkpoint")
-      ->required();
-  CLI::Option* overwrite =
-      merge->add_flag("--overwrite", merge_flags.overwrite, "Replace what OUTPUT holds");
-  merge
-      ->add_flag("--resume", merge_flags.resume,
-                 "Go on with a merge of this recipe that was killed or interrupted; begins one if "
-                 "there is none, and does nothing if it is complete")
-      ->excludes(overwrite);
-  double record_seconds = 5;
-  merge
-      ->add_option("--record-every", record_seconds,
-                   "Seconds between records of what is done: what a crash may cost")
-      ->check(CLI::Range(0.01, 86400.0))
-      ->capture_default_str();
-  AddThreads(merge, threads);
-  AddMemory(merge, memory);
+  AddMergeFlags(*merge, merge_flags);
+  AddThreads(*merge, threads);
+  AddMemory(*merge, memory);
 
   CLI::App* plan = app.add_subcommand("plan", "Show what a merge would do; nothing is written");
   plan->add_option("RECIPE", recipe, "Recipe (YAML)")->required();
@@ -107,7 +54,7 @@ int Run(int argc, char** argv) {
 
   CLI::App* verify = app.add_subcommand("verify", "Hold an output against its report's checksums");
   verify->add_option("CHECKPOINT", checkpoint, "Folder or URI of a merged checkpoint")->required();
-  AddThreads(verify, threads);
+  AddThreads(*verify, threads);
 
   CLI::App* methods = app.add_subcommand("methods", "List the merge methods and their parameters");
   CLI::Option* as_json = methods->add_flag("--json", json, "Print JSON");
@@ -134,8 +81,8 @@ int Run(int argc, char** argv) {
   CLI::App* worker = app.add_subcommand("worker", "Work for a coordinator until told to stop");
   AddCoordinator(worker, coordinator);
   AddRoots(worker, roots);
-  AddThreads(worker, threads);
-  AddMemory(worker, memory);
+  AddThreads(*worker, threads);
+  AddMemory(*worker, memory);
 
   CLI::App* submit = app.add_subcommand("submit", "Submit a job; prints jobs/ID");
   submit->add_option("RECIPE", submit_flags.recipe, "Recipe (YAML)")->required();
@@ -161,32 +108,17 @@ int Run(int argc, char** argv) {
   CLI::App* health = app.add_subcommand("health", "Ask whether a coordinator serves");
   AddCoordinator(health, coordinator);
 
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::CallForAllHelp& help) {
-    return app.exit(help);
-  } catch (const CLI::CallForVersion& version) {
-    return app.exit(version);
-  } catch (const CLI::ParseError& error) {
-    PrintError(
-        absl::InvalidArgumentError(absl::StrCat(OneLine(error.what()), "; see merganser --help")));
-    return kWrongRequest;
+  if (const std::optional<int> code = Parse(app, argc, argv, PrintError); code.has_value()) {
+    return *code;
   }
 
   if (app.get_subcommands().empty()) {
     PrintError(absl::InvalidArgumentError("no command given; see merganser --help"));
     return kWrongRequest;
   }
-  if (const absl::Status cpu = CheckCpu(); !cpu.ok()) return Fail(cpu, Phase::kPlanning);
-  if (const char* simd = std::getenv("MERGANSER_SIMD"); simd != nullptr && *simd != '\0') {
-    const absl::Status forced = ForceSimd(simd);
-    if (!forced.ok()) return Fail(Annotate(forced, "MERGANSER_SIMD"), Phase::kPlanning);
-  }
+  if (const absl::Status simd = ChooseSimd(); !simd.ok()) return Fail(simd, Phase::kPlanning);
   merge_flags.threads = threads;
   merge_flags.memory = memory;
-  merge_flags.record_ms = static_cast<int64_t>(record_seconds * 1000);
   // grpc's own lines beside ours: a client's errors are one line.
   if (!serve->parsed()) setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   coordinator.security.token = serve_flags.security.token = TokenFromEnvironment();
@@ -214,21 +146,5 @@ int Run(int argc, char** argv) {
 }  // namespace merganser::cli
 
 int main(int argc, char** argv) {
-  namespace cli = merganser::cli;
-  // A reader of our output that leaves, or a file size limit, is an error to
-  // report, not an end without clearing up.
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);
-  int code = cli::kFailed;
-  try {
-    code = cli::Run(argc, argv);
-  } catch (const std::exception& error) {
-    cli::PrintError(absl::ResourceExhaustedError(error.what()));
-    code = cli::kRetryable;
-  }
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    cli::PrintError(absl::UnavailableError("standard output could not be written whole"));
-    if (code == cli::kDone) code = cli::kRetryable;
-  }
-  return code;
+  return merganser::cli::RunMain([&] { return merganser::cli::Run(argc, argv); });
 }

@@ -2,22 +2,16 @@
 #ifndef MERGANSER_WORKER_SOURCES_IN_PROCESS_H_
 #define MERGANSER_WORKER_SOURCES_IN_PROCESS_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
 
 #include "common/base/mutex.h"
+#include "worker/round_feed.h"
 #include "worker/unit_source.h"
 
 namespace merganser {
-
-struct RunProgress {
-  uint32_t round = 0;
-  uint32_t units_done = 0;  // of all rounds
-  uint64_t bytes_done = 0;  // read for analysis, or written
-};
 
 // Hands out the plan's units in order, round by round. The first failure ends the
 // run.
@@ -43,20 +37,12 @@ class InProcessSource final : public UnitSource {
   absl::StatusOr<std::vector<UnitResult>> TakeResults();
 
  private:
-  // Takes what `done_before_` has of the round and lists the rest of its units.
-  void BeginRound() MERGANSER_REQUIRES(mutex_);
-
   const std::shared_ptr<const JobContext> job_;
   const std::function<void(const UnitResult&)> completed_;
   Mutex mutex_;
   absl::Status status_ MERGANSER_GUARDED_BY(mutex_);
   CondVar changed_;  // a unit ended
-  JobRounds rounds_ MERGANSER_GUARDED_BY(mutex_);
-  std::vector<UnitResult> done_before_ MERGANSER_GUARDED_BY(mutex_);
-  std::vector<uint32_t> todo_ MERGANSER_GUARDED_BY(mutex_);  // units of the round
-  size_t next_ MERGANSER_GUARDED_BY(mutex_) = 0;             // into todo_
-  size_t done_ MERGANSER_GUARDED_BY(mutex_) = 0;             // of the round
-  RunProgress progress_ MERGANSER_GUARDED_BY(mutex_);
+  RoundFeed feed_ MERGANSER_GUARDED_BY(mutex_);
 };
 
 }  // namespace merganser

@@ -1,0 +1,116 @@
+#include "coordinator/cli/flags.h"
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+#include "common/linalg/kernels.h"
+#include "common/plan/plan.h"
+#include "coordinator/cli/exit_code.h"
+
+namespace merganser::cli {
+namespace {
+
+constexpr char kDefaultMemory[] = "8GiB";
+
+}  // namespace
+
+std::string VersionText() {
+  return absl::StrCat(
+      ProgramName(), " (numerics ", kNumericsVersion,
+      ")\nsimd: ", absl::StrJoin(AvailableSimd(), " ", [](std::string* out, std::string_view name) {
+        out->append(name);
+      }));
+}
+
+void AddMemory(CLI::App& command, uint64_t& memory) {
+  memory = 8 * kGiB;
+  command
+      .add_option_function<std::string>(
+          "--memory",
+          [&memory](const std::string& text) {
+            const absl::StatusOr<uint64_t> bytes = ParseBytes(text);
+            if (!bytes.ok()) {
+              throw CLI::ValidationError("--memory", std::string(bytes.status().message()));
+            }
+            memory = *bytes;
+          },
+          "Memory the process may use, such as 8GiB")
+      ->default_str(kDefaultMemory);
+}
+
+void AddThreads(CLI::App& command, int& threads) {
+  command.add_option("--threads", threads, "Threads that compute (default: all cores)")
+      ->check(CLI::Range(1, 1024));
+}
+
+void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
+  command.add_option("RECIPE", flags.recipe, "Recipe (YAML)")->required();
+  command.add_option("OUTPUT", flags.output, "Folder or URI of the merged checkpoint")->required();
+  CLI::Option* overwrite =
+      command.add_flag("--overwrite", flags.overwrite, "Replace what OUTPUT holds");
+  command
+      .add_flag("--resume", flags.resume,
+                "Go on with a merge of this recipe that was killed or interrupted; begins one if "
+                "there is none, and does nothing if it is complete")
+      ->excludes(overwrite);
+  command
+      .add_option_function<double>(
+          "--record-every",
+          [&flags](double seconds) { flags.record_ms = static_cast<int64_t>(seconds * 1000); },
+          "Seconds between records of what is done: what a crash may cost")
+      ->check(CLI::Range(0.01, 86400.0))
+      ->default_str("5");
+}
+
+std::optional<int> Parse(CLI::App& app, int argc, char** argv,
+                         const std::function<void(const absl::Status&)>& refuse) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForAllHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app.exit(version);
+  } catch (const CLI::ParseError& error) {
+    refuse(absl::InvalidArgumentError(
+        absl::StrCat(OneLine(error.what()), "; see ", app.get_name(), " --help")));
+    return kWrongRequest;
+  }
+  return std::nullopt;
+}
+
+absl::Status ChooseSimd() {
+  MERGANSER_RETURN_IF_ERROR(CheckCpu());
+  const char* simd = std::getenv("MERGANSER_SIMD");
+  if (simd == nullptr || *simd == '\0') return absl::OkStatus();
+  return Annotate(ForceSimd(simd), "MERGANSER_SIMD");
+}
+
+int RunMain(const std::function<int()>& run) {
+  // A reader of our output that leaves, or a file size limit, is an error to
+  // report, not an end without clearing up.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+  int code = kFailed;
+  try {
+    code = run();
+  } catch (const std::exception& error) {
+    PrintError(absl::ResourceExhaustedError(error.what()));
+    code = kRetryable;
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    PrintError(absl::UnavailableError("standard output could not be written whole"));
+    if (code == kDone) code = kRetryable;
+  }
+  return code;
+}
+
+}  // namespace merganser::cli

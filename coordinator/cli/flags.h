@@ -1,0 +1,43 @@
+// Flags, and the frame of a main, that both programs have.
+#ifndef MERGANSER_COORDINATOR_CLI_FLAGS_H_
+#define MERGANSER_COORDINATOR_CLI_FLAGS_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "coordinator/cli/commands.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
+
+namespace merganser::cli {
+
+// "merganser 0.1.0 (numerics 2)" and the instruction sets.
+std::string VersionText();
+
+// A flag of bytes that reads as people write them.
+void AddMemory(CLI::App& command, uint64_t& memory);
+void AddThreads(CLI::App& command, int& threads);
+
+// RECIPE, OUTPUT, and what a merge may do with an output that holds something.
+void AddMergeFlags(CLI::App& command, MergeFlags& flags);
+
+// Parses the command line. An exit code when the program has nothing more to do:
+// help or the version were printed, or `refuse` was told what is wrong.
+std::optional<int> Parse(CLI::App& app, int argc, char** argv,
+                         const std::function<void(const absl::Status&)>& refuse);
+
+// Whether this processor can do what the kernels need; chooses their instruction
+// set, as MERGANSER_SIMD says.
+absl::Status ChooseSimd();
+
+// Runs `run`, and reports what it throws and output that nobody could take.
+int RunMain(const std::function<int()>& run);
+
+}  // namespace merganser::cli
+
+#endif  // MERGANSER_COORDINATOR_CLI_FLAGS_H_

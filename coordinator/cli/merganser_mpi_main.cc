@@ -1,0 +1,42 @@
+// The program `merganser-mpi`: one merge over all ranks that mpirun or srun starts.
+#include <CLI/CLI.hpp>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "coordinator/cli/commands.h"
+#include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/flags.h"
+#include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/mpi_command.h"
+
+namespace merganser::cli {
+namespace {
+
+int Run(int argc, char** argv) {
+  CLI::App app(
+      "Merges RL experts of one base model into one checkpoint, on all ranks of an MPI run.",
+      "merganser-mpi");
+  app.set_version_flag("--version", VersionText());
+  app.footer(
+      "Started by mpirun or srun: mpirun -n 4 merganser-mpi RECIPE OUTPUT. Threads and "
+      "memory are each rank's.");
+  MergeFlags flags;
+  AddMergeFlags(app, flags);
+  AddThreads(app, flags.threads);
+  AddMemory(app, flags.memory);
+  // All ranks read the same command line; rank 0 says what is wrong with it.
+  absl::Status ready;
+  const std::optional<int> code =
+      Parse(app, argc, argv, [&ready](const absl::Status& status) { ready = status; });
+  if (code.has_value() && ready.ok()) return *code;
+  if (ready.ok()) ready = ChooseSimd();
+  InterruptWatcher interrupts;
+  return RunMpi(flags, ready, interrupts);
+}
+
+}  // namespace
+}  // namespace merganser::cli
+
+int main(int argc, char** argv) {
+  return merganser::cli::RunMain([&] { return merganser::cli::Run(argc, argv); });
+}

@@ -1,0 +1,229 @@
+#include "coordinator/cli/merge_run.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/base/status.h"
+#include "common/engine/job_output.h"
+#include "common/engine/prepare.h"
+#include "common/engine/progress_log.h"
+#include "common/engine/report.h"
+#include "common/engine/rounds.h"
+#include "common/linalg/kernels.h"
+#include "common/plan/plan_text.h"
+#include "common/storage/open.h"
+#include "common/storage/uri.h"
+#include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/progress.h"
+#include "worker/progress_keeper.h"
+#include "worker/unit_runner.h"
+
+namespace merganser::cli {
+namespace {
+
+constexpr size_t kWarningsShown = 10;
+
+std::string NewJobUid() {
+  uint64_t bits = 0;
+  if (getrandom(&bits, sizeof bits, 0) != sizeof bits) {
+    bits = static_cast<uint64_t>(SystemClock().WallNow().time_since_epoch().count());
+  }
+  return absl::StrFormat("merge-%016x", bits);
+}
+
+// What the budget leaves for tensors, or what is wrong with it.
+absl::StatusOr<uint64_t> TensorMemory(uint64_t budget, const Plan& plan) {
+  const uint64_t process = ProcessMemory(plan);
+  const uint64_t needed = plan.peak_leaf_memory + process;
+  if (budget < needed) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--memory: found ", FormatBytes(budget), ", expected ", MemoryFlag(needed),
+        " or more: the largest piece of this merge takes ", FormatBytes(plan.peak_leaf_memory),
+        " and the program itself ", FormatBytes(process)));
+  }
+  return budget - process;
+}
+
+// What Begin refuses is the request's fault, unless storage failed.
+Phase BeginPhase(const absl::Status& status) {
+  const bool request = absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
+                       absl::IsPermissionDenied(status) || absl::IsNotFound(status);
+  return request ? Phase::kPlanning : Phase::kRunning;
+}
+
+// One merge, from its claim to its end.
+class MergeRun {
+ public:
+  MergeRun(const MergeFlags& flags, const PreparedMerge& prepared, const std::string& output_uri,
+           std::shared_ptr<ObjectStore> store, InterruptWatcher& interrupts)
+      : flags_(flags),
+        prepared_(prepared),
+        output_uri_(output_uri),
+        store_(std::move(store)),
+        interrupts_(interrupts) {}
+
+  // Claims the output, or goes on with what is there. OK and complete() when there
+  // is nothing left to do.
+  absl::Status Begin() {
+    interrupts_.SetHandler([] {});  // beginning is short; the run asks afterwards
+    if (flags_.resume) {
+      MERGANSER_ASSIGN_OR_RETURN(complete_, JobOutput::EndedBefore(store_, prepared_.plan));
+      if (complete_) return absl::OkStatus();
+      MERGANSER_ASSIGN_OR_RETURN(output_,
+                                 JobOutput::Resume(store_, output_uri_, prepared_.plan, done_));
+      if (output_ != nullptr) {
+        std::fprintf(stderr, "going on: %zu of %zu units are done\n", done_.size(),
+                     static_cast<size_t>(AllRounds(prepared_.plan).units));
+        if (!done_.empty()) return absl::OkStatus();
+        return ProgressLog(store_, output_->job_uid(), prepared_.plan).Begin();
+      }
+    }
+    JobOutputOptions options;
+    options.job_uid = NewJobUid();
+    options.overwrite = flags_.overwrite;
+    MERGANSER_ASSIGN_OR_RETURN(output_,
+                               JobOutput::Begin(store_, output_uri_, prepared_.plan, options));
+    return ProgressLog(store_, options.job_uid, prepared_.plan).Begin();
+  }
+
+  bool complete() const { return complete_; }
+
+  // The report. On failure the caller calls EndFailed.
+  absl::StatusOr<std::string> RunAndPublish(MergeExecutor& executor, uint64_t tensor_memory) {
+    RunFacts facts;
+    facts.program = ProgramName();
+    facts.simd = std::string(ActiveSimd());
+    facts.threads = flags_.threads;
+    facts.started = SystemClock().WallNow();
+    const Plan& plan = prepared_.plan;
+
+    MERGANSER_ASSIGN_OR_RETURN(
+        std::shared_ptr<const JobContext> job,
+        MakeJobContext(output_uri_, output_->job_uid(), plan, output_uri_, output_->writes()));
+    ProgressLog log(store_, output_->job_uid(), plan);
+    MERGANSER_RETURN_IF_ERROR(log.Read().status());  // Append goes on after the last record
+    ProgressKeeper keeper(job, std::move(log), std::chrono::milliseconds(flags_.record_ms),
+                          [&executor](absl::Status status) { executor.Fail(std::move(status)); });
+    if (!done_.empty()) keeper.NoteEarlier();
+    interrupts_.SetHandler([&executor] { executor.Fail(absl::CancelledError("interrupted")); });
+    const TotalWork total = AllRounds(plan);
+    absl::StatusOr<std::vector<UnitResult>> results;
+    {
+      ProgressPrinter printer([&] {
+        const RunProgress progress = executor.progress();
+        return ProgressSample{
+            progress.bytes_done, total.bytes, progress.units_done, total.units,
+            plan.rounds == 1 ? ""
+                             : absl::StrCat("round ", progress.round + 1, " of ", plan.rounds)};
+      });
+      results = executor.Execute({job, output_uri_, std::move(done_), tensor_memory,
+                                  [&keeper](const UnitResult& result) { keeper.Add(result); }});
+    }
+    // From here on the merge goes to its end: half a publication helps nobody.
+    const bool publishing = results.ok();
+    interrupts_.SetHandler([publishing] {
+      if (!publishing) return;
+      std::fprintf(stderr, "publishing the merged model; a second signal stops at once\n");
+    });
+    recorded_ = keeper.Finish(/*keep=*/true);
+    if (!results.ok()) return results.status();
+    facts.finished = SystemClock().WallNow();
+    std::string report = BuildReport(plan, *results, facts);
+    MERGANSER_RETURN_IF_ERROR(output_->Publish(*results, prepared_.donors(), report));
+    for (const std::string& warning : output_->warnings()) {
+      std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
+    }
+    return report;
+  }
+
+  // Keeps what a later run can go on with, or removes everything.
+  void EndFailed(const absl::Status& status, bool still_written) {
+    if (output_ == nullptr) return;
+    const bool mends = IsRetryable(status) || absl::IsCancelled(status);
+    if ((mends && recorded_) || still_written) {
+      std::fprintf(stderr,
+                   "what was done is kept: repeat with --resume to go on, or with --overwrite to "
+                   "begin again\n");
+      return;
+    }
+    if (const absl::Status abandoned = output_->Abandon(); !abandoned.ok()) {
+      std::fprintf(stderr, "warning: left behind in %s: %s\n", output_uri_.c_str(),
+                   OneLine(std::string(abandoned.message())).c_str());
+    }
+  }
+
+ private:
+  const MergeFlags& flags_;
+  const PreparedMerge& prepared_;
+  const std::string output_uri_;
+  const std::shared_ptr<ObjectStore> store_;
+  InterruptWatcher& interrupts_;
+  std::unique_ptr<JobOutput> output_;
+  std::vector<UnitResult> done_;  // of a run before this one
+  bool complete_ = false;
+  bool recorded_ = false;  // something is on record that a later run can use
+};
+
+}  // namespace
+
+int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher& interrupts) {
+  const absl::StatusOr<std::string> text = ReadRecipeFile(flags.recipe);
+  if (!text.ok()) return Fail(text.status(), Phase::kPlanning);
+  const std::vector<std::string> directories = RecipeDirectories(flags.recipe);
+  absl::StatusOr<Uri> uri = ParseUri(flags.output);
+  if (uri.ok()) uri = Absolute(*uri, directories.front());
+  if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
+  const std::string output_uri = uri->ToString();
+  absl::StatusOr<std::shared_ptr<ObjectStore>> store = OpenStore(output_uri);
+  if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
+  const absl::StatusOr<PreparedMerge> prepared = PrepareMerge(*text, flags.recipe, directories);
+  if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);
+  const absl::StatusOr<uint64_t> tensor_memory = TensorMemory(flags.memory, prepared->plan);
+  if (!tensor_memory.ok()) return Fail(tensor_memory.status(), Phase::kPlanning);
+
+  std::fputs(WarningsText(prepared->plan, kWarningsShown).c_str(), stderr);
+
+  MergeRun run(flags, *prepared, output_uri, *store, interrupts);
+  if (const absl::Status begun = run.Begin(); !begun.ok()) {
+    run.EndFailed(begun, /*still_written=*/false);
+    return Fail(begun, BeginPhase(begun));
+  }
+  if (run.complete()) {
+    std::printf("%s holds this merge already\n", output_uri.c_str());
+    return kDone;
+  }
+  // A system that is out of threads or memory throws from the standard library:
+  // the claim must not outlive that.
+  absl::StatusOr<std::string> report = absl::InternalError("no report");
+  try {
+    report = run.RunAndPublish(executor, *tensor_memory);
+  } catch (const std::exception& error) {
+    report = absl::ResourceExhaustedError(
+        absl::StrCat("the system refused threads or memory: ", error.what()));
+  }
+  if (!report.ok()) {
+    run.EndFailed(report.status(), executor.StillWrites());
+    return Fail(report.status(), Phase::kRunning);
+  }
+  if (const absl::StatusOr<std::string> summary = SummariseReport(*report); summary.ok()) {
+    std::printf("%s", summary->c_str());
+  }
+  std::printf("merged into %s\n", output_uri.c_str());
+  return kDone;
+}
+
+}  // namespace merganser::cli

@@ -1,0 +1,100 @@
+#include "coordinator/cli/mpi_command.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/merge_run.h"
+#include "worker/sources/mpi/mpi_run.h"
+#include "worker/sources/mpi/mpi_world.h"
+
+namespace merganser::cli {
+namespace {
+
+std::string HostName() {
+  std::array<char, 256> host{};
+  if (gethostname(host.data(), host.size() - 1) != 0) return "an unnamed host";
+  return OneLine(host.data());
+}
+
+class MpiExecutor final : public MergeExecutor {
+ public:
+  explicit MpiExecutor(MpiRoot& root) : root_(root) {}
+
+  absl::StatusOr<std::vector<UnitResult>> Execute(MergeJob job) override {
+    return root_.Run(job.context, job.output_uri, std::move(job.done), std::move(job.completed));
+  }
+  void Fail(absl::Status status) override { root_.Fail(std::move(status)); }
+  RunProgress progress() override { return root_.progress(); }
+  bool StillWrites() const override { return root_.lost(); }
+
+ private:
+  MpiRoot& root_;
+};
+
+// Ends every rank, after what went wrong was said.
+[[noreturn]] void EndAll(MpiWorld& world, int code) {
+  std::fflush(stdout);
+  std::fflush(stderr);
+  world.Abort(code);
+}
+
+int RunRoot(MpiWorld& world, const MergeFlags& flags, const RankOptions& options,
+            InterruptWatcher& interrupts) {
+  MpiRoot root(world, options);
+  MpiExecutor executor(root);
+  const int code = options.ready.ok() ? MergeWith(executor, flags, interrupts)
+                                      : Fail(options.ready, Phase::kPlanning);
+  if (root.lost()) EndAll(world, code);
+  if (const absl::Status dismissed = root.Dismiss(); !dismissed.ok()) {
+    PrintError(dismissed);
+    EndAll(world, code == kDone ? kRetryable : code);
+  }
+  return code;
+}
+
+int RunOther(MpiWorld& world, const RankOptions& options, InterruptWatcher& interrupts) {
+  MpiRank rank(world, options);
+  interrupts.SetHandler([&rank] { rank.Interrupt(); });
+  const absl::Status status = rank.Run();
+  if (!status.ok()) {
+    const absl::Status named =
+        Annotate(status, absl::StrCat("rank ", world.rank(), " on ", options.host));
+    EndAll(world, Fail(named, Phase::kRunning));
+  }
+  interrupts.SetHandler([] {});
+  return kDone;
+}
+
+}  // namespace
+
+int RunMpi(MergeFlags flags, const absl::Status& ready, InterruptWatcher& interrupts) {
+  absl::StatusOr<std::unique_ptr<MpiWorld>> made = MpiWorld::Init();
+  if (!made.ok()) return Fail(made.status(), Phase::kRunning);
+  MpiWorld& world = **made;
+  if (flags.threads == 0) flags.threads = world.cores();
+  RankOptions options;
+  options.host = HostName();
+  options.threads = flags.threads;
+  options.memory = flags.memory;
+  options.ready = ready;
+  // An exception leaves other ranks waiting for this one.
+  try {
+    return world.rank() == 0 ? RunRoot(world, flags, options, interrupts)
+                             : RunOther(world, options, interrupts);
+  } catch (const std::exception& error) {
+    PrintError(absl::ResourceExhaustedError(
+        absl::StrCat("rank ", world.rank(), " on ", options.host, ": ", error.what())));
+    EndAll(world, kRetryable);
+  }
+}
+
+}  // namespace merganser::cli

@@ -1,0 +1,53 @@
+#include "worker/round_feed.h"
+
+#include <set>
+#include <utility>
+
+namespace merganser {
+
+RoundFeed::RoundFeed(std::shared_ptr<const JobContext> job, std::vector<UnitResult> done)
+    : job_(std::move(job)), rounds_(job_->plan, *job_->methods), done_before_(std::move(done)) {
+  BeginRound();
+}
+
+void RoundFeed::BeginRound() {
+  const uint32_t round = rounds_.round();
+  std::set<uint32_t> there;
+  for (UnitResult& result : done_before_) {
+    if (result.round != round || !there.insert(result.unit).second) continue;
+    progress_.bytes_done +=
+        RoundBytes(job_->plan, job_->plan.units[result.unit], round, *rounds_.gates());
+    ++progress_.units_done;
+    rounds_.Take(std::move(result));
+  }
+  todo_.clear();
+  for (const uint32_t unit : rounds_.units()) {
+    if (!there.contains(unit)) todo_.push_back(unit);
+  }
+  next_ = ended_ = 0;
+}
+
+std::optional<uint32_t> RoundFeed::NextUnit() {
+  if (next_ == todo_.size()) return std::nullopt;
+  return todo_[next_++];
+}
+
+void RoundFeed::Take(UnitResult result) {
+  ++progress_.units_done;
+  ++ended_;
+  rounds_.Take(std::move(result));
+}
+
+absl::Status RoundFeed::Advance() {
+  const absl::Status status = rounds_.Advance();
+  if (status.ok()) BeginRound();
+  return status;
+}
+
+RunProgress RoundFeed::progress() const {
+  RunProgress progress = progress_;
+  progress.round = rounds_.round();
+  return progress;
+}
+
+}  // namespace merganser

@@ -1,0 +1,204 @@
+#include "worker/sources/mpi/rank_node.h"
+
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+#include "common/engine/result_record.h"
+#include "proto/convert/plan_codec.h"
+#include "proto/convert/result_codec.h"
+#include "worker/unit_runner.h"
+
+namespace merganser {
+
+RankNode::RankNode(Transport& transport, const RankOptions& options)
+    : transport_(transport), options_(options), last_word_(SystemClock().Now()) {}
+
+RankNode::~RankNode() {
+  if (source_ != nullptr) source_->Drop();
+  if (runner_.joinable()) runner_.join();
+}
+
+void RankNode::Wait(Duration timeout) {
+  if (source_ != nullptr) {
+    source_->Wait(timeout);
+  } else {
+    std::this_thread::sleep_for(timeout);
+  }
+}
+
+absl::Status RankNode::Handle(Message message) {
+  switch (message.kind) {
+    case MessageKind::kJob:
+    case MessageKind::kGates:
+      MERGANSER_RETURN_IF_ERROR(transport_.Expect(message.number));
+      expected_.push_back(message.kind);
+      return absl::OkStatus();
+    case MessageKind::kUnits:
+    case MessageKind::kEnd:
+      waiting_.push_back(std::move(message));
+      GiveWaiting();
+      return absl::OkStatus();
+    case MessageKind::kDrop:
+      dropped_ = true;
+      if (source_ != nullptr) source_->Drop();
+      return absl::OkStatus();
+    case MessageKind::kLeave:
+      left_ = true;
+      return absl::OkStatus();
+    default:
+      return absl::InternalError(absl::StrCat(
+          "rank ", transport_.rank(), ": found a message of kind ", static_cast<int>(message.kind),
+          ", expected one of those that rank 0 sends"));
+  }
+}
+
+// Units of a round wait for its gates, which travel another way.
+void RankNode::GiveWaiting() {
+  while (expected_.empty() && source_ != nullptr && !waiting_.empty()) {
+    const Message message = std::move(waiting_.front());
+    waiting_.pop_front();
+    if (message.kind == MessageKind::kEnd) {
+      source_->Close();
+      continue;
+    }
+    for (const uint32_t unit : message.units) {
+      if (unit < job_->plan.units.size()) continue;
+      Refuse(absl::InternalError(
+          absl::StrCat("found unit ", unit, " of a plan that has ", job_->plan.units.size())));
+      return;
+    }
+    source_->Give(message.round, gates_, message.units);
+  }
+}
+
+absl::Status RankNode::TakeBroadcasts() {
+  while (!expected_.empty()) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> bytes, transport_.TakeBroadcast());
+    if (!bytes.has_value()) return absl::OkStatus();
+    const MessageKind kind = expected_.front();
+    expected_.pop_front();
+    if (kind == MessageKind::kJob) {
+      StartJob(std::string_view(*bytes));
+    } else if (job_ != nullptr) {
+      absl::StatusOr<Gates> gates = ParseGates(*bytes, job_->plan);
+      if (gates.ok()) {
+        gates_ = std::make_shared<const Gates>(*std::move(gates));
+      } else {
+        Refuse(gates.status());
+      }
+    }
+  }
+  GiveWaiting();
+  return absl::OkStatus();
+}
+
+void RankNode::StartJob(std::string_view job_plan) {
+  if (!options_.ready.ok()) return Refuse(options_.ready);
+  absl::StatusOr<JobPlan> parsed = ParseJobPlan(job_plan);
+  if (!parsed.ok()) return Refuse(parsed.status());
+  absl::StatusOr<std::shared_ptr<const JobContext>> job =
+      MakeJobContext(parsed->job, parsed->job_uid, std::move(parsed->plan), parsed->output_uri,
+                     std::move(parsed->writes));
+  if (!job.ok()) return Refuse(job.status());
+  StartJob(*std::move(job));
+}
+
+void RankNode::StartJob(std::shared_ptr<const JobContext> job) {
+  job_ = std::move(job);
+  gates_ = std::make_shared<const Gates>(job_->plan.groups.size());
+  try {
+    StartRunner();
+  } catch (const std::system_error& error) {
+    source_ = nullptr;
+    Refuse(absl::ResourceExhaustedError(
+        absl::StrCat("the system refuses to start threads: ", error.what())));
+  }
+}
+
+void RankNode::StartRunner() {
+  const uint64_t process = ProcessMemory(job_->plan);
+  const uint64_t needed = process + job_->plan.peak_leaf_memory;
+  if (options_.memory < needed) {
+    return Refuse(absl::InvalidArgumentError(
+        absl::StrCat("--memory: found ", FormatBytes(options_.memory), ", expected ",
+                     MemoryFlag(needed), " or more for every rank")));
+  }
+  source_ = std::make_unique<RankSource>(job_, options_.flush_period);
+  if (dropped_) source_->Drop();
+  RunnerOptions options;
+  options.threads = options_.threads;
+  options.memory = options_.memory - process;
+  options.worker = absl::StrCat("rank ", transport_.rank(), " on ", options_.host);
+  runner_ = std::thread([source = source_.get(), options] {
+    absl::Status status;
+    try {
+      status = RunUnits(*source, options);
+    } catch (const std::exception& error) {
+      status = absl::ResourceExhaustedError(
+          absl::StrCat("the system refused threads or memory: ", error.what()));
+    }
+    source->End(std::move(status));
+  });
+}
+
+void RankNode::Refuse(absl::Status status) {
+  if (failure_.ok()) failure_ = std::move(status);
+}
+
+absl::Status RankNode::Tell(Message message) {
+  last_word_ = SystemClock().Now();
+  return transport_.Send(0, PackMessage(message));
+}
+
+absl::Status RankNode::Step() {
+  MERGANSER_RETURN_IF_ERROR(TakeBroadcasts());
+  if (told_stopped_) return absl::OkStatus();
+  if (source_ != nullptr && !told_hello_) {
+    told_hello_ = true;
+    // Room first: with the last hello units are dealt to all.
+    MERGANSER_RETURN_IF_ERROR(
+        Tell({.kind = MessageKind::kWanted, .number = options_.prefetch + 1}));
+    MERGANSER_RETURN_IF_ERROR(
+        Tell({.kind = MessageKind::kHello, .number = kNumericsVersion, .text = options_.host}));
+  }
+  // Not before: a rank without a job says nothing.
+  if (interrupted_ && told_hello_ && !told_interrupt_) {
+    told_interrupt_ = true;
+    MERGANSER_RETURN_IF_ERROR(Tell({.kind = MessageKind::kInterrupted}));
+  }
+  if (!failure_.ok()) {
+    MERGANSER_RETURN_IF_ERROR(
+        Tell({.kind = MessageKind::kHello, .number = kNumericsVersion, .text = options_.host}));
+    MERGANSER_RETURN_IF_ERROR(Tell(FailedMessage(std::exchange(failure_, absl::OkStatus()))));
+  }
+  if (source_ != nullptr) return TellEvents(source_->TakeEvents());
+  if (!dropped_) return absl::OkStatus();
+  // A rank that never began has nothing to wait for.
+  told_stopped_ = true;
+  return Tell({.kind = MessageKind::kStopped});
+}
+
+absl::Status RankNode::TellEvents(RankEvents events) {
+  for (UnitResult& result : events.results) {
+    Message message{.kind = MessageKind::kResult, .round = result.round};
+    std::vector<UnitResult> one;
+    one.push_back(std::move(result));
+    message.text = PackResults(job_->plan.digest, one);
+    MERGANSER_RETURN_IF_ERROR(Tell(std::move(message)));
+  }
+  if (!events.failure.ok()) MERGANSER_RETURN_IF_ERROR(Tell(FailedMessage(events.failure)));
+  if (events.taken > 0) {
+    MERGANSER_RETURN_IF_ERROR(Tell({.kind = MessageKind::kWanted, .number = events.taken}));
+  }
+  if (events.bytes > 0 || SystemClock().Now() - last_word_ >= options_.heartbeat) {
+    MERGANSER_RETURN_IF_ERROR(Tell({.kind = MessageKind::kProgress, .number = events.bytes}));
+  }
+  if (!events.ended) return absl::OkStatus();
+  told_stopped_ = true;
+  return Tell({.kind = MessageKind::kStopped});
+}
+
+}  // namespace merganser
