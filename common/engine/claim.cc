@@ -1,9 +1,15 @@
 #include "common/engine/claim.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <iterator>
 #include <set>
+#include <sstream>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -25,6 +31,24 @@ std::string JobPrefix(std::string_view job) {
 
 std::string RecordKey(std::string_view job) { return JobPrefix(job) + "writes.json"; }
 
+// What tells the process from an earlier or later one of the same pid; empty when
+// there is none, or /proc does not tell.
+std::string ProcessIdentity(int64_t pid) {
+  std::ifstream boot("/proc/sys/kernel/random/boot_id");
+  std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
+  std::string boot_id, line;
+  if (!std::getline(boot, boot_id) || !std::getline(stat, line)) return "";
+  // The name, in parentheses, may hold anything; the start time is the 20th after it.
+  const size_t name_end = line.rfind(')');
+  if (name_end == std::string::npos) return "";
+  std::istringstream rest(line.substr(name_end + 1));
+  std::string field;
+  for (int i = 0; i < 20; ++i) {
+    if (!(rest >> field)) return "";
+  }
+  return absl::StrCat(boot_id, " ", field);
+}
+
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -43,32 +67,7 @@ absl::Status Claimed(ObjectStore& store, std::string_view text) {
   return absl::FailedPreconditionError(
       absl::StrCat(store.Describe(kClaimKey), ": ", who,
                    ": another merge is writing here, or one was killed; if none runs, repeat with "
-                   "--overwrite"));
-}
-
-absl::StatusOr<std::vector<PlannedWrite>> ReadRecord(ObjectStore& store, std::string_view job) {
-  const std::string key = RecordKey(job);
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
-                             ReadSmallObject(store, key, kMaxRecordBytes));
-  std::vector<PlannedWrite> writes;
-  if (!text) return writes;
-  const Json json = Json::parse(*text, nullptr, false);
-  const absl::Status broken = absl::DataLossError(
-      absl::StrCat(store.Describe(key), ": found something else than a list of planned writes"));
-  if (!json.is_array()) return broken;
-  for (const Json& entry : json) {
-    const auto name = entry.is_object() ? entry.find("key") : entry.end();
-    if (!entry.is_object() || name == entry.end() || !name->is_string()) return broken;
-    PlannedWrite write;
-    write.key = name->get<std::string>();
-    const auto size = entry.find("size");
-    if (size != entry.end() && size->is_number_unsigned()) write.size = size->get<uint64_t>();
-    const auto upload = entry.find("upload");
-    if (upload != entry.end() && upload->is_string()) write.upload = upload->get<std::string>();
-    if (!ValidateKey(write.key).ok()) return broken;
-    writes.push_back(std::move(write));
-  }
-  return writes;
+                   "--resume to go on, or --overwrite to begin again"));
 }
 
 // A write whose upload is unknown was perhaps begun: beginning it again for the
@@ -98,6 +97,7 @@ ClaimRecord MakeClaim(std::string_view job, int epoch, const Clock& clock) {
   char host[256] = {};
   claim.host = ::gethostname(host, sizeof host - 1) == 0 ? host : "unknown";
   claim.pid = ::getpid();
+  claim.process = ProcessIdentity(claim.pid);
   return claim;
 }
 
@@ -106,7 +106,8 @@ std::string WriteClaim(const ClaimRecord& claim) {
                {"epoch", claim.epoch},
                {"started", claim.started},
                {"host", claim.host},
-               {"pid", claim.pid}});
+               {"pid", claim.pid},
+               {"process", claim.process}});
 }
 
 absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text) {
@@ -118,6 +119,7 @@ absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text) {
     json.at("started").get_to(claim.started);
     json.at("host").get_to(claim.host);
     json.at("pid").get_to(claim.pid);
+    claim.process = json.value("process", "");
     return claim;
   } catch (const Json::exception& error) {
     return absl::DataLossError(absl::StrCat("not a claim: ", OneLine(error.what())));
@@ -160,6 +162,22 @@ absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& cla
   return absl::InternalError("unreachable");
 }
 
+absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
+                             ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
+  if (!text.has_value()) return std::nullopt;
+  absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
+  if (!claim.ok()) return Annotate(claim.status(), store.Describe(kClaimKey));
+  return *std::move(claim);
+}
+
+bool StillRuns(const ClaimRecord& claim) {
+  const ClaimRecord self = MakeClaim(claim.job, claim.epoch, SystemClock());
+  if (claim.host != self.host || claim.pid <= 0 || claim.pid == self.pid) return false;
+  if (::kill(static_cast<pid_t>(claim.pid), 0) != 0 && errno != EPERM) return false;
+  return claim.process.empty() || ProcessIdentity(claim.pid) == claim.process;
+}
+
 absl::Status CheckClaim(ObjectStore& store, std::string_view text) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now,
                              ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
@@ -187,12 +205,37 @@ absl::Status RecordWrites(ObjectStore& store, std::string_view job,
   return store.Put(RecordKey(job), Dump(json));
 }
 
+absl::StatusOr<std::vector<PlannedWrite>> ReadWrites(ObjectStore& store, std::string_view job) {
+  const std::string key = RecordKey(job);
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
+                             ReadSmallObject(store, key, kMaxRecordBytes));
+  std::vector<PlannedWrite> writes;
+  if (!text) return writes;
+  const Json json = Json::parse(*text, nullptr, false);
+  const absl::Status broken = absl::DataLossError(
+      absl::StrCat(store.Describe(key), ": found something else than a list of planned writes"));
+  if (!json.is_array()) return broken;
+  for (const Json& entry : json) {
+    const auto name = entry.is_object() ? entry.find("key") : entry.end();
+    if (!entry.is_object() || name == entry.end() || !name->is_string()) return broken;
+    PlannedWrite write;
+    write.key = name->get<std::string>();
+    const auto size = entry.find("size");
+    if (size != entry.end() && size->is_number_unsigned()) write.size = size->get<uint64_t>();
+    const auto upload = entry.find("upload");
+    if (upload != entry.end() && upload->is_string()) write.upload = upload->get<std::string>();
+    if (!ValidateKey(write.key).ok()) return broken;
+    writes.push_back(std::move(write));
+  }
+  return writes;
+}
+
 absl::Status ClearJob(ObjectStore& store, std::string_view job,
                       std::span<const PlannedWrite> writes) {
   absl::Status first;
   std::vector<PlannedWrite> recorded;
   if (writes.empty()) {
-    absl::StatusOr<std::vector<PlannedWrite>> read = ReadRecord(store, job);
+    absl::StatusOr<std::vector<PlannedWrite>> read = ReadWrites(store, job);
     if (read.ok()) {
       recorded = *std::move(read);
       writes = recorded;

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -31,6 +32,9 @@ struct ClaimRecord {
   std::string started;  // RFC 3339, UTC
   std::string host;
   int64_t pid = 0;
+  // Boot and start time: tells the process from a later one of its pid. Empty where
+  // the system does not say.
+  std::string process;
 };
 
 // Lower-case letters, digits and '-', at most 64: safe in keys and file names.
@@ -54,6 +58,13 @@ absl::StatusOr<std::optional<std::string>> ReadSmallObject(ObjectStore& store, s
 // failure no claim of ours stays behind.
 absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& claim, bool takeover);
 
+// The claim that is there, whoever's; kDataLoss when it cannot be read as one.
+absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store);
+
+// Whether the claim's process is known to run: on this host, under its pid. Of
+// another host nothing is known: false.
+bool StillRuns(const ClaimRecord& claim);
+
 // kFailedPrecondition when the claim is no longer `text`: it was taken over.
 absl::Status CheckClaim(ObjectStore& store, std::string_view text);
 
@@ -73,6 +84,9 @@ absl::Status ReleaseClaim(ObjectStore& store, std::string_view text);
 // before BeginWrite, it lets whoever takes over find what a killed job left.
 absl::Status RecordWrites(ObjectStore& store, std::string_view job,
                           std::span<const PlannedWrite> writes);
+
+// What RecordWrites put down last; empty when there is nothing.
+absl::StatusOr<std::vector<PlannedWrite>> ReadWrites(ObjectStore& store, std::string_view job);
 
 // Aborts `writes` of `job`; without any, those that RecordWrites put down. Then
 // removes the job's working folder, its record last, and only if nothing that it

@@ -11,7 +11,9 @@
 #include "common/engine/config_json.h"
 #include "common/engine/model_card.h"
 #include "common/engine/overlap.h"
+#include "common/engine/progress_log.h"
 #include "common/engine/report.h"
+#include "common/engine/rounds.h"
 #include "common/format/hf_index.h"
 #include "common/format/safetensors.h"
 
@@ -92,6 +94,81 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<Obje
     return status;
   }
   return output;
+}
+
+absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Resume(std::shared_ptr<ObjectStore> store,
+                                                             std::string_view output_uri,
+                                                             const Plan& plan,
+                                                             std::vector<UnitResult>& done) {
+  done.clear();
+  if (plan.shards.empty()) return absl::InternalError("the plan has no output shard");
+  MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(*store));
+  if (!claim.has_value()) return nullptr;
+  if (StillRuns(*claim)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        store->Describe(kClaimKey), ": held by job ", OneLine(claim->job), ", whose process ",
+        claim->pid, " still runs on this machine; wait for it, or end it first"));
+  }
+  if (!IsJobUid(claim->job)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        store->Describe(kClaimKey), ": names no job that could be gone on with; begin again with "
+                                    "--overwrite"));
+  }
+  std::unique_ptr<JobOutput> output(new JobOutput);
+  output->store_ = store;
+  output->uri_ = output_uri;
+  output->plan_ = &plan;
+  output->options_.job_uid = claim->job;
+  output->options_.epoch = claim->epoch + 1;
+  // Whoever claimed this output found it empty or was told to overwrite it.
+  output->options_.overwrite = true;
+  absl::StatusOr<std::vector<UnitResult>> recorded =
+      ProgressLog(store, claim->job, plan).Read();
+  if (!recorded.ok() && !absl::IsNotFound(recorded.status())) return recorded.status();
+  if (recorded.ok()) done = *std::move(recorded);
+
+  MERGANSER_ASSIGN_OR_RETURN(
+      output->claim_,
+      TakeClaim(*store, MakeClaim(claim->job, output->options_.epoch, SystemClock()), true));
+  MERGANSER_ASSIGN_OR_RETURN(const bool adopted, output->AdoptWrites(done));
+  if (!adopted) {
+    done.clear();
+    if (absl::Status status = output->BeginWrites(); !status.ok()) {
+      (void)output->Abandon();
+      return status;
+    }
+  }
+  return output;
+}
+
+absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done) {
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<PlannedWrite> recorded,
+                             ReadWrites(*store_, options_.job_uid));
+  if (recorded.size() != plan_->shards.size()) return false;
+  std::vector<size_t> written(plan_->shards.size()), units(plan_->shards.size());
+  for (const Unit& unit : plan_->units) ++units[unit.shard];
+  for (const UnitResult& result : done) {
+    if (IsLastRound(*plan_, result.round)) ++written[plan_->units[result.unit].shard];
+  }
+  std::vector<bool> committed(recorded.size());
+  for (size_t i = 0; i < recorded.size(); ++i) {
+    const PlannedShard& shard = plan_->shards[i];
+    if (recorded[i].key != shard.key || recorded[i].size != shard.size ||
+        recorded[i].upload.empty()) {
+      return false;
+    }
+    const absl::Status there = store_->FlushWrite(recorded[i]);
+    if (there.ok()) continue;
+    if (!absl::IsNotFound(there)) return there;
+    // Killed while it published: the shard is in its place already.
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(shard.key));
+    if (!info.has_value() || info->size != shard.size || written[i] != units[i]) return false;
+    committed[i] = true;
+  }
+  writes_ = std::move(recorded);
+  committed_ = std::move(committed);
+  return true;
 }
 
 absl::Status JobOutput::BeginWrites() {
@@ -180,6 +257,10 @@ absl::Status JobOutput::PutSmallFiles(const std::vector<AuxiliaryFile>& auxiliar
 }
 
 absl::Status JobOutput::CommitShard(size_t shard, std::span<const UnitResult* const> results) {
+  if (shard < committed_.size() && committed_[shard]) {
+    visible_.push_back(writes_[shard].key);
+    return absl::OkStatus();
+  }
   std::vector<WriteReceipt> receipts;
   for (const UnitResult* result : results) {
     receipts.insert(receipts.end(), result->receipts.begin(), result->receipts.end());
@@ -222,7 +303,10 @@ absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Ou
                              ListAuxiliaryFiles(reference, *donors.tokenizer));
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
 
-  if (options_.overwrite) MERGANSER_RETURN_IF_ERROR(RemoveOld());
+  // Where a shard is in its place already, what was old went before it.
+  const bool removed =
+      std::find(committed_.begin(), committed_.end(), true) != committed_.end();
+  if (options_.overwrite && !removed) MERGANSER_RETURN_IF_ERROR(RemoveOld());
   for (size_t i = 0; !single && i < writes_.size(); ++i) {
     MERGANSER_RETURN_IF_ERROR(CommitShard(i, by_shard[i]));
   }

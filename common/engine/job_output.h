@@ -61,6 +61,21 @@ class JobOutput {
                                                           const Plan& plan,
                                                           const JobOutputOptions& options);
 
+  // Goes on with the output of a job that was killed or interrupted: takes its
+  // claim over, under the next epoch, and its planned writes as they are. `done`
+  // receives the results that are on record (ProgressLog). nullptr when there is no
+  // claim; then there is nothing to go on with, and Begin decides.
+  //
+  // kFailedPrecondition when the job was begun under another plan, or its process
+  // still runs on this machine. A job that was killed before anything was on record
+  // begins again.
+  static absl::StatusOr<std::unique_ptr<JobOutput>> Resume(std::shared_ptr<ObjectStore> store,
+                                                           std::string_view output_uri,
+                                                           const Plan& plan,
+                                                           std::vector<UnitResult>& done);
+
+  const std::string& job_uid() const { return options_.job_uid; }
+
   // One a shard, in shard order: to be handed to whoever writes units.
   const std::vector<PlannedWrite>& writes() const { return writes_; }
 
@@ -85,6 +100,9 @@ class JobOutput {
   JobOutput() = default;
 
   absl::Status BeginWrites();
+  // Takes over what is there of a job's planned writes: false when they cannot be
+  // used, and everything is to be done again.
+  absl::StatusOr<bool> AdoptWrites(const std::vector<UnitResult>& done);
   absl::Status CheckResults(const std::vector<UnitResult>& results) const;
   absl::Status RemoveOld();
   absl::Status PutFile(std::string_view key, std::string_view bytes);
@@ -99,6 +117,7 @@ class JobOutput {
   const Plan* plan_ = nullptr;
   JobOutputOptions options_;
   std::vector<PlannedWrite> writes_;
+  std::vector<bool> committed_;  // shards that a run before this one made visible
   std::string claim_;                 // its text; empty when not held
   std::vector<std::string> visible_;  // keys that Publish may have made visible, in order
   std::vector<std::string> warnings_;

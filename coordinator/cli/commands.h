@@ -18,6 +18,7 @@ struct MergeFlags {
   int threads = 0;
   uint64_t memory = 0;
   bool overwrite = false;
+  bool resume = false;
 };
 int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);
 

@@ -75,7 +75,13 @@ int Run(int argc, char** argv) {
   merge->add_option("RECIPE", merge_flags.recipe, "Recipe (YAML)")->required();
   merge->add_option("OUTPUT", merge_flags.output, "Folder or URI of the merged checkpoint")
       ->required();
-  merge->add_flag("--overwrite", merge_flags.overwrite, "Replace what OUTPUT holds");
+  CLI::Option* overwrite =
+      merge->add_flag("--overwrite", merge_flags.overwrite, "Replace what OUTPUT holds");
+  merge
+      ->add_flag("--resume", merge_flags.resume,
+                 "Go on with a merge of this recipe that was killed or interrupted; begins one if "
+                 "there is none, and does nothing if it is complete")
+      ->excludes(overwrite);
   AddThreads(merge, threads);
   AddMemory(merge, memory);
 

@@ -1,8 +1,13 @@
 #include <sys/random.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -13,6 +18,7 @@
 #include "common/base/status.h"
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
+#include "common/engine/progress_log.h"
 #include "common/engine/report.h"
 #include "common/engine/rounds.h"
 #include "common/linalg/kernels.h"
@@ -22,6 +28,7 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/progress.h"
+#include "worker/progress_keeper.h"
 #include "worker/sources/in_process.h"
 #include "worker/unit_runner.h"
 
@@ -58,50 +65,141 @@ Phase BeginPhase(const absl::Status& status) {
   return request ? Phase::kPlanning : Phase::kRunning;
 }
 
-// The part of a merge after its claim; the caller abandons the output on failure.
-absl::StatusOr<std::string> RunAndPublish(const MergeFlags& flags, const PreparedMerge& prepared,
-                                          const std::string& output_uri, const std::string& job_uid,
-                                          uint64_t tensor_memory, JobOutput& output,
-                                          InterruptWatcher& interrupts) {
-  RunFacts facts;
-  facts.program = ProgramName();
-  facts.simd = std::string(ActiveSimd());
-  facts.threads = flags.threads;
-  facts.started = SystemClock().WallNow();
+// How often finished units are made durable and put on record: what a crash may
+// cost, beside the units in flight.
+constexpr Duration kRecordPeriod = std::chrono::seconds(5);
 
-  MERGANSER_ASSIGN_OR_RETURN(
-      std::shared_ptr<const JobContext> job,
-      MakeJobContext(output_uri, job_uid, prepared.plan, output_uri, output.writes()));
-  InProcessSource source(job);
-  interrupts.SetHandler([&source] { source.Interrupt(); });
-  RunnerOptions options;
-  options.threads = flags.threads;
-  options.memory = tensor_memory;
-  const TotalWork total = AllRounds(prepared.plan);
-  absl::Status run;
-  {
-    ProgressPrinter printer([&] {
-      const RunProgress progress = source.progress();
-      return ProgressSample{progress.bytes_done, total.bytes, progress.units_done, total.units,
-                            prepared.plan.rounds == 1 ? ""
-                                                      : absl::StrCat("round ", progress.round + 1,
-                                                                     " of ", prepared.plan.rounds)};
+// One merge, from its claim to its end.
+class MergeRun {
+ public:
+  MergeRun(const MergeFlags& flags, const PreparedMerge& prepared, const std::string& output_uri,
+           std::shared_ptr<ObjectStore> store, InterruptWatcher& interrupts)
+      : flags_(flags),
+        prepared_(prepared),
+        output_uri_(output_uri),
+        store_(std::move(store)),
+        interrupts_(interrupts) {}
+
+  // Claims the output, or goes on with what is there. OK and complete() when there
+  // is nothing left to do.
+  absl::Status Begin() {
+    interrupts_.SetHandler([] {});  // beginning is short; the run asks afterwards
+    if (flags_.resume) {
+      MERGANSER_ASSIGN_OR_RETURN(output_,
+                                 JobOutput::Resume(store_, output_uri_, prepared_.plan, done_));
+      if (output_ != nullptr) {
+        std::fprintf(stderr, "going on: %zu units of all rounds are done\n", done_.size());
+        if (!done_.empty()) return absl::OkStatus();
+        return ProgressLog(store_, output_->job_uid(), prepared_.plan).Begin();
+      }
+      MERGANSER_ASSIGN_OR_RETURN(complete_, HoldsThisMerge());
+      if (complete_) return absl::OkStatus();
+    }
+    JobOutputOptions options;
+    options.job_uid = NewJobUid();
+    options.overwrite = flags_.overwrite;
+    MERGANSER_ASSIGN_OR_RETURN(output_,
+                               JobOutput::Begin(store_, output_uri_, prepared_.plan, options));
+    return ProgressLog(store_, options.job_uid, prepared_.plan).Begin();
+  }
+
+  bool complete() const { return complete_; }
+
+  // The report. On failure the caller calls EndFailed.
+  absl::StatusOr<std::string> RunAndPublish(uint64_t tensor_memory) {
+    RunFacts facts;
+    facts.program = ProgramName();
+    facts.simd = std::string(ActiveSimd());
+    facts.threads = flags_.threads;
+    facts.started = SystemClock().WallNow();
+    const Plan& plan = prepared_.plan;
+
+    MERGANSER_ASSIGN_OR_RETURN(
+        std::shared_ptr<const JobContext> job,
+        MakeJobContext(output_uri_, output_->job_uid(), plan, output_uri_, output_->writes()));
+    ProgressLog log(store_, output_->job_uid(), plan);
+    MERGANSER_RETURN_IF_ERROR(log.Read().status());  // Append goes on after the last record
+    InProcessSource* running = nullptr;
+    ProgressKeeper keeper(job, std::move(log), kRecordPeriod, [&running](absl::Status status) {
+      running->Fail({}, std::move(status));
     });
-    run = RunUnits(source, options);
+    if (!done_.empty()) keeper.NoteEarlier();
+    InProcessSource source(job, std::move(done_),
+                           [&keeper](const UnitResult& result) { keeper.Add(result); });
+    running = &source;
+    interrupts_.SetHandler([&source] { source.Interrupt(); });
+    RunnerOptions options;
+    options.threads = flags_.threads;
+    options.memory = tensor_memory;
+    const TotalWork total = AllRounds(plan);
+    absl::Status run;
+    {
+      ProgressPrinter printer([&] {
+        const RunProgress progress = source.progress();
+        return ProgressSample{progress.bytes_done, total.bytes, progress.units_done, total.units,
+                              plan.rounds == 1 ? ""
+                                               : absl::StrCat("round ", progress.round + 1, " of ",
+                                                              plan.rounds)};
+      });
+      run = RunUnits(source, options);
+    }
+    // From here on the merge goes to its end: half a publication helps nobody.
+    interrupts_.SetHandler([] {
+      std::fprintf(stderr, "publishing the merged model; a second signal stops at once\n");
+    });
+    absl::StatusOr<std::vector<UnitResult>> results = run;
+    if (run.ok()) results = source.TakeResults();
+    recorded_ = keeper.Finish(/*keep=*/true);
+    if (!results.ok()) return results.status();
+    facts.finished = SystemClock().WallNow();
+    std::string report = BuildReport(plan, *results, facts);
+    MERGANSER_RETURN_IF_ERROR(output_->Publish(*results, prepared_.donors(), report));
+    for (const std::string& warning : output_->warnings()) {
+      std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
+    }
+    return report;
   }
-  // From here on the merge goes to its end: half a publication helps nobody.
-  interrupts.SetHandler(
-      [] { std::fprintf(stderr, "publishing the merged model; a second signal stops at once\n"); });
-  if (!run.ok()) return run;
-  MERGANSER_ASSIGN_OR_RETURN(std::vector<UnitResult> results, source.TakeResults());
-  facts.finished = SystemClock().WallNow();
-  std::string report = BuildReport(prepared.plan, results, facts);
-  MERGANSER_RETURN_IF_ERROR(output.Publish(results, prepared.donors(), report));
-  for (const std::string& warning : output.warnings()) {
-    std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
+
+  // Keeps what a later run can go on with, or removes everything.
+  void EndFailed(const absl::Status& status) {
+    if (output_ == nullptr) return;
+    const bool mends = IsRetryable(status) || absl::IsCancelled(status);
+    if (mends && recorded_) {
+      std::fprintf(stderr,
+                   "what was done is kept: repeat with --resume to go on, or with --overwrite to "
+                   "begin again\n");
+      return;
+    }
+    if (const absl::Status abandoned = output_->Abandon(); !abandoned.ok()) {
+      std::fprintf(stderr, "warning: left behind in %s: %s\n", output_uri_.c_str(),
+                   OneLine(std::string(abandoned.message())).c_str());
+    }
   }
-  return report;
-}
+
+ private:
+  // Whether the output is this very merge, complete.
+  absl::StatusOr<bool> HoldsThisMerge() {
+    constexpr uint64_t kHead = 1 << 20;  // the digest is one of the first lines
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(kReportKey));
+    if (!info.has_value()) return false;
+    std::string head(std::min(info->size, kHead), '\0');
+    MERGANSER_RETURN_IF_ERROR(
+        store_->Read(kReportKey, 0,
+                     std::as_writable_bytes(std::span<char>(head.data(), head.size()))));
+    return head.find(absl::StrCat("\n\"plan\": \"", prepared_.plan.digest, "\"")) !=
+           std::string::npos;
+  }
+
+  const MergeFlags& flags_;
+  const PreparedMerge& prepared_;
+  const std::string output_uri_;
+  const std::shared_ptr<ObjectStore> store_;
+  InterruptWatcher& interrupts_;
+  std::unique_ptr<JobOutput> output_;
+  std::vector<UnitResult> done_;  // of a run before this one
+  bool complete_ = false;
+  bool recorded_ = false;  // something is on record that a later run can use
+};
 
 }  // namespace
 
@@ -122,29 +220,26 @@ int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts) {
 
   std::fputs(WarningsText(prepared->plan, kWarningsShown).c_str(), stderr);
 
-  interrupts.SetHandler([] {});  // beginning is short; the run asks afterwards
-  JobOutputOptions options;
-  options.job_uid = NewJobUid();
-  options.overwrite = flags.overwrite;
-  absl::StatusOr<std::unique_ptr<JobOutput>> output =
-      JobOutput::Begin(*store, output_uri, prepared->plan, options);
-  if (!output.ok()) return Fail(output.status(), BeginPhase(output.status()));
-
+  MergeRun run(flags, *prepared, output_uri, *store, interrupts);
+  if (const absl::Status begun = run.Begin(); !begun.ok()) {
+    run.EndFailed(begun);
+    return Fail(begun, BeginPhase(begun));
+  }
+  if (run.complete()) {
+    std::printf("%s holds this merge already\n", output_uri.c_str());
+    return kDone;
+  }
   // A system that is out of threads or memory throws from the standard library:
   // the claim must not outlive that.
   absl::StatusOr<std::string> report = absl::InternalError("no report");
   try {
-    report = RunAndPublish(flags, *prepared, output_uri, options.job_uid, *tensor_memory, **output,
-                           interrupts);
+    report = run.RunAndPublish(*tensor_memory);
   } catch (const std::exception& error) {
     report = absl::ResourceExhaustedError(
         absl::StrCat("the system refused threads or memory: ", error.what()));
   }
   if (!report.ok()) {
-    if (const absl::Status abandoned = (*output)->Abandon(); !abandoned.ok()) {
-      std::fprintf(stderr, "warning: left behind in %s: %s\n", output_uri.c_str(),
-                   OneLine(std::string(abandoned.message())).c_str());
-    }
+    run.EndFailed(report.status());
     return Fail(report.status(), Phase::kRunning);
   }
   if (const absl::StatusOr<std::string> summary = SummariseReport(*report); summary.ok()) {

@@ -1,24 +1,50 @@
 #include "worker/sources/in_process.h"
 
+#include <set>
 #include <utility>
 
 namespace merganser {
 
-InProcessSource::InProcessSource(std::shared_ptr<const JobContext> job)
-    : job_(std::move(job)), rounds_(job_->plan, *job_->methods) {}
+InProcessSource::InProcessSource(std::shared_ptr<const JobContext> job,
+                                 std::vector<UnitResult> done,
+                                 std::function<void(const UnitResult&)> completed)
+    : job_(std::move(job)),
+      completed_(std::move(completed)),
+      rounds_(job_->plan, *job_->methods),
+      done_before_(std::move(done)) {
+  MutexLock lock(mutex_);
+  BeginRound();
+}
+
+void InProcessSource::BeginRound() {
+  const uint32_t round = rounds_.round();
+  std::set<uint32_t> there;
+  for (UnitResult& result : done_before_) {
+    if (result.round != round || !there.insert(result.unit).second) continue;
+    progress_.bytes_done +=
+        RoundBytes(job_->plan, job_->plan.units[result.unit], round, *rounds_.gates());
+    ++progress_.units_done;
+    rounds_.Take(std::move(result));
+  }
+  todo_.clear();
+  for (const uint32_t unit : rounds_.units()) {
+    if (!there.contains(unit)) todo_.push_back(unit);
+  }
+  next_ = done_ = 0;
+}
 
 // Between two rounds this waits for the units in flight: their stats decide.
 absl::StatusOr<std::optional<LeasedUnit>> InProcessSource::Next() {
   MutexLock lock(mutex_);
   while (true) {
     if (!status_.ok()) return std::nullopt;
-    if (next_ < rounds_.units().size()) {
-      return LeasedUnit{job_, rounds_.units()[next_++], "", rounds_.round(), rounds_.gates()};
+    if (next_ < todo_.size()) {
+      return LeasedUnit{job_, todo_[next_++], "", rounds_.round(), rounds_.gates()};
     }
     if (rounds_.last()) return std::nullopt;
-    if (done_ == rounds_.units().size()) {
+    if (done_ == todo_.size()) {
       status_ = rounds_.Advance();
-      next_ = done_ = 0;
+      if (status_.ok()) BeginRound();
       continue;
     }
     changed_.Wait(mutex_);
@@ -32,6 +58,7 @@ bool InProcessSource::Progress(const LeasedUnit& /*unit*/, uint64_t bytes) {
 }
 
 void InProcessSource::Complete(const LeasedUnit& /*unit*/, UnitResult result) {
+  if (completed_) completed_(result);
   MutexLock lock(mutex_);
   ++progress_.units_done;
   ++done_;

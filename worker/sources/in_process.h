@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -22,7 +23,12 @@ struct RunProgress {
 // run.
 class InProcessSource final : public UnitSource {
  public:
-  explicit InProcessSource(std::shared_ptr<const JobContext> job);
+  // `done`: results of an earlier run of the same plan, whose bytes are durable;
+  // their units are not handed out again. `completed` sees every result of this
+  // run, before it counts.
+  explicit InProcessSource(std::shared_ptr<const JobContext> job,
+                           std::vector<UnitResult> done = {},
+                           std::function<void(const UnitResult&)> completed = {});
 
   absl::StatusOr<std::optional<LeasedUnit>> Next() override;
   bool Progress(const LeasedUnit& unit, uint64_t bytes) override;
@@ -38,12 +44,18 @@ class InProcessSource final : public UnitSource {
   absl::StatusOr<std::vector<UnitResult>> TakeResults();
 
  private:
+  // Takes what `done_before_` has of the round and lists the rest of its units.
+  void BeginRound() MERGANSER_REQUIRES(mutex_);
+
   const std::shared_ptr<const JobContext> job_;
+  const std::function<void(const UnitResult&)> completed_;
   Mutex mutex_;
   absl::Status status_ MERGANSER_GUARDED_BY(mutex_);
   CondVar changed_;  // a unit ended
   JobRounds rounds_ MERGANSER_GUARDED_BY(mutex_);
-  size_t next_ MERGANSER_GUARDED_BY(mutex_) = 0;  // into rounds_.units()
+  std::vector<UnitResult> done_before_ MERGANSER_GUARDED_BY(mutex_);
+  std::vector<uint32_t> todo_ MERGANSER_GUARDED_BY(mutex_);  // units of the round
+  size_t next_ MERGANSER_GUARDED_BY(mutex_) = 0;             // into todo_
   size_t done_ MERGANSER_GUARDED_BY(mutex_) = 0;  // of the round
   RunProgress progress_ MERGANSER_GUARDED_BY(mutex_);
 };

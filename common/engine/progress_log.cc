@@ -1,0 +1,57 @@
+#include "common/engine/progress_log.h"
+
+#include <cstddef>
+#include <set>
+#include <span>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/status.h"
+#include "common/engine/claim.h"
+#include "common/engine/result_record.h"
+
+namespace merganser {
+
+ProgressLog::ProgressLog(std::shared_ptr<ObjectStore> store, std::string job_uid, const Plan& plan)
+    : store_(std::move(store)), uid_(std::move(job_uid)), plan_(plan) {}
+
+std::string ProgressLog::Key(uint64_t record) const {
+  return absl::StrCat(std::string(kWorkPrefix), uid_, "/progress/",
+                      absl::StrFormat("%06d", record));
+}
+
+absl::Status ProgressLog::Begin() {
+  next_ = 0;
+  return Append({});
+}
+
+absl::Status ProgressLog::Append(const std::vector<UnitResult>& results) {
+  MERGANSER_RETURN_IF_ERROR(store_->Put(Key(next_), PackResults(plan_.digest, results)));
+  ++next_;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<UnitResult>> ProgressLog::Read() {
+  std::vector<UnitResult> results;
+  std::set<std::pair<uint32_t, uint32_t>> seen;
+  for (next_ = 0;; ++next_) {
+    const std::string key = Key(next_);
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(key));
+    if (!info.has_value()) {
+      if (next_ > 0) return results;
+      return absl::NotFoundError(absl::StrCat(store_->Describe(key), ": no progress on record"));
+    }
+    std::string bytes(info->size, '\0');
+    MERGANSER_RETURN_IF_ERROR(
+        store_->Read(key, 0, std::as_writable_bytes(std::span<char>(bytes.data(), bytes.size())),
+                     info->identity));
+    absl::StatusOr<std::vector<UnitResult>> record = ParseResults(bytes, plan_);
+    if (!record.ok()) return Annotate(record.status(), store_->Describe(key));
+    for (UnitResult& result : *record) {
+      if (seen.insert({result.round, result.unit}).second) results.push_back(std::move(result));
+    }
+  }
+}
+
+}  // namespace merganser

@@ -1,0 +1,93 @@
+#include "worker/progress_keeper.h"
+
+#include <cstdint>
+#include <set>
+#include <utility>
+
+#include "common/base/status.h"
+#include "common/engine/rounds.h"
+
+namespace merganser {
+
+ProgressKeeper::ProgressKeeper(std::shared_ptr<const JobContext> job, ProgressLog log,
+                               Duration period, std::function<void(absl::Status)> failed)
+    : job_(std::move(job)),
+      period_(period),
+      failed_(std::move(failed)),
+      log_(std::move(log)),
+      thread_([this] { Loop(); }) {}
+
+ProgressKeeper::~ProgressKeeper() { (void)Finish(/*keep=*/false); }
+
+void ProgressKeeper::Add(UnitResult result) {
+  MutexLock lock(mutex_);
+  if (!broken_) pending_.push_back(std::move(result));
+}
+
+void ProgressKeeper::NoteEarlier() {
+  MutexLock lock(mutex_);
+  recorded_ = true;
+}
+
+// Durable first, on record second: a record never tells of bytes that a crash of
+// this machine could take away.
+absl::Status ProgressKeeper::Record(std::vector<UnitResult> batch) {
+  std::set<uint32_t> shards;
+  for (const UnitResult& result : batch) {
+    // What analysis keeps is durable already.
+    if (IsLastRound(job_->plan, result.round)) shards.insert(job_->plan.units[result.unit].shard);
+  }
+  for (const uint32_t shard : shards) {
+    MERGANSER_RETURN_IF_ERROR(job_->output->FlushWrite(job_->writes[shard]));
+  }
+  return log_.Append(batch);
+}
+
+void ProgressKeeper::Loop() {
+  MonotonicTime next = SystemClock().Now() + period_;
+  while (true) {
+    std::vector<UnitResult> batch;
+    {
+      MutexLock lock(mutex_);
+      while (!stopping_ && SystemClock().Now() < next) {
+        changed_.WaitFor(mutex_, next - SystemClock().Now());
+      }
+      if (stopping_) return;
+      next = SystemClock().Now() + period_;
+      batch.swap(pending_);
+    }
+    if (batch.empty()) continue;
+    const absl::Status status = Record(std::move(batch));
+    {
+      MutexLock lock(mutex_);
+      if (status.ok()) {
+        recorded_ = true;
+        continue;
+      }
+      broken_ = true;
+      pending_.clear();
+    }
+    failed_(status);
+    return;
+  }
+}
+
+bool ProgressKeeper::Finish(bool keep) {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+  std::vector<UnitResult> rest;
+  {
+    MutexLock lock(mutex_);
+    if (!keep || !recorded_) return recorded_;
+    rest.swap(pending_);
+  }
+  // If this fails, the units are done again.
+  if (!rest.empty()) Record(std::move(rest)).IgnoreError();
+  return true;
+}
+
+}  // namespace merganser
