@@ -62,17 +62,18 @@ find_resources() {
 #
 # Slurm ends a job (preempted, requeued or cancelled) with SIGTERM to every process of it,
 # so the program has had its own: it is not sent a second, which would stop it at once.
-# `#SBATCH --signal=B:USR1@N` announces the time limit to the script alone, which passes
-# it on as SIGTERM.
+# `#SBATCH --signal=B:USR1@N` announces the time limit to the script alone, which tells
+# its children.
 
 children=()
+stop_with=TERM # the signal that tells a child to stop
 ended_by= # what asked this job to stop: `slurm`, `limit`, or nothing
 signals=0
 
 pass_on() {
   local child
   for child in "${children[@]}"; do
-    kill -TERM "$child" 2>/dev/null || true
+    kill -s "$stop_with" "$child" 2>/dev/null || true
   done
 }
 trap 'signals=$((signals + 1)); ended_by=slurm' TERM

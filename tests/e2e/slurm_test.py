@@ -233,18 +233,8 @@ class MpirunTest(Requeues, MpiCase):
     options = ("--ntasks-per-node=2",)
 
 
-class SrunTest(MpiCase):
-    script = "merge-mpi.sbatch"
-
-    def test_sample_experts(self):
-        if "pmix" not in self.slurm.command("srun", "--mpi=list"):
-            self.fail("this Slurm has no pmix plugin")
-        file, wanted = self.sample()
-        output = self.path("out")
-        job = self.submit(self.script, file, output, options=("--ntasks-per-node=2",),
-                          MERGANSER_LAUNCH="srun")
-        self.assertEnd(self.slurm.finish(job), "COMPLETED", 0, 0)
-        self.assertEqual(harness.hash_output(output), wanted)
+class SrunTest(MpirunTest):
+    env = {"MERGANSER_LAUNCH": "srun"}
 
 
 class ClusterTest(SlurmCase):
