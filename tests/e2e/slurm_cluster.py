@@ -43,7 +43,7 @@ JobCompType=jobcomp/none
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
-# Nothing of this concerns the whole machine.
+# The node is as large as it says, whatever the machine is.
 SlurmdParameters=config_overrides
 SelectType=select/cons_res
 SelectTypeParameters=CR_Core_Memory
@@ -51,8 +51,8 @@ SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
 InactiveLimit=0
 KillWait=20
 WaitTime=0
-NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={slurmd_port} CPUs=8 \
-Boards=1 SocketsPerBoard=1 CoresPerSocket=8 ThreadsPerCore=1 RealMemory=16384 State=UNKNOWN
+NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={slurmd_port} CPUs=64 \
+Boards=1 SocketsPerBoard=1 CoresPerSocket=64 ThreadsPerCore=1 RealMemory=131072 State=UNKNOWN
 PartitionName=all Nodes={node} Default=YES MaxTime=INFINITE State=UP
 """
 

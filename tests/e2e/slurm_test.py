@@ -12,12 +12,13 @@ import tempfile
 import unittest
 
 import harness
+import readme_blocks
 import slurm_cluster
 
 SCRIPTS = os.path.join(harness.SOURCE, "deploy", "slurm")
 BINARIES = os.path.dirname(os.path.abspath(harness.BIN))
 MPI = os.path.join(BINARIES, "merganser-mpi")
-# What a job asks of the node, which says that it has eight cores.
+# What a job asks of the node.
 SMALL = ("--nodes=1", "--cpus-per-task=1", "--mem=2G")
 RECORD_OFTEN = ("--record-every", "0.02")
 
@@ -235,6 +236,21 @@ class MpirunTest(Requeues, MpiCase):
 
 class SrunTest(MpirunTest):
     env = {"MERGANSER_LAUNCH": "srun"}
+
+
+class ReadmeTest(SlurmCase):
+    """deploy/README.md: what it tells an operator to type."""
+
+    def test_commands(self):
+        _, wanted = self.sample()
+        result = readme_blocks.run("slurm", self.dir, dict(
+            self.slurm.env, **self.environment(MERGANSER_LISTEN="127.0.0.1:0")))
+        self.assertEqual(result.code, 0, str(result))
+        harness.wait_for("the jobs to leave the queue", lambda: not self.slurm.command(
+            "squeue", "-h").strip(), pause=0.1)
+        for output in ("merged", "merged-by-workers", "merged-served"):
+            self.assertEqual(harness.hash_output(self.path(output)), wanted,
+                             output + "\n" + self.log())
 
 
 class ClusterTest(SlurmCase):
