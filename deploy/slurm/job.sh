@@ -107,6 +107,15 @@ pause() {
   wait $! || true
 }
 
+# slurm_ends: whether Slurm itself ends this job. It says so before it sends signals, of which
+# the script's may come after the program's.
+slurm_ends() {
+  if [ -z "$ended_by" ] && ! scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then
+    ended_by=slurm
+  fi
+  [ "$ended_by" = slurm ]
+}
+
 # --- the end --------------------------------------------------------------------------
 
 # settle CODE: ends the script with the program's exit code. What a retry may mend is
@@ -122,7 +131,7 @@ settle() {
   local code=$1 restarts=${SLURM_RESTART_COUNT:-0} most=${MERGANSER_MAX_RESTARTS:-10}
   if [ "$code" -eq 0 ]; then
     say "done"
-  elif [ "$ended_by" = slurm ]; then
+  elif slurm_ends; then
     say "exit code $code: stopped by Slurm"
   else
     case $code in
