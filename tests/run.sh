@@ -8,7 +8,8 @@
 #            without a cluster
 #   --fast   release build: unit tests and the quickest end-to-end tests
 #   --full   as without, and: many more seeds, clusters under AddressSanitizer,
-#            the same tests under ThreadSanitizer, and the interop group (PyPI)
+#            the same tests under ThreadSanitizer, the interop group (PyPI), a
+#            Slurm of one node, and shellcheck
 #
 # Needs Debian 12 and root or sudo where packages are missing. Ends with CTest's
 # own summary; exits non-zero as soon as a group fails. See tests/README.md.
@@ -21,7 +22,7 @@ case "${1:-}" in
   --fast) mode=fast ;;
   --full) mode=full ;;
   -h | --help)
-    sed -n '2,14s/^# \{0,1\}//p' "$0"
+    sed -n '2,15s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   *)
@@ -42,6 +43,11 @@ if [ "$mode" = full ]; then
   deploy/install-build-deps.sh --full
 else
   deploy/install-build-deps.sh --tests
+fi
+
+if [ "$mode" = full ]; then
+  stage "Shell scripts"
+  shellcheck -x .ci/run tests/run.sh deploy/*.sh deploy/slurm/*.sh deploy/slurm/*.sbatch
 fi
 
 # A sanitized translation unit may take 2 GiB to compile.

@@ -1,0 +1,153 @@
+# shellcheck shell=bash
+# What the batch scripts of this folder share. They source it; it runs nothing.
+#
+# Settings, all of them environment variables that sbatch carries into the job:
+#   MERGANSER_BIN_DIR          folder of merganser and merganser-mpi
+#                              (default: build/bin of this repository, else the PATH)
+#   MERGANSER_MEMORY           --memory of every process (default: nine tenths of what
+#                              Slurm gives a task; the rest is for the launcher)
+#   MERGANSER_MAX_RESTARTS     how often a job is started again by itself (default: 10)
+#   MERGANSER_COORDINATOR_ARGS, MERGANSER_WORKER_ARGS, MERGANSER_CLIENT_ARGS
+#                              more flags for `merganser coordinator`, for `merganser
+#                              worker`, and for `merganser submit`, separated by blanks
+
+# shellcheck disable=SC2034  # the scripts use them
+read -r -a coordinator_args <<<"${MERGANSER_COORDINATOR_ARGS:-}"
+# shellcheck disable=SC2034
+read -r -a worker_args <<<"${MERGANSER_WORKER_ARGS:-}"
+# shellcheck disable=SC2034
+read -r -a client_args <<<"${MERGANSER_CLIENT_ARGS:-}"
+
+say() {
+  echo "$(date '+%F %T') ${SLURMD_NODENAME:-$(hostname)} job ${SLURM_JOB_ID:-none}: $*" >&2
+}
+
+# Ends the job: the request is wrong, and will be wrong next time.
+refuse() {
+  say "error: $*"
+  exit 2
+}
+
+# program NAME: its path.
+program() {
+  local folder=${MERGANSER_BIN_DIR:-}
+  if [ -z "$folder" ]; then
+    folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/bin
+    if [ ! -x "$folder/$1" ]; then
+      command -v "$1" || refuse "no $1 in $folder nor in the PATH: set MERGANSER_BIN_DIR"
+      return
+    fi
+  fi
+  [ -x "$folder/$1" ] || refuse "no $1 in $folder: set MERGANSER_BIN_DIR"
+  echo "$folder/$1"
+}
+
+# The flags that say what one task of this job has: `resources=(--threads ...)`.
+find_resources() {
+  local cores=${SLURM_CPUS_PER_TASK:-1} tasks=${SLURM_NTASKS_PER_NODE:-1} megabytes=
+  resources=(--threads "$cores")
+  if [ -n "${SLURM_MEM_PER_CPU:-}" ]; then
+    megabytes=$((SLURM_MEM_PER_CPU * cores))
+  elif [ "${SLURM_MEM_PER_NODE:-0}" -gt 0 ]; then
+    megabytes=$((SLURM_MEM_PER_NODE / tasks))
+  fi
+  if [ -n "${MERGANSER_MEMORY:-}" ]; then
+    resources+=(--memory "$MERGANSER_MEMORY")
+  elif [ -n "$megabytes" ]; then
+    resources+=(--memory "$((megabytes * 9 / 10))MiB")
+  fi
+}
+
+# --- signals --------------------------------------------------------------------------
+#
+# Slurm ends a job (preempted, requeued or cancelled) with SIGTERM to every process of it,
+# so the program has had its own: it is not sent a second, which would stop it at once.
+# `#SBATCH --signal=B:USR1@N` announces the time limit to the script alone, which tells
+# its children.
+
+children=()
+stop_with=TERM # the signal that tells a child to stop
+ended_by= # what asked this job to stop: `slurm`, `limit`, or nothing
+signals=0
+
+pass_on() {
+  local child
+  for child in "${children[@]}"; do
+    kill -s "$stop_with" "$child" 2>/dev/null || true
+  done
+}
+trap 'signals=$((signals + 1)); ended_by=slurm' TERM
+trap 'signals=$((signals + 1)); ended_by=${ended_by:-limit}; pass_on' USR1
+
+# finish PID: waits for a child of ours, through signals, and sets `code`.
+finish() {
+  local before
+  while :; do
+    before=$signals
+    code=0
+    wait "$1" || code=$?
+    # A trapped signal ends `wait`; the child's own end is found by asking again.
+    [ "$before" -eq "$signals" ] && break
+  done
+}
+
+# run COMMAND...: runs it to its end; sets `code`.
+run() {
+  "$@" &
+  children=($!)
+  # A signal that came before there was a child.
+  [ "$ended_by" = limit ] && pass_on
+  finish "${children[0]}"
+  children=()
+}
+
+# pause SECONDS: ends early with a signal.
+pause() {
+  sleep "$1" &
+  wait $! || true
+}
+
+# slurm_ends: whether Slurm itself ends this job. It says so before it sends signals, of which
+# the script's may come after the program's.
+slurm_ends() {
+  if [ -z "$ended_by" ] && ! scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then
+    ended_by=slurm
+  fi
+  [ "$ended_by" = slurm ]
+}
+
+# --- the end --------------------------------------------------------------------------
+
+# settle CODE: ends the script with the program's exit code. What a retry may mend is
+# first given back to the queue:
+#   0            done
+#   2            the request is wrong: never again
+#   4            a retry may mend it (storage gone, disk full)
+#   130, 143     stopped by a signal
+#   3, others    failed: never again by itself
+# Where Slurm itself ends the job, Slurm knows whether it begins again: a preempted or
+# requeued one does (--requeue), a cancelled one does not.
+settle() {
+  local code=$1 restarts=${SLURM_RESTART_COUNT:-0} most=${MERGANSER_MAX_RESTARTS:-10}
+  if [ "$code" -eq 0 ]; then
+    say "done"
+  elif slurm_ends; then
+    say "exit code $code: stopped by Slurm"
+  else
+    case $code in
+      4 | 130 | 143)
+        if [ "$restarts" -ge "$most" ]; then
+          say "exit code $code: given up after $restarts restarts (MERGANSER_MAX_RESTARTS)"
+        elif scontrol requeue "$SLURM_JOB_ID"; then
+          say "exit code $code: goes back to the queue, restart $((restarts + 1)) of $most"
+          pause 60 # Slurm ends this script meanwhile
+        else
+          say "exit code $code: Slurm does not take it back"
+        fi
+        ;;
+      2) say "exit code 2: the request is wrong; it is not tried again" ;;
+      *) say "exit code $code: failed; it is not tried again" ;;
+    esac
+  fi
+  exit "$code"
+}

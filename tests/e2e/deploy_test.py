@@ -1,0 +1,438 @@
+"""What deploy/ holds, as far as it can be checked without an engine or a cluster."""
+
+import glob
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+
+import yaml
+
+import harness
+import readme_blocks
+
+DEPLOY = os.path.join(harness.SOURCE, "deploy")
+DOCKER = os.path.join(DEPLOY, "docker")
+KUBERNETES = os.path.join(DEPLOY, "kubernetes")
+BASE = os.path.join(KUBERNETES, "base")
+PORT = 7470
+
+
+def text_of(*parts):
+    with open(os.path.join(*parts), encoding="utf-8") as f:
+        return f.read()
+
+
+def version():
+    return re.search(r"^project\(merganser VERSION (\S+)",
+                     text_of(harness.SOURCE, "CMakeLists.txt"), re.MULTILINE).group(1)
+
+
+def flags_of(command):
+    """Flags that a command of the program knows."""
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", harness.run(command, "--help").out))
+
+
+class Dockerfile:
+    """Instructions, (word, rest), stage by stage; comments and continuations resolved."""
+
+    def __init__(self):
+        text = re.sub(r"^\s*#.*\n", "", text_of(DOCKER, "Dockerfile"), flags=re.MULTILINE)
+        text = re.sub(r"\s*\\\n\s*", " ", text)
+        self.stages = []
+        for line in filter(None, (x.strip() for x in text.splitlines())):
+            word, rest = line.split(None, 1)
+            if word == "FROM":
+                self.stages.append((rest.split(" AS ")[1], []))
+            self.stages[-1][1].append((word, rest))
+
+    def all(self, stage, word):
+        return [rest for w, rest in dict(self.stages)[stage] if w == word]
+
+
+class DockerTest(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.file = Dockerfile()
+
+    def copies(self):
+        """Sources of the build stage and of the run stage that come from the context."""
+        found = []
+        for stage, _ in self.file.stages:
+            for rest in self.file.all(stage, "COPY"):
+                words = shlex.split(rest)
+                if not words[0].startswith("--from="):
+                    found += [(source, words[-1]) for source in words[:-1]]
+        return found
+
+    def test_stages(self):
+        self.assertEqual([s for s, _ in self.file.stages], ["build", "run"])
+        for stage, _ in self.file.stages:
+            self.assertEqual(self.file.all(stage, "FROM"), ["debian:12-slim AS " + stage])
+        self.assertEqual(self.file.all("run", "COPY")[0],
+                         "--from=build /source/build/bin/merganser /usr/local/bin/merganser")
+
+    def test_not_root_and_without_a_shell(self):
+        user, = self.file.all("run", "USER")
+        self.assertRegex(user, r"^[1-9]\d*:[1-9]\d*$")
+        self.assertIn("--uid %s " % user.split(":")[0], " ".join(self.file.all("run", "RUN")))
+        for word in ("ENTRYPOINT", "CMD"):
+            self.assertTrue(self.file.all("run", word)[0].startswith("["), word)
+        self.assertEqual(self.file.all("run", "ENTRYPOINT"), ['["merganser"]'])
+        self.assertEqual(self.file.all("run", "EXPOSE"), [str(PORT)])
+
+    def test_health_check(self):
+        check, = self.file.all("run", "HEALTHCHECK")
+        command = yaml.safe_load(check.split(" CMD ")[1])
+        self.assertEqual(command[:2], ["merganser", "health"])
+        self.assertEqual(command[-1], "127.0.0.1:%d" % PORT)
+        self.assertIn(command[2], flags_of("health"))
+
+    def test_runtime_packages_are_those_of_the_program(self):
+        run = " ".join(self.file.all("run", "RUN"))
+        listed = re.search(r"--no-install-recommends (.*?) &&", run).group(1).split()
+        needed = re.findall(r"\(NEEDED\).*\[(\S+)\]", subprocess.run(
+            ["readelf", "-d", harness.BIN], capture_output=True, text=True, check=True).stdout)
+        self.assertGreater(len(needed), 5)
+        where = dict(re.findall(r"(\S+) => (\S+)", subprocess.run(
+            ["ldd", harness.BIN], capture_output=True, text=True, check=True).stdout))
+        packages = set()
+        for library in needed:
+            # Packages name the file below /usr; the loader may have found it below /lib.
+            path = os.path.realpath(where[library])
+            owner = subprocess.run(["dpkg", "-S", path], capture_output=True, text=True,
+                                   check=False).stdout
+            if not owner:
+                owner = subprocess.run(["dpkg", "-S", re.sub("^/usr", "", path)],
+                                       capture_output=True, text=True, check=True).stdout
+            packages.add(owner.split(":")[0])
+        self.assertEqual(sorted(listed), sorted(packages),
+                         "the packages that deploy/docker/Dockerfile installs, and those whose "
+                         "libraries %s names" % harness.BIN)
+
+    def test_what_is_copied_is_there_and_enough_to_build(self):
+        ignore = [x for x in text_of(DOCKER, "Dockerfile.dockerignore").splitlines()
+                  if x and not x.startswith("#")]
+        self.assertEqual(ignore[0], "*")
+        kept = [x[1:] for x in ignore[1:]]
+        for source, target in self.copies():
+            self.assertTrue(os.path.exists(os.path.join(harness.SOURCE, source)), source)
+            self.assertIn(source, kept, "Dockerfile.dockerignore hides it")
+            if target.startswith("/"):
+                continue
+            at = os.path.join(self.path("source"), target)
+            full = os.path.join(harness.SOURCE, source)
+            if os.path.isdir(full):
+                shutil.copytree(full, at)
+            else:
+                os.makedirs(at if target.endswith("/") else os.path.dirname(at), exist_ok=True)
+                shutil.copy(full, at)
+        build, = [x for x in self.file.all("build", "RUN") if "cmake" in x]
+        # Its own commands, where building is only thought of.
+        configure = re.search(r"cmake -S \. .*?(?= &&)", build).group(0)
+        for command in (configure, re.search(r"cmake --build .*?(?= &&)", build).group(0) + " -- -n"):
+            done = subprocess.run(shlex.split(command), cwd=self.path("source"),
+                                  capture_output=True, text=True, timeout=harness.LIMIT,
+                                  check=False)
+            self.assertEqual(done.returncode, 0, done.stdout[-3000:] + done.stderr[-3000:])
+        self.assertIn("bin/merganser", done.stdout)
+
+    def test_version(self):
+        self.assertIn("-t merganser:%s " % version(), text_of(DOCKER, "Dockerfile"))
+
+
+def manifests(folder):
+    """(file, document) of every YAML document of a folder but kustomization.yaml."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(folder, "*.yaml"))):
+        if os.path.basename(path) != "kustomization.yaml":
+            found += [(os.path.basename(path), x) for x in yaml.safe_load_all(text_of(path))]
+    return found
+
+
+class KubernetesTest(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.documents = [d for _, d in manifests(BASE)]
+
+    def one(self, kind, name):
+        found = [d for d in self.documents
+                 if d["kind"] == kind and d["metadata"]["name"] == name]
+        self.assertEqual(len(found), 1, (kind, name))
+        return found[0]
+
+    def pods(self):
+        """Pod templates by the name of what makes them."""
+        return {d["metadata"]["name"]: d["spec"]["template"] for d in self.documents
+                if d["kind"] in ("StatefulSet", "Deployment")}
+
+    def container(self, name):
+        container, = self.pods()[name]["spec"]["containers"]
+        return container
+
+    def arguments(self, name):
+        """{flag: value} of a container; a flag without a value is True."""
+        found = {}
+        for argument in self.container(name)["args"][1:]:
+            flag, _, value = argument.partition("=")
+            found[flag] = value or True
+        return found
+
+    def matched(self, labels):
+        return [name for name, pod in self.pods().items()
+                if labels.items() <= pod["metadata"]["labels"].items()]
+
+    def test_kustomizations_name_every_file_and_only_those(self):
+        for folder in [BASE] + glob.glob(os.path.join(KUBERNETES, "overlays", "*")):
+            kustomization = yaml.safe_load(text_of(folder, "kustomization.yaml"))
+            named = kustomization["resources"] + [p["path"] for p in
+                                                  kustomization.get("patches", [])]
+            files = [n for n in named if n.endswith(".yaml")]
+            self.assertEqual(sorted(files + ["kustomization.yaml"]), sorted(os.listdir(folder)))
+            for other in set(named) - set(files):
+                self.assertTrue(os.path.samefile(os.path.join(folder, other), BASE))
+
+    def test_kinds(self):
+        self.assertEqual(sorted(d["kind"] for d in self.documents), sorted(
+            ["Namespace", "PersistentVolumeClaim", "Service", "StatefulSet", "Deployment",
+             "HorizontalPodAutoscaler", "PodDisruptionBudget"] + 4 * ["NetworkPolicy"]))
+        names = [(d["kind"], d["metadata"]["name"]) for d in self.documents]
+        self.assertEqual(len(set(names)), len(names))
+        kustomization = yaml.safe_load(text_of(BASE, "kustomization.yaml"))
+        self.assertEqual(kustomization["namespace"], self.one("Namespace", "merganser")[
+            "metadata"]["name"])
+
+    def test_selectors(self):
+        self.assertEqual(set(self.pods()), {"merganser-coordinator", "merganser-worker"})
+        for kind, name in (("StatefulSet", "merganser-coordinator"),
+                           ("Deployment", "merganser-worker"),
+                           ("PodDisruptionBudget", "merganser-worker")):
+            self.assertEqual(self.matched(
+                self.one(kind, name)["spec"]["selector"]["matchLabels"]), [name], kind)
+        service = self.one("Service", "merganser-coordinator")
+        self.assertEqual(self.matched(service["spec"]["selector"]), ["merganser-coordinator"])
+        self.assertEqual(self.one("StatefulSet", "merganser-coordinator")["spec"]["serviceName"],
+                         service["metadata"]["name"])
+        scaler = self.one("HorizontalPodAutoscaler", "merganser-worker")["spec"]
+        self.assertEqual(scaler["scaleTargetRef"],
+                         {"apiVersion": "apps/v1", "kind": "Deployment",
+                          "name": "merganser-worker"})
+        # A number of replicas of its own would undo what the autoscaler chose.
+        self.assertNotIn("replicas", self.one("Deployment", "merganser-worker")["spec"])
+        self.assertLess(scaler["minReplicas"], scaler["maxReplicas"])
+
+    def test_scaling_by_the_queue_and_by_processors(self):
+        metric, = self.one("HorizontalPodAutoscaler", "merganser-worker")["spec"]["metrics"]
+        self.assertEqual(metric["external"]["metric"]["name"], "merganser_units_pending")
+        folder = os.path.join(KUBERNETES, "overlays", "cpu")
+        target = yaml.safe_load(text_of(folder, "kustomization.yaml"))["patches"][0]["target"]
+        self.assertEqual(target, {"kind": "HorizontalPodAutoscaler", "name": "merganser-worker"})
+        patch, = yaml.safe_load(text_of(folder, "autoscaler.yaml"))
+        self.assertEqual((patch["op"], patch["path"]), ("replace", "/spec/metrics"))
+        self.assertEqual(patch["value"][0]["resource"]["name"], "cpu")
+        # Utilisation is of what is requested.
+        self.assertIn("cpu", self.container("merganser-worker")["resources"]["requests"])
+
+    def test_flags_are_the_program_s(self):
+        for name in self.pods():
+            command = self.container(name)["args"][0]
+            self.assertEqual(name, "merganser-" + command)
+            known = flags_of(command)
+            unknown = set(self.arguments(name)) - known
+            self.assertEqual(unknown, set(), "of `merganser %s`, which knows %s"
+                             % (command, sorted(known)))
+
+    def test_ports(self):
+        container = self.container("merganser-coordinator")
+        port, = container["ports"]
+        self.assertEqual(port, {"name": "grpc", "containerPort": PORT})
+        self.assertEqual(self.arguments("merganser-coordinator")["--listen"], "0.0.0.0:%d" % PORT)
+        service = self.one("Service", "merganser-coordinator")
+        self.assertEqual(service["spec"]["ports"],
+                         [{"name": "grpc", "port": PORT, "targetPort": port["name"]}])
+        self.assertEqual(self.arguments("merganser-worker")["--coordinator"],
+                         "%s:%d" % (service["metadata"]["name"], PORT))
+
+    def test_probes(self):
+        container = self.container("merganser-coordinator")
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            command = container[probe]["exec"]["command"]
+            self.assertEqual(command, ["merganser", "health", "--coordinator=127.0.0.1:%d" % PORT])
+            self.assertGreaterEqual(container[probe]["timeoutSeconds"], 5)
+        self.assertIn("--coordinator", flags_of("health"))
+
+    def test_network(self):
+        rules = {d["metadata"]["name"]: d["spec"] for d in self.documents
+                 if d["kind"] == "NetworkPolicy"}
+        deny = rules.pop("merganser-default-deny")
+        self.assertEqual(deny, {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
+        entry = rules.pop("merganser-coordinator")
+        self.assertEqual(self.matched(entry["podSelector"]["matchLabels"]),
+                         ["merganser-coordinator"])
+        rule, = entry["ingress"]
+        self.assertEqual(rule["ports"], [{"protocol": "TCP", "port": PORT}])
+        self.assertEqual(self.matched(rule["from"][0]["podSelector"]["matchLabels"]),
+                         ["merganser-worker"])
+        clients = [next(iter(x.values()))["matchLabels"] for x in rule["from"][1:]]
+        self.assertEqual(clients, 2 * [{"merganser/client": "true"}])
+        way, = rules.pop("merganser-to-coordinator")["egress"]
+        self.assertEqual(self.matched(way["to"][0]["podSelector"]["matchLabels"]),
+                         ["merganser-coordinator"])
+        self.assertEqual(way["ports"], [{"protocol": "TCP", "port": PORT}])
+        names, = rules.pop("merganser-names")["egress"]
+        self.assertEqual({p["port"] for p in names["ports"]}, {53})
+        self.assertEqual(rules, {})
+
+    def test_contained(self):
+        namespace = self.one("Namespace", "merganser")
+        self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"],
+                         "restricted")
+        uid = int(Dockerfile().all("run", "USER")[0].split(":")[0])
+        for name, pod in self.pods().items():
+            context = pod["spec"]["securityContext"]
+            self.assertTrue(context["runAsNonRoot"])
+            self.assertEqual({context[k] for k in ("runAsUser", "runAsGroup", "fsGroup")}, {uid})
+            self.assertEqual(context["seccompProfile"], {"type": "RuntimeDefault"})
+            self.assertFalse(pod["spec"]["automountServiceAccountToken"])
+            self.assertEqual(self.container(name)["securityContext"], {
+                "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]}})
+
+    def test_volumes(self):
+        claims = {d["metadata"]["name"] for d in self.documents
+                  if d["kind"] == "PersistentVolumeClaim"}
+        state = self.one("StatefulSet", "merganser-coordinator")["spec"]["volumeClaimTemplates"]
+        readme = text_of(DEPLOY, "README.md")
+        for name, pod in self.pods().items():
+            volumes = {v["name"]: v for v in pod["spec"]["volumes"]}
+            if name == "merganser-coordinator":
+                volumes.update({v["metadata"]["name"]: v for v in state})
+            mounts = {m["mountPath"]: volumes[m["name"]]
+                      for m in self.container(name)["volumeMounts"]}
+            self.assertEqual(len(mounts), len(volumes))
+            arguments = self.arguments(name)
+            models = mounts[arguments["--allow-root"]]
+            self.assertIn(models["persistentVolumeClaim"]["claimName"], claims)
+            folder, key = os.path.split(arguments["--token-file"])
+            secret = mounts[folder]["secret"]
+            self.assertEqual(secret["defaultMode"], 0o440)
+            # The page says how to make it, with this key.
+            self.assertIn("create secret generic %s --from-file=%s=" % (
+                secret["secretName"], key), readme)
+            if "--state" in arguments:
+                claim = mounts[os.path.dirname(arguments["--state"])]
+                self.assertEqual(claim["spec"]["accessModes"], ["ReadWriteOnce"])
+            self.assertIn("emptyDir", mounts["/tmp"])
+        self.assertEqual(self.one("PersistentVolumeClaim", "merganser-models")["spec"][
+            "accessModes"], ["ReadWriteMany"])
+
+    def test_resources(self):
+        arguments = self.arguments("merganser-worker")
+        resources = self.container("merganser-worker")["resources"]
+        self.assertEqual(resources["requests"]["cpu"], arguments["--threads"])
+        promised = int(re.fullmatch(r"(\d+)GiB", arguments["--memory"]).group(1))
+        limit = int(re.fullmatch(r"(\d+)Gi", resources["limits"]["memory"]).group(1))
+        self.assertEqual(resources["requests"]["memory"], resources["limits"]["memory"])
+        self.assertTrue(promised * 1.1 <= limit <= promised * 1.5, (promised, limit))
+        # Longer than the 30 s that a worker waits to hand over its last results.
+        self.assertGreaterEqual(
+            self.pods()["merganser-worker"]["spec"]["terminationGracePeriodSeconds"], 120)
+
+    def test_image(self):
+        images = yaml.safe_load(text_of(BASE, "kustomization.yaml"))["images"]
+        self.assertEqual(images, [{"name": "merganser", "newTag": version()}])
+        for name in self.pods():
+            self.assertEqual(self.container(name)["image"], "merganser")
+
+    def test_they_start_with_these_arguments_and_the_probe_finds_them(self):
+        folder = self.path("mounts")
+        tokens = self.path("mounts", "etc", "merganser")
+        os.makedirs(tokens)
+        os.makedirs(self.path("mounts", "models"))
+        os.makedirs(self.path("mounts", "var", "lib", "merganser"))
+        for name, line in (("tokens", "0123456789abcdef0123456789abcdef work\n"),
+                           ("token", "0123456789abcdef0123456789abcdef\n")):
+            with open(os.path.join(tokens, name), "w", encoding="utf-8") as f:
+                os.fchmod(f.fileno(), 0o400)
+                f.write(line)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+
+        def here(argument):
+            argument = re.sub(r"=(?=/)", "=" + folder, argument)
+            argument = argument.replace("merganser-coordinator:", "127.0.0.1:")
+            argument = argument.replace("--memory=16GiB", "--memory=2GiB")
+            return re.sub(r"\b%d$" % PORT, str(port), argument).replace("0.0.0.0:", "127.0.0.1:")
+
+        log = self.path("worker.log")
+        with open(log, "wb") as err, harness.running(
+                *map(here, self.container("merganser-coordinator")["args"])) as coordinator:
+            self.assertEqual(coordinator.stdout.readline().decode(),
+                             "listening on 127.0.0.1:%d\n" % port)
+            probe = self.container("merganser-coordinator")["readinessProbe"]["exec"]["command"]
+            self.ok(*map(here, probe[1:]))
+            with harness.running(*map(here, self.container("merganser-worker")["args"]),
+                                 stderr=err) as worker:
+                harness.wait_for("the worker to connect", lambda: ": connected" in text_of(log)
+                                 or worker.poll() is not None)
+                self.assertIsNone(worker.poll(), text_of(log))
+
+
+class ScriptsTest(harness.Case):
+    def test_shell_can_read_them(self):
+        scripts = (glob.glob(os.path.join(DEPLOY, "*.sh"))
+                   + glob.glob(os.path.join(DEPLOY, "slurm", "*.s*")))
+        self.assertGreaterEqual(len(scripts), 8)
+        for script in scripts:
+            done = subprocess.run(["bash", "-n", script], capture_output=True, text=True,
+                                  check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), script)
+            # job.sh is sourced, sbatch reads its files.
+            if script.endswith(".sh") and not script.endswith("/job.sh"):
+                self.assertTrue(os.access(script, os.X_OK), script)
+
+    def test_batch_scripts_can_be_requeued_and_are_told_of_the_end(self):
+        scripts = glob.glob(os.path.join(DEPLOY, "slurm", "*.sbatch"))
+        self.assertEqual(len(scripts), 4)
+        for script in scripts:
+            options = re.findall(r"^#SBATCH (\S+)$", text_of(script), re.MULTILINE)
+            self.assertIn("--requeue", options)
+            self.assertIn("--open-mode=append", options)
+            self.assertRegex(" ".join(options), r"--signal=B:USR1@\d+")
+
+
+class ReadmeTest(harness.Case):
+    """deploy/README.md: what it tells an operator to type."""
+
+    def test_kinds_of_blocks(self):
+        # slurm_test.py runs those of `slurm`.
+        self.assertEqual(readme_blocks.kinds(), ["", "mpi", "slurm"])
+
+    def test_commands_that_need_the_program_alone(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        result = readme_blocks.run("", self.dir, {"COORDINATOR": "127.0.0.1:%d" % port})
+        self.assertEqual(result.code, 0, str(result))
+
+    def test_commands_of_mpi(self):
+        binary = os.path.join(os.path.dirname(os.path.abspath(harness.BIN)), "merganser-mpi")
+        if not os.path.exists(binary):
+            print("skipped: there is no %s" % binary, flush=True)
+            self.skipTest("there is no " + binary)
+        result = readme_blocks.run("mpi", self.dir, {"OMPI_ALLOW_RUN_AS_ROOT": "1",
+                                                     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"})
+        self.assertEqual(result.code, 0, str(result))
+
+    def test_paths_that_it_names_exist(self):
+        named = set(re.findall(r"\bdeploy/[\w./-]*\w", text_of(DEPLOY, "README.md")))
+        self.assertGreaterEqual(len(named), 8)
+        for path in sorted(named):
+            self.assertTrue(os.path.exists(os.path.join(harness.SOURCE, path)), path)
+
+
+if __name__ == "__main__":
+    harness.main()

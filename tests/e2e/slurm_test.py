@@ -1,0 +1,354 @@
+"""The batch scripts of deploy/slurm on a real Slurm of one node: bytes, preemption, exit codes.
+
+Skipped, with the reason, only where Slurm's daemons cannot run.
+"""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import tempfile
+import unittest
+
+import harness
+import readme_blocks
+import slurm_cluster
+
+SCRIPTS = os.path.join(harness.SOURCE, "deploy", "slurm")
+BINARIES = os.path.dirname(os.path.abspath(harness.BIN))
+MPI = os.path.join(BINARIES, "merganser-mpi")
+# What a job asks of the node.
+SMALL = ("--nodes=1", "--cpus-per-task=1", "--mem=2G")
+RECORD_OFTEN = ("--record-every", "0.02")
+
+
+def processes(*parts):
+    """Numbers of the processes that have every one of `parts` among their arguments."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open("/proc/%s/cmdline" % entry, "rb") as f:
+                words = f.read().decode("utf-8", "replace").split("\0")
+        except OSError:
+            continue
+        if all(any(w == p or w.endswith("/" + p) for w in words) for p in parts):
+            found.append(int(entry))
+    return found
+
+
+def records(output):
+    """How often the merge into `output` put down what it had done."""
+    count = 0
+    for at, _, files in os.walk(os.path.join(output, ".merganser")):
+        if os.path.basename(at) == "progress":
+            count += len(files)
+    return count
+
+
+class SlurmCase(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        # Sockets have short names: not below the build folder.
+        cls.folder = tempfile.mkdtemp(prefix="merganser-slurm-")
+        cls.slurm = slurm_cluster.SlurmCluster(cls.folder)
+        try:
+            cls.slurm.__enter__()
+        except slurm_cluster.CannotStart as error:
+            shutil.rmtree(cls.folder, ignore_errors=True)
+            print("skipped: Slurm cannot run here: %s" % error, flush=True)
+            raise unittest.SkipTest("Slurm cannot run here: %s" % error)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.slurm.__exit__()
+        shutil.rmtree(cls.folder, ignore_errors=True)
+
+    def environment(self, **more):
+        # Open MPI asks root to insist, as it does everywhere.
+        return dict({"MERGANSER_BIN_DIR": BINARIES, "OMPI_ALLOW_RUN_AS_ROOT": "1",
+                     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}, **more)
+
+    def submit(self, script, *args, options=(), **env):
+        return self.slurm.sbatch("--output", self.log_file(), *SMALL, *options,
+                                 os.path.join(SCRIPTS, script), *args,
+                                 env=self.environment(**env))
+
+    def log_file(self):
+        return self.path("job.log")
+
+    def log(self):
+        text = ""
+        for at, _, files in os.walk(self.dir):
+            for name in sorted(files):
+                if name.endswith(".log"):
+                    with open(os.path.join(at, name), encoding="utf-8", errors="replace") as f:
+                        text += "".join("[%s] %s" % (name, line) for line in f)
+        return text
+
+    def assertEnd(self, job, state, code, restarts):
+        self.assertEqual((job["JobState"], job["ExitCode"], job["Restarts"]),
+                         (state, "%d:0" % code, str(restarts)), "%s\n%s" % (job, self.log()))
+
+    def sample(self):
+        """A recipe of the sample experts, and the bytes that it makes."""
+        file = harness.recipe(self.path("sample.yaml"), "resmerge", harness.SAMPLE_BASE,
+                              harness.SAMPLE)
+        return file, harness.hash_output(self.merge(file, self.path("sample-embedded")))
+
+    def generated(self):
+        """The same of the generated set: it takes seconds, over three rounds."""
+        models = harness.data("generated")
+        file = harness.recipe(self.path("generated.yaml"), "scf_rkl", models[0], models[1:],
+                              parameters={"scope": "model"}, max_shard_size="8MB")
+        return file, harness.hash_output(self.merge(file, self.path("generated-embedded")))
+
+    def stop_in_the_middle(self, name, output):
+        """Waits until some of the merge is on record, and stops its processes: whatever comes
+        next finds it unfinished. Slurm wakes what it ends."""
+        def stopped():
+            if records(output) < 3:
+                return []
+            found = processes(name, output)
+            for pid in found:
+                os.kill(pid, signal.SIGSTOP)
+            return found
+        found = harness.wait_for("some of the merge to be on record", stopped)
+        self.assertFalse(os.path.exists(os.path.join(output, harness.INDEX)),
+                         "over before it could be stopped")
+        return found
+
+    def assertWentOn(self):
+        found = re.findall(r"going on: (\d+) units", self.log())
+        self.assertTrue(found, self.log())
+        print("went on with %s units" % found)
+        self.assertGreater(int(found[-1]), 0)
+
+
+class Requeues:
+    """What every script of one merge does; `script`, `name` and `options` say which."""
+
+    env = {}
+
+    def run_merge(self, file, output, *args):
+        return self.submit(self.script, file, output, *args, options=self.options, **self.env)
+
+    def test_sample_experts(self):
+        file, wanted = self.sample()
+        output = self.path("out")
+        self.assertEnd(self.slurm.finish(self.run_merge(file, output)), "COMPLETED", 0, 0)
+        self.assertEqual(harness.hash_output(output), wanted)
+        self.ok("verify", output)
+
+    def test_requeued_while_it_runs(self):
+        file, wanted = self.generated()
+        output = self.path("out")
+        job = self.run_merge(file, output, *RECORD_OFTEN)
+        self.stop_in_the_middle(self.name, output)
+        self.slurm.command("scontrol", "requeue", job)
+        self.assertEnd(self.slurm.finish(job), "COMPLETED", 0, 1)
+        self.assertWentOn()
+        self.assertEqual(harness.hash_output(output), wanted)
+        self.assertNotIn(".merganser", os.listdir(output))
+        self.ok("verify", output)
+
+    def test_out_of_time(self):
+        file, wanted = self.generated()
+        output = self.path("out")
+        job = self.run_merge(file, output, *RECORD_OFTEN)
+        stopped = self.stop_in_the_middle(self.name, output)
+        # As Slurm does it for --signal=B:USR1@120.
+        self.slurm.command("scancel", "--batch", "--signal=USR1", job)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        self.assertEnd(self.slurm.finish(job), "COMPLETED", 0, 1)
+        self.assertIn("exit code 130: goes back to the queue, restart 1 of 10", self.log())
+        self.assertWentOn()
+        self.assertEqual(harness.hash_output(output), wanted)
+
+    def test_wrong_recipe_is_never_tried_again(self):
+        file = harness.recipe(self.path("r.yaml"), "resmerge", harness.SAMPLE_BASE,
+                              [self.path("nowhere")])
+        job = self.slurm.finish(self.run_merge(file, self.path("out")))
+        self.assertEnd(job, "FAILED", 2, 0)
+        self.assertEqual(self.log().count("merganser: error:"), 1, self.log())
+        self.assertNoOutput(self.path("out"))
+
+
+class MergeTest(Requeues, SlurmCase):
+    script, name, options = "merge.sbatch", "merganser", ()
+
+    def test_cancelled_it_stays_cancelled(self):
+        file, _ = self.generated()
+        output = self.path("out")
+        job = self.run_merge(file, output, *RECORD_OFTEN)
+        self.stop_in_the_middle(self.name, output)
+        self.slurm.command("scancel", job)
+        last = self.slurm.finish(job)
+        self.assertEqual((last["JobState"], last["Restarts"]), ("CANCELLED", "0"))
+
+    def test_a_failure_that_a_retry_may_mend_is_tried_a_bounded_number_of_times(self):
+        file, _ = self.sample()
+        # Slurm gives a job the limits of who submits it: a full disk, to the program.
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))
+        try:
+            job = self.submit(self.script, file, self.path("out"), MERGANSER_MAX_RESTARTS="1")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        self.assertEnd(self.slurm.finish(job), "FAILED", 4, 1)
+        self.assertIn("exit code 4: given up after 1 restarts", self.log())
+        self.assertEqual(self.log().count("merganser: error:"), 2, self.log())
+
+    def test_a_failure_is_not_tried_again(self):
+        models = harness.data("tiny", seed=13, experts=3)
+        expert = harness.link_folder(models[1], self.path("expert"))
+        self.spoil(expert)
+        file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], [expert, models[2]])
+        self.assertEnd(self.slurm.finish(self.run_merge(file, self.path("out"))), "FAILED", 3, 0)
+        self.assertEqual(self.log().count("merganser: error:"), 1, self.log())
+
+    def spoil(self, folder):
+        """A NaN as the first value of every weight file."""
+        for name in harness.weight_files(folder):
+            if not name.endswith(".safetensors"):
+                continue
+            with open(os.path.join(folder, name), "r+b") as f:
+                f.seek(8 + int.from_bytes(f.read(8), "little"))
+                f.write(b"\xff" * 8)
+
+
+class MpiCase(SlurmCase):
+    @classmethod
+    def setUpClass(cls):
+        if not os.path.exists(MPI):
+            print("skipped: there is no %s" % MPI, flush=True)
+            raise unittest.SkipTest("there is no %s" % MPI)
+        super().setUpClass()
+
+
+class MpirunTest(Requeues, MpiCase):
+    script, name = "merge-mpi.sbatch", "merganser-mpi"
+    options = ("--ntasks-per-node=2",)
+
+
+class SrunTest(MpirunTest):
+    env = {"MERGANSER_LAUNCH": "srun"}
+
+
+class ReadmeTest(SlurmCase):
+    """deploy/README.md: what it tells an operator to type."""
+
+    def test_commands(self):
+        _, wanted = self.sample()
+        result = readme_blocks.run("slurm", self.dir, dict(
+            self.slurm.env, **self.environment(MERGANSER_LISTEN="127.0.0.1:0")))
+        self.assertEqual(result.code, 0, str(result))
+        harness.wait_for("the jobs to leave the queue", lambda: not self.slurm.command(
+            "squeue", "-h").strip(), pause=0.1)
+        for output in ("merged", "merged-by-workers", "merged-served"):
+            self.assertEqual(harness.hash_output(self.path(output)), wanted,
+                             output + "\n" + self.log())
+
+
+class ClusterTest(SlurmCase):
+    """start.sh: a coordinator, and workers as an array."""
+
+    def start(self, workers, *args, **env):
+        more = self.environment(
+            MERGANSER_LISTEN="127.0.0.1:0", MERGANSER_COORDINATOR_SBATCH=" ".join(SMALL),
+            MERGANSER_WORKERS_SBATCH=" ".join(SMALL), **env)
+        if "--state" in harness.run("coordinator", "--help").out:
+            more.update(MERGANSER_STATE=self.path("state"),
+                        MERGANSER_STATE_NODE=slurm_cluster.NODE)
+        out = self.slurm.command(os.path.join(SCRIPTS, "start.sh"), self.path("run"),
+                                 str(workers), *args, env=more)
+        found = re.fullmatch(r"coordinator (\d+)\nworkers (\d+)\n", out)
+        self.assertTrue(found, out)
+        return found.groups()
+
+    def address(self):
+        try:
+            with open(self.path("run", "address"), encoding="utf-8") as f:
+                return f.read().strip()
+        except FileNotFoundError:
+            return None
+
+    def wait_gone(self, *jobs):
+        harness.wait_for("the jobs to leave the queue", lambda: not self.slurm.command(
+            "squeue", "-h", "-j", ",".join(jobs), check=False).strip(), pause=0.1)
+
+    def test_one_merge(self):
+        file, wanted = self.sample()
+        output = self.path("out")
+        coordinator, workers = self.start(2, file, output)
+        self.assertEnd(self.slurm.finish(coordinator), "COMPLETED", 0, 0)
+        self.assertEqual(harness.hash_output(output), wanted)
+        self.ok("verify", output)
+        self.wait_gone(workers)
+        self.assertIsNone(self.address())
+
+    def test_coordinator_requeued_while_the_merge_runs(self):
+        file, wanted = self.generated()
+        output = self.path("out")
+        coordinator, workers = self.start(2, file, output)
+
+        def held():
+            held = processes("worker", "--coordinator", self.address() or "none")
+            begun = os.path.isdir(os.path.join(output, ".merganser"))
+            return held if len(held) == 2 and begun else None
+        # Stopped, they cannot finish the merge before the coordinator is gone.
+        stopped = harness.wait_for("both workers and the merge to begin", held)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        self.assertFalse(os.path.exists(os.path.join(output, harness.INDEX)))
+        before = self.address()
+        self.slurm.command("scontrol", "requeue", coordinator)
+        harness.wait_for("the coordinator to be gone", lambda: self.address() != before)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        self.assertEnd(self.slurm.finish(coordinator), "COMPLETED", 0, 1)
+        self.assertEqual(harness.hash_output(output), wanted)
+        self.assertIn("the coordinator moved from", self.log())
+        self.wait_gone(workers)
+
+    def test_wrong_recipe_ends_everything(self):
+        file = harness.recipe(self.path("r.yaml"), "resmerge", harness.SAMPLE_BASE,
+                              [self.path("nowhere")])
+        coordinator, workers = self.start(2, file, self.path("out"))
+        self.assertEnd(self.slurm.finish(coordinator), "FAILED", 2, 0)
+        self.assertEqual(self.log().count("merganser: error:"), 1, self.log())
+        self.wait_gone(workers)
+
+    def test_serves_until_cancelled(self):
+        coordinator, workers = self.start(2)
+        address = harness.wait_for("an address", self.address, pause=0.1)
+        file, wanted = self.sample()
+        output = self.path("out")
+        self.ok("submit", file, output, "--coordinator", address, "--watch")
+        self.assertEqual(harness.hash_output(output), wanted)
+        # A worker that is out of time drains, and comes back.
+        first = self.slurm.command("squeue", "-h", "-o", "%A", "-j", workers + "_1").strip()
+        self.slurm.command("scancel", "--batch", "--signal=USR1", first)
+        harness.wait_for("the worker to come back", lambda: self.slurm.job(first).get(
+            "Restarts") == "1" and self.slurm.job(first)["JobState"] == "RUNNING", pause=0.2)
+        self.assertIn("draining", self.log())
+        self.assertIn("goes back to the queue, restart 1 of 10", self.log())
+        self.slurm.command("scancel", workers, coordinator)
+        self.wait_gone(workers, coordinator)
+        self.assertIsNone(self.address())
+
+    def test_arguments(self):
+        done = self.slurm.command(os.path.join(SCRIPTS, "start.sh"), "--help")
+        self.assertIn("usage: deploy/slurm/start.sh RUN WORKERS", done)
+        with self.assertRaisesRegex(AssertionError, "expected a number"):
+            self.slurm.command(os.path.join(SCRIPTS, "start.sh"), self.path("run"), "many")
+        with self.assertRaisesRegex(AssertionError, "MERGANSER_STATE_NODE must say which"):
+            self.slurm.command(os.path.join(SCRIPTS, "start.sh"), self.path("run"), "1",
+                               env={"MERGANSER_STATE": self.path("state")})
+
+
+if __name__ == "__main__":
+    harness.main()
