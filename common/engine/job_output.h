@@ -13,6 +13,7 @@
 #define MERGANSER_COMMON_ENGINE_JOB_OUTPUT_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,7 +37,7 @@ namespace merganser {
 struct JobOutputOptions {
   std::string job_uid;  // lower-case letters, digits and '-'
   bool overwrite = false;
-  int epoch = 1;
+  int64_t epoch = 1;
 };
 
 // Whose config and small files an output gets. The checkpoints must outlive it.
