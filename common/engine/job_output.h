@@ -109,7 +109,7 @@ class JobOutput {
 
   // Abandon for a job whose process is gone, told by its record of planned writes;
   // auxiliary files that its publication had put stay. Does nothing where the claim is
-  // not the job's.
+  // not the job's, or its process runs.
   static absl::Status Discard(ObjectStore& store, const std::string& job_uid);
 
   // The report of the output, if that is `plan`'s merge, whole and visible; then what
