@@ -92,7 +92,7 @@ bool IsJobUid(std::string_view uid) {
   });
 }
 
-ClaimRecord MakeClaim(std::string_view job, int epoch, const Clock& clock) {
+ClaimRecord MakeClaim(std::string_view job, int64_t epoch, const Clock& clock) {
   ClaimRecord claim;
   claim.job = job;
   claim.epoch = epoch;

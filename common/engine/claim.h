@@ -28,7 +28,7 @@ inline constexpr std::string_view kClaimKey = ".merganser/claim";
 
 struct ClaimRecord {
   std::string job;  // its UID
-  int epoch = 1;
+  int64_t epoch = 1;
   std::string started;  // RFC 3339, UTC
   std::string host;
   int64_t pid = 0;
@@ -41,7 +41,7 @@ struct ClaimRecord {
 bool IsJobUid(std::string_view uid);
 
 // A claim by this process.
-ClaimRecord MakeClaim(std::string_view job, int epoch, const Clock& clock);
+ClaimRecord MakeClaim(std::string_view job, int64_t epoch, const Clock& clock);
 
 std::string WriteClaim(const ClaimRecord& claim);
 // kDataLoss when `text` is no claim.

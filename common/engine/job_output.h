@@ -13,6 +13,7 @@
 #define MERGANSER_COMMON_ENGINE_JOB_OUTPUT_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,7 +37,7 @@ namespace merganser {
 struct JobOutputOptions {
   std::string job_uid;  // lower-case letters, digits and '-'
   bool overwrite = false;
-  int epoch = 1;
+  int64_t epoch = 1;
 };
 
 // Whose config and small files an output gets. The checkpoints must outlive it.
@@ -115,7 +116,7 @@ class JobOutput {
 
   // Abandon for a job whose process is gone, told by its record of planned writes;
   // auxiliary files that its publication had put stay. Does nothing where the claim is
-  // not the job's.
+  // not the job's, or its process runs.
   static absl::Status Discard(ObjectStore& store, const std::string& job_uid);
 
   // The report of the output, if that is `plan`'s merge, whole and visible; then what

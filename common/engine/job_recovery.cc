@@ -18,13 +18,13 @@ namespace {
 constexpr uint64_t kMaxClaimBytes = 64 << 10;
 constexpr uint64_t kMaxReportBytes = 256 << 20;
 
-// The text of the claim, if it is the job's; else empty.
+// The text of the claim, if it is the job's and its process is gone; else empty.
 absl::StatusOr<std::string> ClaimOf(ObjectStore& store, const std::string& job_uid) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
                              ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
   if (!text.has_value()) return "";
   const absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
-  return claim.ok() && claim->job == job_uid ? *text : "";
+  return claim.ok() && claim->job == job_uid && !StillRuns(*claim) ? *text : "";
 }
 
 // Working folder, then claim.

@@ -24,6 +24,8 @@ namespace merganser {
 namespace {
 
 constexpr char kFileName[] = "merganser.db";
+// What the write-ahead log is cut to after a large transaction.
+constexpr int kLogBytes = 64 << 20;
 // A coordinator that was told to stop may still be at it.
 constexpr int kBusyTimeoutMs = 2000;
 
@@ -196,6 +198,7 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& opt
       return Annotate(schema, absl::StrCat("journal ", OneLine(impl->file)));
     }
     database.exec("PRAGMA journal_mode = WAL");
+    database.exec(absl::StrCat("PRAGMA journal_size_limit = ", kLogBytes));
     impl->tables = std::make_unique<Tables>(database);
   } catch (const SQLite::Exception& error) {
     if (!IsBusy(error)) return FromException(impl->file, error);

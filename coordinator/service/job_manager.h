@@ -60,10 +60,9 @@ struct ActivePlan {
 
 // Thread-safe. Errors carry the reasons that merge_service.proto lists.
 //
-// Nothing is acted on before the store has it: a job is answered for, planned, leased,
-// published and ended, and a unit counted as done, when that is on record. What cannot
-// be recorded is tried again, and the job says what it waits for. The store is never
-// called under the lock, but for AddEvents.
+// Nothing is acted on before the store has it. What cannot be recorded is tried again,
+// and the job says what it waits for. The store is never called under the lock, but for
+// AddEvents.
 class JobManager {
  public:
   // `clock` and `store` must outlive the manager. Jobs that the store knows as
@@ -95,9 +94,8 @@ class JobManager {
   uint64_t epoch() const { return epoch_; }
 
   // With a durable store jobs stay as they are, to go on at the next start; else those
-  // that are not finished end (kUnavailable) and their partial output is removed. Waits
-  // for that, and for publications. Every later call is kUnavailable, but Get, List and,
-  // of jobs that have ended, Watch go on. Called twice, the second does nothing.
+  // that are not finished end (kUnavailable), their partial output removed. Waits for
+  // publications. Later calls are kUnavailable, but Get, List, and Watch of ended jobs.
   void Shutdown();
 
  private:
@@ -137,8 +135,8 @@ class JobManager {
   absl::StatusOr<std::string> RunToPublication(const JobPtr& job,
                                                const std::shared_ptr<JobRun>& run,
                                                bool& request_wrong);
-  // Begins the output, or takes up what an earlier process did of it: the plan and its
-  // writes, or the summary where all was done.
+  // Begins the output, or takes up what an earlier process did of it; the summary where
+  // all was done.
   absl::StatusOr<std::optional<std::string>> TakeUp(const JobPtr& job,
                                                     const std::shared_ptr<JobRun>& run,
                                                     ActivePlan& active, ResultsOnRecord& on_record,
@@ -155,12 +153,10 @@ class JobManager {
   absl::Status Patiently(const JobPtr& job, const std::function<absl::Status()>& step);
   // Waits out a pause; kUnavailable when the manager stops first.
   absl::Status Pause() MERGANSER_REQUIRES(mutex_);
-  // Ends a job that did not get to its publication.
   void RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& run, absl::Status status,
                     bool request_wrong);
   absl::Status AwaitUnits(const JobPtr& job) MERGANSER_REQUIRES(mutex_);
   absl::Status Interruption(const Job& job) const MERGANSER_REQUIRES(mutex_);
-
   // Has the store keep the job as `change` makes it, then makes it so. An error of
   // `change`, of the store (kOnce), or kUnavailable when the manager stops first.
   absl::Status Record(const JobPtr& job, Persistence persistence, const Change& change);
@@ -170,11 +166,10 @@ class JobManager {
       MERGANSER_REQUIRES(mutex_);
   void NoteTrouble() MERGANSER_REQUIRES(mutex_);
   void SetRecordTrouble(const absl::Status& status) MERGANSER_REQUIRES(mutex_);
-  // Takes finished jobs beyond the limits out; their uids, to be removed from the store.
+  // Takes finished jobs beyond the limits out; their uids, for RemoveFromStore.
   std::vector<std::string> TakeOldJobs() MERGANSER_REQUIRES(mutex_);
   void RemoveFromStore(const std::vector<std::string>& uids);
   void Log(const std::string& line) const;
-
   absl::StatusOr<JobPtr> Find(const std::string& name) MERGANSER_REQUIRES(mutex_);
   JobInfo Snapshot(const Job& job, bool with_recipe) const MERGANSER_REQUIRES(mutex_);
   void Unschedule(Job& job) MERGANSER_REQUIRES(mutex_);
@@ -196,8 +191,7 @@ class JobManager {
   std::map<std::string, JobPtr> by_request_ MERGANSER_GUARDED_BY(mutex_);
   std::deque<JobPtr> queue_ MERGANSER_GUARDED_BY(mutex_);
   uint64_t next_sequence_ MERGANSER_GUARDED_BY(mutex_) = 1;
-  // Why results could not be recorded the last time; empty while they can.
-  std::string record_trouble_ MERGANSER_GUARDED_BY(mutex_);
+  std::string record_trouble_ MERGANSER_GUARDED_BY(mutex_);  // of results, the last time
   std::vector<std::thread> threads_;
 };
 

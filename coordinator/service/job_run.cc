@@ -82,7 +82,7 @@ class EngineJobRun final : public JobRun {
     JobOutputOptions options;
     options.job_uid = uid_;
     options.overwrite = request_.overwrite;
-    options.epoch = static_cast<int>(epoch);
+    options.epoch = static_cast<int64_t>(epoch);
     return options;
   }
 

@@ -241,6 +241,23 @@ TEST_P(JobRecoveryTest, AnotherJobsClaimIsLeftAlone) {
   EXPECT_TRUE((*other)->Abandon().ok());
 }
 
+TEST_P(JobRecoveryTest, AJobWhoseProcessRunsIsLeftAlone) {
+  const Plan plan = OneShardPlan();
+  Renew();
+  ASSERT_TRUE(Begin(plan).ok());
+  ClaimRecord claim = MakeClaim(kJob, 5, SystemClock());
+  claim.pid = ::getppid();
+  claim.process = "";
+  ASSERT_TRUE(store_->Put(kClaimKey, WriteClaim(claim)).ok());
+  std::vector<UnitResult> done;
+  const auto refused = Resume(plan, done);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused.status()));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("still runs on this machine"));
+  EXPECT_TRUE(JobOutput::Discard(*store_, kJob).ok());
+  EXPECT_EQ(store_->OpenWrites().size(), 1u);
+  EXPECT_EQ(ReadClaim(*store_).value()->pid, ::getppid());
+}
+
 TEST_P(JobRecoveryTest, AnOutputOfAnotherPlanIsNotTakenForPublished) {
   Plan plan = TwoShardPlan();
   plan.digest = std::string(32, 'a');
