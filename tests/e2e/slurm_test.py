@@ -244,7 +244,8 @@ class ReadmeTest(SlurmCase):
     def test_commands(self):
         _, wanted = self.sample()
         result = readme_blocks.run("slurm", self.dir, dict(
-            self.slurm.env, **self.environment(MERGANSER_LISTEN="127.0.0.1:0")))
+            self.slurm.env, SBATCH_OUTPUT=self.log_file(),
+            **self.environment(MERGANSER_LISTEN="127.0.0.1:0")))
         self.assertEqual(result.code, 0, str(result))
         harness.wait_for("the jobs to leave the queue", lambda: not self.slurm.command(
             "squeue", "-h").strip(), pause=0.1)
@@ -322,6 +323,12 @@ class ClusterTest(SlurmCase):
         self.assertEqual(self.log().count("merganser: error:"), 1, self.log())
         self.wait_gone(workers)
 
+    def test_a_coordinator_that_cannot_start_ends_everything(self):
+        coordinator, workers = self.start(2, MERGANSER_COORDINATOR_ARGS="--no-such-flag --nor this")
+        self.assertEnd(self.slurm.finish(coordinator), "FAILED", 2, 0)
+        self.assertIn("--no-such-flag", self.log())
+        self.wait_gone(workers)
+
     def test_serves_until_cancelled(self):
         coordinator, workers = self.start(2)
         address = harness.wait_for("an address", self.address, pause=0.1)
@@ -339,6 +346,16 @@ class ClusterTest(SlurmCase):
         self.slurm.command("scancel", workers, coordinator)
         self.wait_gone(workers, coordinator)
         self.assertIsNone(self.address())
+
+    def test_a_journal_on_another_node_is_not_forgotten(self):
+        os.makedirs(self.path("run"))
+        with open(self.path("run", "node"), "w", encoding="utf-8") as f:
+            f.write("node2\n")
+        job = self.submit("coordinator.sbatch", MERGANSER_RUN=self.path("run"),
+                          MERGANSER_STATE=self.path("state"))
+        self.assertEnd(self.slurm.finish(job), "FAILED", 2, 0)
+        self.assertIn("is on node2, this is node1", self.log())
+        self.assertFalse(os.path.exists(self.path("state")))
 
     def test_arguments(self):
         done = self.slurm.command(os.path.join(SCRIPTS, "start.sh"), "--help")
