@@ -107,7 +107,10 @@ TEST_F(JobManagerTest, JobsThatAreQueuedAreCancelledAtOnce) {
   const auto job = jobs_->Cancel(queued);
   ASSERT_TRUE(job.ok());
   EXPECT_EQ(job->state, JobState::kCancelled);
-  EXPECT_TRUE(jobs_->Cancel(queued).ok());  // again changes nothing
+  const auto again = jobs_->Cancel(queued);  // changes nothing
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->finished, job->finished);
+  EXPECT_EQ(jobs_->Get(queued)->events.size(), 2u);  // created, cancelled
   // The one that is planning ends when planning does.
   const auto planning = jobs_->Cancel(running);
   ASSERT_TRUE(planning.ok());
