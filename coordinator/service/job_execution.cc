@@ -96,16 +96,14 @@ void JobManager::Run(const JobPtr& job) {
   }
   // If this cannot be recorded before the end of this process, the next one finds the
   // publication complete.
-  const absl::Status recorded = Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
+  Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
     record.info.state = JobState::kSucceeded;
     record.info.finished = clock_.WallNow();
     record.info.cancelling = false;
     record.info.report_summary = *summary;
     for (const std::string& warning : run->Warnings()) record.info.warnings.push_back(warning);
     return absl::OkStatus();
-  });
-  MutexLock lock(mutex_);
-  if (recorded.ok()) AddEvent(*job, "finished");
+  }).IgnoreError();
 }
 
 // A job that fails or is cancelled ends in these steps, so that a process that is killed
@@ -131,7 +129,7 @@ void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& 
   absl::Status abandoned;
   if (run != nullptr) abandoned = run->Abandon();
   if (run != nullptr && abandoned.ok() && job->recovered) abandoned = run->Discard();
-  const absl::Status ended = Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
+  Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
     JobInfo& info = record.info;
     if (!abandoned.ok()) {
       info.warnings.push_back(
@@ -145,12 +143,7 @@ void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& 
     info.cancelling = false;
     info.finished = clock_.WallNow();
     return absl::OkStatus();
-  });
-  MutexLock lock(mutex_);
-  if (!ended.ok()) return;
-  AddEvent(*job, job->cancel
-                     ? "cancelled"
-                     : absl::StrCat("failed: ", std::string(job->record.info.error.message())));
+  }).IgnoreError();
 }
 
 absl::Status JobManager::Patiently(const JobPtr& job, const std::function<absl::Status()>& step) {

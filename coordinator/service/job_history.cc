@@ -16,6 +16,12 @@ namespace {
 
 std::string Text(const absl::Status& status) { return OneLine(std::string(status.message())); }
 
+std::string EndText(const JobInfo& info) {
+  if (info.state == JobState::kSucceeded) return "finished";
+  return info.state == JobState::kCancelled ? "cancelled"
+                                            : absl::StrCat("failed: ", Text(info.error));
+}
+
 }  // namespace
 
 void JobManager::Log(const std::string& line) const {
@@ -51,7 +57,10 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       }
       job->record = std::move(next);
       job->trouble.clear();
-      if (IsTerminal(job->record.info.state)) forgotten = TakeOldJobs();
+      if (IsTerminal(job->record.info.state)) {
+        AddEvent(*job, EndText(job->record.info));
+        forgotten = TakeOldJobs();
+      }
     }
     RemoveFromStore(forgotten);
     return absl::OkStatus();

@@ -205,7 +205,7 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
       queued = true;
     }
   }
-  bool refused = false;
+  bool refused = false, done = false;
   const absl::Status recorded = Record(job, Persistence::kOnce, [&](JobRecord& record) {
     const JobState state = record.info.state;
     if (state == JobState::kSucceeded || state == JobState::kFailed ||
@@ -219,8 +219,8 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
                            {{"job", name}});
     }
     if (state == JobState::kCancelled || record.info.cancelling) {
-      refused = true;
-      return absl::OkStatus();
+      done = true;
+      return absl::AlreadyExistsError("cancelled before");  // nothing to record
     }
     record.info.cancelling = !queued;
     if (queued) {
@@ -230,14 +230,14 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
     return absl::OkStatus();
   });
   MutexLock lock(mutex_);
-  if (!recorded.ok()) {
+  if (!recorded.ok() && !done) {
     if (queued) queue_.push_front(job);
     changed_.NotifyAll();
     return refused ? recorded : NotRecorded(recorded);
   }
-  if (!job->cancel && !refused) {
+  if (!job->cancel && !done) {
     job->cancel = true;
-    AddEvent(*job, queued ? "cancelled while queued" : "is being cancelled");
+    if (!queued) AddEvent(*job, "is being cancelled");
     Unschedule(*job);
     changed_.NotifyAll();
   }
