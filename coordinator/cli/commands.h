@@ -52,8 +52,8 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts);
 struct CoordinatorFlags {
   std::string listen;
   std::string state;  // folder of the journal; empty: jobs are kept in memory
-  size_t keep_jobs = 0;
-  int keep_days = 0;  // 0: for ever
+  size_t keep_jobs = 1000;
+  int keep_days = 30;  // 0: for ever
   ServerSecurity security;
   std::vector<std::string> roots;  // of `security`, as they were given
 };
