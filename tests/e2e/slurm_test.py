@@ -121,7 +121,7 @@ class SlurmCase(harness.Case):
         return found
 
     def assertWentOn(self):
-        found = re.findall(r"going on: (\d+) units", self.log())
+        found = re.findall(r"going on: (\d+) of \d+ units", self.log())
         self.assertTrue(found, self.log())
         print("went on with %s units" % found)
         self.assertGreater(int(found[-1]), 0)
