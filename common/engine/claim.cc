@@ -260,6 +260,11 @@ absl::Status ClearJob(ObjectStore& store, std::string_view job,
   return first;
 }
 
+// To remove what is not there is no error, and has the file store look at the folder.
+absl::Status ClearEmptyFolders(ObjectStore& store) {
+  return store.Delete(absl::StrCat(std::string(kWorkPrefix), "nothing"));
+}
+
 absl::Status ClearAllJobs(ObjectStore& store) {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(kWorkPrefix));
   std::set<std::string> jobs;

@@ -94,6 +94,10 @@ absl::StatusOr<std::vector<PlannedWrite>> ReadWrites(ObjectStore& store, std::st
 absl::Status ClearJob(ObjectStore& store, std::string_view job,
                       std::span<const PlannedWrite> writes);
 
+// Removes folders of jobs that hold nothing, as a process leaves that is killed while
+// it clears up; stores without folders have none. Needs no claim.
+absl::Status ClearEmptyFolders(ObjectStore& store);
+
 // ClearJob for every working folder of the output. To be called under a claim.
 absl::Status ClearAllJobs(ObjectStore& store);
 

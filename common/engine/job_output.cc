@@ -171,7 +171,10 @@ absl::StatusOr<bool> JobOutput::EndedBefore(const std::shared_ptr<ObjectStore>& 
     return false;
   }
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(*store));
-  if (!claim.has_value()) return true;
+  if (!claim.has_value()) {
+    MERGANSER_RETURN_IF_ERROR(ClearEmptyFolders(*store));
+    return true;
+  }
   MERGANSER_RETURN_IF_ERROR(RefuseLiving(*store, *claim));
   // Another merge, killed while it was to replace this one, is not ours to clear.
   const absl::Status recorded = ProgressLog(store, claim->job, plan).Read().status();

@@ -114,7 +114,8 @@ absl::StatusOr<std::optional<std::string>> JobOutput::FindPublished(ObjectStore&
     if (!index.has_value()) return std::nullopt;
   }
   MERGANSER_ASSIGN_OR_RETURN(const std::string claim, ClaimOf(store, job_uid));
-  if (!claim.empty()) MERGANSER_RETURN_IF_ERROR(ClearUpAfter(store, job_uid, claim));
+  MERGANSER_RETURN_IF_ERROR(claim.empty() ? ClearEmptyFolders(store)
+                                          : ClearUpAfter(store, job_uid, claim));
   return report;
 }
 

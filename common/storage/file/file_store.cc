@@ -292,16 +292,33 @@ class FileStore final : public ObjectStore {
   // A new hidden file beside `path` that holds `bytes` durably.
   // Removes the folders of `key` that are empty now, from the deepest up to and
   // including its topmost hidden one: working folders are nobody's to keep. One
-  // that is not empty, or that cannot be removed, stays.
+  // that is not empty, or that cannot be removed, stays. For a key that lies in the
+  // topmost hidden folder itself, empty folders beside it go too: a process that was
+  // killed between a file and its folder leaves such.
   void PruneHiddenFolders(std::string_view key) const {
     const size_t hidden = key.starts_with('.') ? 0 : key.find("/.");
     if (hidden == std::string_view::npos) return;
     const size_t begin = hidden == 0 ? 0 : hidden + 1;
+    const size_t top = key.find('/', begin);
+    if (top == std::string_view::npos) return;
+    if (key.rfind('/') == top) RemoveEmptyFolders(PathOf(key.substr(0, top)));
     for (size_t end = key.rfind('/'); end != std::string_view::npos && end > begin;
          end = key.rfind('/', end - 1)) {
       if (::rmdir(PathOf(key.substr(0, end)).c_str()) != 0) return;
       if (end == 0) return;
     }
+  }
+
+  // Of all below `folder`, deepest first. rmdir leaves what holds anything.
+  static void RemoveEmptyFolders(const std::string& folder) {
+    std::vector<std::string> folders;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, ignored)) {
+      if (entry.is_directory(ignored) && !entry.is_symlink(ignored)) {
+        folders.push_back(entry.path().string());
+      }
+    }
+    for (auto path = folders.rbegin(); path != folders.rend(); ++path) ::rmdir(path->c_str());
   }
 
   // Removes what killed calls of Put and PutIfAbsent for `path` left behind. One

@@ -200,6 +200,24 @@ TEST_F(FileStoreTest, WorkingFoldersGoWithTheirLastFileAndWithWhatACrashLeft) {
   EXPECT_TRUE(std::filesystem::exists(work + "/stranger"));
 }
 
+// A process that is killed between a file and its folder leaves the folder, which no
+// List shows.
+TEST_F(FileStoreTest, EmptyFoldersOfAKilledProcessGoWithADeleteAboveThem) {
+  fs::create_directories(dir_.File(".work/job-1/progress"));
+  fs::create_directories(dir_.File(".work/job-2/keep/a"));
+  WriteFile(".work/job-2/file", "x");
+  fs::create_directories(dir_.File("plain/empty"));
+  ASSERT_TRUE(store_->Delete("plain/nothing").ok());
+  ASSERT_TRUE(store_->Delete(".work/nothing").ok());
+  EXPECT_FALSE(fs::exists(dir_.File(".work/job-1")));
+  EXPECT_FALSE(fs::exists(dir_.File(".work/job-2/keep")));
+  EXPECT_TRUE(fs::exists(dir_.File(".work/job-2/file")));
+  EXPECT_TRUE(fs::exists(dir_.File("plain/empty")));
+  ASSERT_TRUE(store_->Delete(".work/job-2/file").ok());
+  EXPECT_FALSE(fs::exists(dir_.File(".work")));
+  ASSERT_TRUE(store_->Delete(".work/nothing").ok());
+}
+
 TEST_F(FileStoreTest, NamesOfPartialFilesAreReserved) {
   EXPECT_EQ(store_->Put("d/.k.w.partial", "x").code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(store_->BeginWrite(".k.w.partial", 1, "w").status().code(),
