@@ -91,6 +91,7 @@ int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
   request.source_name = flags.recipe;
   request.directories = RecipeDirectories(flags.recipe);
   request.overwrite = flags.overwrite;
+  request.priority = flags.priority;
   absl::StatusOr<Uri> uri = ParseUri(flags.output);
   if (uri.ok()) uri = Absolute(*uri, request.directories.front());
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);

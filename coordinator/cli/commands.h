@@ -64,6 +64,7 @@ struct SubmitFlags {
   std::string recipe;
   std::string output;
   std::string request_id;
+  int priority = 0;
   bool overwrite = false;
   bool watch = false;
 };

@@ -33,6 +33,7 @@ Json ToJson(const JobInfo& job) {
   json["cancelling"] = job.cancelling;
   json["output_uri"] = job.request.output_uri;
   json["recipe_source"] = job.request.source_name;
+  json["priority"] = job.request.priority;
   json["progress"] = {
       {"units_total", job.progress.units_total},   {"units_done", job.progress.units_done},
       {"bytes_total", job.progress.bytes_total},   {"bytes_done", job.progress.bytes_done},
@@ -70,6 +71,7 @@ std::string JobText(const JobInfo& job) {
   line("state", StateText(job));
   line("recipe", OneLine(job.request.source_name));
   line("output", OneLine(job.request.output_uri));
+  if (job.request.priority != 0) line("priority", absl::StrCat(job.request.priority));
   if (progress.units_total > 0) {
     line("units", absl::StrCat(progress.units_done, " of ", progress.units_total, ", ",
                                progress.units_leased, " with ", progress.workers, " workers, ",

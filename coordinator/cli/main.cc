@@ -90,6 +90,11 @@ int Run(int argc, char** argv) {
       ->required();
   submit->add_flag("--watch", submit_flags.watch, "Follow the job to its end");
   submit->add_flag("--overwrite", submit_flags.overwrite, "Replace what OUTPUT holds");
+  submit
+      ->add_option("--priority", submit_flags.priority,
+                   "Served before jobs of a lower one; those of one priority share the workers")
+      ->check(CLI::Range(-1000, 1000))
+      ->default_str("0");
   submit->add_option("--request-id", submit_flags.request_id,
                      "Submitting again with the same id returns the first job");
   AddCoordinator(submit, coordinator);

@@ -66,6 +66,10 @@ CREATE TABLE events (
 );
 CREATE INDEX events_of_job ON events (job, number);
 )sql",
+    // 2 -> 3
+    R"sql(
+ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 int Pragma(SQLite::Database& database, const char* name) {

@@ -77,8 +77,9 @@ std::optional<JobState> StateNamed(std::string_view name) {
 constexpr char kSaveJob[] = R"sql(
 INSERT INTO jobs (uid, sequence, request_id, state, cancelling, recipe, source_name, directories,
                   output_uri, overwrite, plan_digest, numerics_version, inputs, error_code,
-                  error_message, error_reason, created, started, finished, report_summary, warnings)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  error_message, error_reason, created, started, finished, report_summary, warnings,
+                  priority)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (uid) DO UPDATE SET
   state = excluded.state, cancelling = excluded.cancelling, plan_digest = excluded.plan_digest,
   numerics_version = excluded.numerics_version, inputs = excluded.inputs,
@@ -90,7 +91,7 @@ ON CONFLICT (uid) DO UPDATE SET
 constexpr char kLoadJobs[] = R"sql(
 SELECT uid, sequence, request_id, state, cancelling, recipe, source_name, directories, output_uri,
        overwrite, plan_digest, numerics_version, inputs, error_code, error_message, error_reason,
-       created, started, finished, report_summary, warnings
+       created, started, finished, report_summary, warnings, priority
 FROM jobs ORDER BY sequence
 )sql";
 
@@ -207,6 +208,7 @@ absl::StatusOr<std::vector<JobRecord>> Tables::LoadJobs() {
     info.started = row.TimeAt(17);
     info.finished = row.TimeAt(18);
     info.report_summary = row.TextAt(19);
+    info.request.priority = static_cast<int32_t>(row.NumberAt(21));
   }
   return records;
 }
@@ -246,6 +248,7 @@ void Tables::SaveJob(const JobRecord& record) {
       .Time(info.finished)
       .Text(info.report_summary)
       .Blob(PackTexts(info.warnings))
+      .Number(info.request.priority)
       .Run();
   if (!IsTerminal(info.state)) return;
   ForgetResults(info.uid);

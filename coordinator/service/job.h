@@ -50,6 +50,8 @@ struct JobRequest {
   std::vector<std::string> directories;
   std::string output_uri;  // absolute
   bool overwrite = false;
+  // Jobs of a higher one are taken from the queue, and served with workers, first.
+  int32_t priority = 0;
 
   bool operator==(const JobRequest&) const = default;
 };

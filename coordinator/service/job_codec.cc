@@ -79,6 +79,7 @@ v1::Job EncodeJob(const JobInfo& job) {
   for (const std::string& directory : job.request.directories) proto.add_directories(directory);
   proto.set_output_uri(job.request.output_uri);
   proto.set_overwrite(job.request.overwrite);
+  proto.set_priority(job.request.priority);
   for (const StatePair& pair : kStates) {
     if (pair.native == job.state) proto.set_state(pair.proto);
   }
@@ -119,7 +120,8 @@ absl::StatusOr<JobInfo> DecodeJob(const v1::Job& proto) {
                  proto.recipe_source(),
                  {proto.directories().begin(), proto.directories().end()},
                  proto.output_uri(),
-                 proto.overwrite()};
+                 proto.overwrite(),
+                 proto.priority()};
   bool known = false;
   for (const StatePair& pair : kStates) {
     if (pair.proto != proto.state()) continue;
@@ -158,6 +160,7 @@ v1::CreateJobRequest EncodeRequest(const JobRequest& request, const std::string&
   for (const std::string& directory : request.directories) proto.add_directories(directory);
   proto.set_output_uri(request.output_uri);
   proto.set_overwrite(request.overwrite);
+  proto.set_priority(request.priority);
   proto.set_request_id(request_id);
   return proto;
 }
@@ -167,7 +170,8 @@ JobRequest DecodeRequest(const v1::CreateJobRequest& proto) {
           proto.recipe_source(),
           {proto.directories().begin(), proto.directories().end()},
           proto.output_uri(),
-          proto.overwrite()};
+          proto.overwrite(),
+          proto.priority()};
 }
 
 }  // namespace merganser

@@ -335,8 +335,13 @@ void JobManager::RunnerLoop() {
       MutexLock lock(mutex_);
       while (queue_.empty() && !stopping_) changed_.Wait(mutex_);
       if (stopping_) return;
-      job = queue_.front();
-      queue_.pop_front();
+      // The highest priority, and among those the first come.
+      const auto next =
+          std::max_element(queue_.begin(), queue_.end(), [](const JobPtr& a, const JobPtr& b) {
+            return a->record.info.request.priority < b->record.info.request.priority;
+          });
+      job = *next;
+      queue_.erase(next);
     }
     Run(job);
   }

@@ -22,6 +22,7 @@ constexpr size_t kMaxRequestId = 128;
 constexpr size_t kMaxUid = 63;
 constexpr size_t kMaxPath = 4096;
 constexpr size_t kMaxDirectories = 8;
+constexpr int32_t kMaxPriority = 1000;
 
 absl::Status Invalid(std::string_view reason, const std::string& message) {
   return ReasonedError(absl::StatusCode::kInvalidArgument, reason, message);
@@ -78,6 +79,11 @@ absl::Status CheckJobRequest(const JobRequest& request, const std::string& reque
                    absl::StrCat("directories: found ", Quote(directory),
                                 ", expected absolute paths: relative models of the recipe are "
                                 "looked for there"));
+  }
+  if (request.priority < -kMaxPriority || request.priority > kMaxPriority) {
+    return Invalid("PRIORITY_INVALID",
+                   absl::StrCat("priority: found ", request.priority, ", expected ", -kMaxPriority,
+                                " to ", kMaxPriority));
   }
   const bool printable = std::all_of(request_id.begin(), request_id.end(),
                                      [](unsigned char c) { return c > 0x20 && c < 0x7f; });

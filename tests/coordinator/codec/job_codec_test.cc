@@ -12,7 +12,7 @@ JobInfo SampleJob(JobState state) {
   JobInfo job;
   job.name = "jobs/a1";
   job.uid = "a1";
-  job.request = {"merge_method: linear", "r.yaml", {"/cwd", "/recipes"}, "/out", true};
+  job.request = {"merge_method: linear", "r.yaml", {"/cwd", "/recipes"}, "/out", true, -7};
   job.state = state;
   job.cancelling = true;
   job.progress = {10, 4, 1000, 400, 2, 1, 3, "waits"};

@@ -164,6 +164,7 @@ TEST_F(JournalFile, VersionOneIsMigrated) {
   EXPECT_EQ(running.request_id, "id-1");
   EXPECT_EQ(running.info.state, JobState::kRunning);
   EXPECT_TRUE(running.info.request.overwrite);
+  EXPECT_EQ(running.info.request.priority, 0);
   EXPECT_EQ(running.plan, (PlanRecord{"digest", 1, {{"/models/a", "d1"}}}));
   EXPECT_EQ(records->at(1).info.report_summary, "a summary");
   EXPECT_EQ(records->at(1).info.request.directories.size(), 2u);
@@ -186,7 +187,7 @@ TEST_F(JournalFile, ANewerVersionIsRefusedAndNotTouched) {
   const auto refused = Open(state_);
   EXPECT_TRUE(absl::IsFailedPrecondition(refused.status())) << refused.status();
   EXPECT_THAT(Message(refused.status()),
-              AllOf(HasSubstr(file_), HasSubstr("found schema version 99, expected at most 2"),
+              AllOf(HasSubstr(file_), HasSubstr("found schema version 99, expected at most 3"),
                     HasSubstr("newer merganser")));
   EXPECT_EQ(Bytes(file_), bytes);
 }

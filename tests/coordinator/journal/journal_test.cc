@@ -42,7 +42,7 @@ JobRecord Full() {
   JobInfo& info = record.info;
   info.cancelling = true;
   info.request = {
-      "merge_method: linear\n# \xc3\xa4", "r.yaml", {"/cwd", "/with\nline"}, "/out", true};
+      "merge_method: linear\n# \xc3\xa4", "r.yaml", {"/cwd", "/with\nline"}, "/out", true, -3};
   info.error = absl::DataLossError("torn; \"quoted\" '%s'");
   info.error_reason = "RUN_FAILED";
   info.created = WallTime(std::chrono::nanoseconds(1'700'000'000'123'456'789));

@@ -1,6 +1,7 @@
 // Job states without a network: what ends a job, and as what.
 #include "coordinator/service/job_manager.h"
 
+#include <map>
 #include <ostream>
 #include <string>
 #include <thread>
@@ -118,6 +119,34 @@ TEST_F(JobManagerTest, JobsThatAreQueuedAreCancelledAtOnce) {
   storage_.Open();
   EXPECT_EQ(AwaitEnd(*jobs_, running).state, JobState::kCancelled);
   EXPECT_EQ(storage_.abandoned(), 1);
+}
+
+TEST_F(JobManagerTest, TheHighestPriorityLeavesTheQueueFirst) {
+  JobManagerOptions options = QuickOptions();
+  options.active_jobs = 1;
+  storage_.Close();
+  Start(options);
+  const std::string first = Submit();
+  AwaitState(*jobs_, first, JobState::kPlanning);
+  std::map<int, std::string> queued;
+  for (const int priority : {-1, 0, 5, 1}) {
+    JobRequest request = ValidRequest();
+    request.priority = priority;
+    const auto job = jobs_->Create(request, "");
+    ASSERT_TRUE(job.ok()) << job.status();
+    queued[priority] = job->name;
+  }
+  storage_.Open();
+  AwaitState(*jobs_, first, JobState::kRunning);
+  ASSERT_TRUE(jobs_->Cancel(first).ok());
+  for (const int priority : {5, 1, 0, -1}) {
+    AwaitState(*jobs_, queued[priority], JobState::kRunning);
+    for (const auto& [other, name] : queued) {
+      if (other >= priority) continue;
+      EXPECT_EQ(jobs_->Get(name)->state, JobState::kQueued) << other;
+    }
+    ASSERT_TRUE(jobs_->Cancel(queued[priority]).ok());
+  }
 }
 
 TEST_F(JobManagerTest, TooManyQueuedJobsAreRefused) {
