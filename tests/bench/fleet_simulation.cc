@@ -70,16 +70,17 @@ struct Fleet {
   std::atomic<uint64_t> done{0};
 };
 
-// Until `enough` units of the job are done.
-void Work(JobManager& jobs, Fleet& fleet, int threads, uint64_t enough, uint64_t deaths_after) {
+// Until `enough` units are done, or `over`.
+void Work(JobManager& jobs, Fleet& fleet, int threads, uint64_t enough, uint64_t deaths_after,
+          const std::atomic<bool>& over) {
   Mutex mutex;
   std::vector<std::thread> pool;
   std::atomic<bool> stop{false};
   for (int t = 0; t < threads; ++t) {
     pool.emplace_back([&, t] {
       std::vector<double> latencies;
-      while (!stop) {
-        for (size_t w = t; w < fleet.workers.size() && !stop; w += threads) {
+      while (!stop && !over) {
+        for (size_t w = t; w < fleet.workers.size() && !stop && !over; w += threads) {
           Worker& worker = fleet.workers[w];
           if (worker.dead) continue;
           if (w % 100 == 0 && fleet.done >= deaths_after && !worker.leases.empty()) {
@@ -149,7 +150,8 @@ int Run(uint64_t units, size_t workers, int threads) {
   AwaitState(**jobs, created->name, JobState::kRunning);
 
   const auto start = SteadyClock::now();
-  Work(**jobs, fleet, threads, units / 2, units / 4);
+  std::atomic<bool> ended{false};
+  Work(**jobs, fleet, threads, units / 2, units / 4, ended);
   const double first = Seconds(SteadyClock::now() - start);
   const uint64_t first_units = (*jobs)->Get(created->name)->progress.units_done;
   (*jobs)->Shutdown();
@@ -160,19 +162,19 @@ int Run(uint64_t units, size_t workers, int threads) {
   journal = OpenJournal(state);
   jobs = JobManager::Start(options, SystemClock(), *journal, storage.Runs());
   Check(jobs.status());
-  AwaitState(**jobs, created->name, JobState::kRunning);
+  uint64_t recovered = 0;
+  while ((recovered = (*jobs)->Get(created->name)->progress.units_done) < first_units) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   const double recovery = Seconds(SteadyClock::now() - restart);
   for (Worker& worker : fleet.workers) worker.leases.clear();
-  const uint64_t recovered = (*jobs)->Get(created->name)->progress.units_done;
 
-  std::atomic<bool> ended{false};
   std::thread waiter([&] {
     (void)AwaitEnd(**jobs, created->name);
     ended = true;
   });
   const auto second_start = SteadyClock::now();
-  fleet.done = 0;
-  while (!ended) Work(**jobs, fleet, threads, fleet.done + 1, UINT64_MAX);
+  Work(**jobs, fleet, threads, UINT64_MAX, UINT64_MAX, ended);
   waiter.join();
   const double second = Seconds(SteadyClock::now() - second_start);
   const JobInfo end = *(*jobs)->Get(created->name);

@@ -334,7 +334,9 @@ class ClusterTest(SlurmCase):
         address = harness.wait_for("an address", self.address, pause=0.1)
         file, wanted = self.sample()
         output = self.path("out")
-        self.ok("submit", file, output, "--coordinator", address, "--watch")
+        # The jobs do not have this test's runtime folder, where tokens are looked for.
+        self.ok("submit", file, output, "--coordinator", address, "--watch",
+                env={"XDG_RUNTIME_DIR": ""})
         self.assertEqual(harness.hash_output(output), wanted)
         # A worker that is out of time drains, and comes back.
         first = self.slurm.command("squeue", "-h", "-o", "%A", "-j", workers + "_1").strip()
