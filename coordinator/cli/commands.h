@@ -53,7 +53,8 @@ struct CoordinatorFlags {
   std::string listen;
   std::string state;  // folder of the journal; empty: jobs are kept in memory
   size_t keep_jobs = 1000;
-  int keep_days = 30;  // 0: for ever
+  int keep_days = 30;       // 0: for ever
+  int worker_timeout = 30;  // seconds
   ServerSecurity security;
   std::vector<std::string> roots;  // of `security`, as they were given
 };

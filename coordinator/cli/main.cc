@@ -75,6 +75,11 @@ int Run(int argc, char** argv) {
                    "Days for which they are kept; 0: for ever")
       ->check(CLI::Range(0, 36500))
       ->default_str("30");
+  serve
+      ->add_option("--worker-timeout", serve_flags.worker_timeout,
+                   "Seconds of silence after which a worker's units go to others")
+      ->check(CLI::Range(1, 3600))
+      ->default_str("30");
   AddServerSecurity(serve, serve_flags.security);
   AddRoots(serve, serve_flags.roots);
 

@@ -1,4 +1,5 @@
 // Commands that stay: coordinator and worker.
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -13,8 +14,8 @@
 #include "common/linalg/kernels.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
-#include "coordinator/journal/journal.h"
 #include "coordinator/cli/security_flags.h"
+#include "coordinator/journal/journal.h"
 #include "coordinator/service/job_store.h"
 #include "coordinator/service/server.h"
 #include "proto/channel/channel.h"
@@ -65,6 +66,9 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   ServerOptions options;
   options.listen = flags.listen;
   options.jobs.finished_jobs = flags.keep_jobs;
+  options.jobs.schedule.worker_timeout = std::chrono::seconds(flags.worker_timeout);
+  options.jobs.schedule.heartbeat =
+      std::min(options.jobs.schedule.heartbeat, options.jobs.schedule.worker_timeout / 4);
   options.jobs.finished_age = std::chrono::hours(24) * flags.keep_days;
   options.jobs.log = LogLine;
   options.security = flags.security;
