@@ -5,7 +5,8 @@ A seed decides what happens and when, while units are in flight: workers are kil
 stopped for longer than the coordinator waits for them, the coordinator is killed with -9 and
 started again, the network between workers and coordinator goes silent or is cut (workers connect
 through a proxy of this test), and the output's file system fills up (where this user may mount
-one). MERGANSER_SEEDS says how many seeds (5); MERGANSER_SEED runs one again.
+one). MERGANSER_SEEDS says how many seeds (5, or 50 with MERGANSER_LONG=1); MERGANSER_SEED runs one
+again.
 """
 
 import os
@@ -19,7 +20,8 @@ import time
 
 import harness
 
-SEEDS = int(os.environ.get("MERGANSER_SEEDS", "5"))
+SEEDS = int(os.environ.get("MERGANSER_SEEDS",
+                           "50" if os.environ.get("MERGANSER_LONG") == "1" else "5"))
 TIMEOUT = 2  # --worker-timeout, seconds
 RECIPES = (("resmerge", None), ("resmerge", {"scope": "model"}), ("scf_rkl", {"scope": "model"}))
 
