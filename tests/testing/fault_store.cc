@@ -29,6 +29,17 @@ void FaultStore::ClearRules() {
   rules_.clear();
 }
 
+void FaultStore::Hold(StoreOp op) {
+  MutexLock lock(mutex_);
+  held_ = op;
+}
+
+void FaultStore::Release() {
+  MutexLock lock(mutex_);
+  held_.reset();
+  released_.NotifyAll();
+}
+
 uint64_t FaultStore::Calls(StoreOp op) const {
   MutexLock lock(mutex_);
   return calls_[static_cast<size_t>(op)];
@@ -42,6 +53,7 @@ uint64_t FaultStore::Faults(StoreOp op) const {
 std::optional<FaultStore::Fault> FaultStore::Next(StoreOp op, std::string_view key) {
   MutexLock lock(mutex_);
   ++calls_[static_cast<size_t>(op)];
+  while (held_ == op) released_.Wait(mutex_);
   std::optional<Fault> fault;
   for (ActiveRule& active : rules_) {
     const FaultRule& rule = active.rule;

@@ -43,6 +43,9 @@ class FaultStore final : public ObjectStore {
 
   void AddRule(FaultRule rule);
   void ClearRules();
+  // Calls of `op` wait, before they do anything, until Release.
+  void Hold(StoreOp op);
+  void Release();
   uint64_t Calls(StoreOp op) const;
   // Failures that were injected.
   uint64_t Faults(StoreOp op) const;
@@ -80,6 +83,8 @@ class FaultStore final : public ObjectStore {
 
   const std::shared_ptr<ObjectStore> wrapped_;
   mutable Mutex mutex_;
+  CondVar released_;
+  std::optional<StoreOp> held_ MERGANSER_GUARDED_BY(mutex_);
   std::mt19937_64 random_ MERGANSER_GUARDED_BY(mutex_);
   std::vector<ActiveRule> rules_ MERGANSER_GUARDED_BY(mutex_);
   std::array<uint64_t, kStoreOps> calls_ MERGANSER_GUARDED_BY(mutex_){};

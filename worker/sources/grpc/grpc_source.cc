@@ -49,6 +49,9 @@ GrpcUnitSource::GrpcUnitSource(const GrpcSourceOptions& options)
     : options_(options),
       prefetch_(static_cast<size_t>(options.prefetch > 0 ? options.prefetch
                                                          : std::max(options.threads, 1) + 1)),
+      max_undelivered_(static_cast<size_t>(options.max_undelivered > 0
+                                               ? options.max_undelivered
+                                               : 8 * std::max(options.threads, 1))),
       client_(
           std::make_unique<WorkerClient>(options.coordinator, options.security, options.roots)) {
   sync_thread_ = std::thread([this] { SyncLoop(); });
@@ -71,7 +74,9 @@ absl::StatusOr<std::optional<LeasedUnit>> GrpcUnitSource::Next() {
     HeldLease lease;
     {
       MutexLock lock(mutex_);
-      while (fatal_.ok() && !stopping_ && book_.waiting() == 0) changed_.Wait(mutex_);
+      while (fatal_.ok() && !stopping_ && (book_.waiting() == 0 || Congested())) {
+        changed_.Wait(mutex_);
+      }
       if (!fatal_.ok()) return fatal_;
       if (stopping_) return std::nullopt;
       lease = *book_.Start();
@@ -258,6 +263,8 @@ void GrpcUnitSource::FlushLoop() {
 
 size_t GrpcUnitSource::undelivered() const { return book_.ends() + written_.size() + flushing_; }
 
+bool GrpcUnitSource::Congested() const { return undelivered() >= max_undelivered_; }
+
 void GrpcUnitSource::SyncLoop() {
   while (true) {
     SyncCall call;
@@ -294,7 +301,7 @@ SyncCall GrpcUnitSource::PrepareCall() {
   call.simd = options_.simd;
   call.leases = book_.Snapshot(kMaxReportBytes);
   call.draining = stopping_;
-  if (!stopping_ && book_.waiting() < prefetch_) {
+  if (!stopping_ && !Congested() && book_.waiting() < prefetch_) {
     call.wanted = static_cast<uint32_t>(prefetch_ - book_.waiting());
   }
   // What did not fit goes at once with the next call.

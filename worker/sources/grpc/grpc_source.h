@@ -45,6 +45,10 @@ struct GrpcSourceOptions {
   std::string simd;     // instruction set of the kernels, for the report
   // Leases held beyond those that the runner has taken; 0 is threads + 1.
   int prefetch = 0;
+  // Units that ended here and that the coordinator has yet to learn of: as many, and
+  // no more are begun or asked for. So a slow disk, here or under the journal, slows
+  // this worker down and piles nothing up. 0 is eight a thread.
+  int max_undelivered = 0;
   Duration call_timeout = std::chrono::seconds(20);
   Duration plan_timeout = std::chrono::minutes(5);
   Duration min_backoff = std::chrono::milliseconds(100);
@@ -114,10 +118,13 @@ class GrpcUnitSource final : public UnitSource {
   void SyncSoon() MERGANSER_REQUIRES(mutex_);
   // Units that ended here and that the coordinator does not know of.
   size_t undelivered() const MERGANSER_REQUIRES(mutex_);
+  // Whether there are as many of them as may be.
+  bool Congested() const MERGANSER_REQUIRES(mutex_);
   void Log(const std::string& line) const;
 
   const GrpcSourceOptions options_;
   const size_t prefetch_;
+  const size_t max_undelivered_;
   const std::unique_ptr<WorkerClient> client_;
 
   Mutex mutex_;

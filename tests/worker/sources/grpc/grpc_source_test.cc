@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -15,6 +16,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/convert/status_codec.h"
+#include "tests/testing/fault_store.h"
 #include "tests/worker/sources/grpc/fake_coordinator.h"
 
 namespace merganser {
@@ -193,6 +195,38 @@ TEST_F(GrpcSource, ResultsAreRepeatedUntilAnAnswerArrives) {
   const absl::Status finished = source_->Finish(seconds(60));
   EXPECT_TRUE(finished.ok()) << finished;
   EXPECT_EQ(refused, 4);
+}
+
+TEST_F(GrpcSource, ASlowDiskHoldsBackFurtherUnits) {
+  Lease(4);
+  const auto write = store_->BeginWrite("model.safetensors", 400, "job");
+  ASSERT_TRUE(write.ok());
+  const auto slow = std::make_shared<FaultStore>(store_, /*seed=*/1);
+  slow->Hold(StoreOp::kFlushWrite);
+  GrpcSourceOptions options;
+  options.max_undelivered = 2;
+  StartAt(coordinator_->address(), /*threads=*/1, options);
+  const auto complete = [&](LeasedUnit unit) {
+    auto context = std::make_shared<JobContext>();
+    context->job = unit.job->job;
+    context->plan = unit.job->plan;
+    context->output = slow;
+    context->writes = {*write};
+    unit.job = context;
+    source_->Complete(unit, Result(unit.unit));
+  };
+  for (int i = 0; i < 2; ++i) complete(Next());
+  // Two written and not durable: whoever asks for a third waits, and no more are wanted.
+  auto third = std::async(std::launch::async, [this] { return Next(); });
+  coordinator_->Await([](const v1::SyncRequest& request) {
+    return request.in_flight_size() >= 2 && request.wanted() == 0;
+  });
+  EXPECT_EQ(third.wait_for(milliseconds(50)), std::future_status::timeout);
+  slow->Release();
+  complete(third.get());
+  complete(Next());
+  const absl::Status finished = source_->Finish(seconds(60));
+  EXPECT_TRUE(finished.ok()) << finished;
 }
 
 TEST_F(GrpcSource, RevokedUnitIsDropped) {
