@@ -9,6 +9,7 @@
 #include "common/base/checked.h"
 #include "common/base/digest.h"
 #include "common/base/status.h"
+#include "common/engine/claim.h"
 #include "common/engine/keepsake.h"
 
 namespace merganser {
@@ -65,7 +66,16 @@ absl::Status ReadSegment(const JobContext& job, const Segment& segment, const Se
 absl::StatusOr<std::string> WriteKeepsakes(const JobContext& job, uint32_t unit, uint32_t segment,
                                            const std::vector<Keepsake>& keepsakes) {
   const std::string bytes = PackKeepsakes({job.plan.digest, unit, segment}, keepsakes);
-  MERGANSER_RETURN_IF_ERROR(job.output->Put(KeepsakeKey(job.uid, unit, segment), bytes));
+  const std::string key = KeepsakeKey(job.uid, unit, segment);
+  MERGANSER_RETURN_IF_ERROR(job.output->Put(key, bytes));
+  // Of a worker that was paused the job may be over, and its working folder gone: what
+  // it puts there now nobody would remove.
+  MERGANSER_ASSIGN_OR_RETURN(const bool lives, HasRecordedWrites(*job.output, job.uid));
+  if (!lives) {
+    MERGANSER_RETURN_IF_ERROR(job.output->Delete(key));
+    return absl::AbortedError(
+        absl::StrCat(job.output->Describe(key), ": the job is over, its working folder cleared"));
+  }
   return DigestHex(bytes);
 }
 

@@ -34,7 +34,8 @@ void LayOutSegment(const Plan& plan, const Segment& segment, SegmentData& data);
 absl::Status ReadSegment(const JobContext& job, const Segment& segment, const SegmentData& data);
 
 // Puts down what the analysis of a segment keeps for its application (one a leaf),
-// durable when it returns. The bytes' digest.
+// durable when it returns. The bytes' digest. kAborted, and nothing is left, when the
+// job is over.
 absl::StatusOr<std::string> WriteKeepsakes(const JobContext& job, uint32_t unit, uint32_t segment,
                                            const std::vector<Keepsake>& keepsakes);
 // kDataLoss when they are missing or damaged.

@@ -208,6 +208,11 @@ absl::Status RecordWrites(ObjectStore& store, std::string_view job,
   return store.Put(RecordKey(job), Dump(json));
 }
 
+absl::StatusOr<bool> HasRecordedWrites(ObjectStore& store, std::string_view job) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(RecordKey(job)));
+  return info.has_value();
+}
+
 absl::StatusOr<std::vector<PlannedWrite>> ReadWrites(ObjectStore& store, std::string_view job) {
   const std::string key = RecordKey(job);
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,

@@ -85,6 +85,10 @@ absl::Status ReleaseClaim(ObjectStore& store, std::string_view text);
 absl::Status RecordWrites(ObjectStore& store, std::string_view job,
                           std::span<const PlannedWrite> writes);
 
+// Whether RecordWrites put something down that is still there: the job lives, and its
+// working folder is not being cleared up.
+absl::StatusOr<bool> HasRecordedWrites(ObjectStore& store, std::string_view job);
+
 // What RecordWrites put down last; empty when there is nothing.
 absl::StatusOr<std::vector<PlannedWrite>> ReadWrites(ObjectStore& store, std::string_view job);
 

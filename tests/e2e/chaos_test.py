@@ -178,7 +178,8 @@ class Chaos:
                     filler.write(b"\0" * (1 << 20))
             except OSError:
                 pass
-        self.later(self.random.uniform(0.1, 0.7), lambda: os.remove(name))
+        self.later(self.random.uniform(0.1, 0.7),
+                   lambda: os.path.exists(name) and os.remove(name))
 
     def run(self):
         kinds = [self.kill_worker, self.stop_worker, self.kill_coordinator, self.silence, self.cut]

@@ -12,8 +12,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
+#include "common/engine/claim.h"
 #include "common/storage/object_store.h"
 #include "tests/worker/worker_fixture.h"
+#include "worker/segment_io.h"
 #include "worker/sources/in_process.h"
 
 namespace merganser {
@@ -212,6 +214,18 @@ class MeddlingSource final : public UnitSource {
   const bool remove_;
   bool done_ = false;
 };
+
+// A worker that was stopped while it analyzed, and goes on when the job is over.
+TEST(RoundsTest, AKeepsakeThatComesTooLateLeavesNothing) {
+  TestJob job(Recipe("resmerge", "scope: model"), Models());
+  const std::vector<Keepsake> keepsakes(1, Keepsake{{1.5, 2.5}});
+  const auto kept = WriteKeepsakes(*job.context(), 0, 1, keepsakes);
+  EXPECT_TRUE(kept.ok()) << kept.status();
+  ASSERT_TRUE(ClearJob(job.output(), "test", job.context()->writes).ok());
+  const auto late = WriteKeepsakes(*job.context(), 0, 1, keepsakes);
+  EXPECT_TRUE(absl::IsAborted(late.status())) << late.status();
+  EXPECT_TRUE(job.output().List(".merganser/")->empty());
+}
 
 TEST(RoundsTest, KeepsakesThatAreGoneOrDamagedFailTheRunAndAreNamed) {
   for (const bool remove : {true, false}) {

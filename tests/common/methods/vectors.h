@@ -15,12 +15,14 @@ namespace merganser {
 
 using Vector = std::vector<double>;
 
-inline long double Dot(const Vector& a, const Vector& b) {
+// Summed in extended precision, returned as double: a long double is returned on the x87
+// stack, which ThreadSanitizer's calls at a function's end do not keep.
+inline double Dot(const Vector& a, const Vector& b) {
   long double sum = 0;
   for (size_t e = 0; e < a.size(); ++e) sum += static_cast<long double>(a[e]) * b[e];
-  return sum;
+  return static_cast<double>(sum);
 }
-inline double Norm(const Vector& a) { return static_cast<double>(std::sqrt(Dot(a, a))); }
+inline double Norm(const Vector& a) { return std::sqrt(Dot(a, a)); }
 
 // x * a + y * b.
 inline Vector Sum(double x, const Vector& a, double y, const Vector& b) {
