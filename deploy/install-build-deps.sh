@@ -15,7 +15,7 @@ packages=(
   libeigen3-dev libhwy-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev
   libxxhash-dev libsqlitecpp-dev libsqlite3-dev libopenmpi-dev openmpi-bin
 )
-tests=(libgtest-dev libgmock-dev python3 python3-numpy python3-yaml procps openssl)
+tests=(libgtest-dev libgmock-dev python3 python3-numpy python3-yaml procps openssl iproute2)
 benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)
 full=(python3-venv slurmctld slurmd slurm-client munge shellcheck)
 

@@ -3,10 +3,11 @@ it, and no more is repeated than was in flight.
 
 A seed decides what happens and when, while units are in flight: workers are killed with -9 or
 stopped for longer than the coordinator waits for them, the coordinator is killed with -9 and
-started again, the network between workers and coordinator goes silent or is cut (workers connect
-through a proxy of this test), and the output's file system fills up (where this user may mount
-one). MERGANSER_SEEDS says how many seeds (5, or 50 with MERGANSER_LONG=1); MERGANSER_SEED runs one
-again.
+started again, the network between workers and coordinator is cut, and the output's file system
+fills up (where this user may mount one). The network: under even seeds workers are in a network
+namespace of their own, whose link goes down (where this user may make one); else they connect
+through a proxy of this test that falls silent or closes connections. MERGANSER_SEEDS says how
+many seeds (5, or 50 with MERGANSER_LONG=1); MERGANSER_SEED runs one again.
 """
 
 import os
@@ -102,11 +103,51 @@ class Proxy:
         self._listener.close()
 
 
+class Namespace:
+    """A network namespace for workers, joined to this one by a link. While the link is down
+    packets are lost, and nobody is told."""
+
+    def __init__(self, number):
+        self.name = "merganser-%d-%d" % (os.getpid(), number)
+        # Of the range that is set aside for tests of networks.
+        self.host = "198.18.%d.1" % (number % 250)
+        self._near, self._far = "mg%dn" % number, "mg%df" % number
+        self.prefix = ("ip", "netns", "exec", self.name)
+        try:
+            self._ip("netns", "add", self.name)
+            self._ip("link", "add", self._near, "type", "veth", "peer", "name", self._far)
+            self._ip("link", "set", self._far, "netns", self.name)
+            self._ip("addr", "add", self.host + "/24", "dev", self._near)
+            self._ip("link", "set", self._near, "up")
+            self._ip("-n", self.name, "addr", "add", self.host[:-1] + "2/24", "dev", self._far)
+            self._ip("-n", self.name, "link", "set", self._far, "up")
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _ip(*args):
+        try:
+            done = subprocess.run(["ip", *args], capture_output=True, check=False)
+        except FileNotFoundError as error:
+            raise OSError("no ip (iproute2)") from error
+        if done.returncode != 0:
+            raise OSError("ip %s: %s" % (" ".join(args), done.stderr.decode().strip()))
+
+    def silence(self, silent):
+        # The far end: the address of the near one stays for those on this side.
+        self._ip("-n", self.name, "link", "set", self._far, "down" if silent else "up")
+
+    def close(self):
+        for args in (("link", "del", self._near), ("netns", "del", self.name)):
+            subprocess.run(["ip", *args], capture_output=True, check=False)
+
+
 class Chaos:
     """One job under one seed."""
 
-    def __init__(self, case, seed, cluster, proxy, job, output, small):
-        self.case, self.cluster, self.proxy, self.job = case, cluster, proxy, job
+    def __init__(self, seed, cluster, network, job, output, small):
+        self.cluster, self.network, self.job = cluster, network, job
         self.output, self.small = output, small
         self.random = random.Random(seed)
         self.events, self.in_flight, self.repaired = [], 0, []
@@ -163,12 +204,12 @@ class Chaos:
         self.cluster.start_coordinator()
 
     def silence(self):
-        self.proxy.silence(True)
-        self.later(self.random.uniform(0.3, TIMEOUT + 2), lambda: self.proxy.silence(False))
+        self.network.silence(True)
+        self.later(self.random.uniform(0.3, TIMEOUT + 2), lambda: self.network.silence(False))
 
     def cut(self):
-        self.proxy.cut(True)
-        self.later(self.random.uniform(0.3, TIMEOUT + 2), lambda: self.proxy.cut(False))
+        self.network.cut(True)
+        self.later(self.random.uniform(0.3, TIMEOUT + 2), lambda: self.network.cut(False))
 
     def fill_disk(self):
         name = os.path.join(os.path.dirname(self.output), "filler")
@@ -182,7 +223,9 @@ class Chaos:
                    lambda: os.path.exists(name) and os.remove(name))
 
     def run(self):
-        kinds = [self.kill_worker, self.stop_worker, self.kill_coordinator, self.silence, self.cut]
+        kinds = [self.kill_worker, self.stop_worker, self.kill_coordinator, self.silence]
+        if isinstance(self.network, Proxy):
+            kinds.append(self.cut)
         if self.small:
             kinds.append(self.fill_disk)
         wanted = self.random.randint(2, 5)
@@ -247,10 +290,10 @@ class ChaosTest(harness.Case):
             disk = self.path("disk-%d" % seed)
             small = self.mount(disk, 2 * size + (8 << 20))
             output = os.path.join(disk, "out")
-            with self.subTest(seed=seed), self.cluster(seed, token) as (cluster, proxy):
+            with self.subTest(seed=seed), self.cluster(seed, token) as cluster:
                 begin = time.monotonic()
                 job = cluster.submit(file, output)
-                chaos = Chaos(self, seed, cluster, proxy, job, output, small)
+                chaos = Chaos(seed, cluster, cluster.network, job, output, small)
                 last = chaos.run()
                 again = ""
                 if (harness.state_of(last) == "FAILED" and "fill_disk" in chaos.events
@@ -262,9 +305,10 @@ class ChaosTest(harness.Case):
                 self.assertEqual(harness.state_of(last), "SUCCEEDED", str(last) + cluster.log())
                 units = int(last["progress"]["units_total"])
                 repeated = chaos.total_written() - size
-                print("seed %d: %s %s: %s; %.1f s beside %.1f s%s; written twice %.1f MB of %.1f, "
-                      "units in flight at the events %d of %d"
-                      % (seed, *RECIPES[number], ", ".join(chaos.events) or "nothing in time",
+                print("seed %d (%s): %s %s: %s; %.1f s beside %.1f s%s; written twice %.1f MB "
+                      "of %.1f, units in flight at the events %d of %d"
+                      % (seed, type(cluster.network).__name__.lower(), *RECIPES[number],
+                         ", ".join(chaos.events) or "nothing in time",
                          time.monotonic() - begin, times[number], again, repeated / 1e6,
                          size / 1e6, chaos.in_flight, units), flush=True)
                 if not again and number == 0:
@@ -278,38 +322,52 @@ class ChaosTest(harness.Case):
         print("events of all seeds: %s" % counts)
         self.assertGreaterEqual(sum(counts.values()), len(seeds))
 
-    def cluster(self, seed, token):
-        """A coordinator, and three workers that reach it through a proxy."""
-        test = self
+    def namespace(self, seed):
+        """One for this seed; None where it is not its turn, or none can be made."""
+        if seed % 2:
+            return None
+        try:
+            return Namespace(seed)
+        except OSError as error:
+            print("no network namespace: %s" % error)
+            return None
 
-        class Proxied(harness.Cluster):
+    def cluster(self, seed, token):
+        """A coordinator and three workers, with `network` between them."""
+        namespace = self.namespace(seed)
+        beyond = () if namespace is None else ("--plaintext-beyond-loopback",)
+
+        class Disturbed(harness.Cluster):
+            network = namespace
+
             def add_worker(self):
+                if namespace is not None:
+                    self.worker_prefix = namespace.prefix
+                    return super().add_worker()
                 direct = self.address
-                if self.proxy is None:
-                    self.proxy = Proxy(int(direct.rsplit(":", 1)[1]))
-                self.address = self.proxy.address
+                if self.network is None:
+                    self.network = Proxy(int(direct.rsplit(":", 1)[1]))
+                self.address = self.network.address
                 try:
                     return super().add_worker()
                 finally:
                     self.address = direct
 
-            def __enter__(self):
-                self.proxy = None
-                super().__enter__()
-                return self, self.proxy
-
             def __exit__(self, *unused):
                 super().__exit__(*unused)
-                if self.proxy is not None:
-                    self.proxy.close()
+                if self.network is not None:
+                    self.network.close()
 
             def client(self, *args, **kw):
                 return harness.run(*args, "--coordinator", self.address, "--token-file", token,
-                                   **kw)
+                                   *beyond, **kw)
 
-        return Proxied(3, test.path("state-%d" % seed),
-                       coordinator_args=("--token-file", token, "--worker-timeout", str(TIMEOUT)),
-                       connect_args=("--token-file", token))
+        return Disturbed(
+            3, self.path("state-%d" % seed),
+            coordinator_args=("--token-file", token, "--worker-timeout", str(TIMEOUT), *beyond)
+            + (("--allow-root", "/") if beyond else ()),
+            connect_args=("--token-file", token, *beyond),
+            listen="%s:0" % ("127.0.0.1" if namespace is None else namespace.host))
 
 
 if __name__ == "__main__":

@@ -79,8 +79,8 @@ def run_measured(*args, timeout=LIMIT):
         return result, int(peak.read())
 
 
-def start(*args, env=None, stderr=subprocess.PIPE):
-    return subprocess.Popen([BIN] + [str(a) for a in args], stdin=subprocess.DEVNULL,
+def start(*args, env=None, stderr=subprocess.PIPE, prefix=()):
+    return subprocess.Popen([*prefix, BIN] + [str(a) for a in args], stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=stderr, env=environment(env))
 
 
@@ -189,11 +189,12 @@ class Cluster:
         if "--state" in run("coordinator", "--help").out:
             self._state = ["--state", str(state)]
         self.workers, self._logs, self._readers = [], {}, []
+        self.worker_prefix = ()  # of their command lines, such as `ip netns exec NAME`
         self.coordinator, self.address = None, None
         self.coordinators, self._started = 0, []
 
-    def _spawn(self, name, *args):
-        process = start(*args)
+    def _spawn(self, name, *args, prefix=()):
+        process = start(*args, prefix=prefix)
         lines = self._logs[name] = []
         firsts = queue.Queue()
 
@@ -245,7 +246,8 @@ class Cluster:
     def add_worker(self):
         name = "worker %d" % len(self.workers)
         process, _ = self._spawn(name, "worker", "--coordinator", self.address,
-                                 *self._worker_args, *self._connect_args)
+                                 *self._worker_args, *self._connect_args,
+                                 prefix=self.worker_prefix)
         self.workers.append(process)
         return process
 
