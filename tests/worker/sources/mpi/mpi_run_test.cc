@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/engine/claim.h"
 #include "common/storage/open.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -58,6 +59,7 @@ struct Job {
     for (const PlannedShard& shard : inputs.plan().shards) {
       writes.push_back(store->BeginWrite(shard.key, shard.size, "test").value());
     }
+    EXPECT_TRUE(RecordWrites(*store, "test", writes).ok());
     context = MakeJobContext("jobs/test", "test", inputs.plan(), uri, writes).value();
   }
 
