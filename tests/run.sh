@@ -5,7 +5,7 @@
 #
 #   (none)   release build with warnings as errors: all tests; then a build with
 #            AddressSanitizer and UBSan: unit tests and the end-to-end tests
-#            without a cluster
+#            without a cluster, but for the longest
 #   --fast   release build: unit tests and the quickest end-to-end tests
 #   --full   as without, and: many more seeds, clusters under AddressSanitizer,
 #            the same tests under ThreadSanitizer, the interop group (PyPI), a
@@ -134,5 +134,5 @@ export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
 if [ "$mode" = full ]; then
   check build-asan
 else
-  check build-asan -LE cluster
+  check build-asan -LE 'cluster|long'
 fi
