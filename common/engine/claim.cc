@@ -67,10 +67,11 @@ absl::Status Claimed(ObjectStore& store, std::string_view text) {
           ? absl::StrCat("held by job ", OneLine(claim->job), " (started ", OneLine(claim->started),
                          ", host ", OneLine(claim->host), ", pid ", claim->pid, ")")
           : std::string("held by an unknown job (its text cannot be read)");
-  return absl::FailedPreconditionError(
-      absl::StrCat(store.Describe(kClaimKey), ": ", who,
-                   ": another merge is writing here, or one was killed; if none runs, repeat with "
-                   "--resume to go on, or --overwrite to begin again"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      store.Describe(kClaimKey), ": ", who,
+      ": another merge is writing here, or one was killed; if none runs, "
+      "--overwrite begins again, merge or merganser-mpi with --resume goes on with what "
+      "they left, and a coordinator's job with its coordinator"));
 }
 
 // A write whose upload is unknown was perhaps begun: beginning it again for the

@@ -309,13 +309,17 @@ class FileStore final : public ObjectStore {
     }
   }
 
-  // Of all below `folder`, deepest first. rmdir leaves what holds anything.
+  // Of all below `folder`, deepest first, with what killed calls of Put left in them.
+  // rmdir leaves what holds anything else.
   static void RemoveEmptyFolders(const std::string& folder) {
     std::vector<std::string> folders;
     std::error_code ignored;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, ignored)) {
       if (entry.is_directory(ignored) && !entry.is_symlink(ignored)) {
         folders.push_back(entry.path().string());
+      } else if (const std::string name = entry.path().filename().string();
+                 IsPartialName(name) && name.find(".~") != std::string::npos) {
+        ::unlink(entry.path().c_str());
       }
     }
     for (auto path = folders.rbegin(); path != folders.rend(); ++path) ::rmdir(path->c_str());

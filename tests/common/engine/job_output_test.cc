@@ -195,9 +195,11 @@ TEST_P(JobOutputTest, TwoJobsNeverWriteOneOutput) {
   ASSERT_TRUE(first.ok());
   const auto second = Begin(plan, Options("job-2"));
   ASSERT_TRUE(absl::IsFailedPrecondition(second.status()));
-  EXPECT_THAT(std::string(second.status().message()),
-              AllOf(HasSubstr("job-1"),
-                    HasSubstr("if none runs, repeat with --resume to go on, or --overwrite")));
+  EXPECT_THAT(
+      std::string(second.status().message()),
+      AllOf(HasSubstr("job-1"),
+            HasSubstr(
+                "if none runs, --overwrite begins again, merge or merganser-mpi with --resume")));
   const auto results = WriteUnits(plan, (*first)->writes(), *store_);
   ASSERT_TRUE(results.ok()) << results.status();
   EXPECT_TRUE(

@@ -205,6 +205,7 @@ TEST_F(FileStoreTest, WorkingFoldersGoWithTheirLastFileAndWithWhatACrashLeft) {
 TEST_F(FileStoreTest, EmptyFoldersOfAKilledProcessGoWithADeleteAboveThem) {
   fs::create_directories(dir_.File(".work/job-1/progress"));
   fs::create_directories(dir_.File(".work/job-2/keep/a"));
+  WriteFile(".work/job-1/progress/.000000.~0123456789abcdef.partial", "x");
   WriteFile(".work/job-2/file", "x");
   fs::create_directories(dir_.File("plain/empty"));
   ASSERT_TRUE(store_->Delete("plain/nothing").ok());
