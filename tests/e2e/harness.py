@@ -13,6 +13,7 @@ import queue
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,13 @@ def run_measured(*args, timeout=LIMIT):
 def start(*args, env=None, stderr=subprocess.PIPE, prefix=()):
     return subprocess.Popen([*prefix, BIN] + [str(a) for a in args], stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=stderr, env=environment(env))
+
+
+def resolves(host):
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
 
 
 def wait_for(what, probe, limit=LIMIT, pause=0.01):

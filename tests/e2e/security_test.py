@@ -149,7 +149,9 @@ class TokenTest(SecurityCase):
             self.assertEqual(os.stat(file).st_mode & 0o777, 0o600)
             self.assertEqual(cluster.client("list").code, 0)
             port = cluster.address.rsplit(":", 1)[1]
-            self.assertEqual(self.ask("localhost:" + port, "list").code, 0)
+            # By another name; a bare file system knows none (no /etc/hosts).
+            if harness.resolves("localhost"):
+                self.assertEqual(self.ask("localhost:" + port, "list").code, 0)
             elsewhere = {"XDG_RUNTIME_DIR": self.path("elsewhere")}
             self.assertOneError(self.ask(cluster.address, "list", env=elsewhere), 2,
                                 "found no token")
