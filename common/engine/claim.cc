@@ -22,7 +22,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr uint64_t kMaxClaimBytes = 64 << 10;
 constexpr uint64_t kMaxRecordBytes = 64 << 20;
 
 std::string JobPrefix(std::string_view job) {
@@ -180,6 +179,13 @@ bool StillRuns(const ClaimRecord& claim) {
   if (claim.host != self.host || claim.pid <= 0 || claim.pid == self.pid) return false;
   if (::kill(static_cast<pid_t>(claim.pid), 0) != 0 && errno != EPERM) return false;
   return claim.process.empty() || ProcessIdentity(claim.pid) == claim.process;
+}
+
+absl::Status RefuseRunning(const ObjectStore& store, const ClaimRecord& claim) {
+  if (!StillRuns(claim)) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      store.Describe(kClaimKey), ": held by job ", OneLine(claim.job), ", whose process ",
+      claim.pid, " still runs on this machine; wait for it, or end it first"));
 }
 
 absl::Status CheckClaim(ObjectStore& store, std::string_view text) {

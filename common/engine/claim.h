@@ -47,6 +47,8 @@ std::string WriteClaim(const ClaimRecord& claim);
 // kDataLoss when `text` is no claim.
 absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text);
 
+inline constexpr uint64_t kMaxClaimBytes = 64 << 10;
+
 // The whole of a small object; nullopt when there is none. More than
 // `max_bytes` is kDataLoss telling both sizes.
 absl::StatusOr<std::optional<std::string>> ReadSmallObject(ObjectStore& store, std::string_view key,
@@ -64,6 +66,9 @@ absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store);
 // Whether the claim's process is known to run: on this host, under its pid. Of
 // another host nothing is known: false.
 bool StillRuns(const ClaimRecord& claim);
+
+// kFailedPrecondition where it is known to.
+absl::Status RefuseRunning(const ObjectStore& store, const ClaimRecord& claim);
 
 // kFailedPrecondition when the claim is no longer `text`: it was taken over.
 absl::Status CheckClaim(ObjectStore& store, std::string_view text);

@@ -57,13 +57,6 @@ absl::StatusOr<HfIndex> MakeIndex(const Plan& plan) {
   return index;
 }
 
-absl::Status RefuseLiving(const ObjectStore& store, const ClaimRecord& claim) {
-  if (!StillRuns(claim)) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      store.Describe(kClaimKey), ": held by job ", OneLine(claim.job), ", whose process ",
-      claim.pid, " still runs on this machine; wait for it, or end it first"));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<ObjectStore> store,
@@ -112,7 +105,7 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Resume(std::shared_ptr<Obj
   MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(*store));
   if (!claim.has_value()) return nullptr;
-  MERGANSER_RETURN_IF_ERROR(RefuseLiving(*store, *claim));
+  MERGANSER_RETURN_IF_ERROR(RefuseRunning(*store, *claim));
   if (!IsJobUid(claim->job)) {
     return absl::FailedPreconditionError(
         absl::StrCat(store->Describe(kClaimKey),
@@ -151,40 +144,6 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::TakeOver(
   // On failure the claim stays: who goes on again finds it, and what was begun.
   MERGANSER_RETURN_IF_ERROR(output->BeginWrites());
   return output;
-}
-
-// The report is put before what becomes visible last, and removed after it: where
-// both are, they belong together.
-absl::StatusOr<bool> JobOutput::EndedBefore(const std::shared_ptr<ObjectStore>& store,
-                                            const Plan& plan) {
-  constexpr uint64_t kHead = 1 << 16;  // the digest is one of the first lines
-  if (plan.shards.empty()) return absl::InternalError("the plan has no output shard");
-  const std::string last = plan.shards.size() == 1 ? plan.shards[0].key : kHfIndexFile;
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> visible, store->Stat(last));
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> report, store->Stat(kReportKey));
-  if (!visible.has_value() || !report.has_value()) return false;
-  std::string head(std::min(report->size, kHead), '\0');
-  MERGANSER_RETURN_IF_ERROR(
-      store->Read(kReportKey, 0, std::as_writable_bytes(std::span<char>(head.data(), head.size())),
-                  report->identity));
-  if (head.find(absl::StrCat("\n\"plan\": \"", plan.digest, "\"")) == std::string::npos) {
-    return false;
-  }
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(*store));
-  if (!claim.has_value()) {
-    MERGANSER_RETURN_IF_ERROR(ClearEmptyFolders(*store));
-    return true;
-  }
-  MERGANSER_RETURN_IF_ERROR(RefuseLiving(*store, *claim));
-  // Another merge, killed while it was to replace this one, is not ours to clear.
-  const absl::Status recorded = ProgressLog(store, claim->job, plan).Read().status();
-  if (absl::IsFailedPrecondition(recorded)) return recorded;
-  MERGANSER_ASSIGN_OR_RETURN(
-      const std::string held,
-      TakeClaim(*store, MakeClaim(claim->job, claim->epoch + 1, SystemClock()), true));
-  MERGANSER_RETURN_IF_ERROR(ClearAllJobs(*store));
-  MERGANSER_RETURN_IF_ERROR(ReleaseClaim(*store, held));
-  return true;
 }
 
 absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done) {

@@ -2,6 +2,9 @@
 // its record is kept elsewhere.
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,13 +12,13 @@
 #include "common/engine/claim.h"
 #include "common/engine/job_output.h"
 #include "common/engine/overlap.h"
+#include "common/engine/progress_log.h"
 #include "common/engine/report.h"
 #include "common/format/hf_index.h"
 
 namespace merganser {
 namespace {
 
-constexpr uint64_t kMaxClaimBytes = 64 << 10;
 constexpr uint64_t kMaxReportBytes = 256 << 20;
 
 // The text of the claim, if it is the job's and its process is gone; else empty.
@@ -25,6 +28,29 @@ absl::StatusOr<std::string> ClaimOf(ObjectStore& store, const std::string& job_u
   if (!text.has_value()) return "";
   const absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
   return claim.ok() && claim->job == job_uid && !StillRuns(*claim) ? *text : "";
+}
+
+// Whether the output is the merge of `plan`, whole and visible. The report is put
+// before what becomes visible last, and removed after it: where both are, they belong
+// together.
+absl::StatusOr<bool> HoldsMergeOf(ObjectStore& store, const Plan& plan) {
+  constexpr uint64_t kHead = 1 << 16;  // the digest is one of the first lines
+  if (plan.shards.empty()) return absl::InternalError("the plan has no output shard");
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> report, store.Stat(kReportKey));
+  if (!report.has_value()) return false;
+  for (const PlannedShard& shard : plan.shards) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(shard.key));
+    if (!info.has_value() || info->size != shard.size) return false;
+  }
+  if (plan.shards.size() > 1) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> index, store.Stat(kHfIndexFile));
+    if (!index.has_value()) return false;
+  }
+  std::string head(std::min(report->size, kHead), '\0');
+  MERGANSER_RETURN_IF_ERROR(
+      store.Read(kReportKey, 0, std::as_writable_bytes(std::span<char>(head.data(), head.size())),
+                 report->identity));
+  return head.find(absl::StrCat("\n\"plan\": \"", plan.digest, "\"")) != std::string::npos;
 }
 
 // Working folder, then claim.
@@ -50,11 +76,7 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::ResumeJob(
                      OneLine(claim->host), ", pid ", claim->pid, "), expected job ",
                      options.job_uid, ": the output was taken over meanwhile"));
   }
-  if (StillRuns(*claim)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(store->Describe(kClaimKey), ": held by this job under process ", claim->pid,
-                     ", which still runs on this machine; end it first"));
-  }
+  MERGANSER_RETURN_IF_ERROR(RefuseRunning(*store, *claim));
   return TakeOver(std::move(store), output_uri, plan, options, done, forget);
 }
 
@@ -99,24 +121,35 @@ absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid) 
 absl::StatusOr<std::optional<std::string>> JobOutput::FindPublished(ObjectStore& store,
                                                                     const Plan& plan,
                                                                     const std::string& job_uid) {
+  MERGANSER_ASSIGN_OR_RETURN(const bool published, HoldsMergeOf(store, plan));
+  if (!published) return std::nullopt;
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> report,
                              ReadSmallObject(store, kReportKey, kMaxReportBytes));
-  if (!report.has_value() ||
-      report->find(absl::StrCat("\n\"plan\": \"", plan.digest, "\"")) == std::string::npos) {
-    return std::nullopt;
-  }
-  for (const PlannedShard& shard : plan.shards) {
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(shard.key));
-    if (!info.has_value() || info->size != shard.size) return std::nullopt;
-  }
-  if (plan.shards.size() > 1) {
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> index, store.Stat(kHfIndexFile));
-    if (!index.has_value()) return std::nullopt;
-  }
   MERGANSER_ASSIGN_OR_RETURN(const std::string claim, ClaimOf(store, job_uid));
   MERGANSER_RETURN_IF_ERROR(claim.empty() ? ClearEmptyFolders(store)
                                           : ClearUpAfter(store, job_uid, claim));
   return report;
+}
+
+absl::StatusOr<bool> JobOutput::EndedBefore(const std::shared_ptr<ObjectStore>& store,
+                                            const Plan& plan) {
+  MERGANSER_ASSIGN_OR_RETURN(const bool published, HoldsMergeOf(*store, plan));
+  if (!published) return false;
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(*store));
+  if (!claim.has_value()) {
+    MERGANSER_RETURN_IF_ERROR(ClearEmptyFolders(*store));
+    return true;
+  }
+  MERGANSER_RETURN_IF_ERROR(RefuseRunning(*store, *claim));
+  // Another merge, killed while it was to replace this one, is not ours to clear.
+  const absl::Status recorded = ProgressLog(store, claim->job, plan).Read().status();
+  if (absl::IsFailedPrecondition(recorded)) return recorded;
+  MERGANSER_ASSIGN_OR_RETURN(
+      const std::string held,
+      TakeClaim(*store, MakeClaim(claim->job, claim->epoch + 1, SystemClock()), true));
+  MERGANSER_RETURN_IF_ERROR(ClearAllJobs(*store));
+  MERGANSER_RETURN_IF_ERROR(ReleaseClaim(*store, held));
+  return true;
 }
 
 }  // namespace merganser
