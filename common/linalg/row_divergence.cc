@@ -82,7 +82,46 @@ struct Lanes {
   }
 };
 
-double SoftmaxTermsImpl(const double* w, size_t n, double max, double* terms) {
+// max_j w_j + delta_j; without `delta`, max_j w_j. n > 0.
+double MaxImpl(const double* w, const double* delta, size_t n) {
+  const D d;
+  const auto at = [&](size_t j) { return delta == nullptr ? w[j] : w[j] + delta[j]; };
+  V most = hn::Set(d, at(0));
+  size_t i = 0;
+  for (; i + kN <= n; i += kN) {
+    const V x = hn::LoadU(d, w + i);
+    most = hn::Max(most, delta == nullptr ? x : hn::Add(x, hn::LoadU(d, delta + i)));
+  }
+  double lanes[kN];
+  hn::StoreU(most, d, lanes);
+  double max = *std::max_element(lanes, lanes + kN);
+  for (; i < n; ++i) max = std::max(max, at(i));
+  return max;
+}
+
+// The largest |delta_j|; negative where all delta_j are the same. n > 0.
+double LargestUnlessEqualImpl(const double* delta, size_t n) {
+  const D d;
+  const V first = hn::Set(d, delta[0]);
+  V most = hn::Zero(d), equal = hn::Set(d, 1.0);
+  size_t i = 0;
+  for (; i + kN <= n; i += kN) {
+    const V x = hn::LoadU(d, delta + i);
+    most = hn::Max(most, hn::Abs(x));
+    equal = hn::IfThenElseZero(hn::Eq(x, first), equal);
+  }
+  double lanes[kN];
+  hn::StoreU(most, d, lanes);
+  double largest = *std::max_element(lanes, lanes + kN);
+  bool same = hn::AllTrue(d, hn::Ne(equal, hn::Zero(d)));
+  for (; i < n; ++i) {
+    largest = std::max(largest, std::abs(delta[i]));
+    same = same && delta[i] == delta[0];
+  }
+  return same ? -1 : largest;
+}
+
+void AddExponentialsImpl(const double* w, size_t n, double max, double* terms, double* sums) {
   const D d;
   const V shift = hn::Set(d, max);
   const size_t padded = PadLanes(n);
@@ -90,11 +129,11 @@ double SoftmaxTermsImpl(const double* w, size_t n, double max, double* terms) {
     hn::StoreU(ExpNegative(hn::Sub(hn::LoadU(d, w + i), shift)), d, terms + i);
   }
   std::fill(terms + n, terms + padded, 0.0);
-  Lanes lanes;
   for (size_t i = 0; i < padded; i += kLanes) {
-    for (size_t l = 0; l < kLanes; l += kN) lanes.Add(l, hn::LoadU(d, terms + i + l));
+    for (size_t l = 0; l < kLanes; l += kN) {
+      hn::StoreU(hn::Add(hn::LoadU(d, sums + l), hn::LoadU(d, terms + i + l)), d, sums + l);
+    }
   }
-  return SumLanes(lanes.at);
 }
 
 // sum_j terms_j expm1(delta_j).
@@ -193,6 +232,60 @@ double SumExpImpl(const double* w, const double* delta, size_t n, double max) {
   return SumLanes(lanes.at);
 }
 
+// log x for a normal x > 0.
+HWY_INLINE V Log(V x) {
+  const D d;
+  const hn::RebindToSigned<D> di;
+  // x = 2^k m with m in [sqrt(1/2), sqrt(2)).
+  const auto bits = hn::BitCast(di, x);
+  const auto offset = hn::Set(di, int64_t{0x3fe6a09e667f3bcd});
+  const auto exponent = hn::ShiftRight<52>(hn::Sub(bits, offset));
+  const V m = hn::BitCast(d, hn::Sub(bits, hn::ShiftLeft<52>(exponent)));
+  const V k = hn::ConvertTo(d, exponent);
+  // log m = 2 atanh(t) = 2t (1 + t^2/3 + t^4/5 + ...), |t| <= 0.1716: t^24 / 25 is
+  // below 2^-65.
+  const V one = hn::Set(d, 1.0);
+  const V t = hn::Div(hn::Sub(m, one), hn::Add(m, one));
+  const V t2 = hn::Mul(t, t);
+  V series = hn::Set(d, 1.0 / 23);
+  for (int i = 21; i >= 3; i -= 2) series = hn::MulAdd(series, t2, hn::Set(d, 1.0 / i));
+  const V twice = hn::Add(t, t);
+  const V log_m = hn::MulAdd(twice, hn::Mul(t2, series), twice);
+  return hn::MulAdd(k, hn::Set(d, kLn2High), hn::MulAdd(k, hn::Set(d, kLn2Low), log_m));
+}
+
+// (1 + x) log(1 + x) - x for |x| <= 1/16 : x^2/2 - x^3/6 + x^4/12 - ..., of which the
+// next term is below 2^-56 of the first.
+HWY_INLINE V SmallEntropy(V x) {
+  const D d;
+  V series = hn::Set(d, 1.0 / (16 * 15));
+  for (int k = 15; k >= 2; --k) {
+    series = hn::NegMulAdd(x, series, hn::Set(d, 1.0 / (k * (k - 1))));
+  }
+  return hn::Mul(hn::Mul(x, x), series);
+}
+
+void AddEntropyImpl(const double* p_terms, double p_inverse, const double* q_terms,
+                    double q_inverse, double floor, size_t n, double* sums) {
+  const D d;
+  const V p_scale = hn::Set(d, p_inverse), q_scale = hn::Set(d, q_inverse);
+  const V add = hn::Set(d, floor), small = hn::Set(d, 0.0625);
+  for (size_t i = 0; i < PadLanes(n); i += kN) {
+    const V p = hn::Mul(hn::LoadU(d, p_terms + i), p_scale);
+    const V q = hn::Mul(hn::LoadU(d, q_terms + i), q_scale);
+    const V floored = hn::Add(q, add);
+    const V x = hn::Div(hn::Sub(p, q), floored);
+    V term = SmallEntropy(hn::Max(hn::Min(x, small), hn::Neg(small)));
+    const auto near = hn::Le(hn::Abs(x), small);
+    if (!hn::AllTrue(d, near)) {
+      const V ratio = hn::Div(hn::Add(p, add), floored);
+      term = hn::IfThenElse(near, term, hn::MulSub(ratio, Log(ratio), x));
+    }
+    double* const to = sums + i % kLanes;
+    hn::StoreU(hn::MulAdd(floored, term, hn::LoadU(d, to)), d, to);
+  }
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace merganser::linalg
 HWY_AFTER_NAMESPACE();
@@ -200,7 +293,10 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace merganser::linalg {
 
-HWY_EXPORT(SoftmaxTermsImpl);
+HWY_EXPORT(MaxImpl);
+HWY_EXPORT(LargestUnlessEqualImpl);
+HWY_EXPORT(AddExponentialsImpl);
+HWY_EXPORT(AddEntropyImpl);
 HWY_EXPORT(SumExpm1Impl);
 HWY_EXPORT(SumRemaindersImpl);
 HWY_EXPORT(SumLargeImpl);
@@ -234,25 +330,34 @@ double LogPositive(double x) {
 
 }  // namespace
 
+double LargestOf(const double* w, size_t n) { return HWY_DYNAMIC_DISPATCH(MaxImpl)(w, nullptr, n); }
+
+void AddExponentials(const double* w, size_t n, double max, double* terms, double* sums) {
+  HWY_DYNAMIC_DISPATCH(AddExponentialsImpl)(w, n, max, terms, sums);
+}
+
+void AddEntropy(const double* p_terms, double p_sum, const double* q_terms, double q_sum,
+                double floor, size_t n, double* sums) {
+  HWY_DYNAMIC_DISPATCH(AddEntropyImpl)
+  (p_terms, 1 / p_sum, q_terms, 1 / q_sum, floor, n, sums);
+}
+
 SoftmaxRow SoftmaxTerms(const double* w, size_t n, double* terms) {
   SoftmaxRow row;
   if (n == 0) return row;
-  row.max = *std::max_element(w, w + n);
-  row.sum = HWY_DYNAMIC_DISPATCH(SoftmaxTermsImpl)(w, n, row.max, terms);
+  row.max = LargestOf(w, n);
+  double sums[kLanes] = {};
+  AddExponentials(w, n, row.max, terms, sums);
+  row.sum = SumLanes(sums);
   return row;
 }
 
 double ReverseKl(const SoftmaxRow& row, const double* w, const double* terms, const double* delta,
                  size_t n, double* each) {
-  double largest = 0;
-  bool shifted = true;
-  for (size_t j = 0; j < n; ++j) {
-    largest = std::max(largest, std::abs(delta[j]));
-    shifted &= delta[j] == delta[0];
-  }
   const size_t padded = PadLanes(n);
+  const double largest = n == 0 ? -1 : HWY_DYNAMIC_DISPATCH(LargestUnlessEqualImpl)(delta, n);
   // A softmax does not see what moves a whole row: its rounding must rank nothing.
-  if (shifted) {
+  if (largest < 0) {
     if (each != nullptr) std::fill_n(each, padded, 0.0);
     return 0;
   }
@@ -263,8 +368,7 @@ double ReverseKl(const SoftmaxRow& row, const double* w, const double* terms, co
                                                    1 / row.sum, each);
   }
   SoftmaxRow other;
-  other.max = w[0] + delta[0];
-  for (size_t j = 1; j < n; ++j) other.max = std::max(other.max, w[j] + delta[j]);
+  other.max = HWY_DYNAMIC_DISPATCH(MaxImpl)(w, delta, n);
   other.sum = HWY_DYNAMIC_DISPATCH(SumExpImpl)(w, delta, n, other.max);
   const double level = (other.max - row.max) + LogPositive(other.sum / row.sum);
   return HWY_DYNAMIC_DISPATCH(SumLargeImpl)(row, w, terms, delta, n, other, level, each);

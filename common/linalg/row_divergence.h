@@ -28,6 +28,20 @@ struct SoftmaxRow {
   double sum = 0;  // of exp(w - max)
 };
 
+// The largest of w[0, n), n > 0.
+double LargestOf(const double* w, size_t n);
+
+// terms[j] = exp(w[j] - max) for w[j] <= max, zero in the padding; adds them to 16
+// lanes (SumLanes). Long rows may come in chunks of a multiple of 16.
+void AddExponentials(const double* w, size_t n, double max, double* terms, double* sums);
+
+// Adds (q_j + floor) ((1 + x_j) log(1 + x_j) - x_j) with x_j = (p_j - q_j) / (q_j + floor)
+// to 16 lanes: the terms of the KL divergence (p || q), both with `floor` > 0 added to
+// every probability, without its cancellation. p_j = p_terms[j] / p_sum, and so for q;
+// terms are zero in the padding.
+void AddEntropy(const double* p_terms, double p_sum, const double* q_terms, double q_sum,
+                double floor, size_t n, double* sums);
+
 // terms[j] = exp(w[j] - max), zero in the padding.
 SoftmaxRow SoftmaxTerms(const double* w, size_t n, double* terms);
 

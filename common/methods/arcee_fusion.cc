@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cmath>
 #include <cstddef>
 #include <limits>
 #include <optional>
@@ -13,7 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/linalg/block_ops.h"
-#include "common/methods/deterministic_math.h"
+#include "common/linalg/magnitude_keys.h"
+#include "common/linalg/row_divergence.h"
 #include "common/methods/elementwise.h"
 #include "common/methods/order_statistics.h"
 
@@ -29,15 +29,6 @@ constexpr uint32_t kQuantiles = 3;
 uint64_t CeilDiv(uint64_t a, uint64_t b) { return a / b + (a % b != 0); }
 uint64_t RowsPerBlock(uint64_t cols) { return std::max<uint64_t>(1, kRowBlock / cols); }
 
-// Loads elements [at, at + n) of `row` as exp(value - max).
-void Exponentials(const TensorView& row, uint64_t at, uint64_t n, double max, double* out) {
-  linalg::LoadDoubles(row.Slice(at, n), out);
-  for (uint64_t e = 0; e < n; ++e) {
-    const double x = out[e] - max;
-    out[e] = x < -700 ? 0 : DeterministicExp(x);
-  }
-}
-
 // A row's softmax, its exponentials kept where they fit.
 struct Softmax {
   TensorView row;
@@ -50,57 +41,44 @@ struct Softmax {
     for (uint64_t at = 0; at < row.size; at += kChunk) {
       const uint64_t n = std::min(kChunk, row.size - at);
       linalg::LoadDoubles(row.Slice(at, n), chunk);
-      max = std::max(max, *std::max_element(chunk, chunk + n));
+      max = std::max(max, linalg::LargestOf(chunk, n));
     }
+    double sums[linalg::kLanes] = {};
     for (uint64_t at = 0; at < row.size; at += kChunk) {
-      const uint64_t n = std::min(kChunk, row.size - at);
-      double* const out = kept != nullptr ? kept + at : chunk;
-      Exponentials(row, at, n, max, out);
-      for (uint64_t e = 0; e < n; ++e) sum += out[e];
+      Exponentials(at, std::min(kChunk, row.size - at), kept != nullptr ? kept + at : chunk, sums);
     }
+    sum = linalg::SumLanes(sums);
   }
 
-  // The exponentials of elements [at, at + n), perhaps in `chunk`.
+  // The exponentials of elements [at, at + n), perhaps in `chunk`, padded.
   const double* Get(uint64_t at, uint64_t n, double* chunk) const {
     if (kept != nullptr) return kept + at;
-    Exponentials(row, at, n, max, chunk);
+    double sums[linalg::kLanes] = {};
+    Exponentials(at, n, chunk, sums);
     return chunk;
-  }
-};
-
-// (1 + x) log(1 + x) - x for x = (p - q) / q > -1.
-double EntropyTerm(double x, double ratio) {
-  if (std::abs(x) > 0.0625) return ratio * DeterministicLog(ratio) - x;
-  // x^2/2 - x^3/6 + x^4/12 - ...; the next term is below 2^-56 of the first.
-  double series = 0;
-  for (int k = 16; k >= 2; --k) series = 1.0 / (k * (k - 1)) - x * series;
-  return x * x * series;
-}
-
-// The rows of adjacent elements, one after the other.
-class RowWalk {
- public:
-  RowWalk(uint64_t element, uint64_t cols)
-      : row_(element / cols), left_(cols - element % cols), cols_(cols) {}
-
-  uint64_t Next() {
-    const uint64_t row = row_;
-    if (--left_ == 0) {
-      ++row_;
-      left_ = cols_;
-    }
-    return row;
   }
 
  private:
-  uint64_t row_;
-  uint64_t left_;  // elements of the row
-  uint64_t cols_;
+  void Exponentials(uint64_t at, uint64_t n, double* out, double* sums) const {
+    double values[kChunk];
+    linalg::LoadDoubles(row.Slice(at, n), values);
+    linalg::AddExponentials(values, n, max, out, sums);
+  }
 };
 
-uint32_t ImportanceKey(double delta, double divergence) {
-  constexpr double kLargest = std::numeric_limits<float>::max();
-  return MagnitudeKey(std::min(std::abs(delta) * divergence, kLargest));
+constexpr uint32_t kLargestKey = 0x7f7fffff;  // of the largest float32
+
+// Keys of the importances |delta| * divergence of elements [at, at + n) of a leaf, row
+// after row.
+void ImportanceKeys(const double* delta, std::span<const double> divergences, uint64_t cols,
+                    uint64_t at, uint64_t n, uint32_t* keys) {
+  for (uint64_t e = 0; e < n;) {
+    const uint64_t count = std::min(n - e, cols - (at + e) % cols);
+    linalg::MagnitudeKeys(delta + e, divergences[(at + e) / cols], count, keys + e);
+    e += count;
+  }
+  // The quartiles of what overflows must have a difference.
+  for (uint64_t e = 0; e < n; ++e) keys[e] = std::min(keys[e], kLargestKey);
 }
 
 // A gate is what a round found, then every row's divergence.
@@ -146,10 +124,7 @@ class ArceeFusion final : public MergeMethod {
         [&](uint32_t /*track*/, uint64_t at, uint64_t n, uint32_t* keys) {
           double delta[linalg::PadLanes(kKeyChunk)];
           linalg::LoadDelta(leaf.base.Slice(at, n), leaf.experts[0].Slice(at, n), 1.0, delta);
-          RowWalk row(at, cols);
-          for (uint64_t e = 0; e < n; ++e) {
-            keys[e] = ImportanceKey(delta[e], divergences[row.Next()]);
-          }
+          ImportanceKeys(delta, divergences, cols, at, n, keys);
         });
     return analysis;
   }
@@ -189,21 +164,23 @@ class ArceeFusion final : public MergeMethod {
                      Executor& executor) const override {
     MERGANSER_ASSIGN_OR_RETURN(const std::span<const double> divergences,
                                DivergencesOf(leaf, gate, kThresholdSize));
-    const double threshold = gate.values[0];
+    const uint32_t least = LeastKey(gate.values[0]);
     const auto cols = static_cast<uint64_t>(leaf.cols);
     std::atomic<uint64_t> taken = 0;
     const auto fill = [&](uint64_t begin, uint64_t count, double* values) {
-      double model[kFillElements];
-      linalg::LoadDoubles(leaf.base.Slice(begin, count), values);
-      linalg::LoadDoubles(leaf.experts[0].Slice(begin, count), model);
+      double model[kFillElements], delta[kFillElements];
+      uint32_t keys[kFillElements];
+      const TensorView base = leaf.base.Slice(begin, count);
+      const TensorView expert = leaf.experts[0].Slice(begin, count);
+      linalg::LoadDoubles(base, values);
+      linalg::LoadDoubles(expert, model);
+      linalg::LoadDelta(base, expert, 1.0, delta);
+      ImportanceKeys(delta, divergences, cols, begin, count, keys);
       uint64_t here = 0;
-      RowWalk row(begin, cols);
       for (uint64_t e = 0; e < count; ++e) {
-        const uint32_t key = ImportanceKey(model[e] - values[e], divergences[row.Next()]);
-        if (KeyMagnitude(key) >= threshold) {
-          values[e] = model[e];
-          ++here;
-        }
+        const bool takes = keys[e] >= least;
+        values[e] = takes ? model[e] : values[e];
+        here += takes;
       }
       taken += here;
     };
@@ -255,18 +232,12 @@ double RowDivergence(const TensorView& base, const TensorView& model, uint64_t b
   const Softmax q(base.Slice(begin, cols), keep ? buffer : nullptr);
   const Softmax p(model.Slice(begin, cols), keep ? buffer + linalg::PadLanes(cols) : nullptr);
   double p_chunk[kChunk], q_chunk[kChunk];
-  double sum = 0;
+  double sums[linalg::kLanes] = {};
   for (uint64_t at = 0; at < cols; at += kChunk) {
     const uint64_t n = std::min(kChunk, cols - at);
-    const double* const p_exp = p.Get(at, n, p_chunk);
-    const double* const q_exp = q.Get(at, n, q_chunk);
-    for (uint64_t e = 0; e < n; ++e) {
-      const double pe = p_exp[e] / p.sum, qe = q_exp[e] / q.sum;
-      const double floored = qe + kFloor;
-      sum += floored * EntropyTerm((pe - qe) / floored, (pe + kFloor) / floored);
-    }
+    linalg::AddEntropy(p.Get(at, n, p_chunk), p.sum, q.Get(at, n, q_chunk), q.sum, kFloor, n, sums);
   }
-  return std::max(0.0, sum);
+  return std::max(0.0, linalg::SumLanes(sums));
 }
 
 std::unique_ptr<MergeMethod> MakeArceeFusion() { return std::make_unique<ArceeFusion>(); }

@@ -4,9 +4,9 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/linalg/random_mask.h"
 #include "common/methods/blocks.h"
 #include "common/methods/gta.h"
-#include "common/methods/random_mask.h"
 
 namespace merganser {
 namespace {
@@ -34,11 +34,7 @@ class RandomDrop final : public Sparsifier {
     }
 
     void Drop(size_t model, uint64_t at, uint64_t n, double* d) const override {
-      const RandomMask& random = random_[model];
-      const uint64_t threshold = RandomMask::Threshold(density_[model]);
-      for (uint64_t e = 0; e < n; ++e) {
-        d[e] = KeepIf(random.Draw(first_ + at + e) < threshold, d[e]);
-      }
+      random_[model].Drop(first_ + at, RandomMask::Threshold(density_[model]), n, d);
     }
 
    private:

@@ -6,10 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/linalg/magnitude_keys.h"
+#include "common/linalg/random_mask.h"
+#include "common/linalg/row_sorter.h"
 #include "common/methods/blocks.h"
 #include "common/methods/gta.h"
-#include "common/methods/order_statistics.h"
-#include "common/methods/random_mask.h"
 
 namespace merganser {
 namespace {
@@ -40,8 +41,9 @@ class KeptBytes final : public LeafMask {
 // Ranks within a row have 32 bits.
 constexpr uint64_t kMaxCols = 0xFFFFFFFF;
 
-// What one run of rows is worked on with.
-constexpr uint64_t kRowBytes = 2 * sizeof(uint64_t) + 2 * sizeof(uint32_t);
+// An element of a row that is worked on: its key, its place in the order, its draw,
+// and what the draw must be below there.
+constexpr uint64_t kRowBytes = sizeof(uint32_t) + 3 * sizeof(uint64_t);
 
 class MagnitudePrune final : public Sparsifier {
  public:
@@ -70,13 +72,20 @@ class MagnitudePrune final : public Sparsifier {
       uint8_t* kept = mask->of(model);
       // At density 0, nothing.
       if (p_.density[model] <= 0) continue;
+      const std::vector<uint64_t> below = Thresholds(model, cols);
+      const RandomMask random(p_.seed, model, leaf.tensor->name);
       executor.ParallelFor(rows / run + (rows % run != 0), [&](size_t b) {
-        std::vector<uint32_t> keys(cols), ranks(cols);
-        std::vector<uint64_t> scratch;
+        std::vector<uint32_t> keys(cols);
+        std::vector<uint64_t> draws(cols);
+        linalg::RowSorter sorter;
         for (uint64_t row = b * run; row < std::min(rows, (b + 1) * run); ++row) {
           LoadKeys(leaf, model, row * cols, keys);
-          RankRow(keys, scratch, ranks);
-          KeepRow(leaf, model, row * cols, ranks, kept + row * cols);
+          const std::span<const uint64_t> order = sorter.Sort(keys);
+          random.Draws(leaf.first_element + row * cols, cols, draws.data());
+          for (uint64_t rank = 0; rank < cols; ++rank) {
+            const auto e = static_cast<uint32_t>(order[rank]);
+            kept[row * cols + e] = draws[e] < below[rank];
+          }
         }
       });
     }
@@ -90,20 +99,20 @@ class MagnitudePrune final : public Sparsifier {
     ForChunks(0, keys.size(), [&](uint64_t at, uint64_t n) {
       linalg::LoadDelta(leaf.base.Slice(first + at, n), leaf.experts[model].Slice(first + at, n),
                         1.0, d);
-      for (uint64_t e = 0; e < n; ++e) keys[at + e] = MagnitudeKey(d[e]);
+      linalg::MagnitudeKeys(d, 1, n, keys.data() + at);
     });
   }
 
-  void KeepRow(const Leaf& leaf, size_t model, uint64_t first, const std::vector<uint32_t>& ranks,
-               uint8_t* kept) const {
-    const RandomMask random(p_.seed, model, leaf.tensor->name);
+  // What the draw of the element of a rank must be below, by rank.
+  std::vector<uint64_t> Thresholds(size_t model, uint64_t cols) const {
     const double least = p_.density[model] - p_.epsilon[model];
     const double span = 2 * p_.epsilon[model];
-    const double last = static_cast<double>(std::max<size_t>(ranks.size(), 2) - 1);
-    for (size_t e = 0; e < ranks.size(); ++e) {
-      const double probability = least + span * (static_cast<double>(ranks[e]) / last);
-      kept[e] = random.Keeps(leaf.first_element + first + e, probability);
+    const double last = static_cast<double>(std::max<uint64_t>(cols, 2) - 1);
+    std::vector<uint64_t> below(cols);
+    for (uint64_t rank = 0; rank < cols; ++rank) {
+      below[rank] = RandomMask::Threshold(least + span * (static_cast<double>(rank) / last));
     }
+    return below;
   }
 
   DellaParameters p_;
@@ -146,10 +155,6 @@ MethodInfo Della(bool normalize) {
   return info;
 }
 
-// Radix sort of a row's (key, index) pairs; below this a comparison sort is faster.
-constexpr size_t kRadixSize = 1024;
-constexpr int kRadixBits = 11;
-
 }  // namespace
 
 MethodInfo DellaMethod() {
@@ -170,30 +175,6 @@ MethodInfo DellaLinearMethod() {
   info.properties.identical_experts = false;
   info.make = DellaFrom<false>;
   return info;
-}
-
-void RankRow(std::span<const uint32_t> keys, std::vector<uint64_t>& scratch,
-             std::span<uint32_t> ranks) {
-  const size_t n = keys.size();
-  scratch.resize(2 * n);
-  uint64_t* from = scratch.data();
-  uint64_t* to = scratch.data() + n;
-  for (size_t e = 0; e < n; ++e) from[e] = static_cast<uint64_t>(keys[e]) << 32 | e;
-  if (n < kRadixSize) {
-    std::sort(from, from + n);
-  } else {
-    // Each pass keeps the order of the one before, and indices begin in order.
-    for (int shift = 32; shift < 64; shift += kRadixBits) {
-      constexpr uint64_t kMask = (uint64_t{1} << kRadixBits) - 1;
-      uint64_t begins[kMask + 1] = {};
-      for (size_t e = 0; e < n; ++e) ++begins[from[e] >> shift & kMask];
-      uint64_t sum = 0;
-      for (uint64_t& begin : begins) sum += std::exchange(begin, sum);
-      for (size_t e = 0; e < n; ++e) to[begins[from[e] >> shift & kMask]++] = from[e];
-      std::swap(from, to);
-    }
-  }
-  for (size_t r = 0; r < n; ++r) ranks[from[r] & 0xFFFFFFFF] = static_cast<uint32_t>(r);
 }
 
 }  // namespace merganser

@@ -9,11 +9,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/linalg/consensus.h"
 #include "common/methods/blocks.h"
-#include "common/methods/consensus.h"
 
 namespace merganser {
 namespace {
+
+static_assert(kChunkElements <= linalg::ConsensusChunk::kMost);
 
 // Norms below this are not scaled by.
 constexpr double kSmallNorm = 1e-7;
@@ -114,17 +116,17 @@ class Gta final : public MergeMethod {
       linalg::AddToBase(p_.lambda, merged, n, y);
     };
     const auto with_consensus = [&](uint64_t at, uint64_t n, double* y) {
-      double d[kChunkElements];
-      ConsensusChunk chunk(n);
+      double d[kChunkElements], weights[kChunkElements];
+      linalg::ConsensusChunk chunk(n, p_.normalize);
       for (size_t i = 0; i < p_.weights.size(); ++i) {
         Sparsified(leaf, mask.get(), i, at, n, d);
         if (state.scales[i] != 1) linalg::Scale(state.scales[i], d, n, d);
         linalg::Scale(p_.weights[i], d, n, d);
         chunk.Add(d, 1, p_.weights[i]);
       }
-      for (uint64_t e = 0; e < n; ++e) {
-        const double weight = p_.normalize ? chunk.Weight(e) : 1;
-        d[e] = chunk.Sum(e) / (weight == 0 ? 1 : weight);
+      chunk.Settle(d, p_.normalize ? weights : nullptr);
+      if (p_.normalize) {
+        for (uint64_t e = 0; e < n; ++e) d[e] /= weights[e] == 0 ? 1 : weights[e];
       }
       add(at, n, d, y);
     };

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/linalg/magnitude_keys.h"
 #include "common/methods/blocks.h"
 #include "common/methods/rank_edges.h"
 
@@ -18,10 +19,6 @@ uint64_t Share(double share, uint64_t n) {
   return std::min(n, static_cast<uint64_t>(std::floor(share * static_cast<double>(n))));
 }
 
-void MagnitudeKeys(const double* d, uint64_t n, uint32_t* keys) {
-  for (uint64_t e = 0; e < n; ++e) keys[e] = MagnitudeKey(d[e]);
-}
-
 class BandMask final : public LeafMask {
  public:
   // `track_of` by model; two edges a track.
@@ -30,7 +27,7 @@ class BandMask final : public LeafMask {
 
   void Drop(size_t model, uint64_t at, uint64_t n, double* d) const override {
     uint32_t keys[kChunkElements];
-    MagnitudeKeys(d, n, keys);
+    linalg::MagnitudeKeys(d, 1, n, keys);
     const size_t edge = 2 * track_of_[model];
     ZeroOutside(edges_[edge], edges_[edge + 1], at, n, keys, d);
   }
@@ -108,7 +105,7 @@ class MagnitudeBand final : public Sparsifier {
       double d[kChunkElements];
       linalg::LoadDelta(leaf.base.Slice(at, n), leaf.experts[model_of_[track]].Slice(at, n), 1.0,
                         d);
-      MagnitudeKeys(d, n, keys);
+      linalg::MagnitudeKeys(d, 1, n, keys);
     };
   }
 

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/linalg/magnitude_keys.h"
 
 namespace merganser {
 namespace {
@@ -141,11 +142,13 @@ void KeyCounter::Add(std::span<const uint32_t> keys) {
     for (const uint32_t key : keys) ++dense_[key >> 16];
     return;
   }
-  for (size_t cell = 0; cell < cells_.size(); ++cell) {
-    const uint32_t upper = cells_[cell].upper;
-    uint64_t* bins = dense_.data() + cell * kBins;
-    for (const uint32_t key : keys) {
-      if (key >> 16 == upper) ++bins[key & kBinMask];
+  uint32_t lower[kKeyChunk];
+  for (; !keys.empty(); keys = keys.subspan(std::min<size_t>(kKeyChunk, keys.size()))) {
+    const size_t n = std::min<size_t>(kKeyChunk, keys.size());
+    for (size_t cell = 0; cell < cells_.size(); ++cell) {
+      uint64_t* bins = dense_.data() + cell * kBins;
+      const size_t found = linalg::LowerHalves(keys.data(), n, cells_[cell].upper, lower);
+      for (size_t i = 0; i < found; ++i) ++bins[lower[i]];
     }
   }
 }

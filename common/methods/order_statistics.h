@@ -35,6 +35,15 @@ inline uint32_t MagnitudeKey(double x) {
 }
 inline double KeyMagnitude(uint32_t key) { return static_cast<double>(std::bit_cast<float>(key)); }
 
+// The least key whose magnitude is at least `threshold`: that of infinity and the next
+// are beyond every finite magnitude. For a threshold that is no number, beyond all.
+inline uint32_t LeastKey(double threshold) {
+  if (std::isnan(threshold)) return 0x7fffffff;
+  if (threshold <= 0) return 0;
+  const uint32_t key = MagnitudeKey(threshold);
+  return key + (KeyMagnitude(key) < threshold);
+}
+
 // The element of `rank` among the track's keys in ascending order, from 0.
 struct WantedRank {
   uint32_t track = 0;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/linalg/magnitude_keys.h"
 #include "common/methods/blocks.h"
 
 namespace merganser {
@@ -255,7 +256,8 @@ void ZeroOutside(const LeafEdge& begin, const LeafEdge& end, uint64_t at, uint64
     }
     const uint32_t least = end.LeastKey(at + e);
     const uint32_t beyond = begin.LeastKey(at + e);
-    for (; e < stop; ++e) d[e] = keys[e] >= least && keys[e] < beyond ? d[e] : 0.0;
+    linalg::ZeroOutsideKeys(keys + e, least, beyond, stop - e, d + e);
+    e = stop;
   }
 }
 

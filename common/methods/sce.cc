@@ -11,8 +11,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/linalg/consensus.h"
+#include "common/linalg/magnitude_keys.h"
 #include "common/methods/blocks.h"
-#include "common/methods/consensus.h"
 #include "common/methods/rank_edges.h"
 #include "common/methods/sparsifier.h"
 
@@ -129,13 +130,15 @@ class Sce final : public MergeMethod {
       uint32_t keys[kChunkElements];
       double d[kChunkElements];
       if (edge.has_value()) VarianceKeys(leaf, at, n, keys);
-      ConsensusChunk chunk(n);
+      linalg::ConsensusChunk chunk(n, true);
       for (size_t i = 0; i < models_; ++i) {
         linalg::LoadDelta(leaf.base.Slice(at, n), leaf.experts[i].Slice(at, n), 1.0, d);
         if (edge.has_value()) ZeroOutside(kNoEdge, *edge, at, n, keys, d);
         chunk.Add(d, state.weights[i], state.weights[i]);
       }
-      for (uint64_t e = 0; e < n; ++e) d[e] = chunk.Sum(e) / std::max(chunk.Weight(e), kSmallSum);
+      double weights[kChunkElements];
+      chunk.Settle(d, weights);
+      for (uint64_t e = 0; e < n; ++e) d[e] /= std::max(weights[e], kSmallSum);
       linalg::LoadDoubles(leaf.base.Slice(at, n), y);
       linalg::AddToBase(1, d, n, y);
     };
@@ -192,7 +195,8 @@ class Sce final : public MergeMethod {
       load(i);
       for (uint64_t e = 0; e < n; ++e) sum[e] += (d[e] - mean[e]) * (d[e] - mean[e]);
     }
-    for (uint64_t e = 0; e < n; ++e) keys[e] = MagnitudeKey(sum[e] / count);
+    linalg::Divide(count, n, sum);
+    linalg::MagnitudeKeys(sum, 1, n, keys);
   }
 
   KeyLoader Keys(const Leaf& leaf) const {

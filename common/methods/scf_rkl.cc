@@ -17,6 +17,7 @@
 #include "common/base/checked.h"
 #include "common/base/status.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/magnitude_keys.h"
 #include "common/linalg/row_divergence.h"
 #include "common/methods/order_statistics.h"
 #include "common/methods/tensor_class.h"
@@ -27,10 +28,12 @@ namespace {
 using linalg::PadLanes;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// Rows of at least so many elements have their divergences kept from the first round
+// on, where all leaves that share a gate are of one tensor: shorter ones would fill
+// the gate.
+constexpr uint64_t kKeptCols = 256;
 // Blocks of rows that are worked on at a time: each counts keys on its own.
 constexpr uint64_t kBlocks = 4;
-// Who took a coordinate: nobody.
-constexpr uint16_t kNobody = 0xffff;
 
 struct Parameters {
   double density = 0.1;
@@ -54,25 +57,35 @@ class RowWork {
         best_(padded_),
         added_(padded_),
         taker_(padded_),
-        keys_(cols) {}
+        keys_(padded_) {}
 
   static uint64_t Bytes(size_t cols) {
-    return PadLanes(cols) * (6 * sizeof(double) + sizeof(uint16_t) + sizeof(uint32_t));
+    return PadLanes(cols) * (7 * sizeof(double) + sizeof(uint32_t));
   }
 
   // Begins with the base's row.
   void Begin(const TensorView& base) {
     linalg::LoadDoubles(base, now_.data());
     soft_ = linalg::SoftmaxTerms(now_.data(), cols_, terms_.data());
-    std::fill(best_.begin(), best_.end(), -1.0);
-    std::fill(added_.begin(), added_.end(), 0.0);
-    std::fill(taker_.begin(), taker_.end(), kNobody);
   }
 
-  // The importances of `expert` against the base's row.
-  void Measure(const TensorView& base, const TensorView& expert, bool by_element) {
+  // Nobody has taken anything.
+  void BeginTaking() {
+    std::fill(best_.begin(), best_.end(), -1.0);
+    std::fill(added_.begin(), added_.end(), 0.0);
+    std::fill(taker_.begin(), taker_.end(), -1.0);
+  }
+
+  // The importances of `expert` against the base's row. Returns the row's divergence.
+  double Measure(const TensorView& base, const TensorView& expert, bool by_element) {
     linalg::LoadDelta(base, expert, 1.0, delta_.data());
-    MeasureDelta(by_element);
+    return MeasureDelta(by_element);
+  }
+
+  // The same where the divergence is known; needs no Begin.
+  void MeasureAs(const TensorView& base, const TensorView& expert, double divergence) {
+    linalg::LoadDelta(base, expert, 1.0, delta_.data());
+    linalg::MagnitudeKeys(delta_.data(), divergence, padded_, keys_.data());
   }
 
   // The same against what Fuse has made of the row so far.
@@ -82,45 +95,38 @@ class RowWork {
     MeasureDelta(by_element);
   }
 
-  // The keys of what was measured; only where delta is not zero if `changed`.
+  // The keys of what was measured; only where delta is not zero if `changed`, and
+  // then until the next measurement.
   std::span<const uint32_t> Keys(bool changed) {
+    if (!changed) return {keys_.data(), cols_};
     size_t n = 0;
     for (size_t j = 0; j < cols_; ++j) {
-      keys_[n] = MagnitudeKey(each_[j]);
-      n += !changed || delta_[j] != 0;
+      keys_[n] = keys_[j];
+      n += delta_[j] != 0;
     }
     return {keys_.data(), n};
   }
 
-  // Takes the coordinates that reach `threshold` where no earlier expert has as
-  // great an importance.
-  void Compete(double threshold, double weight, uint16_t expert) {
-    for (size_t j = 0; j < cols_; ++j) {
-      const double importance = KeyMagnitude(MagnitudeKey(each_[j]));
-      if (!(importance >= threshold) || delta_[j] == 0 || !(importance > best_[j])) continue;
-      best_[j] = importance;
-      added_[j] = weight * delta_[j];
-      taker_[j] = expert;
-    }
+  // Takes the coordinates that reach `least` where no earlier expert has as great an
+  // importance.
+  void Compete(uint32_t least, double weight, size_t expert) {
+    linalg::Compete(keys_.data(), delta_.data(), least, weight, static_cast<double>(expert), cols_,
+                    {best_.data(), added_.data(), taker_.data()});
   }
 
-  // Moves the row towards the expert at the coordinates that reach `threshold`.
-  void Fuse(double threshold, double weight, uint16_t expert) {
-    for (size_t j = 0; j < cols_; ++j) {
-      const double importance = KeyMagnitude(MagnitudeKey(each_[j]));
-      if (!(importance >= threshold) || delta_[j] == 0) continue;
-      now_[j] += weight * delta_[j];
-      added_[j] += weight * delta_[j];
-      taker_[j] = expert;
-    }
+  // Moves the row towards the expert at the coordinates that reach `least`.
+  void Fuse(uint32_t least, double weight, size_t expert) {
+    linalg::Take(keys_.data(), delta_.data(), least, weight, static_cast<double>(expert), cols_,
+                 now_.data(), added_.data(), taker_.data());
     soft_ = linalg::SoftmaxTerms(now_.data(), cols_, terms_.data());
   }
 
   // Base plus what was taken, and how many coordinates of each expert. The index
   // of an overflow, or cols.
   uint64_t Store(const TensorView& base, MutableTensorView out, std::vector<double>& selected) {
-    for (size_t j = 0; j < cols_; ++j) {
-      if (taker_[j] != kNobody) selected[taker_[j]] += 1;
+    for (size_t expert = 0; expert < selected.size(); ++expert) {
+      selected[expert] += static_cast<double>(
+          linalg::CountEqual(taker_.data(), cols_, static_cast<double>(expert)));
     }
     linalg::LoadDoubles(base, now_.data());
     linalg::AddToBase(1.0, added_.data(), cols_, now_.data());
@@ -128,25 +134,31 @@ class RowWork {
   }
 
  private:
-  void MeasureDelta(bool by_element) {
-    const double divergence = linalg::ReverseKl(soft_, now_.data(), terms_.data(), delta_.data(),
-                                                cols_, by_element ? each_.data() : nullptr);
-    if (by_element) return;
-    for (size_t j = 0; j < cols_; ++j) each_[j] = std::abs(delta_[j]) * divergence;
+  double MeasureDelta(bool by_element) {
+    double* const each = by_element ? each_.data() : nullptr;
+    const double divergence =
+        linalg::ReverseKl(soft_, now_.data(), terms_.data(), delta_.data(), cols_, each);
+    if (by_element) {
+      linalg::MagnitudeKeys(each, 1.0, padded_, keys_.data());
+    } else {
+      linalg::MagnitudeKeys(delta_.data(), divergence, padded_, keys_.data());
+    }
+    return divergence;
   }
 
   const size_t cols_, padded_;
   linalg::SoftmaxRow soft_;
-  std::vector<double> now_, terms_, delta_, each_, best_, added_;
-  std::vector<uint16_t> taker_;
+  std::vector<double> now_, terms_, delta_, each_, best_, added_, taker_;
   std::vector<uint32_t> keys_;
 };
 
-// The gate: one threshold an expert (infinite while it is not known), and between
-// the two rounds that find some, the ranges of their keys.
+// The gate: one threshold an expert (infinite while it is not known), how many ranges
+// of keys there are, as between the two rounds that find thresholds, these, and the
+// divergences of rows that are kept: those of a row's experts side by side.
 struct State {
   std::vector<double> thresholds;
   KeyRanges ranges;
+  std::span<const double> divergences;
 };
 
 absl::StatusOr<State> ReadState(const Gate& gate, size_t experts) {
@@ -155,13 +167,18 @@ absl::StatusOr<State> ReadState(const Gate& gate, size_t experts) {
     state.thresholds.assign(experts, kInfinity);
     return state;
   }
-  if (gate.values.size() < experts) {
+  std::span<const double> values(gate.values);
+  const double most = static_cast<double>(values.size()) / kRangeValues;
+  if (values.size() < experts + 1 || !(values[experts] >= 0 && values[experts] <= most) ||
+      values.size() - experts - 1 < static_cast<size_t>(values[experts]) * kRangeValues) {
     return absl::InternalError(
-        absl::StrCat("gate of ", gate.values.size(), " values, expected ", experts, " or more"));
+        absl::StrCat("gate of ", values.size(), " values, expected one of ", experts, " experts"));
   }
-  const std::span<const double> values(gate.values);
+  const size_t ranges = static_cast<size_t>(values[experts]) * kRangeValues;
   state.thresholds.assign(values.begin(), values.begin() + static_cast<ptrdiff_t>(experts));
-  MERGANSER_ASSIGN_OR_RETURN(state.ranges, ReadRanges(values.subspan(experts)));
+  values = values.subspan(experts + 1);
+  MERGANSER_ASSIGN_OR_RETURN(state.ranges, ReadRanges(values.first(ranges)));
+  state.divergences = values.subspan(ranges);
   return state;
 }
 
@@ -193,6 +210,9 @@ class ScfRkl final : public MergeMethod {
     needs.workspace_bytes = kBlocks * (RowWork::Bytes(cols) + tracks * (wanted * kCounterBytes)) +
                             2 * KeyCountsBytes(leaf_elements, tracks, wanted);
     needs.retained_bytes = 256;
+    if (Keeps(cols)) {
+      needs.retained_bytes += CeilDiv(leaf_elements, cols) * Experts() * sizeof(double);
+    }
     needs.flops_per_element = 40.0 * static_cast<double>(Experts());
     return needs;
   }
@@ -203,30 +223,45 @@ class ScfRkl final : public MergeMethod {
     const auto stage = static_cast<size_t>(round / 2);
     // In the first of two rounds the ranges are still unknown.
     const KeyRanges& ranges = round % 2 == 0 ? KeyRanges() : state.ranges;
+    const std::vector<uint32_t> least = LeastKeys(state);
     const uint64_t blocks = Blocks(leaf);
     std::vector<std::vector<KeyCounter>> counters(blocks);
+    Analysis analysis;
+    MERGANSER_ASSIGN_OR_RETURN(const double* const kept, KeptOf(leaf, state));
+    std::vector<double>& keep = analysis.stats.sums;
+    if (round == 0 && Keeps(static_cast<uint64_t>(leaf.cols))) {
+      keep.resize(static_cast<size_t>(leaf.rows) * Experts());
+    }
     executor.ParallelFor(blocks, [&](size_t block) {
       for (size_t track = 0; track < Tracks(); ++track) {
         counters[block].emplace_back(ranges, static_cast<uint32_t>(stage + track));
       }
       RowWork work(static_cast<size_t>(leaf.cols));
       ForRows(leaf, block, blocks, [&](uint64_t at) {
-        work.Begin(Row(leaf.base, leaf, at));
+        const TensorView base = Row(leaf.base, leaf, at);
+        const uint64_t first = at / static_cast<uint64_t>(leaf.cols) * Experts();
+        if (kept == nullptr) work.Begin(base);
         if (p_.sequential) {
-          FuseEarlier(leaf, at, stage, state, work);
+          work.BeginTaking();
+          FuseEarlier(leaf, at, stage, least, work);
           work.MeasureAgainstNow(Row(leaf.experts[stage], leaf, at), p_.by_element);
           counters[block][0].Add(work.Keys(p_.iqr));
           return true;
         }
         for (size_t i = 0; i < Experts(); ++i) {
           if (counters[block][i].counts_nothing()) continue;
-          work.Measure(Row(leaf.base, leaf, at), Row(leaf.experts[i], leaf, at), p_.by_element);
+          const TensorView expert = Row(leaf.experts[i], leaf, at);
+          if (kept != nullptr) {
+            work.MeasureAs(base, expert, kept[first + i]);
+          } else {
+            const double divergence = work.Measure(base, expert, p_.by_element);
+            if (!keep.empty()) keep[first + i] = divergence;
+          }
           counters[block][i].Add(work.Keys(p_.iqr));
         }
         return true;
       });
     });
-    Analysis analysis;
     for (size_t track = 0; track < Tracks(); ++track) {
       for (size_t block = 1; block < blocks; ++block) {
         counters[0][track].Add(counters[block][track]);
@@ -265,27 +300,41 @@ class ScfRkl final : public MergeMethod {
     }
     Gate next;
     next.values = state.thresholds;
+    next.values.push_back(static_cast<double>(state.ranges.size()));
     AppendRanges(state.ranges, next.values);
+    next.values.insert(next.values.end(), state.divergences.begin(), state.divergences.end());
+    for (const GroupStats::LeafSums& leaf : stats.leaves) {
+      next.values.insert(next.values.end(), leaf.sums.begin(), leaf.sums.end());
+    }
     return next;
   }
 
   absl::Status Apply(const Leaf& leaf, const Gate& gate, const Keepsake&, MutableTensorView out,
                      ReportFields& report, Executor& executor) const override {
     MERGANSER_ASSIGN_OR_RETURN(const State state, ReadState(gate, Experts()));
+    const std::vector<uint32_t> least = LeastKeys(state);
     const uint64_t blocks = Blocks(leaf);
     std::vector<std::vector<double>> selected(blocks, std::vector<double>(Experts()));
     std::vector<std::optional<uint64_t>> overflow(blocks);
+    MERGANSER_ASSIGN_OR_RETURN(const double* const kept, KeptOf(leaf, state));
     executor.ParallelFor(blocks, [&](size_t block) {
       RowWork work(static_cast<size_t>(leaf.cols));
       ForRows(leaf, block, blocks, [&](uint64_t at) {
         const TensorView base = Row(leaf.base, leaf, at);
-        work.Begin(base);
+        const uint64_t first = at / static_cast<uint64_t>(leaf.cols) * Experts();
+        if (kept == nullptr) work.Begin(base);
+        work.BeginTaking();
         if (p_.sequential) {
-          FuseEarlier(leaf, at, Experts(), state, work);
+          FuseEarlier(leaf, at, Experts(), least, work);
         } else {
           for (size_t i = 0; i < Experts(); ++i) {
-            work.Measure(base, Row(leaf.experts[i], leaf, at), p_.by_element);
-            work.Compete(state.thresholds[i], p_.weights[i], static_cast<uint16_t>(i));
+            const TensorView expert = Row(leaf.experts[i], leaf, at);
+            if (kept != nullptr) {
+              work.MeasureAs(base, expert, kept[first + i]);
+            } else {
+              work.Measure(base, expert, p_.by_element);
+            }
+            work.Compete(least[i], p_.weights[i], i);
           }
         }
         const uint64_t cols = base.size;
@@ -314,6 +363,26 @@ class ScfRkl final : public MergeMethod {
   size_t Stages() const { return p_.sequential ? Experts() : 1; }
   size_t Tracks() const { return p_.sequential ? 1 : Experts(); }
 
+  // Whether divergences of rows are kept in the gate. Without `sequential` they are the
+  // same in every round.
+  bool Keeps(uint64_t cols) const {
+    return p_.scope == Scope::kTensor && !p_.by_element && !p_.sequential && cols >= kKeptCols;
+  }
+
+  // The divergences of the leaf's rows; null where none are kept.
+  absl::StatusOr<const double*> KeptOf(const Leaf& leaf, const State& state) const {
+    if (state.divergences.empty()) return nullptr;
+    // A gate of the leaf's own has its rows alone.
+    const uint64_t row =
+        leaf.needs->group.empty() ? 0 : leaf.first_element / static_cast<uint64_t>(leaf.cols);
+    const uint64_t end = (row + static_cast<uint64_t>(leaf.rows)) * Experts();
+    if (state.divergences.size() < end) {
+      return absl::InternalError(absl::StrCat("gate of ", state.divergences.size(),
+                                              " divergences, expected at least ", end));
+    }
+    return state.divergences.data() + row * Experts();
+  }
+
   static uint64_t Blocks(const Leaf& leaf) {
     return std::min<uint64_t>(kBlocks, static_cast<uint64_t>(leaf.rows));
   }
@@ -334,12 +403,18 @@ class ScfRkl final : public MergeMethod {
     }
   }
 
+  static std::vector<uint32_t> LeastKeys(const State& state) {
+    std::vector<uint32_t> least;
+    for (const double threshold : state.thresholds) least.push_back(LeastKey(threshold));
+    return least;
+  }
+
   // What the first `experts` experts make of the row.
-  void FuseEarlier(const Leaf& leaf, uint64_t at, size_t experts, const State& state,
-                   RowWork& work) const {
+  void FuseEarlier(const Leaf& leaf, uint64_t at, size_t experts,
+                   const std::vector<uint32_t>& least, RowWork& work) const {
     for (size_t i = 0; i < experts; ++i) {
       work.MeasureAgainstNow(Row(leaf.experts[i], leaf, at), p_.by_element);
-      work.Fuse(state.thresholds[i], p_.weights[i], static_cast<uint16_t>(i));
+      work.Fuse(least[i], p_.weights[i], i);
     }
   }
 
@@ -396,8 +471,7 @@ absl::StatusOr<std::unique_ptr<MergeMethod>> ScfRklFrom(const MethodConfig& conf
   p.by_element = importance == "element";
   p.sequential = combine == "sequential";
   const std::optional<Scope> parsed = ParseScope(scope);
-  if (!parsed.has_value() || p.weights.empty() || p.weights.size() >= kNobody ||
-      !(p.density > 0 && p.density <= 1)) {
+  if (!parsed.has_value() || p.weights.empty() || !(p.density > 0 && p.density <= 1)) {
     return absl::InvalidArgumentError("scf_rkl: scope, density or number of experts out of range");
   }
   p.scope = *parsed;

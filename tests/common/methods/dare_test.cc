@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/methods/random_mask.h"
+#include "common/linalg/random_mask.h"
 #include "tests/common/methods/gta_reference.h"
 
 namespace merganser {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/methods/random_mask.h"
+#include "common/linalg/random_mask.h"
 #include "common/recipe/recipe.h"
 #include "tests/common/methods/gta_reference.h"
 
@@ -24,25 +24,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr uint64_t kSeed = 1206;
-
-TEST(RankRowTest, AgreesWithAStableSort) {
-  std::mt19937_64 random(kSeed);
-  for (const size_t size : {0, 1, 2, 100, 1023, 1024, 5000, 70'000}) {
-    for (const uint64_t distinct : {uint64_t{3}, uint64_t{1000}, uint64_t{1} << 32}) {
-      std::vector<uint32_t> keys(size), ranks(size), expected(size);
-      for (uint32_t& key : keys)
-        key = static_cast<uint32_t>(random() % distinct * (7'000'003 % distinct));
-      std::vector<uint32_t> order(size);
-      std::iota(order.begin(), order.end(), 0u);
-      std::stable_sort(order.begin(), order.end(),
-                       [&](uint32_t a, uint32_t b) { return keys[a] < keys[b]; });
-      for (uint32_t r = 0; r < size; ++r) expected[order[r]] = r;
-      std::vector<uint64_t> scratch;
-      RankRow(keys, scratch, ranks);
-      EXPECT_EQ(ranks, expected) << size << " keys, " << distinct << " distinct";
-    }
-  }
-}
 
 Kept DellaKept(uint64_t seed, uint64_t model, const MethodRun& run, double density,
                double epsilon) {

@@ -1,11 +1,14 @@
-#include "common/methods/random_mask.h"
+#include "common/linalg/random_mask.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "common/linalg/kernels.h"
 
 namespace merganser {
 namespace {
@@ -51,6 +54,29 @@ TEST(RandomMaskTest, IntegersSayTheSame) {
   const double u = random.Uniform(7);
   EXPECT_FALSE(random.Keeps(7, u));
   EXPECT_EQ(RandomMask::Threshold(u), random.Draw(7));
+}
+
+TEST(RandomMaskTest, BlocksAreTheElementsOnEveryInstructionSet) {
+  const RandomMask random(11, 4, "t");
+  const uint64_t threshold = RandomMask::Threshold(0.3);
+  for (const std::string_view name : AvailableSimd()) {
+    ASSERT_TRUE(ForceSimd(name).ok());
+    for (const size_t n : {0, 1, 2, 3, 7, 8, 9, 16, 17, 1000}) {
+      for (const uint64_t first : {uint64_t{0}, uint64_t{123456789012}, ~uint64_t{0} - 2000}) {
+        std::vector<uint64_t> draws(n + 1, 77);
+        std::vector<double> x(n + 1, 0.5);
+        random.Draws(first, n, draws.data());
+        random.Drop(first, threshold, n, x.data());
+        for (size_t e = 0; e < n; ++e) {
+          ASSERT_EQ(draws[e], random.Draw(first + e)) << name << " " << n << " " << e;
+          ASSERT_EQ(x[e], random.Draw(first + e) < threshold ? 0.5 : 0) << name << " " << e;
+        }
+        EXPECT_EQ(draws.back(), 77u);
+        EXPECT_EQ(x.back(), 0.5);
+      }
+    }
+  }
+  ASSERT_TRUE(ForceSimd(AvailableSimd().front()).ok());
 }
 
 // Masks of two keys agree where two independent coins would.

@@ -143,8 +143,8 @@ void ExpectSame(const MethodRun& run, const Settings& s) {
 
 TEST(ScfRklTest, AgreesWithTheFormulas) {
   uint64_t stream = 1;
-  for (const Shape& shape :
-       {Shape{37}, Shape{20, 33}, Shape{64, 16}, Shape{3, 5, 17}, Shape{1, 1}}) {
+  for (const Shape& shape : {Shape{37}, Shape{20, 33}, Shape{64, 16}, Shape{3, 5, 17}, Shape{1, 1},
+                             Shape{6, 256}, Shape{9, 300}}) {
     for (const size_t experts : {1u, 3u}) {
       const MethodRun run = MakeRun(shape, experts, stream += 10);
       for (const bool iqr : {false, true}) {
@@ -224,6 +224,76 @@ TEST(ScfRklTest, FusedExpertsHaveAGateAMatrixInScopeTensor) {
   const auto wide = MethodNamed("scf_rkl", 2, "scope: layer")
                         ->Needs({"model.layers.7.mlp.experts.down_proj", {8, 16, 32}});
   EXPECT_EQ(wide->group, "model.layers.7");
+}
+
+// Long rows have their divergences kept in scope tensor, and computed anew in others.
+TEST(ScfRklTest, KeptDivergencesAreThoseComputedAnew) {
+  MethodRun run = MakeRun({11, 300}, 3, 950);
+  for (const uint64_t leaf_elements : {uint64_t{1} << 20, uint64_t{700}}) {
+    run.leaf_elements = leaf_elements;
+    const auto kept = RunMethod(*MethodNamed("scf_rkl", 3), run);
+    const auto anew = RunMethod(*MethodNamed("scf_rkl", 3, "scope: layer"), run);
+    ASSERT_TRUE(kept.ok() && anew.ok());
+    EXPECT_EQ(kept->values, anew->values);
+    EXPECT_GT(kept->needs.retained_bytes, anew->needs.retained_bytes);
+  }
+}
+
+TEST(ScfRklTest, AFusedMatrixIsMergedAsIfItStoodAlone) {
+  MethodRun fused = MakeRun({3, 4, 300}, 2, 970);
+  fused.name = "model.layers.0.mlp.experts.down_proj";
+  const auto method = MethodNamed("scf_rkl", 2);
+  const auto merged = RunMethod(*method, fused);
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  Vec apart;
+  for (size_t matrix = 0; matrix < 3; ++matrix) {
+    const auto part = [&](const Vec& x) {
+      const auto first = x.begin() + static_cast<ptrdiff_t>(matrix * 1200);
+      return Vec(first, first + 1200);
+    };
+    MethodRun alone;
+    alone.shape = {4, 300};
+    alone.base = part(fused.base);
+    for (const Vec& expert : fused.experts) alone.experts.push_back(part(expert));
+    const auto result = RunMethod(*method, alone);
+    ASSERT_TRUE(result.ok()) << result.status();
+    apart.insert(apart.end(), result->values.begin(), result->values.end());
+  }
+  EXPECT_EQ(merged->values, apart);
+}
+
+// Gates travel: one that does not fit is refused.
+TEST(ScfRklTest, AGateThatDoesNotFitIsRefused) {
+  const MethodRun run = MakeRun({4, 300}, 2, 990);
+  const auto method = MethodNamed("scf_rkl", 2);
+  const auto view = [](const Vec& x) {
+    return TensorView{reinterpret_cast<const std::byte*>(x.data()), DType::kF64, x.size()};
+  };
+  const TensorSpec tensor{run.name, run.shape};
+  const auto needs = method->Needs(tensor);
+  ASSERT_TRUE(needs.ok());
+  const std::vector<TensorView> experts = {view(run.experts[0]), view(run.experts[1])};
+  Leaf leaf;
+  leaf.tensor = &tensor;
+  leaf.needs = &*needs;
+  leaf.rows = 4;
+  leaf.cols = 300;
+  leaf.base = view(run.base);
+  leaf.experts = experts;
+  Vec out(run.base.size());
+  SerialExecutor executor;
+  const auto apply = [&](const Vec& gate) {
+    ReportFields report;
+    return method->Apply(leaf, {gate, false}, {},
+                         {reinterpret_cast<std::byte*>(out.data()), DType::kF64, out.size()},
+                         report, executor);
+  };
+  EXPECT_TRUE(apply({1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1}).ok());
+  EXPECT_TRUE(apply({1, 1, 0}).ok());
+  for (const Vec& gate : {Vec{1}, Vec{1, 1}, Vec{1, 1, 1}, Vec{1, 1, -1}, Vec{1, 1, 1e300},
+                          Vec{1, 1, std::nan("")}, Vec{1, 1, 0, 1, 1, 1, 1, 1, 1, 1}}) {
+    EXPECT_EQ(apply(gate).code(), absl::StatusCode::kInternal) << gate.size();
+  }
 }
 
 TEST(ScfRklTest, SequentialHasScopeTensorAlone) {

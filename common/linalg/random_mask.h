@@ -10,10 +10,11 @@
 //
 // all modulo 2^64. `model` is the position among the contributing models from 0, e
 // the element's index in its tensor. An element is kept when u(e) < its probability.
-#ifndef MERGANSER_COMMON_METHODS_RANDOM_MASK_H_
-#define MERGANSER_COMMON_METHODS_RANDOM_MASK_H_
+#ifndef MERGANSER_COMMON_LINALG_RANDOM_MASK_H_
+#define MERGANSER_COMMON_LINALG_RANDOM_MASK_H_
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -30,12 +31,18 @@ class RandomMask {
 
   // The same in integers: an element is kept when Draw(e) < Threshold(its probability,
   // from 0 to 1).
-  uint64_t Draw(uint64_t element) const {
-    return Finalise(key_ + (element + 1) * 0x9e3779b97f4a7c15) >> 11;
-  }
+  uint64_t Draw(uint64_t element) const { return Finalise(Counter(element)) >> 11; }
   static uint64_t Threshold(double probability) {
     return static_cast<uint64_t>(std::ceil(probability * 0x1p53));
   }
+
+  // Draw of elements first, first + 1, ... in draws[0, n).
+  void Draws(uint64_t first, size_t n, uint64_t* draws) const;
+  // Zeroes what is not kept of x[0, n), elements first, first + 1, ...
+  void Drop(uint64_t first, uint64_t threshold, size_t n, double* x) const;
+
+  // How far the counters of neighbours lie apart.
+  static constexpr uint64_t kStep = 0x9e3779b97f4a7c15;
 
  private:
   static constexpr uint64_t Finalise(uint64_t z) {
@@ -54,9 +61,11 @@ class RandomMask {
     return hash;
   }
 
+  uint64_t Counter(uint64_t element) const { return key_ + (element + 1) * kStep; }
+
   uint64_t key_;
 };
 
 }  // namespace merganser
 
-#endif  // MERGANSER_COMMON_METHODS_RANDOM_MASK_H_
+#endif  // MERGANSER_COMMON_LINALG_RANDOM_MASK_H_
