@@ -1,6 +1,6 @@
 // Rows as distributions: softmax(W0 row) against softmax(W0 row + delta), and the
-// reverse KL between the two without its cancellation (arXiv 2602.11717; the
-// formulas are DESIGN.md's, 6.2).
+// reverse KL between the two without its cancellation (arXiv 2602.11717, as
+// common/methods/scf_rkl.h reads it).
 //
 // With p = softmax(w), r = softmax(w + delta) and x = (r - p) / p, the terms are
 // d_j = p_j (x_j - log(1 + x_j)) >= 0. Since log(1 + x_j) = delta_j - L with

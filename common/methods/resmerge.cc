@@ -54,6 +54,20 @@ absl::StatusOr<std::vector<Triplets>> UnpackHeads(const Keepsake& keepsake, size
   return heads;
 }
 
+// A residual of this part of its task vector's norm, or less, is what rounding left of zero: the
+// task vector has rank K. Its direction is anybody's, and would count in the consensus as that
+// of a residual does.
+constexpr double kResidualNoise = 1e-12;
+
+// Makes such residuals zero in their n x n Gram matrix.
+void ForgetNoise(std::span<const double> head_gram, size_t n, std::vector<double>& residual_gram) {
+  for (size_t i = 0; i < n; ++i) {
+    const double r2 = residual_gram[i * n + i];
+    if (r2 > kResidualNoise * kResidualNoise * (r2 + head_gram[i * n + i])) continue;
+    for (size_t j = 0; j < n; ++j) residual_gram[i * n + j] = residual_gram[j * n + i] = 0;
+  }
+}
+
 class ResMerge final : public MergeMethod {
  public:
   ResMerge(const ResMergeParameters& parameters, int experts, Scope scope)
@@ -126,9 +140,10 @@ class ResMerge final : public MergeMethod {
       gaps.push_back(top->gap_ratio);
       heads.push_back(std::move(top->triplets));
     }
-    const std::vector<double> residual_gram =
+    std::vector<double> residual_gram =
         ResidualGram(leaf.base, leaf.experts, heads, leaf.rows, leaf.cols, executor);
     const std::vector<double> head_gram = HeadGram(heads);
+    ForgetNoise(head_gram, n, residual_gram);
 
     std::vector<double> residual_norms, head_norms, energy, sigma;
     for (size_t i = 0; i < n; ++i) {
@@ -171,9 +186,10 @@ class ResMerge final : public MergeMethod {
     const std::span<const double> sums(total);
     const ResMergeGate gate = ComputeResMergeGate(sums.first(n2), sums.last(n2), experts_,
                                                   Scored(needs.family), parameters_);
-    report.insert(report.end(), {{"coherence", {gate.coherence}},
-                                 {"jump_distance", {gate.jump_distance}},
-                                 {"s", {gate.pairwise}},
+    report.push_back({"coherence", {gate.coherence}});
+    // One expert's residual is its own mean: there is no jump.
+    if (experts_ > 1) report.push_back({"jump_distance", {gate.jump_distance}});
+    report.insert(report.end(), {{"s", {gate.pairwise}},
                                  {"score", {gate.score}},
                                  {"beta", {gate.beta}},
                                  {"branch", {gate.sphere_branch ? 1.0 : 0.0}},

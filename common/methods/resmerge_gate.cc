@@ -30,6 +30,8 @@ void Backbone(std::span<const double> gram, size_t n, bool scored, const ResMerg
   std::vector<double> norms(n);
   for (size_t i = 0; i < n; ++i) norms[i] = std::sqrt(std::max(gram[i * n + i], 0.0));
   gate.residual_weights.assign(n, 0.0);
+  const double jump = 1 / std::sqrt(static_cast<double>(n));
+  gate.jump_distance = -jump;
   if (*std::max_element(norms.begin(), norms.end()) <= kEps) return;  // A = 0
 
   // q_i = R_i / (n_i + eps), so <q_i, q_j> and ||q_i|| follow from the Gram matrix.
@@ -67,7 +69,7 @@ void Backbone(std::span<const double> gram, size_t n, bool scored, const ResMerg
   gate.score =
       scored ? (Clamp01((gate.pairwise + 1) / 2) + Clamp01((gate.coherence + 1) / 2)) / 2 : 0;
   gate.beta = p.beta_max - (p.beta_max - p.beta_min) * gate.score;
-  gate.jump_distance = gate.coherence - 1 / std::sqrt(static_cast<double>(n));
+  gate.jump_distance = gate.coherence - jump;
 
   if (consensus_norm <= kEps || gate.jump_distance <= 0) {
     gate.residual_weights.assign(n, mean_weight);
@@ -79,6 +81,8 @@ void Backbone(std::span<const double> gram, size_t n, bool scored, const ResMerg
   mean_norm *= mean_weight;
   const double radius = DeterministicPow(gate.coherence, gate.beta) * mean_norm;
   for (size_t i = 0; i < n; ++i) {
+    // Of a residual that is zero there is nothing to scale up but rounding.
+    if (norms[i] == 0) continue;
     gate.residual_weights[i] = radius / (norms[i] + kEps) / (consensus_norm + kEps);
   }
 }

@@ -16,7 +16,7 @@ class App;
 
 namespace merganser::cli {
 
-// "merganser 0.1.0 (numerics 3)" and the instruction sets.
+// "merganser 0.1.0 (numerics 4)" and the instruction sets.
 std::string VersionText();
 
 // A flag of bytes that reads as people write them.

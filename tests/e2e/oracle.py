@@ -1,4 +1,5 @@
-"""The merge formulas of DESIGN.md section 6, evaluated in float64 with dense SVDs.
+"""The merge formulas of arXiv 2606.02252 (resmerge) and of the plain baselines, evaluated in
+float64 with dense SVDs.
 
 Written from the formulas alone and slow on purpose: every head and residual is a dense
 matrix, so that nothing here shares a shortcut with the program under test.
@@ -78,13 +79,16 @@ class Split:
 
     def __init__(self, deltas, k):
         self.heads, self.residuals, self.gaps = [], [], []
+        self.sigma = []  # K an expert
         self.delta_norms = [float(np.linalg.norm(d)) for d in deltas]
         for delta, norm in zip(deltas, self.delta_norms):
             if norm == 0.0:
                 self.heads.append(np.zeros_like(delta))
                 self.residuals.append(np.zeros_like(delta))
+                self.sigma.append(np.zeros(k))
                 continue
             u, sigma, vt = np.linalg.svd(delta, full_matrices=False)
+            self.sigma.append(sigma[:k])
             head = (u[:, :k] * sigma[:k]) @ vt[:k]
             residual = delta - head
             if np.linalg.norm(residual) <= NOISE * norm:
@@ -119,7 +123,8 @@ def gate(residual_gram, head_gram, fam, params, force=None):
     """
     n = len(residual_gram)
     norms = np.sqrt(np.maximum(np.diag(residual_gram), 0.0))
-    out = {"n": n, "norms": norms, "s": 1.0, "c": 0.0, "beta": None, "branch": "zero"}
+    out = {"n": n, "norms": norms, "s": 0.0, "c": 0.0, "score": 0.0, "beta": None,
+           "branch": "zero"}
     a = np.zeros(n)
     pairs = list(itertools.combinations(range(n), 2))
     if np.any(norms > EPS):
@@ -140,7 +145,7 @@ def gate(residual_gram, head_gram, fam, params, force=None):
                 score = 0.5 * (_clamp((s + 1.0) / 2.0) + _clamp((c + 1.0) / 2.0))
             beta = params["src_beta_max"] - (
                 params["src_beta_max"] - params["src_beta_min"]) * score
-            out["c"], out["beta"] = c, beta
+            out["c"], out["score"], out["beta"] = c, score, beta
             if n > 1 and c > 1.0 / np.sqrt(n):
                 branch = "coherent"
             if force and n > 1:
@@ -166,7 +171,8 @@ def gate(residual_gram, head_gram, fam, params, force=None):
     rho = params["head_ratio_budget"]
     if rho * agreement > 0.0 and backbone > 1e-8 and mean_head > 1e-8:
         b = np.full(n, rho * agreement * backbone / (n * mean_head))
-    out.update(a=a, b=b, head_agreement=agreement, backbone=backbone)
+    out.update(a=a, b=b, head_agreement=agreement, backbone=backbone, head_norms=head_norms,
+               correction=float(np.sqrt(max(0.0, b @ head_gram @ b))))
     return out
 
 
@@ -243,7 +249,8 @@ def resmerge(base, experts, params=None, only=None):
                     target += scalars["a"][e] * split.residuals[e]
                     target += scalars["b"][e] * split.heads[e]
             norms = norms + np.square(split.delta_norms)
-            found.update(gap=split.gap, delta_norms=split.delta_norms)
+            found.update(gap=split.gap, delta_norms=split.delta_norms, sigma=split.sigma,
+                         either=flip is not None)
             out.leaves.append(found)
         out.delta_norm = float(np.sqrt(norms.max())) if len(norms) else 0.0
         if either:
@@ -297,12 +304,12 @@ WELL_DEFINED = 1.01
 def check(merged, stored, dtype):
     """Holds an output tensor (`stored` as in the file, of `dtype`) against `merged`.
 
-    The bar of DESIGN.md section 7: the Frobenius error is at most
+    The bar: the Frobenius error is at most
     1e-5 * max(||tau||, 1e-2 * max_i ||delta_i||) plus the rounding of the dtype, and every
     element is within one unit in the last place, but for what that error, spread evenly,
     can move a value near zero. Returns (elements, elements that differ);
-    raises AssertionError. Spectral tensors whose head is ill-defined return (0, 0): they
-    are for other checks.
+    raises AssertionError. Spectral tensors whose head is ill-defined return (0, 0): they are
+    for check_measured.
     """
     if merged.mode == "copy":
         assert np.array_equal(stored, merged.value), "%s: not copied" % merged.name
@@ -341,3 +348,64 @@ def check(merged, stored, dtype):
         # By value: the sign of a zero is the base's, which sums do not keep.
         return got.size, int(np.count_nonzero(got != rounded))
     raise AssertionError("; or ".join(problems))
+
+
+def _hold(name, what, got, wanted, scale):
+    wanted = np.asarray(wanted, dtype=np.float64).ravel()
+    got = np.asarray(got, dtype=np.float64).ravel()
+    assert got.shape == wanted.shape, "%s: %s: %s, expected %s" % (name, what, got, wanted)
+    worst = float(np.max(np.abs(got - wanted), initial=0.0))
+    assert worst <= 1e-5 * scale, "%s: %s: %s, expected %s" % (name, what, got, wanted)
+
+
+def check_measured(merged, stored, dtype, entry, group):
+    """Holds what the report says of a spectral tensor (`entry`) and of the gate that it shares
+    with others (`group`, None where it has its own) against `merged`.
+
+    Of a leaf whose head is ill-defined the gate is anybody's choice; what holds of any choice
+    is held: the singular values, head and residual that add up to the difference, and an output
+    as far from the base as backbone and correction say.
+    """
+    name = merged.name
+    assert entry["mode"] == "spectral", (name, entry["mode"])
+    measured = entry.get("leaves", [entry])
+    assert len(measured) == len(merged.leaves), (name, len(measured), len(merged.leaves))
+    tau = stio.decode(stored, dtype) - merged.base
+    matrices = [tau] if tau.ndim == 2 else list(tau)
+    exact = [merged.value] if tau.ndim == 2 else list(merged.value)
+    for leaf, got, moved, value in zip(merged.leaves, measured, matrices, exact):
+        norms = np.asarray(leaf["delta_norms"])
+        largest = max(float(norms.max()), 1e-300)
+        _hold(name, "sigma", got["sigma"], leaf["sigma"], largest)
+        _hold(name, "norms", np.hypot(got["residual_norm"], got["head_norm"]), norms, largest)
+        energy = np.divide(np.square(got["head_norm"]), np.square(norms),
+                           out=np.zeros_like(norms), where=norms > 0)
+        _hold(name, "head_energy", got["head_energy"], energy, 1.0)
+        gate = got if group is None else group
+        if leaf["n"] > 1:
+            _hold(name, "jump_distance", gate["jump_distance"],
+                  gate["coherence"] - 1.0 / np.sqrt(leaf["n"]), 1.0)
+        else:
+            assert "jump_distance" not in gate, name  # one residual is its own mean
+        backbone, correction = gate["backbone_norm"], gate["correction_norm"]
+        if group is None:
+            rounding = 0.5 * np.linalg.norm(stio.ulp(value, dtype)) + 1e-5 * largest
+            distance = float(np.linalg.norm(moved))
+            assert abs(backbone - correction) - rounding <= distance <= (
+                backbone + correction + rounding), (name, distance, backbone, correction)
+        if leaf["gap"] < WELL_DEFINED or leaf["either"]:
+            continue
+        if group is None:
+            _hold(name, "residual_norm", got["residual_norm"], leaf["norms"], largest)
+            _hold(name, "head_norm", got["head_norm"], leaf["head_norms"], largest)
+        else:
+            # The gate's norms are those of all its tensors together.
+            largest = float(max(leaf["norms"].max(), leaf["head_norms"].max()))
+        for key, wanted in (("s", leaf["s"]), ("coherence", leaf["c"]), ("score", leaf["score"]),
+                            ("head_agreement", leaf["head_agreement"])):
+            _hold(name, key, gate[key], wanted, 1.0)
+        if leaf["beta"] is not None:
+            _hold(name, "beta", gate["beta"], leaf["beta"], 1.0)
+        _hold(name, "branch", gate["branch"], float(leaf["branch"] == "coherent"), 1.0)
+        _hold(name, "backbone_norm", backbone, leaf["backbone"], largest)
+        _hold(name, "correction_norm", correction, leaf["correction"], largest)

@@ -13,8 +13,8 @@ M64 = (1 << 64) - 1
 CANCELLED = 1e-13
 
 
-# Errors that a float64 evaluation may have, relative to the merged task vector. DESIGN.md
-# section 7 allows 1e-5; what has no iteration and no solver does not need it.
+# Errors that a float64 evaluation may have, relative to the merged task vector. What has
+# no iteration and no solver does not need resmerge's 1e-5.
 BAR = 1e-9
 
 

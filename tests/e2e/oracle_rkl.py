@@ -1,4 +1,4 @@
-"""scf_rkl (DESIGN.md section 6.2), evaluated in float64 with real sorts.
+"""scf_rkl, as common/methods/scf_rkl.h defines it, evaluated in float64 with real sorts.
 
 The divergence is taken from the differences of the logits: as (r - p) / p the formula would
 cancel.

@@ -170,6 +170,8 @@ TEST(ResMergeGateTest, NothingButZerosGivesTheBase) {
     EXPECT_EQ(gate.backbone_norm, 0);
     EXPECT_EQ(gate.head_agreement, 0);
     EXPECT_FALSE(gate.sphere_branch);
+    // As far from the jump as can be: what nobody changed is no tensor to look at.
+    EXPECT_EQ(gate.jump_distance, -1 / std::sqrt(static_cast<double>(n)));
   }
 }
 

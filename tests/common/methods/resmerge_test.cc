@@ -117,7 +117,8 @@ class LeafRun {
     report = analysis->report;
     const auto gate = method_->Reduce(needs_, 0, {}, Grouped(analysis->stats), report);
     if (!gate.ok()) return gate.status();
-    const absl::Status status = method_->Apply(leaf_, *gate, analysis->keepsake, out(), report, executor);
+    const absl::Status status =
+        method_->Apply(leaf_, *gate, analysis->keepsake, out(), report, executor);
     if (!status.ok()) return status;
     return out_;
   }
@@ -234,6 +235,40 @@ TEST(ResMergeTest, AnExpertEqualToTheBaseCountsAsZero) {
   EXPECT_EQ(run.Field("head_norm")[1], 0);
 }
 
+// Its residual is zero, and what rounding leaves of it has no say in the consensus of the others.
+TEST(ResMergeTest, AnExpertWhoseTaskVectorHasRankKHasNoResidual) {
+  Matrices m = MakeMatrices(60, 45, 4, 1, kSeed);
+  for (size_t e = 0; e < m.base.size(); ++e) {
+    const size_t row = e / 45, col = e % 45;
+    m.experts[1][e] = m.base[e] + 0.1 * std::sin(static_cast<double>(row + 1)) *
+                                      std::cos(3.0 * static_cast<double>(col));
+  }
+  std::vector<Vec> residuals, heads;
+  for (const Vec& delta : m.Deltas()) {
+    DenseSplit split = SplitDense(delta, m.rows, m.cols, 1);
+    residuals.push_back(std::move(split.residual));
+    heads.push_back(std::move(split.head));
+  }
+  ASSERT_LE(Norm(residuals[1]), 1e-13 * Norm(heads[1]));
+  residuals[1].assign(residuals[1].size(), 0.0);
+  const ReferenceMerge expected = EvaluateVectors(residuals, heads, true, {});
+  ASSERT_TRUE(expected.sphere);
+  LeafRun run(m, {});
+  SerialExecutor executor;
+  const absl::StatusOr<Vec> merged = run.Merge(executor);
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  Vec tau = expected.backbone, error;
+  for (size_t e = 0; e < tau.size(); ++e) {
+    tau[e] += expected.correction[e];
+    error.push_back((*merged)[e] - m.base[e] - tau[e]);
+  }
+  EXPECT_LE(Norm(error), 1e-9 * Norm(tau));
+  EXPECT_EQ(run.Field("residual_norm")[1], 0);
+  EXPECT_EQ(run.Field("head_energy")[1], 1);
+  EXPECT_NEAR(run.Field("s")[0], expected.s, 1e-9);
+  EXPECT_NEAR(run.Field("coherence")[0], expected.c, 1e-9);
+}
+
 TEST(ResMergeTest, ExpertsEqualToTheBaseGiveTheBaseBitForBit) {
   Matrices m = MakeMatrices(20, 30, 2, 1, kSeed);
   m.experts = {m.base, m.base};
@@ -333,14 +368,17 @@ TEST(ResMergeTest, GatesAndKeepsakesOfAnotherSizeAreRefused) {
 
   Gate long_gate = *gate;
   long_gate.values.push_back(0);
-  EXPECT_EQ(
-      run.method().Apply(run.leaf(), long_gate, analysis->keepsake, run.out(), run.report, executor).code(),
-      absl::StatusCode::kInternal);
-  EXPECT_FALSE(run.method().Apply(run.leaf(), {}, analysis->keepsake, run.out(), run.report, executor).ok());
+  EXPECT_EQ(run.method()
+                .Apply(run.leaf(), long_gate, analysis->keepsake, run.out(), run.report, executor)
+                .code(),
+            absl::StatusCode::kInternal);
+  EXPECT_FALSE(
+      run.method().Apply(run.leaf(), {}, analysis->keepsake, run.out(), run.report, executor).ok());
 
   Keepsake torn = analysis->keepsake;
   torn.values.pop_back();
-  const absl::Status status = run.method().Apply(run.leaf(), *gate, torn, run.out(), run.report, executor);
+  const absl::Status status =
+      run.method().Apply(run.leaf(), *gate, torn, run.out(), run.report, executor);
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("29"), HasSubstr("30")));
   EXPECT_FALSE(run.method().Apply(run.leaf(), *gate, {}, run.out(), run.report, executor).ok());
@@ -378,9 +416,9 @@ TEST(ResMergeTest, OverflowOfTheOutputTypeNamesTheElement) {
   const auto gate = run.method().Reduce(run.needs(), 0, {}, Grouped(analysis->stats), report);
   ASSERT_TRUE(gate.ok());
   std::vector<uint16_t> half(20);
-  const absl::Status status =
-      run.method().Apply(run.leaf(), *gate, analysis->keepsake,
-                         {reinterpret_cast<std::byte*>(half.data()), DType::kF16, 20}, report, executor);
+  const absl::Status status = run.method().Apply(
+      run.leaf(), *gate, analysis->keepsake,
+      {reinterpret_cast<std::byte*>(half.data()), DType::kF16, 20}, report, executor);
   EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
   EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("element 13 "), HasSubstr("F16")));
 }
