@@ -10,6 +10,8 @@
 #   MERGANSER_COORDINATOR_ARGS, MERGANSER_WORKER_ARGS, MERGANSER_CLIENT_ARGS
 #                              more flags for `merganser coordinator`, for `merganser
 #                              worker`, and for `merganser submit`, separated by blanks
+#   MERGANSER_ALLOW_ROOT       folders that jobs of a coordinator may read and write, with
+#                              colons between them: --allow-root of coordinator and workers
 
 # shellcheck disable=SC2034  # the scripts use them
 read -r -a coordinator_args <<<"${MERGANSER_COORDINATOR_ARGS:-}"
@@ -17,14 +19,25 @@ read -r -a coordinator_args <<<"${MERGANSER_COORDINATOR_ARGS:-}"
 read -r -a worker_args <<<"${MERGANSER_WORKER_ARGS:-}"
 # shellcheck disable=SC2034
 read -r -a client_args <<<"${MERGANSER_CLIENT_ARGS:-}"
+IFS=: read -r -a roots <<<"${MERGANSER_ALLOW_ROOT:-}"
+for root in "${roots[@]}"; do
+  coordinator_args+=(--allow-root "$root")
+  worker_args+=(--allow-root "$root")
+done
 
 say() {
   echo "$(date '+%F %T') ${SLURMD_NODENAME:-$(hostname)} job ${SLURM_JOB_ID:-none}: $*" >&2
 }
 
+# What is still to do where the job does not come again; a script may have its own.
+for_good() {
+  :
+}
+
 # Ends the job: the request is wrong, and will be wrong next time.
 refuse() {
   say "error: $*"
+  for_good
   exit 2
 }
 
@@ -40,6 +53,26 @@ program() {
   fi
   [ -x "$folder/$1" ] || refuse "no $1 in $folder: set MERGANSER_BIN_DIR"
   echo "$folder/$1"
+}
+
+# has FLAG ARGUMENTS...: whether FLAG, with or without a value of its own, is among them.
+has() {
+  local flag=$1 argument
+  shift
+  for argument in "$@"; do
+    case $argument in
+      "$flag" | "$flag="*) return 0 ;;
+    esac
+  done
+  return 1
+}
+
+# `connection=(...)`: the flags with which workers and clients reach the coordinator of this
+# run, by what coordinator.sbatch made.
+find_connection() {
+  connection=()
+  [ ! -f "$MERGANSER_RUN/ca.pem" ] || connection+=(--tls-ca "$MERGANSER_RUN/ca.pem")
+  [ ! -f "$MERGANSER_RUN/token" ] || connection+=(--token-file "$MERGANSER_RUN/token")
 }
 
 # The flags that say what one task of this job has: `resources=(--threads ...)`.
@@ -131,6 +164,7 @@ settle() {
   local code=$1 restarts=${SLURM_RESTART_COUNT:-0} most=${MERGANSER_MAX_RESTARTS:-10}
   if [ "$code" -eq 0 ]; then
     say "done"
+    for_good
   elif slurm_ends; then
     say "exit code $code: stopped by Slurm"
   else
@@ -138,15 +172,23 @@ settle() {
       4 | 130 | 143)
         if [ "$restarts" -ge "$most" ]; then
           say "exit code $code: given up after $restarts restarts (MERGANSER_MAX_RESTARTS)"
+          for_good
         elif scontrol requeue "$SLURM_JOB_ID"; then
           say "exit code $code: goes back to the queue, restart $((restarts + 1)) of $most"
           pause 60 # Slurm ends this script meanwhile
         else
           say "exit code $code: Slurm does not take it back"
+          for_good
         fi
         ;;
-      2) say "exit code 2: the request is wrong; it is not tried again" ;;
-      *) say "exit code $code: failed; it is not tried again" ;;
+      2)
+        say "exit code 2: the request is wrong; it is not tried again"
+        for_good
+        ;;
+      *)
+        say "exit code $code: failed; it is not tried again"
+        for_good
+        ;;
     esac
   fi
   exit "$code"

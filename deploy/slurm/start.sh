@@ -4,14 +4,17 @@
 # usage: deploy/slurm/start.sh RUN WORKERS [RECIPE OUTPUT [FLAGS]]
 #   RUN       folder on storage that every node sees; is made. Afterwards it holds
 #             `coordinator` and `workers`, the numbers of the jobs, and, while the
-#             coordinator runs, its `address`
+#             coordinator runs, its `address`, and the `token` and `ca.pem` to reach it with
 #   WORKERS   how many
 #   RECIPE OUTPUT [FLAGS]
 #             one merge, after which everything ends (FLAGS of `merganser submit`); without
 #             them the coordinator serves until it is cancelled:
-#               merganser submit RECIPE OUTPUT --coordinator "$(cat RUN/address)"
+#               merganser submit RECIPE OUTPUT --coordinator "$(cat RUN/address)" \
+#                 --tls-ca RUN/ca.pem --token-file RUN/token
 #               scancel $(cat RUN/workers RUN/coordinator)
 #
+#   MERGANSER_ALLOW_ROOT       folders that jobs may read and write, with colons between them;
+#                              required where the coordinator listens beyond loopback
 #   MERGANSER_STATE            the coordinator's journal, on a disk of the node
 #   MERGANSER_STATE_NODE       that node; required with it
 #   MERGANSER_COORDINATOR_SBATCH, MERGANSER_WORKERS_SBATCH
@@ -22,7 +25,7 @@ set -euo pipefail
 
 case "${1:-}" in
   -h | --help)
-    sed -n '2,20s/^# \{0,1\}//p' "$0"
+    sed -n '2,23s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 esac
@@ -47,6 +50,15 @@ if [ -n "${MERGANSER_STATE:-}" ]; then
   coordinator_options+=("--nodelist=$MERGANSER_STATE_NODE")
 fi
 
+case ${MERGANSER_LISTEN:-0.0.0.0:0} in
+  127.* | localhost:* | '[::1]:'*) ;;
+  *)
+    [ -n "${MERGANSER_ALLOW_ROOT:-}" ] ||
+      [[ ${MERGANSER_COORDINATOR_ARGS:-} == *--allow-root* ]] ||
+      wrong "MERGANSER_ALLOW_ROOT must say which folders jobs may read and write"
+    ;;
+esac
+
 mkdir -p "$MERGANSER_RUN"
 if [ -f "$MERGANSER_RUN/address" ]; then
   wrong "$MERGANSER_RUN/address: a coordinator runs there, or died there; if it is gone, remove it"
@@ -55,6 +67,8 @@ fi
 coordinator=$(sbatch --parsable --hold --output="$MERGANSER_RUN/coordinator-%j.log" \
   "${coordinator_options[@]}" "$MERGANSER_SLURM_DIR/coordinator.sbatch" "$@")
 coordinator=${coordinator%%;*}
+# A coordinator without workers is not left behind.
+trap 'scancel --quiet "$coordinator"' ERR
 echo "$coordinator" >"$MERGANSER_RUN/coordinator"
 array=$(sbatch --parsable --output="$MERGANSER_RUN/worker-%A_%a.log" --array="1-$workers" \
   --dependency="after:$coordinator" "${workers_options[@]}" "$MERGANSER_SLURM_DIR/workers.sbatch")

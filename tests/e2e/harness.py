@@ -35,7 +35,7 @@ EXPERTS = os.path.join(SOURCE, "tests", "data", "experts")
 SAMPLE = [os.path.join(EXPERTS, "expert_" + name) for name in ("add", "sort", "parity")]
 SAMPLE_BASE = os.path.join(EXPERTS, "base")
 INDEX = "model.safetensors.index.json"
-_DATA = os.environ.get("MERGANSER_DATA")
+DATA = os.environ.get("MERGANSER_DATA")
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -111,10 +111,10 @@ def data(family, **arguments):
     """Folders of a generated set, base first; made once and kept where MERGANSER_DATA says."""
     if family == "generated" and SLOW:
         arguments.setdefault("scale", 0.34)
-    if _DATA is None:
+    if DATA is None:
         raise RuntimeError("MERGANSER_DATA is not set")
     name = "-".join([family] + ["%s%s" % kv for kv in sorted(arguments.items())])
-    return make_models.make(family, os.path.join(_DATA, name), **arguments)
+    return make_models.make(family, os.path.join(DATA, name), **arguments)
 
 
 def link_folder(source, target, skip=()):
@@ -327,7 +327,7 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         # Beside the data: the same file system, and room for outputs.
-        self.dir = tempfile.mkdtemp(prefix="e2e-", dir=_DATA)
+        self.dir = tempfile.mkdtemp(prefix="e2e-", dir=DATA)
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         # Where a coordinator leaves its token, and clients look for it.
         runtime = tempfile.TemporaryDirectory(prefix="run-")
@@ -378,7 +378,16 @@ def running(*args, **kw):
         process.communicate()
 
 
+# CTest's SKIP_RETURN_CODE.
+SKIPPED = 77
+
+
 def main():
-    if _DATA:
-        os.makedirs(_DATA, exist_ok=True)
-    unittest.main(verbosity=2)
+    if DATA:
+        os.makedirs(DATA, exist_ok=True)
+    result = unittest.main(verbosity=2, exit=False).result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    if result.testsRun == 0:
+        # Nothing ran: not a test that passed. Every reason was printed, if there was one.
+        sys.exit(SKIPPED if result.skipped else 1)
