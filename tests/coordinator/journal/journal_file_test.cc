@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/journal/journal.h"
+#include "coordinator/journal/schema.h"
 #include "coordinator/journal/state_directory.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -150,32 +151,39 @@ TEST_F(JournalFile, AKilledHolderLetsGo) {
   EXPECT_THAT(*(*journal)->Load(), SizeIs(1));
 }
 
-TEST_F(JournalFile, VersionOneIsMigrated) {
-  fs::create_directories(state_);
-  fs::copy(fs::path(MERGANSER_JOURNAL_DATA) / "version1.db", file_);
-  const auto journal = Open(state_);
-  ASSERT_TRUE(journal.ok()) << journal.status();
-  EXPECT_EQ(*(*journal)->NextEpoch(), 4'000'000'001u);
-  const auto records = (*journal)->Load();
-  ASSERT_TRUE(records.ok()) << records.status();
-  ASSERT_THAT(*records, SizeIs(2));
-  const JobRecord& running = records->at(0);
-  EXPECT_EQ(running.info.name, "jobs/a1");
-  EXPECT_EQ(running.request_id, "id-1");
-  EXPECT_EQ(running.info.state, JobState::kRunning);
-  EXPECT_TRUE(running.info.request.overwrite);
-  EXPECT_EQ(running.info.request.priority, 0);
-  EXPECT_EQ(running.plan, (PlanRecord{"digest", 1, {{"/models/a", "d1"}}}));
-  EXPECT_EQ(records->at(1).info.report_summary, "a summary");
-  EXPECT_EQ(records->at(1).info.request.directories.size(), 2u);
-  EXPECT_EQ((*journal)->Results("a1")->at(0).bytes, std::string("\0\xff"
-                                                                "AB",
-                                                                4));
-  // What the next version added.
-  StoredEvent event;
-  event.event.text = "migrated";
-  (*journal)->AddEvents("a1", {event});
-  EXPECT_THAT(*(*journal)->Events("a1"), SizeIs(1));
+// Journals of every earlier version, with the same jobs: tests/data/journal.
+TEST_F(JournalFile, EarlierVersionsAreMigrated) {
+  for (int version = 1; version < kSchemaVersion; ++version) {
+    SCOPED_TRACE(version);
+    const std::string state = dir_.File(absl::StrCat("version", version));
+    fs::create_directories(state);
+    fs::copy(fs::path(MERGANSER_JOURNAL_DATA) / absl::StrCat("version", version, ".db"),
+             state + "/merganser.db");
+    const auto journal = Open(state);
+    ASSERT_TRUE(journal.ok()) << journal.status();
+    EXPECT_EQ(*(*journal)->NextEpoch(), 4'000'000'001u);
+    const auto records = (*journal)->Load();
+    ASSERT_TRUE(records.ok()) << records.status();
+    ASSERT_THAT(*records, SizeIs(2));
+    const JobRecord& running = records->at(0);
+    EXPECT_EQ(running.info.name, "jobs/a1");
+    EXPECT_EQ(running.request_id, "id-1");
+    EXPECT_EQ(running.info.state, JobState::kRunning);
+    EXPECT_TRUE(running.info.request.overwrite);
+    EXPECT_EQ(running.info.request.priority, 0);
+    EXPECT_EQ(running.plan, (PlanRecord{"digest", 1, {{"/models/a", "d1"}}}));
+    EXPECT_EQ(records->at(1).info.report_summary, "a summary");
+    EXPECT_EQ(records->at(1).info.request.directories.size(), 2u);
+    EXPECT_EQ((*journal)->Results("a1")->at(0).bytes, std::string("\0\xff"
+                                                                  "AB",
+                                                                  4));
+    // What version 2 added.
+    EXPECT_THAT(*(*journal)->Events("a1"), SizeIs(version >= 2 ? 1 : 0));
+    StoredEvent event;
+    event.event.text = "migrated";
+    (*journal)->AddEvents("a1", {event});
+    EXPECT_THAT(*(*journal)->Events("a1"), SizeIs(version >= 2 ? 2 : 1));
+  }
 }
 
 TEST_F(JournalFile, ANewerVersionIsRefusedAndNotTouched) {
