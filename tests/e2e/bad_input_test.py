@@ -582,11 +582,12 @@ class BadInputTest(harness.Case):
         result = harness.run("merge", bench.path("recipe.yaml"), bench.output)
         self.assertOneError(result, 2, "found", "expected")
 
-    def test_plan_and_analyze_refuse_the_same_recipes(self):
+    def test_plan_refuses_what_merge_refuses(self):
         recipe = harness.recipe(self.path("r.yaml"), "resmerge", SAMPLE_BASE, SAMPLE,
                                 {"rank_topk": 0})
-        for command in ("plan",):
-            self.assertOneError(harness.run(command, recipe), 2, "rank_topk")
+        told = [self.assertOneError(harness.run(*command), 2, "rank_topk")
+                for command in (("plan", recipe), ("merge", recipe, self.path("out")))]
+        self.assertEqual(*told)
 
 
 def _add_cases():

@@ -108,14 +108,19 @@ class Namespace:
     packets are lost, and nobody is told."""
 
     def __init__(self, number):
-        self.name = "merganser-%d-%d" % (os.getpid(), number)
-        # Of the range that is set aside for tests of networks.
-        self.host = "198.18.%d.1" % (number % 250)
-        self._near, self._far = "mg%dn" % number, "mg%df" % number
+        # Links and addresses are the machine's: another run may have some of its own. Of a link's
+        # name 15 letters count.
+        own = "mg%d-%d" % (os.getpid(), number)
+        self.name = "merganser-" + own
+        self._near, self._far = own + "n", own + "f"
         self.prefix = ("ip", "netns", "exec", self.name)
+        self._undo = []
+        self.host = self._free_network() + "1"
         try:
             self._ip("netns", "add", self.name)
+            self._undo.append(("netns", "del", self.name))
             self._ip("link", "add", self._near, "type", "veth", "peer", "name", self._far)
+            self._undo.append(("link", "del", self._near))
             self._ip("link", "set", self._far, "netns", self.name)
             self._ip("addr", "add", self.host + "/24", "dev", self._near)
             self._ip("link", "set", self._near, "up")
@@ -133,13 +138,22 @@ class Namespace:
             raise OSError("no ip (iproute2)") from error
         if done.returncode != 0:
             raise OSError("ip %s: %s" % (" ".join(args), done.stderr.decode().strip()))
+        return done.stdout.decode()
+
+    def _free_network(self):
+        """A network, without its last number, of the range that is set aside for tests."""
+        for number in range(os.getpid(), os.getpid() + 500):
+            prefix = "198.%d.%d." % (18 + number // 250 % 2, number % 250)
+            if not self._ip("-o", "addr", "show", "to", prefix + "0/24"):
+                return prefix
+        raise OSError("every network of 198.18.0.0/15 is in use")
 
     def silence(self, silent):
         # The far end: the address of the near one stays for those on this side.
         self._ip("-n", self.name, "link", "set", self._far, "down" if silent else "up")
 
     def close(self):
-        for args in (("link", "del", self._near), ("netns", "del", self.name)):
+        for args in reversed(self._undo):
             subprocess.run(["ip", *args], capture_output=True, check=False)
 
 
