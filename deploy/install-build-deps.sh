@@ -3,7 +3,7 @@
 #
 # usage: deploy/install-build-deps.sh [--tests] [--benchmarks] [--full]
 #   --tests       also what the tests need
-#   --benchmarks  also what the benchmarks need
+#   --benchmarks  also what the benchmarks need (implies --tests)
 #   --full        also what `tests/run.sh --full` needs (implies --tests)
 #
 # Does nothing, and needs neither root nor network, where all of it is installed.
@@ -22,7 +22,7 @@ full=(python3-venv slurmctld slurmd slurm-client munge shellcheck)
 for argument in "$@"; do
   case "$argument" in
     --tests) packages+=("${tests[@]}") ;;
-    --benchmarks) packages+=("${benchmarks[@]}") ;;
+    --benchmarks) packages+=("${tests[@]}" "${benchmarks[@]}") ;;
     --full) packages+=("${tests[@]}" "${full[@]}") ;;
     -h | --help)
       sed -n '2,9s/^# \{0,1\}//p' "$0"

@@ -19,7 +19,7 @@ export HOME="${HOME:-$(cd ~ 2>/dev/null && pwd || echo /tmp)}"
 
 deploy/install-build-deps.sh
 # A build folder that the tests configured already keeps its settings.
-if [ ! -f build/CMakeCache.txt ]; then
+if [ ! -f build/build.ninja ]; then
   cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DMERGANSER_TESTS=OFF
 fi
 cmake --build build --target merganser

@@ -7,8 +7,8 @@
 #            AddressSanitizer and UBSan: unit tests and the end-to-end tests
 #            without a cluster, but for the longest
 #   --fast   release build: unit tests and the quickest end-to-end tests
-#   --full   as without, and: many more seeds, clusters under AddressSanitizer,
-#            the same tests under ThreadSanitizer, the interop group (PyPI), a
+#   --full   as without, and: many more seeds, clusters under AddressSanitizer too,
+#            all but clusters under ThreadSanitizer, the interop group (PyPI), a
 #            Slurm of one node, and shellcheck
 #
 # Needs Debian 12 and root or sudo where packages are missing. Ends with CTest's
@@ -110,11 +110,11 @@ if [ "$mode" = full ]; then
   .venv-interop/bin/pip install --quiet -r tests/interop/requirements.txt
   interop() {
     MERGANSER_BIN="$PWD/build/bin/merganser" MERGANSER_SOURCE_DIR="$PWD" HF_HUB_OFFLINE=1 \
-      .venv-interop/bin/python "tests/interop/$1"
+      .venv-interop/bin/python "tests/interop/$1" "${@:2}"
   }
   interop hf_test.py
   interop mergekit_test.py
-  interop accuracy_table.py
+  interop accuracy_table.py --check README.md
 fi
 
 build build-asan "${sanitized_flags[@]}" -DMERGANSER_SANITIZE=address,undefined

@@ -1,11 +1,13 @@
 """Greedy accuracy of base, experts, and every method's merge of them, as a Markdown table.
 
-usage: accuracy_table.py [--update README.md] [METHOD...]
+usage: accuracy_table.py [--check FILE | --update FILE] [METHOD...]
 environment: MERGANSER_BIN, MERGANSER_SOURCE_DIR
 
 Merges by the recipes in tests/data/recipes (all, or those named) and evaluates with the experts'
-own eval.py; needs torch (tests/interop/requirements.txt). `--update` also replaces what stands in
-FILE between `<!-- accuracies:begin -->` and `<!-- accuracies:end -->`.
+own eval.py; needs torch (tests/interop/requirements.txt). FILE has the table between
+`<!-- accuracies:begin -->` and `<!-- accuracies:end -->`: `--update` replaces it, `--check` fails
+where it has other rows, or an accuracy that is more than a point off (torch's arithmetic differs
+a little between machines, and a prompt is 0.2 points).
 """
 
 import argparse
@@ -24,6 +26,7 @@ BIN = os.environ.get("MERGANSER_BIN", os.path.join(SOURCE, "build", "bin", "merg
 EXPERTS = os.path.join(SOURCE, "tests", "data", "experts")
 RECIPES = os.path.join(SOURCE, "tests", "data", "recipes")
 MODELS = ("base", "expert_add", "expert_sort", "expert_parity")
+TOLERANCE = 1.0
 BEGIN, END = "<!-- accuracies:begin -->", "<!-- accuracies:end -->"
 
 # As the README lists the methods; a recipe that is not named here comes last.
@@ -105,13 +108,45 @@ def table(names):
                       evaluation)
 
 
-def update(path, lines):
+def split(path):
+    """The text of a file before, in and behind the table."""
     with open(path, encoding="utf-8") as f:
         text = f.read()
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         sys.exit("%s: expected one %s and, below it, one %s" % (path, BEGIN, END))
     head, rest = text.split(BEGIN)
-    tail = rest.split(END)[1]
+    return head, *rest.split(END)
+
+
+def check(path, lines):
+    """Exits with what differs between the table of a file and `lines`."""
+    def cells(text):
+        return [c.strip() for c in text.strip("|").split("|")]
+    _, told, _ = split(path)
+    told = {tuple(cells(line)[:3]): line for line in told.strip().splitlines()}
+    wrong = []
+    for line in lines:
+        other = told.pop(tuple(cells(line)[:3]), None)
+        if other is None:
+            wrong.append("no such row: %s" % line)
+            continue
+        for mine, stands in zip(cells(line)[3:], cells(other)[3:]):
+            try:
+                same = abs(float(mine) - float(stands)) <= TOLERANCE
+            except ValueError:
+                same = mine == stands
+            if not same:
+                wrong.append("found  %s\n  now    %s" % (other, line))
+                break
+    wrong += ["no such recipe: %s" % line for line in told.values()]
+    if wrong:
+        sys.exit("%s: its table of accuracies is not what was measured (--update renews it):\n  %s"
+                 % (path, "\n  ".join(wrong)))
+    print("%s has these figures." % path)
+
+
+def update(path, lines):
+    head, _, tail = split(path)
     with open(path, "w", encoding="utf-8") as f:
         f.write("%s%s\n%s\n%s%s" % (head, BEGIN, "\n".join(lines), END, tail))
 
@@ -121,7 +156,10 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", metavar="METHOD")
     parser.add_argument("--update", metavar="FILE")
+    parser.add_argument("--check", metavar="FILE")
     args = parser.parse_args()
+    if args.recipes and (args.update or args.check):
+        parser.error("a FILE has the table of all methods")
     unknown = set(args.recipes) - set(recipes())
     if unknown:
         parser.error("no such recipe in tests/data/recipes: %s" % ", ".join(sorted(unknown)))
@@ -134,6 +172,8 @@ def main():
           "tests/interop/accuracy_table.py")
     if args.update:
         update(args.update, lines)
+    if args.check:
+        check(args.check, lines)
 
 
 if __name__ == "__main__":
