@@ -62,6 +62,16 @@ absl::Status CheckSamePlan(const PlanRecord& record, const Plan& plan) {
       record.digest, "; ", why, ". What was done cannot be used; submit it again"));
 }
 
+// Of a job that has a plan on record: inputs that are not there now were there when it was made,
+// and are waited for as storage is that does not answer. More likely than a model that somebody
+// removed is a share that is mounted late.
+absl::Status AwaitInputs(const absl::Status& status) {
+  if (!absl::IsNotFound(status)) return status;
+  return absl::UnavailableError(
+      absl::StrCat(std::string(status.message()),
+                   "; it was there when the job began: mount its storage, or cancel the job"));
+}
+
 // `later` as well as `workers`, each name once.
 void AddWorkers(const JobWorkers& later, JobWorkers& workers) {
   std::set<std::string> names(workers.names.begin(), workers.names.end());
@@ -197,8 +207,15 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
     ResultsOnRecord& on_record, JobWorkers& workers, bool& request_wrong) {
   // What was begun once was right.
   request_wrong = !job->recovered;
+  bool planned = false;
+  {
+    MutexLock lock(mutex_);
+    planned = !job->record.plan.digest.empty();
+  }
   MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
-    MERGANSER_ASSIGN_OR_RETURN(active.plan, run->Prepare());
+    const absl::StatusOr<const Plan*> plan = run->Prepare();
+    if (!plan.ok()) return planned ? AwaitInputs(plan.status()) : plan.status();
+    active.plan = *plan;
     return absl::OkStatus();
   }));
   JobRecord record;

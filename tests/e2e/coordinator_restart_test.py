@@ -216,6 +216,36 @@ class CoordinatorRestartTest(RestartCase):
                           last["error"]["message"])
         self.assertNoOutput(self.path("out"))
 
+    def test_inputs_that_are_not_mounted_yet_are_waited_for(self):
+        models = harness.data("tiny", seed=13, experts=3)
+        share, away = self.path("share"), self.path("away")
+        os.makedirs(share)
+        expert = harness.link_folder(models[1], os.path.join(share, "expert"))
+        file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], [expert] + models[2:])
+        wanted = harness.hash_output(self.merge(file, self.path("undisturbed")))
+        with harness.Cluster(0, self.path("state")) as cluster:
+            for end in ("CANCELLED", "SUCCEEDED"):
+                job = cluster.submit(file, self.path(end))
+                harness.wait_for("the job to run", lambda: harness.state_of(
+                    cluster.job(job)) == "RUNNING" and int(
+                        cluster.job(job)["progress"]["units_total"]) > 0)
+                cluster.kill_coordinator()
+                os.rename(share, away)
+                cluster.start_coordinator()
+                harness.wait_for("the job to wait", lambda: "mount its storage, or cancel the job"
+                                 in cluster.job(job)["progress"]["detail"])
+                self.assertEqual(harness.state_of(cluster.job(job)), "RUNNING")
+                if end == "CANCELLED":
+                    self.assertEqual(cluster.client("cancel", job).code, 0)
+                else:
+                    cluster.add_worker()
+                    os.rename(away, share)
+                self.assertEqual(harness.state_of(cluster.finish(job)), end, cluster.log())
+                if end == "CANCELLED":
+                    os.rename(away, share)
+        self.assertNoOutput(self.path("CANCELLED"))
+        self.assertEqual(harness.hash_output(self.path("SUCCEEDED")), wanted)
+
     def test_a_second_coordinator_is_refused(self):
         with harness.Cluster(0, self.path("state")) as cluster:
             refused = harness.run("coordinator", "--listen", "127.0.0.1:0", "--state",

@@ -344,6 +344,20 @@ TEST_F(RecoveryTest, WithoutUsableWritesTheRecordIsForgottenFirst) {
   EXPECT_EQ(storage_.resumed(), 2);
 }
 
+TEST_F(RecoveryTest, InputsThatAreNotThereYetAreWaitedFor) {
+  Killed(JobState::kRunning);
+  PutOnRecord(Result(0));
+  storage_.FailPrepare(absl::NotFoundError("model '/a': found no folder"));
+  Start();
+  while (Get().progress.detail.find("found no folder") == std::string::npos && !HasFailure()) {
+    std::this_thread::yield();
+  }
+  EXPECT_THAT(Events(), Contains(HasSubstr("mount its storage, or cancel the job")));
+  storage_.FailPrepare(absl::OkStatus());
+  EXPECT_EQ(WorkOff().size(), kUnits - 1);
+  EXPECT_EQ(Get().state, JobState::kSucceeded);
+}
+
 TEST_F(RecoveryTest, StorageThatIsNotThereYetIsWaitedFor) {
   Killed(JobState::kRunning);
   PutOnRecord(Result(0));
