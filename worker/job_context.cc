@@ -1,7 +1,10 @@
+#include <cstdint>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/engine/rounds.h"
 #include "common/storage/open.h"
 #include "worker/unit_source.h"
 
@@ -28,6 +31,17 @@ absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job
   context->plan = std::move(plan);
   context->writes = std::move(writes);
   return context;
+}
+
+absl::Status FlushUnits(const JobContext& job, const std::vector<UnitResult>& results) {
+  std::set<uint32_t> shards;
+  for (const UnitResult& result : results) {
+    if (IsLastRound(job.plan, result.round)) shards.insert(job.plan.units[result.unit].shard);
+  }
+  for (const uint32_t shard : shards) {
+    MERGANSER_RETURN_IF_ERROR(job.output->FlushWrite(job.writes[shard]));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace merganser

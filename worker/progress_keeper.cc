@@ -1,11 +1,8 @@
 #include "worker/progress_keeper.h"
 
-#include <cstdint>
-#include <set>
 #include <utility>
 
 #include "common/base/status.h"
-#include "common/engine/rounds.h"
 
 namespace merganser {
 
@@ -32,14 +29,7 @@ void ProgressKeeper::NoteEarlier() {
 // Durable first, on record second: a record never tells of bytes that a crash of
 // this machine could take away.
 absl::Status ProgressKeeper::Record(std::vector<UnitResult> batch) {
-  std::set<uint32_t> shards;
-  for (const UnitResult& result : batch) {
-    // What analysis keeps is durable already.
-    if (IsLastRound(job_->plan, result.round)) shards.insert(job_->plan.units[result.unit].shard);
-  }
-  for (const uint32_t shard : shards) {
-    MERGANSER_RETURN_IF_ERROR(job_->output->FlushWrite(job_->writes[shard]));
-  }
+  MERGANSER_RETURN_IF_ERROR(FlushUnits(*job_, batch));
   return log_.Append(batch);
 }
 

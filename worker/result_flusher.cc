@@ -1,10 +1,7 @@
 #include "worker/result_flusher.h"
 
-#include <cstdint>
-#include <set>
 #include <utility>
 
-#include "common/base/status.h"
 #include "common/engine/rounds.h"
 
 namespace merganser {
@@ -39,15 +36,6 @@ void ResultFlusher::Hurry() {
   changed_.NotifyAll();
 }
 
-absl::Status ResultFlusher::Flush(const std::vector<UnitResult>& batch) {
-  std::set<uint32_t> shards;
-  for (const UnitResult& result : batch) shards.insert(job_->plan.units[result.unit].shard);
-  for (const uint32_t shard : shards) {
-    MERGANSER_RETURN_IF_ERROR(job_->output->FlushWrite(job_->writes[shard]));
-  }
-  return absl::OkStatus();
-}
-
 void ResultFlusher::Loop() {
   MonotonicTime next = SystemClock().Now() + period_;
   while (true) {
@@ -65,7 +53,7 @@ void ResultFlusher::Loop() {
       batch.swap(written_);
       hurry_ = false;
     }
-    const absl::Status status = Flush(batch);
+    const absl::Status status = FlushUnits(*job_, batch);
     next = SystemClock().Now() + period_;
     if (!status.ok()) {
       failed_(status);

@@ -38,7 +38,6 @@ class ResultFlusher {
 
  private:
   void Loop();
-  absl::Status Flush(const std::vector<UnitResult>& batch);
 
   const std::shared_ptr<const JobContext> job_;
   const Duration period_;

@@ -42,6 +42,10 @@ absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job
                                                                  std::vector<PlannedWrite> writes,
                                                                  const AllowedRoots& roots = {});
 
+// Makes the bytes of finished units durable, with one flush a file; units of rounds that analyze
+// wrote none. The first error ends it. Thread-safe.
+absl::Status FlushUnits(const JobContext& job, const std::vector<UnitResult>& results);
+
 struct LeasedUnit {
   std::shared_ptr<const JobContext> job;
   uint32_t unit = 0;  // index into job->plan.units
