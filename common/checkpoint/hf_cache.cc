@@ -128,6 +128,11 @@ absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_vie
     return uri.path;
   }
   const std::string cache = CacheFolder();
+  if (allowed.ok() && !cache.empty() && !roots.Check(cache).ok()) {
+    return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": found no folder ", uri.path,
+                                            ", and the Hugging Face cache is outside of the "
+                                            "storage roots"));
+  }
   if (cache.empty()) {
     return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": found no folder ", uri.path,
                                             ", and no Hugging Face cache is known (set "

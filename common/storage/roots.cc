@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <deque>
 #include <optional>
 
@@ -35,8 +36,10 @@ std::optional<std::string> LinkTarget(const std::string& path) {
 }
 
 // Where an absolute path leads, with every link followed; what is not there (or
-// cannot be looked at) is taken as it is written. nullopt for what leads nowhere:
-// a circle of links, or ".." behind something that is not there.
+// cannot be looked at) is taken as it is written. nullopt for what leads nowhere, or
+// nobody knows where: a circle of links, ".." behind something that is not there, or
+// links that lead to a path too long to look at, though the kernel opens what is
+// behind them by the short one.
 std::optional<Segments> Follow(std::string_view path) {
   Segments at;
   std::deque<std::string> rest;
@@ -55,8 +58,10 @@ std::optional<Segments> Follow(std::string_view path) {
       continue;
     }
     at.push_back(segment);
+    if (!there) continue;
     struct stat st;
-    if (!there || ::lstat(Join(at).c_str(), &st) != 0) {
+    if (::lstat(Join(at).c_str(), &st) != 0) {
+      if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) return std::nullopt;
       there = false;
       continue;
     }

@@ -1,5 +1,9 @@
 #include "common/storage/roots.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <climits>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -101,6 +105,22 @@ TEST_F(RootsTest, LinksAreFollowedToTheirEnd) {
   EXPECT_FALSE(Allows(In("data/out/circle")));
   EXPECT_TRUE(Allows(In("data/out/inside/file")));
   EXPECT_TRUE(Allows(In("data/out/inside-absolute/a/file")));
+}
+
+// The kernel opens by the short path what lies behind one that nobody can look at.
+TEST_F(RootsTest, AWayTooLongToFollowIsRefused) {
+  const std::string name(250, 'd');
+  std::string deep = name;
+  while (In("data/").size() + deep.size() + 2 * name.size() < PATH_MAX - 10) deep += "/" + name;
+  fs::create_directories(In("data/" + deep));
+  Link(deep, "data/short");
+  const std::string behind = "data/short/" + name + "/" + name;
+  ASSERT_EQ(::mkdir(In("data/short/" + name).c_str(), 0700), 0);
+  ASSERT_EQ(::mkdir(In(behind).c_str(), 0700), 0);
+  ASSERT_EQ(::symlink(In("secret/file").c_str(), In(behind + "/file").c_str()), 0);
+  ASSERT_TRUE(std::ifstream(In(behind + "/file")).good());
+  EXPECT_FALSE(Allows(In(behind + "/file")));
+  EXPECT_FALSE(Allows(In(behind)));
 }
 
 TEST_F(RootsTest, ARootMayBeReachedThroughALink) {
