@@ -87,8 +87,13 @@ absl::StatusOr<std::optional<LeasedUnit>> GrpcUnitSource::Next() {
     if (context.ok() && lease.unit < (*context)->plan.units.size()) {
       absl::StatusOr<std::shared_ptr<const Gates>> gates = RoundGates(lease, **context);
       if (gates.ok()) {
-        return LeasedUnit{*std::move(context), lease.unit, lease.token, lease.round,
-                          *std::move(gates)};
+        const uint32_t shard = (*context)->plan.units[lease.unit].shard;
+        MutexLock lock(mutex_);
+        const auto failed = failed_flushes_.find({(*context)->uid, shard});
+        return LeasedUnit{
+            *std::move(context), lease.unit,
+            lease.token,         lease.round,
+            *std::move(gates),   failed == failed_flushes_.end() ? 0 : failed->second.count};
       }
       status = gates.status();
     }
@@ -224,7 +229,9 @@ absl::Status GrpcUnitSource::Finish(Duration timeout) {
 
 // Results are told only when durable: after a crash of this machine the
 // coordinator must not believe in bytes that are gone. One flush serves all
-// units of a shard that were written meanwhile.
+// units of a shard that were written meanwhile. One that fails fails, beside those, every
+// unit that had begun by then: what it had written may be what was lost, and the next
+// flush would not tell.
 void GrpcUnitSource::FlushLoop() {
   while (true) {
     std::vector<Written> batch;
@@ -245,15 +252,20 @@ void GrpcUnitSource::FlushLoop() {
       if (inserted) it->second = job.output->FlushWrite(job.writes[shard]);
     }
     MutexLock lock(mutex_);
+    for (const auto& [place, status] : flushed) {
+      if (status.ok()) continue;
+      FailedFlushes& failed = failed_flushes_[{place.first->uid, place.second}];
+      ++failed.count;
+      failed.last = status;
+    }
     for (Written& written : batch) {
       const JobContext& job = *written.unit.job;
-      const auto flush = flushed.find({&job, job.plan.units[written.unit.unit].shard});
-      const bool analysis = !IsLastRound(job.plan, written.unit.round);
-      const absl::Status status = analysis ? absl::OkStatus() : flush->second;
-      if (status.ok()) {
-        book_.Complete(written.unit.token, std::move(written.result));
+      const auto failed = failed_flushes_.find({job.uid, job.plan.units[written.unit.unit].shard});
+      if (IsLastRound(job.plan, written.unit.round) && failed != failed_flushes_.end() &&
+          failed->second.count != written.unit.failed_flushes) {
+        book_.Fail(written.unit.token, failed->second.last);
       } else {
-        book_.Fail(written.unit.token, status);
+        book_.Complete(written.unit.token, std::move(written.result));
       }
     }
     flushing_ = 0;

@@ -132,6 +132,13 @@ class GrpcUnitSource final : public UnitSource {
   LeaseBook book_ MERGANSER_GUARDED_BY(mutex_);
   std::vector<Written> written_ MERGANSER_GUARDED_BY(mutex_);  // not durable yet
   size_t flushing_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  // By job uid and shard: how often a flush failed, and how the last one did.
+  struct FailedFlushes {
+    uint64_t count = 0;
+    absl::Status last;
+  };
+  std::map<std::pair<std::string, uint32_t>, FailedFlushes> failed_flushes_
+      MERGANSER_GUARDED_BY(mutex_);
   std::map<std::string, std::shared_ptr<const JobContext>> contexts_ MERGANSER_GUARDED_BY(mutex_);
   // By job uid and round.
   std::map<std::string, std::shared_ptr<const Gates>> gates_ MERGANSER_GUARDED_BY(mutex_);

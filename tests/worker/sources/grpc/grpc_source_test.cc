@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <future>
@@ -168,6 +169,44 @@ TEST_F(GrpcSource, WrittenButNotDurableIsAFailure) {
   const v1::SyncRequest request = coordinator_->Await(
       [](const v1::SyncRequest& r) { return r.failed_size() + r.completed_size() == 1; });
   EXPECT_EQ(request.failed_size(), 1);
+}
+
+// What a unit had written when a flush failed may be lost, and the next flush does not tell.
+TEST_F(GrpcSource, AFlushThatFailsFailsUnitsInFlightToo) {
+  Lease(3);
+  const auto write = store_->BeginWrite("model.safetensors", 400, "job");
+  ASSERT_TRUE(write.ok());
+  const auto faulty = std::make_shared<FaultStore>(store_, /*seed=*/1);
+  faulty->AddRule({.op = StoreOp::kFlushWrite, .status = absl::UnavailableError("quota")});
+  Start();
+  const auto complete = [&](LeasedUnit unit) {
+    auto context = std::make_shared<JobContext>();
+    context->job = unit.job->job;
+    context->uid = unit.job->uid;
+    context->plan = unit.job->plan;
+    context->output = faulty;
+    context->writes = {*write};
+    unit.job = context;
+    source_->Complete(unit, Result(unit.unit));
+  };
+  const auto failed = [](const v1::SyncRequest& request, const std::string& token) {
+    return std::any_of(request.failed().begin(), request.failed().end(),
+                       [&](const auto& one) { return one.token() == token; });
+  };
+  const LeasedUnit first = Next(), second = Next();
+  complete(first);
+  coordinator_->Await([&](const v1::SyncRequest& request) { return failed(request, "t0"); });
+  const LeasedUnit third = Next();
+  complete(second);
+  coordinator_->Await([&](const v1::SyncRequest& request) { return failed(request, "t1"); });
+  EXPECT_EQ(faulty->Faults(StoreOp::kFlushWrite), 1u);
+  // It began afterwards: all that it wrote is in what was flushed.
+  complete(third);
+  coordinator_->Await([&](const v1::SyncRequest& request) {
+    EXPECT_FALSE(failed(request, "t2"));
+    return std::any_of(request.completed().begin(), request.completed().end(),
+                       [](const auto& one) { return one.token() == "t2"; });
+  });
 }
 
 TEST_F(GrpcSource, ResultsAreRepeatedUntilAnAnswerArrives) {
