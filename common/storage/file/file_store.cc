@@ -289,7 +289,6 @@ class FileStore final : public ObjectStore {
     return ErrnoStatus(errno, absl::StrCat("unlink ", path));
   }
 
-  // A new hidden file beside `path` that holds `bytes` durably.
   // Removes the folders of `key` that are empty now, from the deepest up to and
   // including its topmost hidden one: working folders are nobody's to keep. One
   // that is not empty, or that cannot be removed, stays. For a key that lies in the
@@ -314,14 +313,14 @@ class FileStore final : public ObjectStore {
   static void RemoveEmptyFolders(const std::string& folder) {
     std::vector<std::string> folders;
     std::error_code ignored;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, ignored)) {
+    ForEntries<std::filesystem::recursive_directory_iterator>(folder, [&](const auto& entry) {
       if (entry.is_directory(ignored) && !entry.is_symlink(ignored)) {
         folders.push_back(entry.path().string());
       } else if (const std::string name = entry.path().filename().string();
                  IsPartialName(name) && name.find(".~") != std::string::npos) {
         ::unlink(entry.path().c_str());
       }
-    }
+    });
     for (auto path = folders.rbegin(); path != folders.rend(); ++path) ::rmdir(path->c_str());
   }
 
@@ -329,11 +328,18 @@ class FileStore final : public ObjectStore {
   // that still runs writes its file again (WriteAndPlace).
   static void SweepTemporaries(const std::string& path) {
     const std::string folder = ParentOf(path);
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    ForEntries<std::filesystem::directory_iterator>(folder, [&](const auto& entry) {
       const std::string name = entry.path().filename().string();
       if (IsTemporaryOf(path, name)) ::unlink((folder + "/" + name).c_str());
-    }
+    });
+  }
+
+  // Calls `see` with what is in `folder` (Iterator: or below it), as far as it can be listed:
+  // others remove files and folders meanwhile. A range-based for would throw there.
+  template <typename Iterator, typename See>
+  static void ForEntries(const std::string& folder, const See& see) {
+    std::error_code error;
+    for (Iterator it(folder, error); !error && it != Iterator(); it.increment(error)) see(*it);
   }
 
   // Writes `bytes` to a temporary file and has `place`, which returns an errno,
@@ -365,6 +371,7 @@ class FileStore final : public ObjectStore {
     }
   }
 
+  // A new hidden file beside `path` that holds `bytes` durably.
   absl::StatusOr<std::string> WriteTemporary(std::string_view key, const std::string& path,
                                              std::string_view bytes) {
     MERGANSER_RETURN_IF_ERROR(ValidateNewKey(key));
