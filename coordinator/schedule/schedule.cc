@@ -383,7 +383,9 @@ void Schedule::CountAttempt(const std::string& job_name, uint32_t index, const a
   ++job.retries;
   ++unit.attempts;
   trouble_.push_back({job_name, job.round, Number(index, job), worker, reported, why});
-  if (!IsRetryable(why)) {
+  // The coordinator has seen the files: a worker that does not has not mounted their storage.
+  const bool elsewhere = reported && absl::IsNotFound(why);
+  if (!IsRetryable(why) && !elsewhere) {
     EndJob(job, Annotate(why, absl::StrCat(DescribeUnit(index, job), " on worker ", worker)));
     return;
   }

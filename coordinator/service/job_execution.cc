@@ -384,13 +384,13 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
     auto gates = std::make_shared<const std::string>(SerializeGates(*rounds.gates()));
     UnitBatch batch = TakeFromRecord(job, plan, rounds, on_record);
     // Called by Sync, under the lock, while this thread waits for units.
-    batch.priority = job->record.info.request.priority;
     batch.accept = [&rounds](UnitResult& result) { rounds.TakeCounts(result); };
     std::vector<UnitResult> results;
     {
       MutexLock lock(mutex_);
       MERGANSER_RETURN_IF_ERROR(Interruption(*job));
       const std::string& uid = job->record.info.uid;
+      batch.priority = job->record.info.request.priority;
       job->round = rounds.round();
       job->gates = std::move(gates);
       job->before.units_total = total.units;

@@ -218,7 +218,8 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
                                         ", expected a job that is queued, planning or running"),
                            {{"job", name}});
     }
-    if (state == JobState::kCancelled || record.info.cancelling) {
+    // A job that was taken from the queue above ends here, whoever else cancels it as well.
+    if (state == JobState::kCancelled || (record.info.cancelling && !queued)) {
       done = true;
       return absl::AlreadyExistsError("cancelled before");  // nothing to record
     }

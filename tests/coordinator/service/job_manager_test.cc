@@ -5,6 +5,7 @@
 #include <ostream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -119,6 +120,24 @@ TEST_F(JobManagerTest, JobsThatAreQueuedAreCancelledAtOnce) {
   storage_.Open();
   EXPECT_EQ(AwaitEnd(*jobs_, running).state, JobState::kCancelled);
   EXPECT_EQ(storage_.abandoned(), 1);
+}
+
+TEST_F(JobManagerTest, TwoMayCancelAQueuedJobAtOnce) {
+  JobManagerOptions options = QuickOptions();
+  options.active_jobs = 1;
+  storage_.Close();
+  Start(options);
+  AwaitState(*jobs_, Submit(), JobState::kPlanning);
+  for (int i = 0; i < 200; ++i) {
+    const std::string queued = Submit();
+    std::vector<std::thread> users;
+    for (int user = 0; user < 2; ++user) {
+      users.emplace_back([&] { EXPECT_TRUE(jobs_->Cancel(queued).ok()); });
+    }
+    for (std::thread& user : users) user.join();
+    ASSERT_EQ(jobs_->Get(queued)->state, JobState::kCancelled) << i;
+  }
+  storage_.Open();
 }
 
 TEST_F(JobManagerTest, TheHighestPriorityLeavesTheQueueFirst) {
