@@ -30,6 +30,13 @@ absl::StatusCode CodeOf(int error_number) {
     case ETIMEDOUT:
     case ENOTCONN:
     case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case ECONNABORTED:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case ESHUTDOWN:  // Lustre, of a client that was evicted
       return absl::StatusCode::kUnavailable;
     case ENAMETOOLONG:
       return absl::StatusCode::kInvalidArgument;

@@ -59,8 +59,9 @@ absl::StatusOr<std::unique_ptr<JobStore>> OpenJobStore(const CoordinatorFlags& f
 }  // namespace
 
 int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) {
-  StopSignal stop;
-  interrupts.SetHandler([&stop] { stop.Set(); });
+  // Shared with the handler: returning early leaves that behind.
+  const auto stop = std::make_shared<StopSignal>();
+  interrupts.SetHandler([stop] { stop->Set(); });
   absl::StatusOr<std::unique_ptr<JobStore>> store = OpenJobStore(flags);
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
   ServerOptions options;
@@ -83,7 +84,7 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   }
   std::printf("listening on %s\n", (*server)->address().c_str());
   std::fflush(stdout);
-  stop.Wait();
+  stop->Wait();
   std::fprintf(stderr, "%s\n",
                (*store)->durable()
                    ? "stopping: jobs stay as they are and go on at the next start"
