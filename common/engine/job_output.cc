@@ -146,6 +146,12 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::TakeOver(
   return output;
 }
 
+absl::StatusOr<bool> JobOutput::PartlyPublished(ObjectStore& store, size_t shards) {
+  if (shards == 1) return false;
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> index, store.Stat(kHfIndexFile));
+  return !index.has_value();
+}
+
 absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done) {
   MERGANSER_ASSIGN_OR_RETURN(std::vector<PlannedWrite> recorded,
                              ReadWrites(*store_, options_.job_uid));
@@ -165,9 +171,12 @@ absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done)
     const absl::Status there = store_->FlushWrite(recorded[i]);
     if (there.ok()) continue;
     if (!absl::IsNotFound(there)) return there;
-    // Killed while it published: the shard is in its place already.
+    // Killed while it published: the shard is in its place already. Unless that is a shard of
+    // the older output, and somebody else removed what was written.
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(shard.key));
     if (!info.has_value() || info->size != shard.size || written[i] != units[i]) return false;
+    MERGANSER_ASSIGN_OR_RETURN(const bool partial, PartlyPublished(*store_, recorded.size()));
+    if (!partial) return false;
     committed[i] = true;
   }
   writes_ = std::move(recorded);

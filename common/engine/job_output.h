@@ -142,6 +142,9 @@ class JobOutput {
   // Takes over what is there of a job's planned writes: false when they cannot be
   // used, and everything is to be done again.
   absl::StatusOr<bool> AdoptWrites(const std::vector<UnitResult>& done);
+  // Whether shards that are in their places may be those of a publication that was killed
+  // between them: before them goes the older output's index, after them comes the new one.
+  static absl::StatusOr<bool> PartlyPublished(ObjectStore& store, size_t shards);
   absl::Status CheckResults(const std::vector<UnitResult>& results) const;
   absl::Status RemoveOld();
   absl::Status PutFile(std::string_view key, std::string_view bytes);

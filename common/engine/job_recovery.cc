@@ -104,9 +104,15 @@ absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid) 
       committed.push_back(write.key);
     }
   }
-  // Where a shard is in its place, what was old went before it: the rest is the job's.
+  // Where a shard is in its place, what was old went before it: the rest is the job's. What is
+  // whole stays: it is the older output, or a publication that came to its end.
+  bool partly = false;
   if (first.ok() && !committed.empty()) {
-    keep(store.Delete(kHfIndexFile));
+    const absl::StatusOr<bool> found = PartlyPublished(store, writes->size());
+    keep(found.status());
+    partly = found.ok() && *found;
+  }
+  if (partly) {
     for (const std::string& key : committed) keep(store.Delete(key));
     for (const std::string_view key : std::array<std::string_view, 4>{
              kReportKey, "config.json", "README.md", "merge_recipe.yaml"}) {

@@ -14,6 +14,7 @@
 #include "common/engine/claim.h"
 #include "common/engine/job_output.h"
 #include "common/engine/report.h"
+#include "common/format/hf_index.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
@@ -170,6 +171,49 @@ TEST_P(JobRecoveryTest, DiscardingSparesTheModelThatWasToBeReplaced) {
   ASSERT_TRUE(JobOutput::Discard(*store_, kJob).ok());
   EXPECT_EQ(ReadAll(*store_, "model.safetensors"), "the old one");
   EXPECT_THAT(store_->List(kWorkPrefix).value(), IsEmpty());
+}
+
+// An older model has shards of the same names and sizes, and of what the job had written
+// somebody removed a part: that does not make the older shard the job's.
+TEST_P(JobRecoveryTest, AShardOfTheOlderModelIsNotTakenForTheJobs) {
+  for (const Plan& plan : {OneShardPlan(), TwoShardPlan()}) {
+    for (const bool discard : {true, false}) {
+      SCOPED_TRACE(absl::StrCat(plan.shards.size(), " shards, discard ", discard));
+      Renew();
+      std::vector<std::string> old;
+      for (const PlannedShard& shard : plan.shards) {
+        old.emplace_back(shard.size, 'o');
+        ASSERT_TRUE(store_->Put(shard.key, old.back()).ok());
+      }
+      if (plan.shards.size() > 1) {
+        ASSERT_TRUE(store_->Put(kHfIndexFile, "{\"weight_map\": {}}").ok());
+      }
+      JobOutputOptions options = Options(5);
+      options.overwrite = true;
+      auto killed = JobOutput::Begin(store_, uri_, plan, options);
+      ASSERT_TRUE(killed.ok()) << killed.status();
+      const auto results = WriteUnits(plan, (*killed)->writes(), *store_);
+      ASSERT_TRUE(results.ok());
+      ASSERT_TRUE(store_->AbortWrite((*killed)->writes()[0]).ok());
+      if (discard) {
+        ASSERT_TRUE(JobOutput::Discard(*store_, kJob).ok());
+        EXPECT_THAT(store_->List(kWorkPrefix).value(), IsEmpty());
+      } else {
+        std::vector<UnitResult> done = *results;
+        int forgotten = 0;
+        auto resumed = Resume(plan, done, [&] {
+          ++forgotten;
+          return absl::OkStatus();
+        });
+        ASSERT_TRUE(resumed.ok()) << resumed.status();
+        EXPECT_EQ(forgotten, 1);
+        EXPECT_THAT(done, IsEmpty());
+      }
+      for (size_t i = 0; i < old.size(); ++i) {
+        EXPECT_EQ(ReadAll(*store_, plan.shards[i].key), old[i]);
+      }
+    }
+  }
 }
 
 TEST_P(JobRecoveryTest, WhatIsOnRecordStaysAndTheRestIsWritten) {
