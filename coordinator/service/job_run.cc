@@ -2,8 +2,11 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/engine/claim.h"
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
 #include "common/storage/open.h"
@@ -14,7 +17,10 @@ namespace {
 class EngineJobRun final : public JobRun {
  public:
   EngineJobRun(const JobInfo& job, const AllowedRoots& roots)
-      : uid_(job.uid), request_(job.request), roots_(roots) {}
+      : uid_(job.uid),
+        begun_(job.state == JobState::kRunning || job.state == JobState::kPublishing),
+        request_(job.request),
+        roots_(roots) {}
 
   absl::StatusOr<const Plan*> Prepare() override {
     MERGANSER_ASSIGN_OR_RETURN(
@@ -37,6 +43,7 @@ class EngineJobRun final : public JobRun {
       const std::function<absl::Status()>& forget) override {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
                                OpenStore(request_.output_uri, roots_));
+    MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
     MERGANSER_ASSIGN_OR_RETURN(
         output_, JobOutput::ResumeJob(std::move(store), request_.output_uri, prepared_->plan,
                                       Options(epoch), done, forget));
@@ -47,6 +54,7 @@ class EngineJobRun final : public JobRun {
   absl::StatusOr<std::optional<std::string>> FindPublished() override {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
                                OpenStore(request_.output_uri, roots_));
+    MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> report,
                                JobOutput::FindPublished(*store, prepared_->plan, uid_));
     if (!report.has_value()) return std::nullopt;
@@ -70,6 +78,7 @@ class EngineJobRun final : public JobRun {
   absl::Status Discard() override {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
                                OpenStore(request_.output_uri, roots_));
+    MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
     return JobOutput::Discard(*store, uid_);
   }
 
@@ -86,7 +95,22 @@ class EngineJobRun final : public JobRun {
     return options;
   }
 
+  // kUnavailable where nothing is of the output of a job that had begun: its claim at least
+  // was there.
+  absl::Status AwaitOutput(ObjectStore& store) const {
+    if (!begun_) return absl::OkStatus();
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(store));
+    if (claim.has_value()) return absl::OkStatus();
+    MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(""));
+    if (!listed.empty()) return absl::OkStatus();
+    return absl::UnavailableError(
+        absl::StrCat(OneLine(request_.output_uri),
+                     ": found nothing there, expected the output that the job had begun; mount "
+                     "its storage, or cancel the job"));
+  }
+
   const std::string uid_;
+  const bool begun_;  // by an earlier process
   const JobRequest request_;
   const AllowedRoots roots_;
   std::optional<PreparedMerge> prepared_;

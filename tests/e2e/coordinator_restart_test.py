@@ -216,35 +216,48 @@ class CoordinatorRestartTest(RestartCase):
                           last["error"]["message"])
         self.assertNoOutput(self.path("out"))
 
-    def test_inputs_that_are_not_mounted_yet_are_waited_for(self):
+    def test_storage_that_is_not_mounted_yet_is_waited_for(self):
         models = harness.data("tiny", seed=13, experts=3)
-        share, away = self.path("share"), self.path("away")
-        os.makedirs(share)
-        expert = harness.link_folder(models[1], os.path.join(share, "expert"))
+        shares = [self.path("inputs"), self.path("outputs")]
+        for share in shares:
+            os.makedirs(share)
+        expert = harness.link_folder(models[1], os.path.join(shares[0], "expert"))
         file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], [expert] + models[2:])
         wanted = harness.hash_output(self.merge(file, self.path("undisturbed")))
-        with harness.Cluster(0, self.path("state")) as cluster:
-            for end in ("CANCELLED", "SUCCEEDED"):
-                job = cluster.submit(file, self.path(end))
-                harness.wait_for("the job to run", lambda: harness.state_of(
-                    cluster.job(job)) == "RUNNING" and int(
-                        cluster.job(job)["progress"]["units_total"]) > 0)
-                cluster.kill_coordinator()
-                os.rename(share, away)
-                cluster.start_coordinator()
-                harness.wait_for("the job to wait", lambda: "mount its storage, or cancel the job"
-                                 in cluster.job(job)["progress"]["detail"])
-                self.assertEqual(harness.state_of(cluster.job(job)), "RUNNING")
-                if end == "CANCELLED":
-                    self.assertEqual(cluster.client("cancel", job).code, 0)
-                else:
-                    cluster.add_worker()
-                    os.rename(away, share)
-                self.assertEqual(harness.state_of(cluster.finish(job)), end, cluster.log())
-                if end == "CANCELLED":
-                    os.rename(away, share)
-        self.assertNoOutput(self.path("CANCELLED"))
-        self.assertEqual(harness.hash_output(self.path("SUCCEEDED")), wanted)
+        for share in shares:
+            with self.subTest(share=share), \
+                    harness.Cluster(0, self.path("state-" + os.path.basename(share))) as cluster:
+                for end in ("CANCELLED", "SUCCEEDED"):
+                    output = os.path.join(shares[1], os.path.basename(share), end)
+                    last = self.restart_without(cluster, share, file, output, end)
+                    self.assertEqual(harness.state_of(last), end, cluster.log())
+                    if end == "SUCCEEDED":
+                        self.assertEqual(harness.hash_output(output), wanted)
+                    elif share == shares[0]:
+                        self.assertNoOutput(output)
+                    else:
+                        self.assertIn("partial output may remain", str(last["warnings"]))
+
+    def restart_without(self, cluster, share, file, output, end):
+        """Restarts the coordinator under a job that has begun, with `share` away; it is there
+        again once the job waits, or was cancelled. What the job is in the end."""
+        job = cluster.submit(file, output)
+        harness.wait_for("the job to run", lambda: int(
+            cluster.job(job)["progress"]["units_total"]) > 0)
+        cluster.kill_coordinator()
+        os.rename(share, share + "-away")
+        cluster.start_coordinator()
+        harness.wait_for("the job to wait", lambda: "mount its storage, or cancel the job"
+                         in cluster.job(job)["progress"]["detail"])
+        self.assertEqual(harness.state_of(cluster.job(job)), "RUNNING")
+        if end == "CANCELLED":
+            self.assertEqual(cluster.client("cancel", job).code, 0)
+            last = cluster.finish(job)
+        os.rename(share + "-away", share)
+        if end == "SUCCEEDED":
+            cluster.add_worker()
+            last = cluster.finish(job)
+        return last
 
     def test_a_second_coordinator_is_refused(self):
         with harness.Cluster(0, self.path("state")) as cluster:
