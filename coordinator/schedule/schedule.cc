@@ -237,7 +237,7 @@ void Schedule::Accept(WorkerReport::Completed completed, const WorkerReport& rep
   unit.done_by = report.worker;
   if (job.accept) job.accept(completed.result);
   unit.result = std::move(completed.result);
-  job.contributors[report.worker] = {report.threads, report.simd};
+  job.contributors.Add(report.worker, report.threads, report.simd);
   job.bytes_done += unit.demand.bytes;
   if (++job.done == job.units.size()) EndJob(job, absl::OkStatus());
 }
@@ -258,7 +258,6 @@ void Schedule::Renew(const WorkerReport& report, bool finished_some, MonotonicTi
   Worker& worker = workers_[report.worker];
   std::set<std::string> unmentioned = worker.leases;
   bool progressed = finished_some;
-  std::set<std::string> advanced;
   for (const WorkerReport::InFlight& unit : report.in_flight) {
     unmentioned.erase(unit.token);
     const auto it = leases_.find(unit.token);
@@ -464,17 +463,8 @@ absl::StatusOr<std::vector<UnitResult>> Schedule::TakeResults(const std::string&
 }
 
 JobWorkers Schedule::Workers(const std::string& name) const {
-  JobWorkers workers;
   const auto it = jobs_.find(name);
-  if (it == jobs_.end()) return workers;
-  std::set<std::string> simd;
-  for (const auto& [worker, facts] : it->second.contributors) {
-    workers.names.push_back(worker);
-    workers.threads += facts.first;
-    if (!facts.second.empty()) simd.insert(facts.second);
-  }
-  workers.simd.assign(simd.begin(), simd.end());
-  return workers;
+  return it == jobs_.end() ? JobWorkers() : it->second.contributors;
 }
 
 }  // namespace merganser

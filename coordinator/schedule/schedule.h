@@ -87,7 +87,7 @@ class Schedule {
     uint64_t bytes_done = 0;
     uint64_t retries = 0;
     uint64_t largest_demand = 0;
-    std::map<std::string, std::pair<uint32_t, std::string>> contributors;  // threads, simd
+    JobWorkers contributors;
     std::optional<MonotonicTime> too_large_since;
     std::string too_large;  // message while some pending unit fits no worker
     std::optional<absl::Status> outcome;

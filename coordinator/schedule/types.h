@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -134,9 +135,13 @@ struct ScheduleStatus {
 
 // Who took part in a job, for the report.
 struct JobWorkers {
-  std::vector<std::string> names;  // of the accepted results, sorted
-  std::vector<std::string> simd;   // distinct, sorted
-  uint32_t threads = 0;            // of those workers together
+  std::map<std::string, uint32_t> threads;  // of each worker with accepted results
+  std::set<std::string> simd;               // theirs
+
+  void Add(const std::string& name, uint32_t thread_count, const std::string& simd_name) {
+    threads[name] = thread_count;
+    if (!simd_name.empty()) simd.insert(simd_name);
+  }
 };
 
 }  // namespace merganser

@@ -1,7 +1,6 @@
 // JobManager, the part that takes one job from its plan to its publication, round by
 // round, and goes on with one that an earlier process began.
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -70,17 +69,6 @@ absl::Status AwaitInputs(const absl::Status& status) {
   return absl::UnavailableError(
       absl::StrCat(std::string(status.message()),
                    "; it was there when the job began: mount its storage, or cancel the job"));
-}
-
-// `later` as well as `workers`, each name once.
-void AddWorkers(const JobWorkers& later, JobWorkers& workers) {
-  std::set<std::string> names(workers.names.begin(), workers.names.end());
-  std::set<std::string> simd(workers.simd.begin(), workers.simd.end());
-  names.insert(later.names.begin(), later.names.end());
-  simd.insert(later.simd.begin(), later.simd.end());
-  workers.names.assign(names.begin(), names.end());
-  workers.simd.assign(simd.begin(), simd.end());
-  workers.threads = std::max(workers.threads, later.threads);
 }
 
 }  // namespace
@@ -178,8 +166,7 @@ absl::Status JobManager::ReadResults(const std::string& uid, const Plan& plan,
                                      std::vector<UnitResult>& results, JobWorkers& workers) {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<StoredResult> stored, store_.Results(uid));
   results.clear();
-  std::map<std::string, uint32_t> threads;
-  std::set<std::string> simd;
+  workers = {};
   for (const StoredResult& one : stored) {
     absl::StatusOr<std::vector<UnitResult>> parsed = ParseResults(one.bytes, plan);
     if (!parsed.ok() || parsed->size() != 1 || parsed->front().unit != one.unit ||
@@ -190,15 +177,8 @@ absl::Status JobManager::ReadResults(const std::string& uid, const Plan& plan,
           status, absl::StrCat("the result on record of unit ", one.unit, ", round ", one.round));
     }
     results.push_back(std::move(parsed->front()));
-    threads[one.worker] = one.threads;
-    if (!one.simd.empty()) simd.insert(one.simd);
+    workers.Add(one.worker, one.threads, one.simd);
   }
-  workers = {};
-  for (const auto& [name, count] : threads) {
-    workers.names.push_back(name);
-    workers.threads += count;
-  }
-  workers.simd.assign(simd.begin(), simd.end());
   return absl::OkStatus();
 }
 
@@ -337,8 +317,10 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
     return absl::OkStatus();
   };
   MERGANSER_RETURN_IF_ERROR(Record(job, Persistence::kUntilRecorded, publish));
-  facts.workers = workers.names;
-  facts.threads = static_cast<int>(workers.threads);
+  for (const auto& [name, threads] : workers.threads) {
+    facts.workers.push_back(name);
+    facts.threads += static_cast<int>(threads);
+  }
   facts.simd = absl::StrJoin(workers.simd, ", ");
   facts.program = options_.program;
   facts.finished = clock_.WallNow();
@@ -405,7 +387,9 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
         return done;
       }
       MERGANSER_ASSIGN_OR_RETURN(results, schedule_.TakeResults(uid));
-      AddWorkers(schedule_.Workers(uid), workers);
+      JobWorkers of_round = schedule_.Workers(uid);
+      workers.threads.merge(of_round.threads);
+      workers.simd.merge(of_round.simd);
       if (!rounds.last()) {
         job->progress = Snapshot(*job, /*with_recipe=*/false).progress;
         job->before.units_done = job->progress.units_done;
