@@ -67,7 +67,7 @@ class RestartCase(harness.Case):
 
 class CoordinatorRestartTest(RestartCase):
     def test_kill_9_at_seeded_moments(self):
-        models = harness.data("generated")
+        models = harness.data("generated", whole=True)
         # Small shards, many units: what is in flight is a small part.
         file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], models[1:],
                               max_shard_size="2MB")
@@ -108,7 +108,7 @@ class CoordinatorRestartTest(RestartCase):
             self.assertSameOutput(output, undisturbed)
 
     def test_kill_9_in_every_round(self):
-        models = harness.data("generated")
+        models = harness.data("generated", whole=True)
         file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], models[1:],
                               {"scope": "model"}, max_shard_size="8MB")
         undisturbed = self.merge(file, self.path("undisturbed"))

@@ -74,7 +74,7 @@ class MpiCase(harness.Case):
         return result
 
     def generated(self, method="resmerge", scope="tensor", **top):
-        models = harness.data("generated")
+        models = harness.data("generated", whole=True)
         per_model = [{"weight": 1}] * len(models[1:]) if method == "scf_rkl" else None
         return harness.recipe(self.path("%s-%s.yaml" % (method, scope)), method, models[0],
                               models[1:], {"scope": scope}, per_model,

@@ -108,7 +108,7 @@ class ScopesIdentityTest(ScopesCase):
         self.cluster(3)
 
     def test_a_worker_killed_while_it_analyzes(self):
-        models = harness.data("generated")
+        models = harness.data("generated", whole=True)
         file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], models[1:],
                               {"scope": "model"}, unit_size="2MB")
         wanted = harness.hash_output(self.merge_here(file))

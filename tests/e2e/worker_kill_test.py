@@ -16,7 +16,7 @@ class WorkerKillTest(harness.Case):
         return int(state.get("progress", {}).get("workers", 0))
 
     def test_kill_9_while_it_holds_units(self):
-        models = harness.data("generated")
+        models = harness.data("generated", whole=True)
         file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], models[1:],
                               max_shard_size="8MB")
         wanted = harness.hash_output(self.merge(file, self.path("undisturbed")))
