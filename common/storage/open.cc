@@ -41,9 +41,9 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view text,
                        "\" is relative; a store needs an absolute one, such as /models/a"));
     }
     MERGANSER_RETURN_IF_ERROR(roots.Check(text));
-    std::shared_ptr<ObjectStore> store = MakeFileStore(uri.path);
-    if (roots.everything()) return store;
-    return MakeRootedStore(std::move(store), uri.path, roots);
+    if (roots.everything()) return MakeFileStore(uri.path);
+    const auto check = [roots](const std::string& place) { return roots.Check(place); };
+    return MakeRootedStore(MakeFileStore(uri.path, check), uri.path, roots);
   }
   MERGANSER_RETURN_IF_ERROR(roots.Check(text));
   if (uri.scheme == "memory") {

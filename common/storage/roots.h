@@ -17,8 +17,8 @@ namespace merganser {
 // A file path is judged by where it leads: links and ".." are followed as the
 // kernel would, also those of a path that is not there yet. A link out of every
 // root is refused; one that stays below a root (the Hugging Face cache is made of
-// these) is fine. What a check says holds for the moment of the check: whoever may
-// change folders below a root can change it afterwards. Immutable, thread-safe.
+// these) is fine. What a check says holds for the moment of the check; stores of a
+// restricted service check what they have opened once more. Immutable, thread-safe.
 class AllowedRoots {
  public:
   AllowedRoots() = default;

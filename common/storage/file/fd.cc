@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <limits>
 
@@ -41,6 +42,15 @@ absl::StatusOr<std::shared_ptr<Fd>> OpenFile(const std::string& path, int flags)
   } while (number < 0 && errno == EINTR);
   if (number < 0) return Failed(errno, "open", path);
   return std::make_shared<Fd>(number);
+}
+
+absl::StatusOr<std::string> PlaceOf(const Fd& fd, const std::string& path) {
+  std::array<char, 4096> place{};
+  const ssize_t size =
+      ::readlink(absl::StrCat("/proc/self/fd/", fd.get()).c_str(), place.data(), place.size());
+  if (size < 0) return Failed(errno, "ask /proc for the place of", path);
+  if (static_cast<size_t>(size) == place.size()) return Failed(ENAMETOOLONG, "place of", path);
+  return std::string(place.data(), static_cast<size_t>(size));
 }
 
 absl::StatusOr<std::optional<struct stat>> StatPath(const std::string& path) {

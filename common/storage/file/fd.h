@@ -41,6 +41,9 @@ class Fd {
 // `flags` as for open(2); O_CLOEXEC is added.
 absl::StatusOr<std::shared_ptr<Fd>> OpenFile(const std::string& path, int flags);
 
+// Where an open file lies now, by /proc; `path` is for messages.
+absl::StatusOr<std::string> PlaceOf(const Fd& fd, const std::string& path);
+
 // nullopt where nothing is, or where a part of the path is no folder.
 absl::StatusOr<std::optional<struct stat>> StatPath(const std::string& path);
 absl::StatusOr<struct stat> StatFd(const Fd& fd, const std::string& path);

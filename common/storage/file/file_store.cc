@@ -30,8 +30,8 @@ std::string RootOf(std::string_view root) {
 // The commit protocol stands in README.md; the numbers below are its steps.
 class FileStore final : public ObjectStore {
  public:
-  explicit FileStore(std::string_view root)
-      : root_(RootOf(root)), readers_(kCachedFds), writers_(kCachedFds) {}
+  FileStore(std::string_view root, PlaceCheck check)
+      : root_(RootOf(root)), check_(std::move(check)), readers_(kCachedFds), writers_(kCachedFds) {}
 
   std::string Describe(std::string_view key) const override {
     if (key.empty()) return OneLine(root_.size() == 1 ? root_ : root_.substr(0, root_.size() - 1));
@@ -256,18 +256,29 @@ class FileStore final : public ObjectStore {
   }
 
   // A descriptor, cached or new, of the file that is at `path` now.
-  static absl::StatusOr<std::shared_ptr<Fd>> CurrentFd(FdCache& cache, FdCache::Use use,
-                                                       const std::string& path, int flags) {
+  absl::StatusOr<std::shared_ptr<Fd>> CurrentFd(FdCache& cache, FdCache::Use use,
+                                                const std::string& path, int flags) {
     for (;;) {
       if (const std::shared_ptr<Fd> cached = cache.Get(path, use); cached != nullptr) {
         MERGANSER_ASSIGN_OR_RETURN(const bool current, LeadsTo(path, *cached));
         if (current) return cached;
         cache.EraseIf(path, cached);
       }
-      MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<Fd> opened, OpenFile(path, flags));
+      MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<Fd> opened, Open(path, flags));
       // Another thread's descriptor may be of an older file: look again.
       if (cache.Insert(path, opened, use) == opened) return opened;
     }
+  }
+
+  // OpenFile, and asks where the file lies: of what is open no link can change that any more.
+  absl::StatusOr<std::shared_ptr<Fd>> Open(const std::string& path, int flags) const {
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<Fd> fd, OpenFile(path, flags));
+    if (check_ == nullptr) return fd;
+    MERGANSER_ASSIGN_OR_RETURN(const std::string place, PlaceOf(*fd, path));
+    const absl::Status allowed = check_(place);
+    if (allowed.ok()) return fd;
+    if ((flags & O_CREAT) != 0) ::unlink(place.c_str());
+    return allowed;
   }
 
   // Never with O_CREAT: a write that is over stays over.
@@ -366,7 +377,7 @@ class FileStore final : public ObjectStore {
     constexpr int kTries = 100;
     for (int attempt = 1;; ++attempt) {
       MERGANSER_RETURN_IF_ERROR(Annotate(MakeFolders(ParentOf(path)), Describe(key)));
-      absl::StatusOr<std::shared_ptr<Fd>> fd = OpenFile(path, flags | O_CREAT | O_EXCL);
+      absl::StatusOr<std::shared_ptr<Fd>> fd = Open(path, flags | O_CREAT | O_EXCL);
       if (fd.ok() || !absl::IsNotFound(fd.status()) || attempt == kTries) return fd;
     }
   }
@@ -385,14 +396,15 @@ class FileStore final : public ObjectStore {
   }
 
   const std::string root_;
+  const PlaceCheck check_;
   FdCache readers_;
   FdCache writers_;
 };
 
 }  // namespace
 
-std::shared_ptr<ObjectStore> MakeFileStore(std::string_view root) {
-  return std::make_shared<FileStore>(root);
+std::shared_ptr<ObjectStore> MakeFileStore(std::string_view root, PlaceCheck check) {
+  return std::make_shared<FileStore>(root, std::move(check));
 }
 
 }  // namespace merganser

@@ -7,9 +7,11 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
+#include "common/storage/file/file_store.h"
 #include "common/storage/open.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -232,6 +234,21 @@ TEST_F(RootedStoreTest, AFolderThatBecomesALinkIsRefusedFromThenOn) {
   EXPECT_TRUE(absl::IsPermissionDenied(store->CommitWrite(*write, receipts)));
   EXPECT_TRUE(absl::IsPermissionDenied(store->AbortWrite(*write)));
   EXPECT_TRUE(fs::exists(In("database/sub/object")));
+}
+
+// As if the link had come between the look at the path and the opening.
+TEST_F(RootedStoreTest, WhatIsOpenedIsHeldAgainstTheRootsToo) {
+  const auto store = MakeFileStore(
+      In("data/models/a"), [this](const std::string& place) { return roots_.Check(place); });
+  EXPECT_TRUE(Read(*store, "file", 4).ok());
+  Link(In("secret/file"), "data/models/a/config.json");
+  EXPECT_TRUE(absl::IsPermissionDenied(Read(*store, "config.json", 6)));
+  Link(In("secret"), "data/models/a/sub");
+  EXPECT_TRUE(absl::IsPermissionDenied(store->Put("sub/new", "x")));
+  EXPECT_TRUE(absl::IsPermissionDenied(store->BeginWrite("sub/planned", 1, "w").status()));
+  EXPECT_EQ(std::distance(fs::directory_iterator(In("secret")), fs::directory_iterator()), 1);
+  Link("file", "data/models/a/inside");
+  EXPECT_TRUE(Read(*store, "inside", 4).ok());
 }
 
 TEST_F(RootedStoreTest, AnUnrestrictedWriteGoesThrough) {
