@@ -130,6 +130,7 @@ if ! ASAN_OPTIONS=detect_leaks=1 "$probe/probe" 2>"$probe/log"; then
   leaks=0
 fi
 export ASAN_OPTIONS="detect_leaks=$leaks:strict_string_checks=1"
+export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp:print_suppressions=0"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
 if [ "$mode" = full ]; then
   check build-asan
