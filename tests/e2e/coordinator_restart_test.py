@@ -5,6 +5,7 @@ import os
 import random
 import re
 import signal
+import time
 
 import harness
 
@@ -24,15 +25,17 @@ class RestartCase(harness.Case):
 
     def kill_with_units_in_flight(self, cluster, job, done, detail=""):
         """Kills the coordinator once `done` units are, while more are in flight; what it had
-        told of its progress. Workers run only between two looks, however slow the machine: what
-        is in flight when it tells so is in flight when it is killed."""
+        told of its progress. Workers run only between two looks, for as long as a look takes on
+        this machine: what is in flight when it tells so is in flight when it is killed."""
         def there():
+            began = time.monotonic()
             self.signal_workers(cluster, signal.SIGSTOP)
             progress = self.running(cluster, job)["progress"]
             if (int(progress["units_done"]) >= done and int(progress["units_leased"]) > 0
                     and detail in progress["detail"]):
                 return progress
             self.signal_workers(cluster, signal.SIGCONT)
+            time.sleep(time.monotonic() - began)
             return None
         try:
             progress = harness.wait_for("%d units done and others in flight" % done, there)
