@@ -276,12 +276,16 @@ absl::StatusOr<TopKResult> ComputeTopK(const TaskVector& delta, const TopKOption
   TopKResult result;
   Leading leading;
   absl::Status status;
+  // A search that was cancelled may have found nothing to finish.
   const auto finish = [&](double* v) {
     result.residual = 0;
     if (leading.zero) {
       SetEmpty(delta, options.k, result.triplets);
       result.outcome = SolverOutcome::kZero;
       result.gap_ratio = kInfinity;
+    } else if (executor.cancelled() || leading.count == 0) {
+      SetEmpty(delta, options.k, result.triplets);
+      result.outcome = SolverOutcome::kNotConverged;
     } else {
       status = Finish(delta, options.k, leading, op, v, result);
     }

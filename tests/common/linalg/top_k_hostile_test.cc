@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "common/linalg/krylov.h"
@@ -49,6 +51,42 @@ TEST(TopKHostile, LeadingVectorOrthogonalToTheStartBlock) {
     EXPECT_EQ(r.outcome, SolverOutcome::kConverged);
     EXPECT_NEAR(r.triplets.sigma[0], strength, 0.2 * strength);
     CheckTriplets(p, r, 1e-7, 1e-9);
+  }
+}
+
+// Cancelled after some number of passes.
+class CancelledExecutor final : public Executor {
+ public:
+  explicit CancelledExecutor(int passes) : left_(passes) {}
+  void ParallelFor(size_t count, const std::function<void(size_t)>& block) override {
+    --left_;
+    serial_.ParallelFor(count, block);
+  }
+  bool cancelled() const override { return left_ <= 0; }
+
+ private:
+  int left_;
+  SerialExecutor serial_;
+};
+
+TEST(TopKHostile, CancelledAtAnyPassItEnds) {
+  for (const auto& [rows, cols] : {std::pair<size_t, size_t>{20, 15}, {260, 240}}) {
+    const Problem p(DType::kF32, DType::kF32, static_cast<int64_t>(rows),
+                    static_cast<int64_t>(cols), RandomValues(3, rows * cols, 1.0), 0);
+    for (const int k : {1, 4}) {
+      TopKOptions options;
+      options.k = k;
+      int cancelled = 0;
+      for (int passes = 0; passes < 500; ++passes) {
+        CancelledExecutor executor(passes);
+        const auto result = ComputeTopK(p.Delta(), options, executor);
+        if (result.ok()) break;
+        ASSERT_TRUE(absl::IsCancelled(result.status())) << result.status();
+        ++cancelled;
+      }
+      EXPECT_GT(cancelled, 0);
+      EXPECT_LT(cancelled, 500);
+    }
   }
 }
 
