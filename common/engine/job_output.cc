@@ -80,6 +80,14 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<Obje
     if (!claimed) MERGANSER_RETURN_IF_ERROR(RefuseObjects(*store, listed));
   }
 
+  if (options.overwrite) {
+    // Something else in the claim's place is nobody's that runs.
+    const absl::StatusOr<std::optional<ClaimRecord>> claim = ReadClaim(*store);
+    if (!claim.ok() && !absl::IsDataLoss(claim.status())) return claim.status();
+    if (claim.ok() && claim->has_value()) {
+      MERGANSER_RETURN_IF_ERROR(RefuseRunning(*store, **claim));
+    }
+  }
   std::unique_ptr<JobOutput> output(new JobOutput);
   output->store_ = std::move(store);
   output->uri_ = output_uri;
@@ -352,6 +360,14 @@ absl::Status JobOutput::ClearUp() {
 absl::Status JobOutput::Abandon() {
   if (claim_.empty()) return absl::OkStatus();
   abandoned_ = true;
+  // A process that goes on with this job has its working folder and its writes: they are no
+  // longer this one's to remove.
+  const absl::StatusOr<std::optional<ClaimRecord>> now = ReadClaim(*store_);
+  if (now.ok() && now->has_value() && (*now)->job == options_.job_uid &&
+      absl::IsFailedPrecondition(CheckClaim(*store_, claim_))) {
+    claim_.clear();
+    return absl::OkStatus();
+  }
   absl::Status first;
   if (!published_ && !visible_.empty()) {
     // Last made visible, first removed: the index or the only shard before what

@@ -111,7 +111,8 @@ class JobOutput {
   // Removes partial files, what a failed Publish made visible, working folder and
   // claim. Best effort; the first error is returned, the rest is done all the
   // same. Harmless after Publish succeeded: only what it could not clear up is
-  // tried again. Where another job took the claim over, its files are left alone.
+  // tried again. Where another job, or process of this job, took the claim over, its files are
+  // left alone.
   absl::Status Abandon();
 
   // Abandon for a job whose process is gone, told by its record of planned writes;

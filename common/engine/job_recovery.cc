@@ -114,9 +114,13 @@ absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid) 
   }
   if (partly) {
     for (const std::string& key : committed) keep(store.Delete(key));
+    // The report is put last of these: without it they may be those of an older folder.
+    const absl::StatusOr<std::optional<ObjectInfo>> report = store.Stat(kReportKey);
+    keep(report.status());
+    const bool put = report.ok() && report->has_value();
     for (const std::string_view key : std::array<std::string_view, 4>{
              kReportKey, "config.json", "README.md", "merge_recipe.yaml"}) {
-      keep(store.Delete(key));
+      if (put) keep(store.Delete(key));
     }
   }
   // With what may be visible still there, the record stays for whoever clears up.

@@ -23,7 +23,7 @@ struct KeepsakeOwner {
 std::string KeepsakeKey(std::string_view job_uid, uint32_t unit, uint32_t segment);
 
 // Layout: "MRGKEEP1", owner (plan digest, unit, segment), number of leaves, then a
-// leaf its number of values and the values, and last 16 bytes XXH3 of all before.
+// leaf its number of values and the values, and last XXH3 of all before in 32 hex digits.
 // Integers are little-endian uint64, values float64 by their bits.
 std::string PackKeepsakes(const KeepsakeOwner& owner, const std::vector<Keepsake>& leaves);
 

@@ -235,6 +235,43 @@ TEST_P(JobRecoveryTest, WhatIsOnRecordStaysAndTheRestIsWritten) {
   ExpectWhole(plan);
 }
 
+// One that stalled, say, and wakes when another process has taken its job up: the writes and
+// the working folder are the same.
+TEST_P(JobRecoveryTest, WhoLostAJobToAnotherProcessLeavesItAlone) {
+  const Plan plan = TwoShardPlan();
+  Renew();
+  auto stalled = Begin(plan);
+  ASSERT_TRUE(stalled.ok());
+  const auto results = WriteUnits(plan, (*stalled)->writes(), *store_);
+  ASSERT_TRUE(results.ok());
+  std::vector<UnitResult> done = *results;
+  auto resumed = Resume(plan, done);
+  ASSERT_TRUE(resumed.ok()) << resumed.status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(Publish(**stalled, plan, *results)));
+  EXPECT_TRUE((*stalled)->Abandon().ok());
+  EXPECT_EQ(store_->OpenWrites().size(), 2u);
+  EXPECT_EQ(ReadClaim(*store_).value()->epoch, 6);
+  EXPECT_TRUE(Publish(**resumed, plan, done).ok());
+  ExpectWhole(plan);
+}
+
+TEST_P(JobRecoveryTest, AMergeThatRunsIsNotOverwritten) {
+  const Plan plan = OneShardPlan();
+  Renew();
+  ASSERT_TRUE(Begin(plan).ok());
+  ClaimRecord claim = MakeClaim(kJob, 5, SystemClock());
+  claim.pid = ::getppid();
+  claim.process = "";
+  ASSERT_TRUE(store_->Put(kClaimKey, WriteClaim(claim)).ok());
+  JobOutputOptions options = Options(1);
+  options.job_uid = "other";
+  options.overwrite = true;
+  const auto refused = JobOutput::Begin(store_, uri_, plan, options);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused.status())) << refused.status();
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("still runs on this machine"));
+  EXPECT_EQ(store_->OpenWrites().size(), 1u);
+}
+
 TEST_P(JobRecoveryTest, WithoutItsWritesTheRecordGoesBeforeTheyAreBegunAnew) {
   const Plan plan = TwoShardPlan();
   Renew();
