@@ -284,9 +284,12 @@ class Aligner {
 
   // A head of its own has no place in an output whose head is the embedding.
   absl::Status CheckTies(const Checkpoint& model) const {
-    if (reference_has_head_ || IsTied(model, reference_, reference_has_head_)) {
-      return absl::OkStatus();
-    }
+    if (IsTied(model, reference_, reference_has_head_)) return absl::OkStatus();
+    // A reference may store the head that it ties. Then only a model that says that it does not
+    // tie is known to have another.
+    const bool stored =
+        reference_has_head_ && (!IsTied(reference_, reference_, true) || !model.config.tie_stated);
+    if (stored) return absl::OkStatus();
     for (const CheckpointTensor& tensor : model.tensors) {
       if (!IsHead(tensor.name)) continue;
       return absl::InvalidArgumentError(absl::StrCat(

@@ -250,6 +250,9 @@ TEST_F(AlignmentTest, TiedBaseAndUntiedExpertAreNamed) {
   expect(Model(Body(), kTied), WithHead(kUntied));
   // A base that has to say that it is tied is of a class that is not by itself.
   expect(Model(Body(), kTied), WithHead(kSilent));
+  // A base that ties its head and stores it all the same: who loads the output would take the
+  // embedding for it.
+  expect(WithHead(kTied), WithHead(kUntied));
   expect(Model(Body(), kSilent), WithHead(kUntied));
 }
 
