@@ -208,7 +208,7 @@ class ScfRkl final : public MergeMethod {
     const auto tracks = static_cast<uint32_t>(Tracks());
     const uint32_t wanted = p_.iqr ? 3 : 1;
     needs.workspace_bytes = kBlocks * (RowWork::Bytes(cols) + tracks * (wanted * kCounterBytes)) +
-                            2 * KeyCountsBytes(leaf_elements, tracks, wanted);
+                            4 * KeyCountsBytes(leaf_elements, tracks, wanted);
     needs.retained_bytes = 256;
     if (Keeps(cols)) {
       needs.retained_bytes += CeilDiv(leaf_elements, cols) * Experts() * sizeof(double);
@@ -355,8 +355,8 @@ class ScfRkl final : public MergeMethod {
   }
 
  private:
-  // A KeyCounter's dense table.
-  static constexpr uint64_t kCounterBytes = uint64_t{256} << 10;
+  // A KeyCounter's dense table for one rank: a count a bin of 16 bits.
+  static constexpr uint64_t kCounterBytes = (uint64_t{1} << 16) * sizeof(uint64_t);
 
   size_t Experts() const { return p_.weights.size(); }
   // Pairs of rounds, and experts whose keys are counted in one.

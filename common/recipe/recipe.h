@@ -1,5 +1,5 @@
 // The merge recipe: mergekit's YAML grammar, extended. Which parameters exist
-// is the business of the methods (common/methods/params.h); this layer knows
+// is the business of the methods (common/methods/parameters.h); this layer knows
 // the grammar.
 #ifndef MERGANSER_COMMON_RECIPE_RECIPE_H_
 #define MERGANSER_COMMON_RECIPE_RECIPE_H_
