@@ -151,6 +151,13 @@ slurm_ends() {
 
 # --- the end --------------------------------------------------------------------------
 
+# give_back: puts the job into the queue again. Slurm then ends every process of it, and must
+# not end this one before it could say how it went.
+give_back() (
+  trap '' TERM
+  exec scontrol requeue "$SLURM_JOB_ID"
+)
+
 # settle CODE: ends the script with the program's exit code. What a retry may mend is
 # first given back to the queue:
 #   0            done
@@ -173,7 +180,7 @@ settle() {
         if [ "$restarts" -ge "$most" ]; then
           say "exit code $code: given up after $restarts restarts (MERGANSER_MAX_RESTARTS)"
           for_good
-        elif scontrol requeue "$SLURM_JOB_ID"; then
+        elif give_back; then
           say "exit code $code: goes back to the queue, restart $((restarts + 1)) of $most"
           pause 60 # Slurm ends this script meanwhile
         else

@@ -199,18 +199,38 @@ class MergeTest(Requeues, SlurmCase):
         last = self.slurm.finish(job)
         self.assertEqual((last["JobState"], last["Restarts"]), ("CANCELLED", "0"))
 
-    def test_a_failure_that_a_retry_may_mend_is_tried_a_bounded_number_of_times(self):
+    def run_on_a_full_disk(self, **env):
         file, _ = self.sample()
         # Slurm gives a job the limits of who submits it: a full disk, to the program.
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))
         try:
-            job = self.submit(self.script, file, self.path("out"), MERGANSER_MAX_RESTARTS="1")
+            return self.submit(self.script, file, self.path("out"), MERGANSER_MAX_RESTARTS="1",
+                               **env)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    def test_a_failure_that_a_retry_may_mend_is_tried_a_bounded_number_of_times(self):
+        job = self.run_on_a_full_disk()
         self.assertEnd(self.slurm.finish(job), "FAILED", 4, 1)
         self.assertIn("exit code 4: given up after 1 restarts", self.log())
         self.assertEqual(self.log().count("merganser: error:"), 2, self.log())
+
+    def test_slurm_ends_the_job_before_scontrol_said_that_it_is_requeued(self):
+        os.makedirs(self.path("bin"))
+        slow = self.path("bin", "scontrol")
+        with open(slow, "w", encoding="utf-8") as f:
+            f.write("""#!/bin/bash
+%s "$@"
+code=$?
+[ "$1" != requeue ] || sleep 3
+exit "$code"
+""" % shutil.which("scontrol", path=self.slurm.env["PATH"]))
+        os.chmod(slow, 0o755)
+        path = self.path("bin") + ":" + self.slurm.env["PATH"]
+        self.assertEnd(self.slurm.finish(self.run_on_a_full_disk(PATH=path)), "FAILED", 4, 1)
+        self.assertIn("exit code 4: goes back to the queue, restart 1 of 1", self.log())
+        self.assertNotIn("does not take it back", self.log())
 
     def test_a_failure_is_not_tried_again(self):
         models = harness.data("tiny", seed=13, experts=3)
