@@ -43,10 +43,13 @@ struct ModelConfig {
   // Whether config.json says so itself; if not, the model's class decides.
   bool tie_stated = false;
   std::string quantization_method;  // empty if not quantised
-  // `num_hidden_layers` and `num_nextn_predict_layers`, also from a nested text_config.
+  // IsLayerCount and `num_nextn_predict_layers`, also from a nested text_config.
   std::optional<uint64_t> layers;
   uint64_t next_token_layers = 0;
 };
+
+// Whether `key` of config.json says how many layers there are: its name differs by model.
+bool IsLayerCount(std::string_view key);
 
 struct Checkpoint {
   std::string uri;    // resolved: absolute path or s3://...

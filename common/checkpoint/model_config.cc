@@ -8,33 +8,15 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/format/json_events.h"
+#include "common/format/python_numbers.h"
 
 namespace merganser {
 namespace {
 
 constexpr size_t kMaxDepth = 200;
 
-// Writes numbers of the same length over NaN and Infinity outside of strings.
-std::string WithoutPythonNumbers(std::string text) {
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (in_string) {
-      if (text[i] == '\\') {
-        ++i;
-      } else if (text[i] == '"') {
-        in_string = false;
-      }
-      continue;
-    }
-    if (text[i] == '"') in_string = true;
-    for (const std::string_view word : {std::string_view("Infinity"), std::string_view("NaN")}) {
-      if (text.compare(i, word.size(), word) == 0) {
-        text.replace(i, word.size(), std::string("0") + std::string(word.size() - 1, ' '));
-      }
-    }
-  }
-  return text;
-}
+// Of the length of what they stand for: positions in messages stay those of the file.
+PythonNumbers Zeros() { return {"0  ", "0       "}; }
 
 class ConfigHandler final : public JsonHandler {
  public:
@@ -84,7 +66,7 @@ class ConfigHandler final : public JsonHandler {
     for (const std::string_view prefix : {"", "text_config."}) {
       if (!path.starts_with(prefix) || event.kind != Kind::kUnsigned) continue;
       const std::string_view key = std::string_view(path).substr(prefix.size());
-      if (key == "num_hidden_layers" || key == "n_layer") config_.layers = event.number;
+      if (IsLayerCount(key)) config_.layers = event.number;
       if (key == "num_nextn_predict_layers") config_.next_token_layers = event.number;
     }
     if (path == "text_config.tie_word_embeddings") return Flag(path, event, nested_tie_);
@@ -122,10 +104,14 @@ class ConfigHandler final : public JsonHandler {
 
 }  // namespace
 
+bool IsLayerCount(std::string_view key) {
+  return key == "num_hidden_layers" || key == "n_layer" || key == "num_layers" || key == "n_layers";
+}
+
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string text) {
   ModelConfig config;
   ConfigHandler handler(config);
-  MERGANSER_RETURN_IF_ERROR(ReadJson(WithoutPythonNumbers(text), kMaxDepth, handler));
+  MERGANSER_RETURN_IF_ERROR(ReadJson(ReplacePythonNumbers(text, Zeros()), kMaxDepth, handler));
   handler.Finish();
   config.text = std::move(text);
   return config;

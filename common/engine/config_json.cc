@@ -8,6 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/checkpoint/checkpoint.h"
+#include "common/format/python_numbers.h"
 #include "common/tensor/dtype.h"
 #include "nlohmann/json.hpp"
 
@@ -27,8 +29,10 @@ std::string Quote(const std::string& text) {
 // of numbers and all but one of repeated keys.
 class Rewriter final : public nlohmann::json_sax<Json> {
  public:
-  Rewriter(std::string_view dtype, bool add, const ConfigLayers& layers)
-      : dtype_(dtype), add_(add), layers_(layers) {}
+  // `python`: what the text has for Python's numbers.
+  Rewriter(std::string_view dtype, bool add, const ConfigLayers& layers,
+           const PythonNumbers& python)
+      : dtype_(dtype), add_(add), layers_(layers), python_(python) {}
 
   bool null() override {
     if (Replaces() && levels_.size() == 1) return Dtype();
@@ -44,7 +48,12 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     if (HasLayers()) NotePlaced(levels_.back().key, value);
     return Value(std::to_string(value));
   }
-  bool number_float(number_float_t, const string_t& spelling) override { return Value(spelling); }
+  bool number_float(number_float_t, const string_t& spelling) override {
+    if (spelling == python_.nan) return Value("NaN");
+    if (spelling == python_.infinity) return Value("Infinity");
+    if (spelling == "-" + python_.infinity) return Value("-Infinity");
+    return Value(spelling);
+  }
   bool string(string_t& value) override { return Replaces() ? Dtype() : Value(Quote(value)); }
   bool binary(binary_t&) override { return false; }
 
@@ -95,10 +104,6 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     return !layers_.origins.empty() && level.close == '}' && level.text;
   }
   bool HasLayers() const { return !levels_.empty() && HasLayers(levels_.back()); }
-  static bool IsLayerCount(std::string_view key) {
-    return key == "num_hidden_layers" || key == "n_layer" || key == "num_layers" ||
-           key == "n_layers";
-  }
 
   // Keys that make the kind of a layer depend on its number.
   void NotePlaced(const std::string& key, uint64_t value) {
@@ -221,6 +226,7 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   std::string dtype_;
   bool add_;
   const ConfigLayers& layers_;
+  const PythonNumbers& python_;
   bool root_is_object_ = false;
   int replaced_ = 0;
   int counts_ = 0;
@@ -248,12 +254,14 @@ std::string DominantTorchDtype(const Plan& plan) {
 absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_view torch_dtype,
                                           std::string_view what, const ConfigLayers& layers,
                                           std::vector<std::string>* notes) {
+  const PythonNumbers python = UnusedNumbers(text);
+  const std::string standard = ReplacePythonNumbers(text, python);
   // Whether a key must be added shows at the end only: a second pass adds it.
   for (bool add : {false, true}) {
-    Rewriter rewriter(torch_dtype, add, layers);
+    Rewriter rewriter(torch_dtype, add, layers, python);
     bool parsed = false;
     try {
-      parsed = Json::sax_parse(text.begin(), text.end(), &rewriter);
+      parsed = Json::sax_parse(standard.begin(), standard.end(), &rewriter);
     } catch (const Json::exception& error) {
       return absl::InvalidArgumentError(absl::StrCat(OneLine(what), ": ", OneLine(error.what())));
     }

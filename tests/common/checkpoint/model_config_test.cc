@@ -40,6 +40,8 @@ TEST(ModelConfig, CountsLayers) {
   EXPECT_EQ(config->next_token_layers, 1u);
   EXPECT_EQ(ParseModelConfig(R"({"text_config": {"num_hidden_layers": 7}})")->layers, 7u);
   EXPECT_EQ(ParseModelConfig(R"({"n_layer": 12})")->layers, 12u);
+  EXPECT_EQ(ParseModelConfig(R"({"n_layers": 13})")->layers, 13u);
+  EXPECT_EQ(ParseModelConfig(R"({"num_layers": 14})")->layers, 14u);
   EXPECT_FALSE(ParseModelConfig(R"({"num_hidden_layers": null})")->layers.has_value());
 }
 

@@ -55,6 +55,18 @@ TEST(RewriteConfig, LeavesEqualNamesElsewhereAlone) {
   EXPECT_THAT(out, HasSubstr("\"k\": 1"));
 }
 
+TEST(RewriteConfig, KeepsPythonsNumbers) {
+  EXPECT_EQ(Rewritten(R"({"limit": [NaN, Infinity, -Infinity], "x": "NaN \"Infinity", "y": 7.1e-11,
+                          "torch_dtype": "float32"})"),
+            "{\n  \"limit\": [\n    NaN,\n    Infinity,\n    -Infinity\n  ],\n"
+            "  \"x\": \"NaN \\\"Infinity\",\n  \"y\": 7.1e-11,\n"
+            "  \"torch_dtype\": \"bfloat16\"\n}\n");
+  // What no Python writes is no number either.
+  for (const char* text : {"{\"a\": -NaN}", "{\"a\": NaNa}", "{\"a\": Infinit}"}) {
+    EXPECT_FALSE(RewriteConfig(text, "bfloat16", "config.json").ok()) << text;
+  }
+}
+
 TEST(RewriteConfig, AddsTorchDtypeWhereThereIsNeither) {
   EXPECT_EQ(Rewritten(R"({"a": 1})"), "{\n  \"a\": 1,\n  \"torch_dtype\": \"bfloat16\"\n}\n");
   EXPECT_EQ(Rewritten("{}"), "{\n  \"torch_dtype\": \"bfloat16\"\n}\n");
