@@ -125,7 +125,7 @@ absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text) {
     claim.process = json.value("process", "");
     return claim;
   } catch (const Json::exception& error) {
-    return absl::DataLossError(absl::StrCat("not a claim: ", OneLine(error.what())));
+    return absl::DataLossError(absl::StrCat("found no claim: ", OneLine(error.what())));
   }
 }
 
@@ -170,7 +170,12 @@ absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store) {
                              ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
   if (!text.has_value()) return std::nullopt;
   absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
-  if (!claim.ok()) return Annotate(claim.status(), store.Describe(kClaimKey));
+  if (!claim.ok()) {
+    return absl::DataLossError(absl::StrCat(
+        store.Describe(kClaimKey), ": ", claim.status().message(),
+        ": whose output this is, and whether a merge runs, cannot be told; if none runs, begin "
+        "again with --overwrite"));
+  }
   return *std::move(claim);
 }
 
@@ -228,7 +233,9 @@ absl::StatusOr<std::vector<PlannedWrite>> ReadWrites(ObjectStore& store, std::st
   if (!text) return writes;
   const Json json = Json::parse(*text, nullptr, false);
   const absl::Status broken = absl::DataLossError(
-      absl::StrCat(store.Describe(key), ": found something else than a list of planned writes"));
+      absl::StrCat(store.Describe(key),
+                   ": found something else than a list of planned writes, "
+                   "expected one; if no merge runs here, begin again with --overwrite"));
   if (!json.is_array()) return broken;
   for (const Json& entry : json) {
     const auto name = entry.is_object() ? entry.find("key") : entry.end();

@@ -47,6 +47,11 @@ absl::StatusOr<std::vector<UnitResult>> ProgressLog::Read() {
         store_->Read(key, 0, std::as_writable_bytes(std::span<char>(bytes.data(), bytes.size())),
                      info->identity));
     absl::StatusOr<std::vector<UnitResult>> record = ParseResults(bytes, plan_);
+    if (absl::IsDataLoss(record.status())) {
+      return absl::DataLossError(
+          absl::StrCat(store_->Describe(key), ": ", record.status().message(),
+                       "; what was done cannot be used, begin again with --overwrite"));
+    }
     if (!record.ok()) return Annotate(record.status(), store_->Describe(key));
     for (UnitResult& result : *record) {
       if (seen.insert({result.round, result.unit}).second) results.push_back(std::move(result));

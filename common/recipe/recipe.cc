@@ -24,9 +24,19 @@ constexpr std::string_view kSliceKeys[] = {"sources", "parameters"};
 constexpr std::string_view kSourceKeys[] = {"model", "layer_range", "parameters"};
 constexpr std::string_view kPathKeys[] = {"path"};
 // mergekit's, known and not to be taken for typing errors.
-constexpr std::string_view kUnsupportedTopKeys[] = {"chat_template", "modules", "name",
-                                                    "tokenizer"};
-constexpr std::string_view kUnsupportedPathKeys[] = {"lora", "override_architecture", "revision"};
+// Keys of mergekit's that change what is merged, and what to do without them.
+struct Unsupported {
+  std::string_view key, instead;
+};
+constexpr Unsupported kUnsupportedTopKeys[] = {
+    {"chat_template", "put the template into the merged model's tokenizer files"},
+    {"modules", "merge the modules one by one"},
+    {"name", "write a recipe of its own for every stage"},
+    {"tokenizer", "choose whole tokenizers with tokenizer_source"}};
+constexpr Unsupported kUnsupportedPathKeys[] = {
+    {"lora", "merge the adapter into its model first, and name the result"},
+    {"override_architecture", "remove it: tensors are aligned by their names"},
+    {"revision", "name the folder that holds this revision"}};
 // Settings of mergekit's program that people write into its recipes, where they
 // do nothing either.
 constexpr std::string_view kTopKeysWithoutEffect[] = {
@@ -36,6 +46,16 @@ constexpr uint64_t kMaxLayers = 1'000'000;
 
 bool Contains(std::span<const std::string_view> words, std::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+const Unsupported* Find(std::span<const Unsupported> keys, std::string_view key) {
+  const auto found = std::find_if(keys.begin(), keys.end(),
+                                  [key](const Unsupported& one) { return one.key == key; });
+  return found == keys.end() ? nullptr : &*found;
+}
+
+std::string NotSupported(const Unsupported& key) {
+  return absl::StrCat("not supported by this version; ", std::string(key.instead));
 }
 
 class Reader : private RecipeMessages {
@@ -49,9 +69,9 @@ class Reader : private RecipeMessages {
                                     ", expected a map with merge_method and models"));
     }
     for (const YamlNode::Member& member : root.members) {
-      if (Contains(kUnsupportedTopKeys, member.key)) {
+      if (const Unsupported* found = Find(kUnsupportedTopKeys, member.key)) {
         if (member.value->kind == YamlNode::Kind::kNull) continue;
-        return Error(member.line, member.key, "not supported by this version");
+        return Error(member.line, member.key, NotSupported(*found));
       }
       if (Contains(kTopKeysWithoutEffect, member.key)) {
         recipe_.notes.push_back(WithoutEffect(member.line, member.key));
@@ -294,9 +314,9 @@ class Reader : private RecipeMessages {
     const YamlNode::Member* inner = node.Find("model");
     for (const YamlNode::Member& part : node.members) {
       const std::string part_key = absl::StrCat(key, ".", part.key);
-      if (Contains(kUnsupportedPathKeys, part.key)) {
+      if (const Unsupported* found = Find(kUnsupportedPathKeys, part.key)) {
         if (part.value->kind == YamlNode::Kind::kNull) continue;
-        return Error(part.line, part_key, "not supported by this version");
+        return Error(part.line, part_key, NotSupported(*found));
       }
       if (&part == inner) continue;
       if (part.key != "path") return Unknown(part, key, kPathKeys);
@@ -313,7 +333,8 @@ class Reader : private RecipeMessages {
       }
       return ReadLongRef(*inner->value, inner_key, out);
     }
-    if (out.empty()) return Error(node.line, absl::StrCat(key, ".path"), "missing");
+    if (out.empty())
+      return Error(node.line, absl::StrCat(key, ".path"), "missing, expected a model's path");
     return absl::OkStatus();
   }
 

@@ -124,6 +124,32 @@ class ResumeTest(harness.Case):
         self.assertTrue(os.path.exists(claim))
         self.ok("merge", file, output, "--overwrite")
 
+    def test_damaged_records_are_refused_and_overwrite_begins_again(self):
+        file, output = self.recipe(), self.path("out")
+        wanted = harness.hash_output(self.merge(file, self.path("wanted")))
+        self.assertIsNotNone(self.disturb(file, output, 2, signal.SIGKILL))
+        work = os.path.join(output, ".merganser")
+        damaged = 0
+        for at, _, names in sorted(os.walk(work), reverse=True):
+            for name in names:
+                path = os.path.join(at, name)
+                if name not in ("claim", "writes.json", "000000"):
+                    continue
+                with self.subTest(record=name):
+                    with open(path, "rb") as f:
+                        whole = f.read()
+                    with open(path, "wb") as f:
+                        f.write(whole[:len(whole) // 2])
+                    self.assertOneError(harness.run("merge", file, output, "--resume"), 3,
+                                        path, "--overwrite")
+                    damaged += 1
+                    if name != "claim":
+                        with open(path, "wb") as f:
+                            f.write(whole)
+        self.assertEqual(damaged, 3)
+        self.ok("merge", file, output, "--overwrite")
+        self.check(output, wanted)
+
     def stop_at_once(self, file, output):
         """Kills a merge as soon as its progress log is begun; the merge may be a short one."""
         for _ in range(200):
