@@ -101,7 +101,6 @@ class ArceeFusion final : public MergeMethod {
         CeilDiv(rows, RowsPerBlock(cols)) * RowDivergenceBuffer(cols) * sizeof(double) +
         CountKeysBytes(rows * cols, 1, kQuantiles);
     needs.retained_bytes = rows * sizeof(double) + KeyCountsBytes(rows * cols, 1, kQuantiles);
-    needs.flops_per_element = 150;
     return needs;
   }
 

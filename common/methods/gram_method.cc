@@ -39,7 +39,6 @@ absl::StatusOr<TensorNeeds> GramMethod::Needs(const TensorSpec& tensor) const {
   TensorNeeds needs;
   needs.mode = std::string(name_);
   needs.reads_base = vectors_ != Vectors::kModels;
-  needs.flops_per_element = static_cast<double>(2 * count_ * count_);
   // A tensor of one dimension is one row, which may be cut like any long vector.
   if (extent_ == Extent::kRow && tensor.shape.size() > 1) {
     needs.split = Split::kRows;

@@ -50,7 +50,6 @@ class Gta final : public MergeMethod {
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
     TensorNeeds needs;
     needs.mode = p_.name;
-    needs.flops_per_element = 10.0 * static_cast<double>(p_.weights.size());
     if (!drops_) return needs;
     MERGANSER_RETURN_IF_ERROR(sparsifier_->Describe(tensor, needs));
     if (p_.rescale) ++needs.rounds;

@@ -36,11 +36,6 @@ void AddSums(const std::vector<double>& from, std::vector<double>& to) {
 
 }  // namespace
 
-void Stats::Add(const Stats& other) {
-  AddSums(other.sums, sums);
-  AddCounts(other.counts, counts);
-}
-
 std::vector<double> GroupStats::Total() const {
   std::vector<double> total;
   for (const LeafSums& leaf : leaves) AddSums(leaf.sums, total);

@@ -64,7 +64,6 @@ struct TensorNeeds {
   bool keeps = false;            // analysis leaves a Keepsake for Apply
   uint64_t workspace_bytes = 0;  // memory beside inputs and output, largest leaf
   uint64_t retained_bytes = 0;   // of a leaf's Stats and Keepsake, until the gate is there
-  double flops_per_element = 1;  // rough cost, for ordering work
 };
 
 // One leaf in memory. `base` is empty where TensorNeeds::reads_base is false.
@@ -87,9 +86,6 @@ void AddCounts(const Counts& from, Counts& to);
 struct Stats {
   std::vector<double> sums;
   Counts counts;
-
-  // Adds `other` element by element. Either may be empty.
-  void Add(const Stats& other);
 };
 
 // What all leaves of a group tell. Integers are added as they come; float64 sums

@@ -22,7 +22,6 @@ class Nearswap final : public Elementwise {
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec&) const override {
     TensorNeeds needs;
     needs.mode = "nearswap";
-    needs.flops_per_element = 8;
     return needs;
   }
 

@@ -96,7 +96,6 @@ class NuslerpColumns final : public MergeMethod {
     TensorNeeds needs;
     needs.mode = "nuslerp";
     needs.reads_base = has_base_;
-    needs.flops_per_element = 8;
     if (tensor.shape.size() > 2) {
       needs.split = Split::kWhole;
       return needs;

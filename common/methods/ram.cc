@@ -34,7 +34,6 @@ class Ram final : public MergeMethod {
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
     TensorNeeds needs;
     needs.mode = std::string(name());
-    needs.flops_per_element = 4.0 * static_cast<double>(p_.models);
     if (!p_.plus) return needs;
     needs.rounds = 1;
     needs.group = tensor.name;

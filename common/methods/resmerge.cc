@@ -104,7 +104,6 @@ class ResMerge final : public MergeMethod {
                            static_cast<uint64_t>(rows + cols + 1) * sizeof(double);
     needs.workspace_bytes = TopKWorkspaceBytes(rows, cols, parameters_.rank_topk) + 2 * heads;
     needs.retained_bytes = heads;
-    needs.flops_per_element = 20.0 * experts_;
     if (LooksLikeVocabulary(tensor)) {
       needs.note =
           "spectral, though a side is as large as a vocabulary: an embedding or output head "

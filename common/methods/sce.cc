@@ -50,7 +50,6 @@ class Sce final : public MergeMethod {
     needs.group = tensor.name;
     needs.rounds = 1;
     needs.retained_bytes = models_ * sizeof(double);
-    needs.flops_per_element = 10.0 * static_cast<double>(models_);
     if (Selects()) {
       const uint64_t leaf = LargestLeaf(tensor, needs.split);
       needs.rounds += kRankRounds;

@@ -213,7 +213,6 @@ class ScfRkl final : public MergeMethod {
     if (Keeps(cols)) {
       needs.retained_bytes += CeilDiv(leaf_elements, cols) * Experts() * sizeof(double);
     }
-    needs.flops_per_element = 40.0 * static_cast<double>(Experts());
     return needs;
   }
 

@@ -35,7 +35,6 @@ class Skeleton final : public MergeMethod {
     needs.group = tensor.name;
     needs.retained_bytes = TriangleSize(weights_.size()) * sizeof(double);
     needs.workspace_bytes = GramBytes(weights_.size(), kLeafElements);
-    needs.flops_per_element = static_cast<double>(2 * weights_.size());
     return needs;
   }
 

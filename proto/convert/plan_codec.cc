@@ -155,7 +155,6 @@ void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
   needs.set_reads_base(tensor.needs.reads_base);
   needs.set_rounds(tensor.needs.rounds);
   needs.set_workspace_bytes(tensor.needs.workspace_bytes);
-  needs.set_flops_per_element(tensor.needs.flops_per_element);
   needs.set_group(tensor.needs.group);
   needs.set_keeps(tensor.needs.keeps);
   needs.set_retained_bytes(tensor.needs.retained_bytes);
@@ -196,7 +195,6 @@ absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::Planned
   }
   tensor.needs.rounds = needs.rounds();
   tensor.needs.workspace_bytes = needs.workspace_bytes();
-  tensor.needs.flops_per_element = needs.flops_per_element();
   tensor.needs.group = needs.group();
   tensor.needs.keeps = needs.keeps();
   tensor.needs.retained_bytes = needs.retained_bytes();

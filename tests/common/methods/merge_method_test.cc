@@ -23,39 +23,34 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pair;
 
-TEST(StatsTest, AddsSumsElementByElement) {
-  Stats stats{{1, 2}, {}};
-  stats.Add({{10, 20}, {}});
-  EXPECT_THAT(stats.sums, ElementsAre(11, 22));
-  stats.Add({});
-  EXPECT_THAT(stats.sums, ElementsAre(11, 22));
-  Stats empty;
-  empty.Add(stats);
-  EXPECT_THAT(empty.sums, ElementsAre(11, 22));
-  stats.Add({{1, 1, 1}, {}});
-  EXPECT_THAT(stats.sums, ElementsAre(12, 23, 1));
+TEST(GroupStatsTest, TotalAddsSumsElementByElement) {
+  EXPECT_THAT(GroupStats().Total(), IsEmpty());
+  GroupStats stats;
+  stats.leaves.resize(4);
+  stats.leaves[0].sums = {1, 2};
+  stats.leaves[2].sums = {10, 20, 3};
+  stats.leaves[3].sums = {100};
+  EXPECT_THAT(stats.Total(), ElementsAre(111, 22, 3));
 }
 
-TEST(StatsTest, MergesHistogramsByKey) {
-  Stats stats{{}, {{1, 5}, {4, 1}, {9, 2}}};
-  stats.Add({{}, {{0, 7}, {4, 3}, {10, 1}}});
-  EXPECT_THAT(stats.counts,
-              ElementsAre(Pair(0, 7), Pair(1, 5), Pair(4, 4), Pair(9, 2), Pair(10, 1)));
-  stats.Add({});
-  EXPECT_EQ(stats.counts.size(), 5u);
-  Stats empty;
-  empty.Add({});
-  EXPECT_THAT(empty.counts, IsEmpty());
-  empty.Add(stats);
-  EXPECT_EQ(empty.counts, stats.counts);
+TEST(AddCountsTest, MergesHistogramsByKey) {
+  Counts counts = {{1, 5}, {4, 1}, {9, 2}};
+  AddCounts({{0, 7}, {4, 3}, {10, 1}}, counts);
+  EXPECT_THAT(counts, ElementsAre(Pair(0, 7), Pair(1, 5), Pair(4, 4), Pair(9, 2), Pair(10, 1)));
+  AddCounts({}, counts);
+  EXPECT_EQ(counts.size(), 5u);
+  Counts empty;
+  AddCounts({}, empty);
+  EXPECT_THAT(empty, IsEmpty());
+  AddCounts(counts, empty);
+  EXPECT_EQ(empty, counts);
 }
 
-TEST(StatsTest, AddingToItselfDoubles) {
-  Stats stats{{1.5}, {{3, 2}}};
-  const Stats copy = stats;
-  stats.Add(copy);
-  EXPECT_THAT(stats.sums, ElementsAre(3));
-  EXPECT_THAT(stats.counts, ElementsAre(Pair(3, 4)));
+TEST(AddCountsTest, AddingEqualOnesDoubles) {
+  const Counts once = {{3, 2}};
+  Counts twice = once;
+  AddCounts(once, twice);
+  EXPECT_THAT(twice, ElementsAre(Pair(3, 4)));
 }
 
 TEST(OverflowStatusTest, NamesElementAndType) {
@@ -64,7 +59,8 @@ TEST(OverflowStatusTest, NamesElementAndType) {
   EXPECT_TRUE(OverflowStatus(leaf, std::nullopt, DType::kF16).ok());
   const absl::Status status = OverflowStatus(leaf, 42, DType::kF16);
   EXPECT_EQ(status.code(), absl::StatusCode::kOutOfRange);
-  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("element 2097194 "), HasSubstr("F16")));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("element 2097194 "), HasSubstr("F16")));
 }
 
 // One float32 leaf with a base and experts of equal size.

@@ -392,15 +392,15 @@ TEST(ResMergeTest, StatsOfLeavesAddUpToThoseOfTheWhole) {
   const auto analysis_a = run_a.method().Analyze(run_a.leaf(), 0, {}, executor);
   const auto analysis_b = run_b.method().Analyze(run_b.leaf(), 0, {}, executor);
   ASSERT_TRUE(analysis_a.ok() && analysis_b.ok());
-  Stats sum;
-  sum.Add(analysis_a->stats);
-  sum.Add(analysis_b->stats);
+  GroupStats group;
+  group.leaves = {{0, 0, analysis_a->stats.sums}, {0, 1, analysis_b->stats.sums}};
+  const Vec sum = group.Total();
   const std::vector<Vec> da = a.Deltas(), db = b.Deltas();
   for (size_t i = 0; i < 2; ++i) {
     const DenseSplit sa = SplitDense(da[i], 12, 10, 1), sb = SplitDense(db[i], 7, 9, 1);
-    EXPECT_NEAR(sum.sums[i * 2 + i], Dot(sa.residual, sa.residual) + Dot(sb.residual, sb.residual),
+    EXPECT_NEAR(sum[i * 2 + i], Dot(sa.residual, sa.residual) + Dot(sb.residual, sb.residual),
                 1e-6);
-    EXPECT_NEAR(sum.sums[4 + i * 2 + i], Dot(sa.head, sa.head) + Dot(sb.head, sb.head), 1e-6);
+    EXPECT_NEAR(sum[4 + i * 2 + i], Dot(sa.head, sa.head) + Dot(sb.head, sb.head), 1e-6);
   }
 }
 

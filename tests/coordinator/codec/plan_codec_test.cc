@@ -49,7 +49,6 @@ TEST(PlanCodec, RoundTripKeepsEveryField) {
   EXPECT_EQ(b.needs.reads_base, a.needs.reads_base);
   EXPECT_EQ(b.needs.rounds, a.needs.rounds);
   EXPECT_EQ(b.needs.workspace_bytes, a.needs.workspace_bytes);
-  EXPECT_EQ(b.needs.flops_per_element, a.needs.flops_per_element);
   EXPECT_EQ(b.needs.group, a.needs.group);
   EXPECT_EQ(b.needs.keeps, a.needs.keeps);
   EXPECT_EQ(b.needs.retained_bytes, a.needs.retained_bytes);

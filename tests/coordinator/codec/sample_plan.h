@@ -39,7 +39,6 @@ inline Plan SamplePlan() {
   tensor.needs.reads_base = false;
   tensor.needs.rounds = 2;
   tensor.needs.workspace_bytes = 77;
-  tensor.needs.flops_per_element = 3.5;
   tensor.needs.group = "model";
   tensor.needs.keeps = true;
   tensor.needs.retained_bytes = 88;
