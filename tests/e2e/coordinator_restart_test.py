@@ -11,37 +11,14 @@ import harness
 
 
 class RestartCase(harness.Case):
-    def running(self, cluster, job):
-        state = cluster.job(job)
-        if harness.finished(state):
-            raise AssertionError("over before the coordinator was killed: %s\n%s"
-                                 % (state, cluster.log()))
-        return state
-
-    @staticmethod
-    def signal_workers(cluster, number):
-        for worker in cluster.workers:
-            worker.send_signal(number)
-
     def kill_with_units_in_flight(self, cluster, job, done, detail=""):
         """Kills the coordinator once `done` units are, while more are in flight; what it had
-        told of its progress. Workers run only between two looks, for as long as a look takes on
-        this machine: what is in flight when it tells so is in flight when it is killed."""
-        def there():
-            began = time.monotonic()
-            self.signal_workers(cluster, signal.SIGSTOP)
-            progress = self.running(cluster, job)["progress"]
-            if (int(progress["units_done"]) >= done and int(progress["units_leased"]) > 0
-                    and detail in progress["detail"]):
-                return progress
-            self.signal_workers(cluster, signal.SIGCONT)
-            time.sleep(time.monotonic() - began)
-            return None
-        try:
-            progress = harness.wait_for("%d units done and others in flight" % done, there)
-            cluster.kill_coordinator()
-        finally:
-            self.signal_workers(cluster, signal.SIGCONT)
+        told of its progress. Workers stand still then."""
+        progress = cluster.step(
+            job, "%d units done and others in flight" % done,
+            lambda told: (int(told["units_done"]) >= done and int(told["units_leased"]) > 0
+                          and detail in told["detail"]))
+        cluster.kill_coordinator()
         return progress
 
     def on_record(self, cluster, job):
@@ -83,9 +60,10 @@ class CoordinatorRestartTest(RestartCase):
             output = self.path("out-%d" % seed)
             with self.subTest(seed=seed), \
                     harness.Cluster(2, self.path("state-%d" % seed)) as cluster:
+                cluster.signal_workers(signal.SIGSTOP)
                 job = cluster.submit(file, output)
                 harness.wait_for("the plan", lambda: int(
-                    self.running(cluster, job)["progress"]["units_total"]) > 0)
+                    cluster.job(job)["progress"]["units_total"]) > 0)
                 units = int(cluster.job(job)["progress"]["units_total"])
                 in_flight = 0
                 for moment in moments:
@@ -97,6 +75,7 @@ class CoordinatorRestartTest(RestartCase):
                     self.assertLess(recorded, units)
                     # As told; each worker may have got one more before the kill.
                     in_flight += int(told["units_leased"]) + len(cluster.workers)
+                cluster.signal_workers(signal.SIGCONT)
                 last = cluster.finish(job)
                 self.assertEqual(harness.state_of(last), "SUCCEEDED", str(last) + cluster.log())
                 self.assertEqual(int(last["progress"]["units_done"]), units)
@@ -117,11 +96,13 @@ class CoordinatorRestartTest(RestartCase):
         undisturbed = self.merge(file, self.path("undisturbed"))
         output = self.path("out")
         with harness.Cluster(2, self.path("state")) as cluster:
+            cluster.signal_workers(signal.SIGSTOP)
             job = cluster.submit(file, output)
             for detail in ("round 1 of 2", "round 2 of 2"):
                 told = self.kill_with_units_in_flight(cluster, job, 1, detail)
                 cluster.start_coordinator()
                 self.assertGreaterEqual(self.on_record(cluster, job), int(told["units_done"]))
+            cluster.signal_workers(signal.SIGCONT)
             last = cluster.finish(job)
             self.assertEqual(harness.state_of(last), "SUCCEEDED", str(last) + cluster.log())
         self.assertSameOutput(output, undisturbed)

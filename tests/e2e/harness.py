@@ -260,6 +260,42 @@ class Cluster:
         self.workers.append(process)
         return process
 
+    def signal_workers(self, number):
+        for worker in self.workers:
+            worker.send_signal(number)
+
+    def step(self, name, what, there):
+        """Lets workers run for moments, between which it looks, until `there` holds for the
+        progress that the coordinator tells of the job; returns that. Then they stand still: what
+        they hold they keep, until they are woken (SIGCONT) or killed. Stop them (SIGSTOP)
+        before the job is submitted: a machine may do all of it while a client starts."""
+        # Of the time that a look takes here: so that not more than a few units are done meanwhile.
+        part, before = 0.25, 0
+
+        def look():
+            nonlocal part, before
+            began = time.monotonic()
+            job = self.job(name)
+            if finished(job):
+                raise AssertionError("over before it came to %s: %s\n%s" % (what, job, self.log()))
+            progress = job["progress"]
+            if there(progress):
+                return progress
+            done = int(progress.get("units_done", 0))
+            if done > before + 1:
+                part /= 2
+            elif done == before and int(progress.get("units_leased", 0)) > 0:
+                part = min(2 * part, 1)
+            before = done
+            took = time.monotonic() - began
+            self.signal_workers(signal.SIGCONT)
+            time.sleep(part * took)
+            self.signal_workers(signal.SIGSTOP)
+            return None
+
+        self.signal_workers(signal.SIGSTOP)
+        return wait_for(what, look)
+
     def __exit__(self, *unused):
         # Workers first: they hand back what they hold.
         groups = [self.workers, self._started]
@@ -267,6 +303,7 @@ class Cluster:
             for process in group:
                 if process.poll() is None:
                     process.send_signal(signal.SIGTERM)
+                    process.send_signal(signal.SIGCONT)  # it may stand still
             deadline = time.monotonic() + 20
             for process in group:
                 try:

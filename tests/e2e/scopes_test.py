@@ -115,31 +115,17 @@ class ScopesIdentityTest(ScopesCase):
         units = len(self.planned(file)["units"])
         output = self.path("disturbed")
         with harness.Cluster(3, self.path("state")) as cluster:
+            cluster.signal_workers(signal.SIGSTOP)
             job = cluster.submit(file, output)
-            victim = cluster.workers[1]
-
-            def progress():
-                state = cluster.job(job)
-                self.assertFalse(harness.finished(state), state)
-                return {key: int(state.get("progress", {}).get(key, 0))
-                        for key in ("workers", "units_done", "units_total")}
-
-            def stopped_with_units():
-                # As in worker_kill_test.py: stopped, it keeps what it holds.
-                if progress()["workers"] < 3:
-                    return False
-                victim.send_signal(signal.SIGSTOP)
-                if progress()["workers"] == 3:
-                    return True
-                victim.send_signal(signal.SIGCONT)
-                return False
-
-            harness.wait_for("every worker to hold units", stopped_with_units)
+            # All three holding units means that this one does.
+            seen = cluster.step(job, "every worker holding units",
+                                lambda told: int(told.get("workers", 0)) == 3)
             # The last round writes every unit: what is done when as many are left was analysis.
-            seen = progress()
-            self.assertLess(seen["units_done"], seen["units_total"] - units, seen)
+            self.assertLess(int(seen.get("units_done", 0)), int(seen["units_total"]) - units, seen)
+            victim = cluster.workers[1]
             victim.send_signal(signal.SIGKILL)
             self.assertEqual(victim.wait(), -signal.SIGKILL)
+            cluster.signal_workers(signal.SIGCONT)
             last = cluster.finish(job)
             self.assertEqual(harness.state_of(last), "SUCCEEDED", str(last) + cluster.log())
             self.assertGreaterEqual(int(last["progress"]["retries"]), 1)

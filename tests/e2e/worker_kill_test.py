@@ -8,13 +8,6 @@ import harness
 
 
 class WorkerKillTest(harness.Case):
-    def holders(self, cluster, job):
-        """Live workers that hold units of the job, by what the coordinator says."""
-        state = cluster.job(job)
-        if harness.finished(state):
-            raise AssertionError("over before a worker could be killed: %s" % state)
-        return int(state.get("progress", {}).get("workers", 0))
-
     def test_kill_9_while_it_holds_units(self):
         models = harness.data("generated", whole=True)
         file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], models[1:],
@@ -22,23 +15,15 @@ class WorkerKillTest(harness.Case):
         wanted = harness.hash_output(self.merge(file, self.path("undisturbed")))
         output = self.path("disturbed")
         with harness.Cluster(3, self.path("state")) as cluster:
+            cluster.signal_workers(signal.SIGSTOP)
             job = cluster.submit(file, output)
+            # All three holding units means that this one does.
+            cluster.step(job, "every worker holding units",
+                         lambda told: int(told.get("workers", 0)) == 3)
             victim = cluster.workers[1]
-
-            def stopped_with_units():
-                # Stopped, it cannot finish a unit between the question and the kill; all
-                # three holding units means that this one does.
-                if self.holders(cluster, job) < 3:
-                    return False
-                victim.send_signal(signal.SIGSTOP)
-                if self.holders(cluster, job) == 3:
-                    return True
-                victim.send_signal(signal.SIGCONT)
-                return False
-
-            harness.wait_for("every worker to hold units", stopped_with_units)
             victim.send_signal(signal.SIGKILL)
             self.assertEqual(victim.wait(), -signal.SIGKILL)
+            cluster.signal_workers(signal.SIGCONT)
             last = cluster.finish(job)
             self.assertEqual(harness.state_of(last), "SUCCEEDED", str(last) + cluster.log())
             retries = int(last["progress"]["retries"])
