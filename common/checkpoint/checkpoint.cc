@@ -17,6 +17,7 @@
 #include "common/format/safetensors.h"
 #include "common/format/text.h"
 #include "common/storage/open.h"
+#include "common/storage/read_whole.h"
 
 namespace merganser {
 namespace {
@@ -31,22 +32,6 @@ constexpr size_t kConcurrentReads = 8;
 
 std::span<std::byte> WritableBytes(std::string& text, size_t from) {
   return std::as_writable_bytes(std::span<char>(text.data() + from, text.size() - from));
-}
-
-// nullopt when the file is not there.
-absl::StatusOr<std::optional<std::string>> ReadSmallFile(ObjectStore& store, std::string_view key,
-                                                         uint64_t limit) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(key));
-  if (!info.has_value()) return std::optional<std::string>();
-  if (info->size > limit) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(store.Describe(key), ": ", info->size, " bytes, expected at most ", limit));
-  }
-  std::string text(info->size, '\0');
-  if (!text.empty()) {
-    MERGANSER_RETURN_IF_ERROR(store.Read(key, 0, WritableBytes(text, 0), info->identity));
-  }
-  return std::optional<std::string>(std::move(text));
 }
 
 struct ShardHeader {
@@ -205,7 +190,7 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
   ObjectStore& store = *checkpoint.store;
 
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> index_text,
-                             ReadSmallFile(store, kHfIndexFile, kMaxIndexBytes));
+                             ReadWhole(store, kHfIndexFile, kMaxIndexBytes));
   std::optional<HfIndex> index;
   std::set<std::string> files;
   if (index_text.has_value()) {
@@ -239,7 +224,7 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
   if (index.has_value()) MERGANSER_RETURN_IF_ERROR(CheckIndex(checkpoint, *index));
 
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> config_text,
-                             ReadSmallFile(store, kConfigFile, kMaxConfigBytes));
+                             ReadWhole(store, kConfigFile, kMaxConfigBytes));
   if (config_text.has_value()) {
     absl::StatusOr<ModelConfig> config = ParseModelConfig(*std::move(config_text));
     if (!config.ok()) return Annotate(config.status(), store.Describe(kConfigFile));

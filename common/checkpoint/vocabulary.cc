@@ -1,6 +1,5 @@
 #include "common/checkpoint/vocabulary.h"
 
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -9,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/format/json_events.h"
 #include "common/format/text.h"
+#include "common/storage/read_whole.h"
 
 namespace merganser {
 namespace {
@@ -109,18 +109,11 @@ absl::StatusOr<Vocabulary> ParseVocabulary(std::string_view text) {
 }
 
 absl::StatusOr<std::optional<Vocabulary>> ReadVocabulary(const Checkpoint& model) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info,
-                             model.store->Stat(kTokenizerFile));
-  if (!info.has_value()) return std::optional<Vocabulary>();
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
+                             ReadWhole(*model.store, kTokenizerFile, kMaxTokenizerBytes));
+  if (!text.has_value()) return std::optional<Vocabulary>();
   const std::string file = model.store->Describe(kTokenizerFile);
-  if (info->size > kMaxTokenizerBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file, ": ", info->size, " bytes, expected at most ", kMaxTokenizerBytes));
-  }
-  std::string text(info->size, '\0');
-  MERGANSER_RETURN_IF_ERROR(model.store->Read(
-      kTokenizerFile, 0, std::as_writable_bytes(std::span<char>(text)), info->identity));
-  absl::StatusOr<Vocabulary> vocabulary = ParseVocabulary(text);
+  absl::StatusOr<Vocabulary> vocabulary = ParseVocabulary(*text);
   if (!vocabulary.ok()) return Annotate(vocabulary.status(), file);
   vocabulary->file = file;
   return std::optional<Vocabulary>(*std::move(vocabulary));

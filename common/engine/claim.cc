@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/storage/read_whole.h"
 #include "nlohmann/json.hpp"
 
 namespace merganser {
@@ -129,22 +129,6 @@ absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text) {
   }
 }
 
-absl::StatusOr<std::optional<std::string>> ReadSmallObject(ObjectStore& store, std::string_view key,
-                                                           uint64_t max_bytes) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(key));
-  if (!info) return std::nullopt;
-  if (info->size > max_bytes) {
-    return absl::DataLossError(absl::StrCat(
-        store.Describe(key), ": found ", info->size, " bytes, expected at most ", max_bytes, " (",
-        FormatBytes(max_bytes), "), because it is read into memory as a whole"));
-  }
-  std::string text(info->size, '\0');
-  if (text.empty()) return text;
-  MERGANSER_RETURN_IF_ERROR(store.Read(
-      key, 0, std::as_writable_bytes(std::span<char>(text.data(), text.size())), info->identity));
-  return text;
-}
-
 absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& claim, bool takeover) {
   const std::string text = WriteClaim(claim);
   // One attempt, and one more after what was there has been removed.
@@ -157,7 +141,7 @@ absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& cla
     }
     if (*created) return text;
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> other,
-                               ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
+                               ReadWhole(store, kClaimKey, kMaxClaimBytes));
     if (other && *other == text) return text;  // a retried request that had succeeded
     if (!may_remove) return Claimed(store, other.value_or(""));
     if (other) MERGANSER_RETURN_IF_ERROR(ReleaseClaim(store, *other));
@@ -167,7 +151,7 @@ absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& cla
 
 absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
-                             ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
+                             ReadWhole(store, kClaimKey, kMaxClaimBytes));
   if (!text.has_value()) return std::nullopt;
   absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
   if (!claim.ok()) {
@@ -195,7 +179,7 @@ absl::Status RefuseRunning(const ObjectStore& store, const ClaimRecord& claim) {
 
 absl::Status CheckClaim(ObjectStore& store, std::string_view text) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now,
-                             ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
+                             ReadWhole(store, kClaimKey, kMaxClaimBytes));
   if (now && *now == text) return absl::OkStatus();
   if (now) return Annotate(Claimed(store, *now), "this job's claim was taken over");
   return absl::FailedPreconditionError(
@@ -206,7 +190,7 @@ absl::Status CheckClaim(ObjectStore& store, std::string_view text) {
 
 absl::Status ReleaseClaim(ObjectStore& store, std::string_view text) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now,
-                             ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
+                             ReadWhole(store, kClaimKey, kMaxClaimBytes));
   if (!now || *now != text) return absl::OkStatus();
   return store.Delete(kClaimKey);
 }
@@ -228,7 +212,7 @@ absl::StatusOr<bool> HasRecordedWrites(ObjectStore& store, std::string_view job)
 absl::StatusOr<std::vector<PlannedWrite>> ReadWrites(ObjectStore& store, std::string_view job) {
   const std::string key = RecordKey(job);
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
-                             ReadSmallObject(store, key, kMaxRecordBytes));
+                             ReadWhole(store, key, kMaxRecordBytes));
   std::vector<PlannedWrite> writes;
   if (!text) return writes;
   const Json json = Json::parse(*text, nullptr, false);

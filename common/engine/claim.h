@@ -49,11 +49,6 @@ absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text);
 
 inline constexpr uint64_t kMaxClaimBytes = 64 << 10;
 
-// The whole of a small object; nullopt when there is none. More than
-// `max_bytes` is kDataLoss telling both sizes.
-absl::StatusOr<std::optional<std::string>> ReadSmallObject(ObjectStore& store, std::string_view key,
-                                                           uint64_t max_bytes);
-
 // Creates the claim and returns its text, by which it is held from now on.
 // kFailedPrecondition naming job, start, host and pid when there is one already;
 // with `takeover` that one is removed first (ReleaseClaim says how surely). On

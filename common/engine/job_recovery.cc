@@ -15,6 +15,7 @@
 #include "common/engine/progress_log.h"
 #include "common/engine/report.h"
 #include "common/format/hf_index.h"
+#include "common/storage/read_whole.h"
 
 namespace merganser {
 namespace {
@@ -24,7 +25,7 @@ constexpr uint64_t kMaxReportBytes = 256 << 20;
 // The text of the claim, if it is the job's and its process is gone; else empty.
 absl::StatusOr<std::string> ClaimOf(ObjectStore& store, const std::string& job_uid) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
-                             ReadSmallObject(store, kClaimKey, kMaxClaimBytes));
+                             ReadWhole(store, kClaimKey, kMaxClaimBytes));
   if (!text.has_value()) return "";
   const absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
   return claim.ok() && claim->job == job_uid && !StillRuns(*claim) ? *text : "";
@@ -134,7 +135,7 @@ absl::StatusOr<std::optional<std::string>> JobOutput::FindPublished(ObjectStore&
   MERGANSER_ASSIGN_OR_RETURN(const bool published, HoldsMergeOf(store, plan));
   if (!published) return std::nullopt;
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> report,
-                             ReadSmallObject(store, kReportKey, kMaxReportBytes));
+                             ReadWhole(store, kReportKey, kMaxReportBytes));
   MERGANSER_ASSIGN_OR_RETURN(const std::string claim, ClaimOf(store, job_uid));
   MERGANSER_RETURN_IF_ERROR(claim.empty() ? ClearEmptyFolders(store)
                                           : ClearUpAfter(store, job_uid, claim));

@@ -1,8 +1,9 @@
 #include "common/engine/progress_log.h"
 
-#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <set>
-#include <span>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,8 +11,15 @@
 #include "common/base/status.h"
 #include "common/engine/claim.h"
 #include "common/engine/result_record.h"
+#include "common/storage/read_whole.h"
 
 namespace merganser {
+namespace {
+
+// Far more than what units tell between two records.
+constexpr uint64_t kMaxRecordBytes = uint64_t{4} << 30;
+
+}  // namespace
 
 ProgressLog::ProgressLog(std::shared_ptr<ObjectStore> store, std::string job_uid, const Plan& plan)
     : store_(std::move(store)), uid_(std::move(job_uid)), plan_(plan) {}
@@ -37,16 +45,13 @@ absl::StatusOr<std::vector<UnitResult>> ProgressLog::Read() {
   std::set<std::pair<uint32_t, uint32_t>> seen;
   for (next_ = 0;; ++next_) {
     const std::string key = Key(next_);
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(key));
-    if (!info.has_value()) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
+                               ReadWhole(*store_, key, kMaxRecordBytes));
+    if (!bytes.has_value()) {
       if (next_ > 0) return results;
       return absl::NotFoundError(absl::StrCat(store_->Describe(key), ": no progress on record"));
     }
-    std::string bytes(info->size, '\0');
-    MERGANSER_RETURN_IF_ERROR(
-        store_->Read(key, 0, std::as_writable_bytes(std::span<char>(bytes.data(), bytes.size())),
-                     info->identity));
-    absl::StatusOr<std::vector<UnitResult>> record = ParseResults(bytes, plan_);
+    absl::StatusOr<std::vector<UnitResult>> record = ParseResults(*bytes, plan_);
     if (absl::IsDataLoss(record.status())) {
       return absl::DataLossError(
           absl::StrCat(store_->Describe(key), ": ", record.status().message(),

@@ -11,10 +11,10 @@
 #include "common/base/digest.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
-#include "common/engine/claim.h"
 #include "common/engine/report.h"
 #include "common/format/hf_index.h"
 #include "common/format/safetensors.h"
+#include "common/storage/read_whole.h"
 #include "nlohmann/json.hpp"
 
 namespace merganser {
@@ -55,7 +55,7 @@ absl::Status Broken(const ObjectStore& store, std::string_view key, std::string_
 
 absl::StatusOr<Reported> ReadReported(ObjectStore& store) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
-                             ReadSmallObject(store, kReportKey, kMaxReportBytes));
+                             ReadWhole(store, kReportKey, kMaxReportBytes));
   if (!text) {
     return absl::NotFoundError(
         absl::StrCat(OneLine(store.Describe(kReportKey)),
@@ -242,7 +242,7 @@ absl::Status CheckSegments(ObjectStore& store, Executor& executor, const Reporte
 // one, it must fit.
 absl::Status CheckIndex(ObjectStore& store, const Reported& reported) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
-                             ReadSmallObject(store, kHfIndexFile, kMaxIndexBytes));
+                             ReadWhole(store, kHfIndexFile, kMaxIndexBytes));
   if (!text) {
     if (reported.shards.size() == 1) return absl::OkStatus();
     return Broken(store, kHfIndexFile,

@@ -156,7 +156,7 @@ TEST_P(Refusals, Configs) {
   files["config.json"] = "";
   Expect(files, absl::StatusCode::kDataLoss, HasSubstr("not valid JSON"));
   files["config.json"] = std::string((4 << 20) + 1, ' ');
-  Expect(files, absl::StatusCode::kInvalidArgument, HasSubstr("expected at most 4194304"));
+  Expect(files, absl::StatusCode::kDataLoss, HasSubstr("expected at most 4194304"));
 }
 
 TEST_P(Refusals, QuantisedByConfig) {

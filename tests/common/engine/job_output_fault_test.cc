@@ -12,6 +12,7 @@
 #include "common/engine/report.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/memory/memory_store.h"
+#include "common/storage/read_whole.h"
 #include "gtest/gtest.h"
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
@@ -89,7 +90,7 @@ class JobOutputFault : public ::testing::TestWithParam<Scenario> {
   bool Holds(int shards, uint64_t seed) {
     const Plan plan = PlanOf(shards);
     for (size_t i = 0; i < plan.shards.size(); ++i) {
-      const auto text = ReadSmallObject(*inner_, plan.shards[i].key, 1 << 20);
+      const auto text = ReadWhole(*inner_, plan.shards[i].key, 1 << 20);
       if (!text.ok() || !text->has_value() || **text != ShardBytes(plan, i, seed)) return false;
     }
     const bool index = inner_->Stat("model.safetensors.index.json").value().has_value();

@@ -9,6 +9,7 @@
 #include "common/engine/claim.h"
 #include "common/format/safetensors.h"
 #include "common/storage/memory/memory_store.h"
+#include "common/storage/read_whole.h"
 #include "gtest/gtest.h"
 
 namespace merganser {
@@ -189,7 +190,7 @@ bool LooksLikeModel(ObjectStore& store) {
 }
 
 std::string ReadAll(ObjectStore& store, const std::string& key) {
-  const auto text = ReadSmallObject(store, key, uint64_t{1} << 30);
+  const auto text = ReadWhole(store, key, uint64_t{1} << 30);
   EXPECT_TRUE(text.ok()) << text.status();
   EXPECT_TRUE(text.ok() && text->has_value()) << key << " is missing";
   return text.ok() && text->has_value() ? **text : std::string();
