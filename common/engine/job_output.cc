@@ -169,7 +169,7 @@ absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done)
   for (const UnitResult& result : done) {
     if (IsLastRound(*plan_, result.round)) ++written[plan_->units[result.unit].shard];
   }
-  std::vector<bool> committed(recorded.size());
+  std::vector<Commit> commits(recorded.size(), Commit::kNo);
   for (size_t i = 0; i < recorded.size(); ++i) {
     const PlannedShard& shard = plan_->shards[i];
     if (recorded[i].key != shard.key || recorded[i].size != shard.size ||
@@ -185,12 +185,12 @@ absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done)
     if (!info.has_value() || info->size != shard.size || written[i] != units[i]) return false;
     MERGANSER_ASSIGN_OR_RETURN(const bool partial, PartlyPublished(*store_, recorded.size()));
     if (!partial) return false;
-    committed[i] = true;
+    commits[i] = Commit::kDone;
   }
   writes_ = std::move(recorded);
-  committed_ = std::move(committed);
+  commits_ = std::move(commits);
   for (size_t i = 0; i < writes_.size(); ++i) {
-    if (committed_[i]) visible_.push_back(writes_[i].key);
+    if (commits_[i] == Commit::kDone) visible_.push_back(writes_[i].key);
   }
   return true;
 }
@@ -215,6 +215,7 @@ absl::Status JobOutput::BeginWrites() {
     MERGANSER_ASSIGN_OR_RETURN(writes_.back(),
                                store_->BeginWrite(shard.key, shard.size, options_.job_uid));
   }
+  commits_.assign(writes_.size(), Commit::kNo);
   return RecordWrites(*store_, options_.job_uid, writes_);
 }
 
@@ -281,13 +282,21 @@ absl::Status JobOutput::PutSmallFiles(const std::vector<AuxiliaryFile>& auxiliar
 }
 
 absl::Status JobOutput::CommitShard(size_t shard, std::span<const UnitResult* const> results) {
-  if (shard < committed_.size() && committed_[shard]) return absl::OkStatus();
+  if (commits_[shard] == Commit::kDone) return absl::OkStatus();
   std::vector<WriteReceipt> receipts;
   for (const UnitResult* result : results) {
     receipts.insert(receipts.end(), result->receipts.begin(), result->receipts.end());
   }
-  visible_.push_back(writes_[shard].key);
-  return store_->CommitWrite(writes_[shard], receipts);
+  const PlannedWrite& write = writes_[shard];
+  visible_.push_back(write.key);
+  absl::Status status = store_->CommitWrite(write, receipts);
+  // One that failed before may have come about all the same: then its upload is gone.
+  if (commits_[shard] == Commit::kTried && absl::IsNotFound(status)) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(write.key));
+    if (info.has_value() && info->size == write.size) status = absl::OkStatus();
+  }
+  commits_[shard] = status.ok() ? Commit::kDone : Commit::kTried;
+  return status;
 }
 
 // Publication, in this order:
@@ -324,8 +333,9 @@ absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Ou
                              ListAuxiliaryFiles(reference, *donors.tokenizer));
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
 
-  // Where a shard is in its place already, what was old went before it.
-  const bool removed = std::find(committed_.begin(), committed_.end(), true) != committed_.end();
+  // Where a shard is in its place already, or may be, what was old went before it.
+  const bool removed = std::any_of(commits_.begin(), commits_.end(),
+                                   [](Commit commit) { return commit != Commit::kNo; });
   if (options_.overwrite && !removed) MERGANSER_RETURN_IF_ERROR(RemoveOld());
   for (size_t i = 0; !single && i < writes_.size(); ++i) {
     MERGANSER_RETURN_IF_ERROR(CommitShard(i, by_shard[i]));

@@ -102,9 +102,10 @@ class JobOutput {
   const std::vector<PlannedWrite>& writes() const { return writes_; }
 
   // Step 4. `results` hold every unit once, in unit order (kInternal if not).
-  // `report_json` is what BuildReport made. A failure leaves nothing that looks like a model;
-  // call Abandon afterwards. kFailedPrecondition when another job took the claim
-  // over meanwhile. Only once: kInternal after it succeeded or after Abandon.
+  // `report_json` is what BuildReport made. A failure leaves nothing that looks like a model
+  // (or all of it, where only the answer got lost); one that IsRetryable may be tried again,
+  // after others call Abandon. kFailedPrecondition when another job took the claim
+  // over meanwhile. kInternal after it succeeded or after Abandon.
   absl::Status Publish(const std::vector<UnitResult>& results, const OutputDonors& donors,
                        const std::string& report_json);
 
@@ -132,6 +133,8 @@ class JobOutput {
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
+  enum class Commit { kNo, kTried, kDone };  // kTried: it failed, and may have come about
+
   JobOutput() = default;
 
   // Takes the claim over for `options.job_uid`, and the writes. `forget` as ResumeJob.
@@ -160,7 +163,7 @@ class JobOutput {
   const Plan* plan_ = nullptr;
   JobOutputOptions options_;
   std::vector<PlannedWrite> writes_;
-  std::vector<bool> committed_;       // shards that a run before this one made visible
+  std::vector<Commit> commits_;       // of the writes, one each
   std::string claim_;                 // its text; empty when not held
   std::vector<std::string> visible_;  // keys that Publish may have made visible, in order
   std::vector<std::string> warnings_;

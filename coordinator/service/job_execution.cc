@@ -147,9 +147,10 @@ void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& 
 absl::Status JobManager::Patiently(const JobPtr& job, const std::function<absl::Status()>& step) {
   while (true) {
     const absl::Status status = step();
-    if (status.ok() || !job->recovered || !IsRetryable(status)) return status;
+    if (status.ok() || !IsRetryable(status)) return status;
     MutexLock lock(mutex_);
     MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+    job->waits = true;
     const std::string message = OneLine(std::string(status.message()));
     if (job->trouble.empty()) {
       AddEvent(*job, absl::StrCat("waits for storage: ", message));
@@ -157,8 +158,9 @@ absl::Status JobManager::Patiently(const JobPtr& job, const std::function<absl::
     }
     job->trouble = absl::StrCat("waits for storage: ", message);
     changed_.NotifyAll();
-    MERGANSER_RETURN_IF_ERROR(Pause());
+    MERGANSER_RETURN_IF_ERROR(Pause(job.get()));
     MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+    job->waits = false;
   }
 }
 
@@ -192,12 +194,13 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
     MutexLock lock(mutex_);
     planned = !job->record.plan.digest.empty();
   }
-  MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
+  const auto prepare = [&]() -> absl::Status {
     const absl::StatusOr<const Plan*> plan = run->Prepare();
     if (!plan.ok()) return planned ? AwaitInputs(plan.status()) : plan.status();
     active.plan = *plan;
     return absl::OkStatus();
-  }));
+  };
+  MERGANSER_RETURN_IF_ERROR(job->recovered ? Patiently(job, prepare) : prepare());
   JobRecord record;
   {
     MutexLock lock(mutex_);
@@ -324,7 +327,13 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
   facts.simd = absl::StrJoin(workers.simd, ", ");
   facts.program = options_.program;
   facts.finished = clock_.WallNow();
-  return run->Publish(results, facts);
+  // The work of hours lacks no more than its name.
+  std::string summary;
+  MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
+    MERGANSER_ASSIGN_OR_RETURN(summary, run->Publish(results, facts));
+    return absl::OkStatus();
+  }));
+  return summary;
 }
 
 UnitBatch JobManager::TakeFromRecord(const JobPtr& job, const Plan& plan, JobRounds& rounds,

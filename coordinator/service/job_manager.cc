@@ -208,10 +208,9 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
   bool refused = false, done = false;
   const absl::Status recorded = Record(job, Persistence::kOnce, [&](JobRecord& record) {
     const JobState state = record.info.state;
-    if (state == JobState::kSucceeded || state == JobState::kFailed ||
-        state == JobState::kPublishing) {
+    const bool publishing = state == JobState::kPublishing && !job->waits;
+    if (state == JobState::kSucceeded || state == JobState::kFailed || publishing) {
       refused = true;
-      const bool publishing = state == JobState::kPublishing;
       return ReasonedError(absl::StatusCode::kFailedPrecondition,
                            publishing ? "JOB_PUBLISHING" : "JOB_FINISHED",
                            absl::StrCat(name, ": found it ", std::string(JobStateName(state)),
@@ -348,9 +347,10 @@ void JobManager::RunnerLoop() {
   }
 }
 
-absl::Status JobManager::Pause() {
+absl::Status JobManager::Pause(const Job* cancellable) {
   const auto until = std::chrono::steady_clock::now() + options_.retry_pause;
   while (!stopping_) {
+    if (cancellable != nullptr && cancellable->cancel) return absl::OkStatus();
     const auto left = until - std::chrono::steady_clock::now();
     if (left <= Duration::zero()) return absl::OkStatus();
     changed_.WaitFor(mutex_, left);

@@ -37,8 +37,8 @@ struct JobManagerOptions {
   Duration finished_age = std::chrono::hours(30 * 24);       // older ones too; zero: none
   Duration tick = std::chrono::seconds(1);                   // how often leases are looked at
   Duration watch_interval = std::chrono::milliseconds(500);  // least, between progress messages
-  // Pause before what could not be recorded, or a storage that a restarted coordinator
-  // does not find, is tried again.
+  // Pause before what could not be recorded, a publication that storage refused for now, or
+  // a storage that a restarted coordinator does not find, is tried again.
   Duration retry_pause = std::chrono::seconds(2);
   std::string program = "merganser";  // name and version, for reports
   // One line of what an operator should know. Called from several threads, some of
@@ -109,6 +109,7 @@ class JobManager {
     JobProgress progress;  // while not scheduled
     std::deque<JobEvent> events;
     std::string trouble;     // what keeps it from going on
+    bool waits = false;      // for storage, and touches nothing
     bool saving = false;     // the store is at it
     bool recovered = false;  // an earlier process had taken it up
     bool cancel = false;
@@ -149,10 +150,11 @@ class JobManager {
   // What is left to do of a round, after what is on record of it was taken.
   UnitBatch TakeFromRecord(const JobPtr& job, const Plan& plan, JobRounds& rounds,
                            ResultsOnRecord& on_record);
-  // Repeats `step` while storage fails for now and the job was recovered.
+  // Repeats `step` while storage fails for now. Meanwhile the job may be cancelled.
   absl::Status Patiently(const JobPtr& job, const std::function<absl::Status()>& step);
-  // Waits out a pause; kUnavailable when the manager stops first.
-  absl::Status Pause() MERGANSER_REQUIRES(mutex_);
+  // Waits out a pause, or until `cancellable` is cancelled; kUnavailable when the manager
+  // stops first.
+  absl::Status Pause(const Job* cancellable = nullptr) MERGANSER_REQUIRES(mutex_);
   void RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& run, absl::Status status,
                     bool request_wrong);
   absl::Status AwaitUnits(const JobPtr& job) MERGANSER_REQUIRES(mutex_);

@@ -20,8 +20,8 @@
 
 namespace merganser {
 
-// Used by one thread at a time, in the order of its methods. Prepare and what goes on
-// with an earlier process' work may be repeated when they fail.
+// Used by one thread at a time, in the order of its methods. Prepare, Publish, and what goes
+// on with an earlier process' work, may be repeated when they fail for now (IsRetryable).
 class JobRun {
  public:
   virtual ~JobRun() = default;
@@ -47,7 +47,7 @@ class JobRun {
   virtual absl::StatusOr<std::optional<std::string>> FindPublished() = 0;
 
   // Makes the output visible from all units' results, in unit order. Returns a
-  // summary for people. After a failure Abandon comes. Where the process is killed in
+  // summary for people. After another failure Abandon comes. Where the process is killed in
   // it, another one goes on: with FindPublished, or with Resume and Publish.
   virtual absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
                                               const RunFacts& facts) = 0;

@@ -43,7 +43,9 @@ class JobOutputFault : public ::testing::TestWithParam<Scenario> {
  protected:
   JobOutputFault() {
     if (!GetParam().on_disk) return;
-    folder_ = fs::path(::testing::TempDir()) / (std::string("job-fault-") + GetParam().name);
+    const std::string test = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = fs::path(::testing::TempDir()) /
+              ("job-fault-" + test.substr(0, test.find('/')) + "-" + GetParam().name);
   }
   ~JobOutputFault() override {
     std::error_code ignored;
@@ -184,6 +186,45 @@ TEST_P(JobOutputFault, LeavesTheOldModelTheNewOneOrNone) {
   }
   EXPECT_LT(call, kManyCalls);
   EXPECT_GT(failed_begins, 3);
+  EXPECT_GT(failed_publications, 5);
+}
+
+TEST_P(JobOutputFault, APublicationThatFailedForNowIsTriedAgain) {
+  const Scenario& scenario = GetParam();
+  const Plan plan = PlanOf(scenario.new_shards);
+  int failed_publications = 0, call = 0;
+  for (; call < kManyCalls; ++call) {
+    ASSERT_NO_FATAL_FAILURE(Fresh());
+    JobOutputOptions options;
+    options.job_uid = "job-1";
+    options.overwrite = scenario.old_shards > 0;
+    const auto output = JobOutput::Begin(
+        store_, scenario.on_disk ? folder_.string() : "memory://fault", plan, options);
+    ASSERT_TRUE(output.ok()) << output.status();
+    const auto results = WriteUnits(plan, (*output)->writes(), *inner_, kNewSeed);
+    ASSERT_TRUE(results.ok()) << results.status();
+    const Checkpoint reference = MakeReference({{"tokenizer.json", "{}"}});
+    const std::string report = BuildReport(plan, *results, SomeRun());
+    store_->FailAt(call, scenario.when, scenario.onwards);
+    const absl::Status status = (*output)->Publish(*results, reference, report);
+    const std::string failed = store_->failed();
+    SCOPED_TRACE("call " + std::to_string(call) + ": " + failed);
+    ExpectWholeOrNothing();
+    store_->FailAt(-1, FailWhen::kBefore);
+    if (!status.ok()) {
+      ++failed_publications;
+      const absl::Status again = (*output)->Publish(*results, reference, report);
+      EXPECT_TRUE(again.ok()) << again;
+      EXPECT_TRUE(inner_->List(kWorkPrefix).value().empty());
+      ExpectNoOpenWrites();
+    }
+    EXPECT_TRUE(Holds(scenario.new_shards, kNewSeed));
+    SerialExecutor executor;
+    const auto verified = VerifyOutput(*inner_, executor);
+    EXPECT_TRUE(verified.ok()) << verified.status();
+    if (failed.empty()) break;
+  }
+  EXPECT_LT(call, kManyCalls);
   EXPECT_GT(failed_publications, 5);
 }
 

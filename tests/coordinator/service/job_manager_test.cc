@@ -1,6 +1,7 @@
 // Job states without a network: what ends a job, and as what.
 #include "coordinator/service/job_manager.h"
 
+#include <chrono>
 #include <map>
 #include <ostream>
 #include <string>
@@ -26,6 +27,11 @@ class JobManagerTest : public ::testing::Test {
     auto jobs = JobManager::Start(options, SystemClock(), store_, storage_.Runs());
     ASSERT_TRUE(jobs.ok()) << jobs.status();
     jobs_ = *std::move(jobs);
+  }
+  void StartImpatient() {
+    JobManagerOptions options = QuickOptions();
+    options.retry_pause = std::chrono::milliseconds(5);
+    Start(options);
   }
   std::string Submit(const std::string& id = "") {
     const auto job = jobs_->Create(ValidRequest(), id);
@@ -56,6 +62,18 @@ class JobManagerTest : public ::testing::Test {
       report.completed.push_back({lease.token, lease.job, result});
     }
     ASSERT_TRUE(jobs_->Sync(report).ok());
+  }
+
+  // Submits a job, does its units, and waits until it tells of `trouble`.
+  std::string SubmitAndAwaitTrouble(const std::string& trouble) {
+    std::string name = Submit();
+    WorkOff(name);
+    while (true) {
+      const auto job = jobs_->Get(name);
+      EXPECT_TRUE(job.ok() && !IsTerminal(job->state));
+      if (!job.ok() || IsTerminal(job->state) || job->progress.detail == trouble) return name;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
 
   FakeStorage storage_{/*units=*/2};
@@ -272,16 +290,42 @@ TEST_F(JobManagerTest, PublicationFailureIsTheRunsFault) {
   EXPECT_THAT(job.warnings, ElementsAre("a warning of the plan"));
 }
 
-TEST_F(JobManagerTest, PublicationThatStorageRefusedForNowMayBeTriedAgainAsAnotherJob) {
+TEST_F(JobManagerTest, APublicationWaitsForStorageThatRefusesItForNow) {
+  storage_.FailPublish(absl::ResourceExhaustedError("disk full"));
+  StartImpatient();
+  const std::string name = SubmitAndAwaitTrouble("waits for storage: disk full");
+  EXPECT_EQ(jobs_->Get(name)->state, JobState::kPublishing);
+  EXPECT_EQ(storage_.abandoned(), 0);
+  storage_.FailPublish(absl::OkStatus());
+  const JobInfo job = AwaitEnd(*jobs_, name);
+  EXPECT_EQ(job.state, JobState::kSucceeded);
+  EXPECT_EQ(job.report_summary, "a summary");
+  EXPECT_TRUE(job.progress.detail.empty()) << job.progress.detail;
+  EXPECT_EQ(storage_.published(), 1);
+  EXPECT_EQ(storage_.abandoned(), 0);
+}
+
+TEST_F(JobManagerTest, APublicationThatWaitsMayBeCancelled) {
   storage_.FailPublish(absl::UnavailableError("storage is away"));
-  Start();
-  const std::string name = Submit();
-  WorkOff(name);
+  StartImpatient();
+  const std::string name = SubmitAndAwaitTrouble("waits for storage: storage is away");
+  const auto cancelled = jobs_->Cancel(name);
+  ASSERT_TRUE(cancelled.ok()) << cancelled.status();
+  EXPECT_TRUE(cancelled->cancelling);
+  EXPECT_EQ(AwaitEnd(*jobs_, name).state, JobState::kCancelled);
+  EXPECT_EQ(storage_.abandoned(), 1);
+  EXPECT_EQ(storage_.published(), 0);
+}
+
+TEST_F(JobManagerTest, ACoordinatorWithoutAJournalThatStopsEndsAPublicationThatWaits) {
+  storage_.FailPublish(absl::UnavailableError("storage is away"));
+  StartImpatient();
+  const std::string name = SubmitAndAwaitTrouble("waits for storage: storage is away");
+  jobs_->Shutdown();
   const JobInfo job = AwaitEnd(*jobs_, name);
   EXPECT_EQ(job.state, JobState::kFailed);
   EXPECT_EQ(job.error_reason, "RETRY_MAY_HELP");
   EXPECT_EQ(storage_.abandoned(), 1);
-  EXPECT_TRUE(job.report_summary.empty());
 }
 
 TEST_F(JobManagerTest, WhatPublicationLeftBehindIsToldWithTheJob) {
