@@ -203,7 +203,10 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
     return Fail(begun, BeginPhase(begun));
   }
   if (run.complete()) {
-    std::printf("%s holds this merge already\n", output_uri.c_str());
+    std::printf(
+        "%s holds this merge already (weights are compared, tokenizer and configuration are not: "
+        "--overwrite merges again)\n",
+        output_uri.c_str());
     return kDone;
   }
   // A system that is out of threads or memory throws from the standard library:

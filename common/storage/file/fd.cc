@@ -1,6 +1,7 @@
 #include "common/storage/file/fd.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -27,8 +28,16 @@ absl::Status NoSpace(int error_number, const Fd& fd, uint64_t size, const std::s
       ::fstatvfs(fd.get(), &fs) == 0
           ? absl::StrCat(static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize, " bytes are free")
           : "how many are free is unknown";
-  return Annotate(Failed(error_number, "reserve space for", path),
-                  absl::StrCat(size, " bytes are needed and ", room));
+  const absl::Status status = Annotate(Failed(error_number, "reserve space for", path),
+                                       absl::StrCat(size, " bytes are needed and ", room));
+  struct rlimit limit;
+  if (error_number != EFBIG || ::getrlimit(RLIMIT_FSIZE, &limit) != 0 ||
+      limit.rlim_cur == RLIM_INFINITY) {
+    return status;
+  }
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), "; this process may write files of at most ",
+                                   limit.rlim_cur, " bytes (ulimit -f)"));
 }
 
 }  // namespace

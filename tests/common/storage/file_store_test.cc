@@ -265,6 +265,7 @@ TEST_F(FileStoreTest, AFullDiskIsResourceExhaustedAndLeavesNothing) {
   EXPECT_TRUE(IsRetryable(begin));
   EXPECT_THAT(std::string(begin.message()), HasSubstr("16777216 bytes are needed"));
   EXPECT_THAT(std::string(begin.message()), HasSubstr("bytes are free"));
+  EXPECT_THAT(std::string(begin.message()), HasSubstr("at most 1048576 bytes (ulimit -f)"));
   EXPECT_THAT(std::string(begin.message()), HasSubstr(dir_.File("m.safetensors")));
   EXPECT_EQ(put.code(), absl::StatusCode::kResourceExhausted) << put;
   EXPECT_EQ(put_if_absent.status().code(), absl::StatusCode::kResourceExhausted);
