@@ -72,15 +72,17 @@ check() {
   local folder=$1
   shift
   stage "Testing $folder $*"
-  ctest --test-dir "$folder" -j 2 --output-on-failure --no-tests=error --no-label-summary "$@"
+  ctest --test-dir "$folder" -j "$parallel" --output-on-failure --no-tests=error --no-label-summary "$@"
 }
 
 build build -DCMAKE_BUILD_TYPE=Release
+parallel=2
 if [ "$mode" = fast ]; then
   check build -L 'unit|quick'
   exit 0
 fi
 if [ "$mode" = full ]; then
+  parallel=4 # of its hours most pass in tests that wait for leases, Slurm and mpirun
   export MERGANSER_LONG=1
   check build
 else

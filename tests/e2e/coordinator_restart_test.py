@@ -60,7 +60,7 @@ class CoordinatorRestartTest(RestartCase):
             output = self.path("out-%d" % seed)
             with self.subTest(seed=seed), \
                     harness.Cluster(2, self.path("state-%d" % seed)) as cluster:
-                cluster.signal_workers(signal.SIGSTOP)
+                cluster.stop_workers()
                 job = cluster.submit(file, output)
                 harness.wait_for("the plan", lambda: int(
                     cluster.job(job)["progress"]["units_total"]) > 0)
@@ -96,7 +96,7 @@ class CoordinatorRestartTest(RestartCase):
         undisturbed = self.merge(file, self.path("undisturbed"))
         output = self.path("out")
         with harness.Cluster(2, self.path("state")) as cluster:
-            cluster.signal_workers(signal.SIGSTOP)
+            cluster.stop_workers()
             job = cluster.submit(file, output)
             for detail in ("round 1 of 2", "round 2 of 2"):
                 told = self.kill_with_units_in_flight(cluster, job, 1, detail)

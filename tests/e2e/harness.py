@@ -264,11 +264,19 @@ class Cluster:
         for worker in self.workers:
             worker.send_signal(number)
 
+    def stop_workers(self):
+        """Has them stand still once all are connected: a machine may do all of a job while a
+        client starts, or while one of several workers is still on its way."""
+        wait_for("workers to connect", lambda: all(
+            any(line.endswith(": connected") for line in self._logs["worker %d" % i])
+            for i in range(len(self.workers))))
+        self.signal_workers(signal.SIGSTOP)
+
     def step(self, name, what, there):
         """Lets workers run for moments, between which it looks, until `there` holds for the
         progress that the coordinator tells of the job; returns that. Then they stand still: what
-        they hold they keep, until they are woken (SIGCONT) or killed. Stop them (SIGSTOP)
-        before the job is submitted: a machine may do all of it while a client starts."""
+        they hold they keep, until they are woken (SIGCONT) or killed. They should stand still
+        since before the job was submitted (stop_workers)."""
         # Of the time that a look takes here: so that not more than a few units are done meanwhile.
         part, before = 0.25, 0
 

@@ -115,7 +115,7 @@ class ScopesIdentityTest(ScopesCase):
         units = len(self.planned(file)["units"])
         output = self.path("disturbed")
         with harness.Cluster(3, self.path("state")) as cluster:
-            cluster.signal_workers(signal.SIGSTOP)
+            cluster.stop_workers()
             job = cluster.submit(file, output)
             # All three holding units means that this one does.
             seen = cluster.step(job, "every worker holding units",

@@ -127,8 +127,11 @@ class TokenTest(SecurityCase):
             self.assertEqual(harness.state_of(cluster.finish(job)), "SUCCEEDED")
             # A file that cannot be used changes nothing.
             os.chmod(tokens, 0o644)
-            self.assertEqual(self.ask(cluster.address, "list", env=new).code, 0)
-            self.assertIn("chmod 600 " + tokens, cluster.log())
+
+            def told():
+                self.assertEqual(self.ask(cluster.address, "list", env=new).code, 0)
+                return "chmod 600 " + tokens in cluster.log()
+            harness.wait_for("the coordinator to say so", told)
             self.assertNoToken(cluster.log())
 
     def test_a_token_file_that_others_can_read_is_refused(self):

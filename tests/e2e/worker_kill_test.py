@@ -15,7 +15,7 @@ class WorkerKillTest(harness.Case):
         wanted = harness.hash_output(self.merge(file, self.path("undisturbed")))
         output = self.path("disturbed")
         with harness.Cluster(3, self.path("state")) as cluster:
-            cluster.signal_workers(signal.SIGSTOP)
+            cluster.stop_workers()
             job = cluster.submit(file, output)
             # All three holding units means that this one does.
             cluster.step(job, "every worker holding units",
