@@ -145,23 +145,41 @@ void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& 
 }
 
 absl::Status JobManager::Patiently(const JobPtr& job, const std::function<absl::Status()>& step) {
-  while (true) {
-    const absl::Status status = step();
-    if (status.ok() || !IsRetryable(status)) return status;
-    MutexLock lock(mutex_);
-    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
-    job->waits = true;
-    const std::string message = OneLine(std::string(status.message()));
-    if (job->trouble.empty()) {
-      AddEvent(*job, absl::StrCat("waits for storage: ", message));
-      Log(absl::StrCat(job->record.info.name, ": waits for storage: ", message));
+  bool lent = false;
+  absl::Status status = step();
+  while (IsRetryable(status)) {
+    if (absl::Status waited = AwaitStorage(*job, status, lent); !waited.ok()) {
+      status = std::move(waited);
+      break;
     }
-    job->trouble = absl::StrCat("waits for storage: ", message);
-    changed_.NotifyAll();
-    MERGANSER_RETURN_IF_ERROR(Pause(job.get()));
-    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
-    job->waits = false;
+    status = step();
   }
+  MutexLock lock(mutex_);
+  if (lent) --lent_places_;
+  return status;
+}
+
+absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why, bool& lent) {
+  MutexLock lock(mutex_);
+  MERGANSER_RETURN_IF_ERROR(Interruption(job));
+  const std::string trouble =
+      absl::StrCat("waits for storage: ", OneLine(std::string(why.message())));
+  if (job.trouble.empty()) {
+    AddEvent(job, trouble);
+    Log(absl::StrCat(job.record.info.name, ": ", trouble));
+  }
+  job.trouble = trouble;
+  job.waits = true;
+  if (!lent) {
+    lent = true;
+    ++lent_places_;
+    AddRunner();
+  }
+  changed_.NotifyAll();
+  MERGANSER_RETURN_IF_ERROR(Pause(&job));
+  MERGANSER_RETURN_IF_ERROR(Interruption(job));
+  job.waits = false;
+  return absl::OkStatus();
 }
 
 absl::Status JobManager::ReadResults(const std::string& uid, const Plan& plan,

@@ -1,6 +1,7 @@
 #include "coordinator/service/job_manager.h"
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr size_t kTokenBytes = 16;
 constexpr Duration kLookForOldJobs = std::chrono::minutes(1);
+constexpr int kMaxRunners = 100;
 
 std::string Text(const absl::Status& status) { return OneLine(std::string(status.message())); }
 
@@ -42,7 +44,8 @@ absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Start(const JobManagerOp
   std::unique_ptr<JobManager> manager(
       new JobManager(options, clock, store, std::move(runs), epoch));
   MERGANSER_RETURN_IF_ERROR(manager->Recover());
-  for (int i = 0; i < options.active_jobs; ++i) {
+  MutexLock lock(manager->mutex_);
+  for (; manager->runners_ < options.active_jobs; ++manager->runners_) {
     manager->threads_.emplace_back([m = manager.get()] { m->RunnerLoop(); });
   }
   manager->threads_.emplace_back([m = manager.get()] { m->TickLoop(); });
@@ -95,14 +98,16 @@ absl::Status JobManager::Recover() {
 }
 
 void JobManager::Shutdown() {
+  std::vector<std::thread> threads;
   {
     MutexLock lock(mutex_);
     if (stopping_) return;
     stopping_ = true;
     changed_.NotifyAll();
     stop_tick_.NotifyAll();
+    threads.swap(threads_);  // nobody adds one any more
   }
-  for (std::thread& thread : threads_) thread.join();
+  for (std::thread& thread : threads) thread.join();
   std::deque<JobPtr> queued;
   {
     MutexLock lock(mutex_);
@@ -333,7 +338,9 @@ void JobManager::RunnerLoop() {
     JobPtr job;
     {
       MutexLock lock(mutex_);
-      while (queue_.empty() && !stopping_) changed_.Wait(mutex_);
+      while (!stopping_ && (queue_.empty() || taken_jobs_ - lent_places_ >= options_.active_jobs)) {
+        changed_.Wait(mutex_);
+      }
       if (stopping_) return;
       // The highest priority, and among those the first come.
       const auto next =
@@ -342,8 +349,22 @@ void JobManager::RunnerLoop() {
           });
       job = *next;
       queue_.erase(next);
+      ++taken_jobs_;
     }
     Run(job);
+    MutexLock lock(mutex_);
+    --taken_jobs_;
+    changed_.NotifyAll();
+  }
+}
+
+void JobManager::AddRunner() {
+  if (stopping_ || runners_ >= std::min(options_.active_jobs + lent_places_, kMaxRunners)) return;
+  try {
+    threads_.emplace_back([this] { RunnerLoop(); });
+    ++runners_;
+  } catch (const std::system_error&) {
+    // No threads: others wait until a runner is free.
   }
 }
 

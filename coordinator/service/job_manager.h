@@ -31,7 +31,9 @@ namespace merganser {
 
 struct JobManagerOptions {
   ScheduleOptions schedule;
-  int active_jobs = 4;                                       // planned, run or published at a time
+  // Planned, run or published at a time. One that waits for storage lends its place, and is
+  // one more when it goes on.
+  int active_jobs = 4;
   size_t queued_jobs = 1000;                                 // more are refused
   size_t finished_jobs = 1000;                               // the oldest beyond are forgotten
   Duration finished_age = std::chrono::hours(30 * 24);       // older ones too; zero: none
@@ -150,8 +152,13 @@ class JobManager {
   // What is left to do of a round, after what is on record of it was taken.
   UnitBatch TakeFromRecord(const JobPtr& job, const Plan& plan, JobRounds& rounds,
                            ResultsOnRecord& on_record);
-  // Repeats `step` while storage fails for now. Meanwhile the job may be cancelled.
+  // Repeats `step` while storage fails for now. Meanwhile the job may be cancelled, and
+  // another one has its place.
   absl::Status Patiently(const JobPtr& job, const std::function<absl::Status()>& step);
+  // One pause of that; `lent`: whether the job has lent its place.
+  absl::Status AwaitStorage(Job& job, const absl::Status& why, bool& lent);
+  // Starts a thread for a place that was lent, unless there are very many.
+  void AddRunner() MERGANSER_REQUIRES(mutex_);
   // Waits out a pause, or until `cancellable` is cancelled; kUnavailable when the manager
   // stops first.
   absl::Status Pause(const Job* cancellable = nullptr) MERGANSER_REQUIRES(mutex_);
@@ -194,7 +201,10 @@ class JobManager {
   std::deque<JobPtr> queue_ MERGANSER_GUARDED_BY(mutex_);
   uint64_t next_sequence_ MERGANSER_GUARDED_BY(mutex_) = 1;
   std::string record_trouble_ MERGANSER_GUARDED_BY(mutex_);  // of results, the last time
-  std::vector<std::thread> threads_;
+  int taken_jobs_ MERGANSER_GUARDED_BY(mutex_) = 0;          // by runners
+  int lent_places_ MERGANSER_GUARDED_BY(mutex_) = 0;         // of these, by jobs that wait
+  int runners_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  std::vector<std::thread> threads_ MERGANSER_GUARDED_BY(mutex_);
 };
 
 }  // namespace merganser

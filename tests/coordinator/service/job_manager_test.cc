@@ -28,8 +28,9 @@ class JobManagerTest : public ::testing::Test {
     ASSERT_TRUE(jobs.ok()) << jobs.status();
     jobs_ = *std::move(jobs);
   }
-  void StartImpatient() {
+  void StartImpatient(int active_jobs = 4) {
     JobManagerOptions options = QuickOptions();
+    options.active_jobs = active_jobs;
     options.retry_pause = std::chrono::milliseconds(5);
     Start(options);
   }
@@ -49,12 +50,12 @@ class JobManagerTest : public ::testing::Test {
     // Its units come a moment after the state that they need.
     absl::StatusOr<WorkerAnswer> answer = WorkerAnswer();
     while (answer->leases.empty()) {
-      ++report.sequence;
+      report.sequence = ++sequence_;
       answer = jobs_->Sync(report);
       ASSERT_TRUE(answer.ok());
     }
     ASSERT_EQ(answer->leases.size(), 2u);
-    ++report.sequence;
+    report.sequence = ++sequence_;
     for (const LeaseGrant& lease : answer->leases) {
       UnitResult result;
       result.unit = lease.unit;
@@ -79,6 +80,7 @@ class JobManagerTest : public ::testing::Test {
   FakeStorage storage_{/*units=*/2};
   MemoryJobStore store_{SystemClock()};
   std::unique_ptr<JobManager> jobs_;
+  uint64_t sequence_ = 0;  // of the reports of worker "w"
 };
 
 struct FailureCase {
@@ -315,6 +317,25 @@ TEST_F(JobManagerTest, APublicationThatWaitsMayBeCancelled) {
   EXPECT_EQ(AwaitEnd(*jobs_, name).state, JobState::kCancelled);
   EXPECT_EQ(storage_.abandoned(), 1);
   EXPECT_EQ(storage_.published(), 0);
+}
+
+TEST_F(JobManagerTest, AJobThatWaitsForStorageHoldsUpNoOther) {
+  storage_.FailPublish(absl::UnavailableError("storage is away"));
+  StartImpatient(/*active_jobs=*/1);
+  const std::string first = SubmitAndAwaitTrouble("waits for storage: storage is away");
+  const std::string second = SubmitAndAwaitTrouble("waits for storage: storage is away");
+  const std::string third = Submit();
+  AwaitState(*jobs_, third, JobState::kRunning);
+  const std::string fourth = Submit();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(jobs_->Get(fourth)->state, JobState::kQueued) << "the third runs";
+  storage_.FailPublish(absl::OkStatus());
+  EXPECT_EQ(AwaitEnd(*jobs_, first).state, JobState::kSucceeded);
+  EXPECT_EQ(AwaitEnd(*jobs_, second).state, JobState::kSucceeded);
+  WorkOff(third);
+  EXPECT_EQ(AwaitEnd(*jobs_, third).state, JobState::kSucceeded);
+  WorkOff(fourth);
+  EXPECT_EQ(AwaitEnd(*jobs_, fourth).state, JobState::kSucceeded);
 }
 
 TEST_F(JobManagerTest, ACoordinatorWithoutAJournalThatStopsEndsAPublicationThatWaits) {
