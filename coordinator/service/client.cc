@@ -30,6 +30,8 @@ using HealthResponse = google::protobuf::Int32Value;
 constexpr int kServing = 1;
 
 constexpr std::chrono::milliseconds kWatchPoll(250);
+// One that was started anew may answer before its token is where this user's clients find it.
+constexpr std::chrono::seconds kTokenPatience(5);
 // A watched coordinator whose machine vanished is noticed within their sum.
 constexpr int kKeepaliveMs = 30'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
@@ -142,7 +144,7 @@ absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,
                                            const std::function<bool(const JobInfo&)>& on_change,
                                            const WatchPatience& patience) {
   std::optional<JobInfo> last;
-  std::optional<std::chrono::steady_clock::time_point> away_since;
+  std::optional<std::chrono::steady_clock::time_point> away_since, refused_since;
   const auto say = [&](const std::string& line) {
     if (patience.notice) patience.notice(line);
   };
@@ -154,6 +156,7 @@ absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,
           heard = true;
           if (away_since.has_value()) say(absl::StrCat("coordinator ", coordinator_, ": is back"));
           away_since.reset();
+          refused_since.reset();
           return on_change(job);
         },
         last);
@@ -163,9 +166,13 @@ absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,
             ? Explain(absl::UnavailableError(absl::StrCat("the stream of ", name, " ended early")))
             : ended.status();
     // A coordinator that stops cancels what is under way.
-    const bool may_come_back = absl::IsUnavailable(gone) || absl::IsCancelled(gone);
-    if (!last.has_value() || !may_come_back) return gone;
     const auto now = std::chrono::steady_clock::now();
+    bool may_come_back = absl::IsUnavailable(gone) || absl::IsCancelled(gone);
+    if (absl::IsUnauthenticated(gone) && away_since.has_value()) {
+      if (!refused_since.has_value()) refused_since = now;
+      may_come_back = now - *refused_since < kTokenPatience;
+    }
+    if (!last.has_value() || !may_come_back) return gone;
     if (heard || !away_since.has_value()) {
       if (patience.limit > Duration::zero()) {
         say(absl::StrCat("coordinator ", coordinator_, ": went away; waiting for it"));
