@@ -45,6 +45,7 @@ class ConfigHandler final : public JsonHandler {
   }
 
   void Finish() {
+    if (!config_.layers.has_value()) config_.layers = other_layers_;
     if (tie_.has_value() || nested_tie_.has_value()) {
       config_.tie_stated = true;
       config_.tie_word_embeddings = tie_.value_or(nested_tie_.value_or(false));
@@ -66,7 +67,11 @@ class ConfigHandler final : public JsonHandler {
     for (const std::string_view prefix : {"", "text_config."}) {
       if (!path.starts_with(prefix) || event.kind != Kind::kUnsigned) continue;
       const std::string_view key = std::string_view(path).substr(prefix.size());
-      if (IsLayerCount(key)) config_.layers = event.number;
+      if (key == "num_hidden_layers" || key == "n_layer") {
+        config_.layers = event.number;
+      } else if (IsLayerCount(key)) {
+        other_layers_ = event.number;
+      }
       if (key == "num_nextn_predict_layers") config_.next_token_layers = event.number;
     }
     if (path == "text_config.tie_word_embeddings") return Flag(path, event, nested_tie_);
@@ -100,6 +105,7 @@ class ConfigHandler final : public JsonHandler {
   ModelConfig& config_;
   std::vector<std::string> path_;
   std::optional<bool> tie_, nested_tie_;
+  std::optional<uint64_t> other_layers_;  // under a name that may mean something else
 };
 
 }  // namespace

@@ -13,8 +13,8 @@ struct PythonNumbers {
   std::string nan, infinity;
 };
 
-// `text` with `numbers` in the place of NaN and Infinity (of -Infinity the sign stays), but not
-// in strings.
+// `text` with `numbers` in the place of NaN and Infinity (of -Infinity the sign stays; -NaN is
+// none of Python's), but not in strings.
 std::string ReplacePythonNumbers(std::string_view text, const PythonNumbers& numbers);
 
 // Numbers whose spelling `text` does not hold, so that they are told from all others of it.

@@ -42,6 +42,7 @@ TEST(ModelConfig, CountsLayers) {
   EXPECT_EQ(ParseModelConfig(R"({"n_layer": 12})")->layers, 12u);
   EXPECT_EQ(ParseModelConfig(R"({"n_layers": 13})")->layers, 13u);
   EXPECT_EQ(ParseModelConfig(R"({"num_layers": 14})")->layers, 14u);
+  EXPECT_EQ(ParseModelConfig(R"({"num_hidden_layers": 15, "num_layers": 14})")->layers, 15u);
   EXPECT_FALSE(ParseModelConfig(R"({"num_hidden_layers": null})")->layers.has_value());
 }
 
