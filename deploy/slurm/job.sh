@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # What the batch scripts of this folder share. They source it; it runs nothing.
 #
+# From here on no command substitution is expanded in the shell that traps signals: bash 5.2
+# runs a trap in the middle of parsing one, and then ends with "unexpected EOF while looking
+# for matching". Functions set variables instead; subshells, whose traps are reset, are free.
+#
 # Settings, all of them environment variables that sbatch carries into the job:
 #   MERGANSER_BIN_DIR          folder of merganser and merganser-mpi
 #                              (default: build/bin of this repository, else the PATH)
@@ -26,7 +30,14 @@ for root in "${roots[@]}"; do
 done
 
 say() {
-  echo "$(date '+%F %T') ${SLURMD_NODENAME:-$(hostname)} job ${SLURM_JOB_ID:-none}: $*" >&2
+  printf '%(%F %T)T %s job %s: %s\n' -1 "${SLURMD_NODENAME:-$HOSTNAME}" \
+    "${SLURM_JOB_ID:-none}" "$*" >&2
+}
+
+# read_line FILE: sets `line` to its first line, or to nothing.
+read_line() {
+  line=
+  { read -r line <"$1"; } 2>/dev/null || true
 }
 
 # What is still to do where the job does not come again; a script may have its own.
@@ -41,18 +52,16 @@ refuse() {
   exit 2
 }
 
-# program NAME: its path.
-program() {
-  local folder=${MERGANSER_BIN_DIR:-}
-  if [ -z "$folder" ]; then
-    folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/bin
-    if [ ! -x "$folder/$1" ]; then
-      command -v "$1" || refuse "no $1 in $folder nor in the PATH: set MERGANSER_BIN_DIR"
-      return
-    fi
-  fi
-  [ -x "$folder/$1" ] || refuse "no $1 in $folder: set MERGANSER_BIN_DIR"
-  echo "$folder/$1"
+built=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/bin # no trap is set yet
+
+# find_program NAME: sets `program` to what runs it.
+find_program() {
+  local folder=${MERGANSER_BIN_DIR:-$built}
+  program=$folder/$1
+  [ ! -x "$program" ] || return 0
+  [ -z "${MERGANSER_BIN_DIR:-}" ] || refuse "no $1 in $folder: set MERGANSER_BIN_DIR"
+  command -v "$1" >/dev/null || refuse "no $1 in $folder nor in the PATH: set MERGANSER_BIN_DIR"
+  program=$1
 }
 
 # has FLAG ARGUMENTS...: whether FLAG, with or without a value of its own, is among them.
@@ -112,16 +121,20 @@ pass_on() {
 trap 'signals=$((signals + 1)); ended_by=slurm' TERM
 trap 'signals=$((signals + 1)); ended_by=${ended_by:-limit}; pass_on' USR1
 
-# finish PID: waits for a child of ours, through signals, and sets `code`.
+# finish PID: waits for a child of ours, through signals, and sets `code`. Bash 5.2 loses what a
+# child ended with (-1) where a signal comes at that very moment: it counts as stopped by that.
 finish() {
-  local before
+  local before last=
   while :; do
     before=$signals
     code=0
     wait "$1" || code=$?
-    # A trapped signal ends `wait`; the child's own end is found by asking again.
-    [ "$before" -eq "$signals" ] && break
+    # A trapped signal ends `wait`, and may end the next as well; what a child ended with is told
+    # as often as one asks.
+    [ "$before" -eq "$signals" ] && [ "$code" = "$last" ] && break
+    last=$code
   done
+  [ "$code" -ge 0 ] || code=143
 }
 
 # run COMMAND...: runs it to its end; sets `code`.

@@ -14,10 +14,16 @@ trap '' USR1
 child=$!
 trap 'signals=$((signals + 1)); kill -TERM "$child"' USR1
 
+last=
 while :; do
   before=$signals
   code=0
   wait "$child" || code=$?
-  # A trapped signal ends `wait`; the program's own end is found by asking again.
-  [ "$before" -eq "$signals" ] && exit "$code"
+  # A trapped signal ends `wait`, and may end the next as well; what the program ended with is
+  # told as often as one asks.
+  [ "$before" -eq "$signals" ] && [ "$code" = "$last" ] && break
+  last=$code
 done
+# Bash 5.2 loses what a child ended with where a signal comes at that very moment.
+[ "$code" -ge 0 ] || code=143
+exit "$code"

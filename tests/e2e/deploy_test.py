@@ -1,12 +1,15 @@
 """What deploy/ holds, as far as it can be checked without an engine or a cluster."""
 
 import glob
+import itertools
 import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
+import time
 
 import yaml
 
@@ -402,6 +405,49 @@ class ScriptsTest(harness.Case):
             self.assertIn("--requeue", options)
             self.assertIn("--open-mode=append", options)
             self.assertRegex(" ".join(options), r"--signal=B:USR1@\d+")
+
+    def test_signals_at_any_time_do_not_break_the_shell(self):
+        # bash 5.2 runs a trap in the middle of parsing a command substitution and then fails
+        # with a syntax error, so that a job ended without going back to the queue.
+        folder = os.path.join(DEPLOY, "slurm")
+        for script in glob.glob(os.path.join(folder, "*.sbatch")):
+            _, found, rest = text_of(script).partition('. "$here/job.sh"')
+            self.assertTrue(found, script)
+            self.assertEqual(re.findall(r"^ *[^ #\n].*\$\((?!\().*$", rest, re.M), [], script)
+        with open(self.path("line"), "w", encoding="ascii") as f:
+            f.write("text\n")
+        script = """
+            set -uo pipefail
+            . "$1/job.sh" || exit 2
+            echo ready
+            for ((i = 0; i < 300; i++)); do
+              say "round $i"
+              read_line "$2"
+              [ "$line" = text ] || exit 3
+              find_program bash
+              find_resources
+              find_connection
+              run true
+              [ "$code" -eq 0 ] || [ "$code" -eq 143 ] || { echo "code $code" >&2; exit 4; }
+              pause 0.001
+            done
+            echo "signals: $signals"
+            """
+        job = subprocess.Popen(
+            ["bash", "-c", script, "job", folder, self.path("line")], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+            env={"PATH": os.environ["PATH"], "MERGANSER_BIN_DIR": "/bin",
+                 "MERGANSER_RUN": self.path("run")})
+        self.assertEqual(job.stdout.readline(), "ready\n")
+        sent = itertools.cycle((signal.SIGTERM, signal.SIGUSR1))
+        while job.poll() is None:
+            job.send_signal(next(sent))
+            time.sleep(0.0005)
+        out, err = job.communicate()
+        self.assertEqual(job.returncode, 0, err)
+        self.assertGreater(int(re.fullmatch(r"signals: (\d+)\n", out).group(1)), 100)
+        self.assertNotRegex(err, "unexpected|Aborting|bad jump")
+        self.assertEqual(len(re.findall(r"^\S+ \S+ \S+ job none: round \d+$", err, re.M)), 300)
 
 
 class ReadmeTest(harness.Case):

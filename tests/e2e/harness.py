@@ -277,8 +277,10 @@ class Cluster:
         progress that the coordinator tells of the job; returns that. Then they stand still: what
         they hold they keep, until they are woken (SIGCONT) or killed. They should stand still
         since before the job was submitted (stop_workers)."""
-        # Of the time that a look takes here: so that not more than a few units are done meanwhile.
-        part, before = 0.25, 0
+        # Of the time that a look takes on this machine; longer only while nothing is done, so
+        # that never more than a few units are.
+        shortest = 0.1
+        part, before = shortest, 0
 
         def look():
             nonlocal part, before
@@ -290,10 +292,10 @@ class Cluster:
             if there(progress):
                 return progress
             done = int(progress.get("units_done", 0))
-            if done > before + 1:
-                part /= 2
-            elif done == before and int(progress.get("units_leased", 0)) > 0:
-                part = min(2 * part, 1)
+            if done > before:
+                part = shortest
+            elif int(progress.get("units_leased", 0)) > 0:
+                part = min(1.5 * part, 1)
             before = done
             took = time.monotonic() - began
             self.signal_workers(signal.SIGCONT)
