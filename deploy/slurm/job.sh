@@ -110,7 +110,6 @@ find_resources() {
 children=()
 stop_with=TERM # the signal that tells a child to stop
 ended_by= # what asked this job to stop: `slurm`, `limit`, or nothing
-signals=0
 
 pass_on() {
   local child
@@ -118,23 +117,26 @@ pass_on() {
     kill -s "$stop_with" "$child" 2>/dev/null || true
   done
 }
-trap 'signals=$((signals + 1)); ended_by=slurm' TERM
-trap 'signals=$((signals + 1)); ended_by=${ended_by:-limit}; pass_on' USR1
+trap 'ended_by=slurm' TERM
+trap 'ended_by=${ended_by:-limit}; pass_on' USR1
 
-# finish PID: waits for a child of ours, through signals, and sets `code`. Bash 5.2 loses what a
-# child ended with (-1) where a signal comes at that very moment: it counts as stopped by that.
+# pause SECONDS: ends early where Slurm ends the job, and with it `sleep`.
+pause() {
+  { sleep "$1"; } 2>/dev/null || true
+}
+
+# finish PID: waits for a child of ours, through signals, and sets `code`. A signal that comes
+# while `wait` reaps the child makes bash 5.2 lose what it ended with: so `wait` is asked only once
+# the child is gone, and again until it says the same, as a signal may still end one `wait`.
 finish() {
-  local before last=
-  while :; do
-    before=$signals
+  local last
+  while kill -0 "$1" 2>/dev/null; do pause 0.5; done
+  code=
+  until [ "$code" = "${last:-none}" ]; do
+    last=$code
     code=0
     wait "$1" || code=$?
-    # A trapped signal ends `wait`, and may end the next as well; what a child ended with is told
-    # as often as one asks.
-    [ "$before" -eq "$signals" ] && [ "$code" = "$last" ] && break
-    last=$code
   done
-  [ "$code" -ge 0 ] || code=143
 }
 
 # run COMMAND...: runs it to its end; sets `code`.
@@ -145,12 +147,6 @@ run() {
   [ "$ended_by" = limit ] && pass_on
   finish "${children[0]}"
   children=()
-}
-
-# pause SECONDS: ends early with a signal.
-pause() {
-  sleep "$1" &
-  wait $! || true
 }
 
 # slurm_ends: whether Slurm itself ends this job. It says so before it sends signals, of which

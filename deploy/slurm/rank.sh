@@ -6,24 +6,21 @@
 # usage: rank.sh COMMAND...
 set -uo pipefail
 
-signals=0
-trap 'signals=$((signals + 1))' TERM # Slurm's, which the program has had as well
+trap : TERM # Slurm's, which the program has had as well
 # The program inherits what is ignored.
 trap '' USR1
 "$@" &
 child=$!
-trap 'signals=$((signals + 1)); kill -TERM "$child"' USR1
+trap 'kill -TERM "$child"' USR1
 
-last=
-while :; do
-  before=$signals
+# As `finish` of job.sh.
+while kill -0 "$child" 2>/dev/null; do
+  { sleep 0.2; } 2>/dev/null
+done
+code=
+until [ "$code" = "${last:-none}" ]; do
+  last=$code
   code=0
   wait "$child" || code=$?
-  # A trapped signal ends `wait`, and may end the next as well; what the program ended with is
-  # told as often as one asks.
-  [ "$before" -eq "$signals" ] && [ "$code" = "$last" ] && break
-  last=$code
 done
-# Bash 5.2 loses what a child ended with where a signal comes at that very moment.
-[ "$code" -ge 0 ] || code=143
 exit "$code"
