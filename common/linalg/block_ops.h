@@ -4,33 +4,16 @@
 // multiply-add an element, so every instruction set gives the same bits.
 //
 // "Padded" buffers hold a multiple of 16 doubles, zero beyond their data.
-// Tensor data may be misaligned; double buffers are aligned as double is.
 // Nothing allocates; all are thread-safe.
 #ifndef MERGANSER_COMMON_LINALG_BLOCK_OPS_H_
 #define MERGANSER_COMMON_LINALG_BLOCK_OPS_H_
 
 #include <cstddef>
-#include <cstdint>
-
-#include "common/tensor/view.h"
 
 namespace merganser::linalg {
 
 inline constexpr size_t kLanes = 16;
 inline constexpr size_t PadLanes(size_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
-
-// out[0, size) = in, exactly; zero up to PadLanes(size).
-void LoadDoubles(const TensorView& in, double* out);
-
-// out[e] = expert[e] - base[e] in float64, padded like LoadDoubles. With a
-// `scale` other than 1 (a power of two): expert * scale - base * scale.
-void LoadDelta(const TensorView& base, const TensorView& expert, double scale, double* out);
-
-// out = in, rounded once to nearest even. Returns the index of the first
-// element that is not finite in `out`, or out.size.
-uint64_t StoreDoubles(const double* in, MutableTensorView out);
-
-bool HasNonFinite(const TensorView& in);
 
 // y[0, n) = w * x.
 void Scale(double w, const double* x, size_t n, double* y);

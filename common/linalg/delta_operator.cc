@@ -6,6 +6,7 @@
 
 #include "common/base/checked.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 #include "common/linalg/delta_pass.h"
 
 namespace merganser::linalg {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 #include "common/linalg/simd_config.h"
 
 #undef HWY_TARGET_INCLUDE

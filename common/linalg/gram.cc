@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 
 namespace merganser {
 namespace {

@@ -10,6 +10,7 @@
 
 #include "common/linalg/bf16_stream.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 #include "common/linalg/delta_pass.h"
 #include "common/linalg/lane_buffer.h"
 #include "common/tensor/float_codec.h"

@@ -37,6 +37,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/checked.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 #include "common/linalg/delta_operator.h"
 #include "common/linalg/krylov.h"
 #include "common/linalg/leading.h"

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 #include "common/linalg/magnitude_keys.h"
 #include "common/linalg/row_divergence.h"
 #include "common/methods/elementwise.h"

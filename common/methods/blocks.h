@@ -13,6 +13,7 @@
 
 #include "common/base/executor.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 
 namespace merganser {
 

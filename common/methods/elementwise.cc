@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 
 namespace merganser {
 namespace {

@@ -5,7 +5,7 @@
 #include <limits>
 
 #include "common/base/status.h"
-#include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 #include "common/methods/elementwise.h"
 
 namespace merganser {

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 #include "common/methods/nuslerp.h"
 #include "common/methods/sphere.h"
 

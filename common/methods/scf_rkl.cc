@@ -16,16 +16,13 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/checked.h"
 #include "common/base/status.h"
-#include "common/linalg/block_ops.h"
 #include "common/linalg/magnitude_keys.h"
-#include "common/linalg/row_divergence.h"
 #include "common/methods/order_statistics.h"
+#include "common/methods/scf_rkl_row.h"
 #include "common/methods/tensor_class.h"
 
 namespace merganser {
 namespace {
-
-using linalg::PadLanes;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Rows of at least so many elements have their divergences kept from the first round
@@ -42,114 +39,6 @@ struct Parameters {
   bool sequential = false;
   Scope scope = Scope::kTensor;
   std::vector<double> weights;
-};
-
-// Buffers for one row, and what is done with it.
-class RowWork {
- public:
-  explicit RowWork(size_t cols)
-      : cols_(cols),
-        padded_(PadLanes(cols)),
-        now_(padded_),
-        terms_(padded_),
-        delta_(padded_),
-        each_(padded_),
-        best_(padded_),
-        added_(padded_),
-        taker_(padded_),
-        keys_(padded_) {}
-
-  static uint64_t Bytes(size_t cols) {
-    return PadLanes(cols) * (7 * sizeof(double) + sizeof(uint32_t));
-  }
-
-  // Begins with the base's row.
-  void Begin(const TensorView& base) {
-    linalg::LoadDoubles(base, now_.data());
-    soft_ = linalg::SoftmaxTerms(now_.data(), cols_, terms_.data());
-  }
-
-  // Nobody has taken anything.
-  void BeginTaking() {
-    std::fill(best_.begin(), best_.end(), -1.0);
-    std::fill(added_.begin(), added_.end(), 0.0);
-    std::fill(taker_.begin(), taker_.end(), -1.0);
-  }
-
-  // The importances of `expert` against the base's row. Returns the row's divergence.
-  double Measure(const TensorView& base, const TensorView& expert, bool by_element) {
-    linalg::LoadDelta(base, expert, 1.0, delta_.data());
-    return MeasureDelta(by_element);
-  }
-
-  // The same where the divergence is known; needs no Begin.
-  void MeasureAs(const TensorView& base, const TensorView& expert, double divergence) {
-    linalg::LoadDelta(base, expert, 1.0, delta_.data());
-    linalg::MagnitudeKeys(delta_.data(), divergence, padded_, keys_.data());
-  }
-
-  // The same against what Fuse has made of the row so far.
-  void MeasureAgainstNow(const TensorView& expert, bool by_element) {
-    linalg::LoadDoubles(expert, delta_.data());
-    for (size_t j = 0; j < cols_; ++j) delta_[j] -= now_[j];
-    MeasureDelta(by_element);
-  }
-
-  // The keys of what was measured; only where delta is not zero if `changed`, and
-  // then until the next measurement.
-  std::span<const uint32_t> Keys(bool changed) {
-    if (!changed) return {keys_.data(), cols_};
-    size_t n = 0;
-    for (size_t j = 0; j < cols_; ++j) {
-      keys_[n] = keys_[j];
-      n += delta_[j] != 0;
-    }
-    return {keys_.data(), n};
-  }
-
-  // Takes the coordinates that reach `least` where no earlier expert has as great an
-  // importance.
-  void Compete(uint32_t least, double weight, size_t expert) {
-    linalg::Compete(keys_.data(), delta_.data(), least, weight, static_cast<double>(expert), cols_,
-                    {best_.data(), added_.data(), taker_.data()});
-  }
-
-  // Moves the row towards the expert at the coordinates that reach `least`.
-  void Fuse(uint32_t least, double weight, size_t expert) {
-    linalg::Take(keys_.data(), delta_.data(), least, weight, static_cast<double>(expert), cols_,
-                 now_.data(), added_.data(), taker_.data());
-    soft_ = linalg::SoftmaxTerms(now_.data(), cols_, terms_.data());
-  }
-
-  // Base plus what was taken, and how many coordinates of each expert. The index
-  // of an overflow, or cols.
-  uint64_t Store(const TensorView& base, MutableTensorView out, std::vector<double>& selected) {
-    for (size_t expert = 0; expert < selected.size(); ++expert) {
-      selected[expert] += static_cast<double>(
-          linalg::CountEqual(taker_.data(), cols_, static_cast<double>(expert)));
-    }
-    linalg::LoadDoubles(base, now_.data());
-    linalg::AddToBase(1.0, added_.data(), cols_, now_.data());
-    return linalg::StoreDoubles(now_.data(), out);
-  }
-
- private:
-  double MeasureDelta(bool by_element) {
-    double* const each = by_element ? each_.data() : nullptr;
-    const double divergence =
-        linalg::ReverseKl(soft_, now_.data(), terms_.data(), delta_.data(), cols_, each);
-    if (by_element) {
-      linalg::MagnitudeKeys(each, 1.0, padded_, keys_.data());
-    } else {
-      linalg::MagnitudeKeys(delta_.data(), divergence, padded_, keys_.data());
-    }
-    return divergence;
-  }
-
-  const size_t cols_, padded_;
-  linalg::SoftmaxRow soft_;
-  std::vector<double> now_, terms_, delta_, each_, best_, added_, taker_;
-  std::vector<uint32_t> keys_;
 };
 
 // The gate: one threshold an expert (infinite while it is not known), how many ranges
@@ -207,7 +96,7 @@ class ScfRkl final : public MergeMethod {
     }
     const auto tracks = static_cast<uint32_t>(Tracks());
     const uint32_t wanted = p_.iqr ? 3 : 1;
-    needs.workspace_bytes = kBlocks * (RowWork::Bytes(cols) + tracks * (wanted * kCounterBytes)) +
+    needs.workspace_bytes = kBlocks * (ScfRklRow::Bytes(cols) + tracks * (wanted * kCounterBytes)) +
                             4 * KeyCountsBytes(leaf_elements, tracks, wanted);
     needs.retained_bytes = 256;
     if (Keeps(cols)) {
@@ -235,7 +124,7 @@ class ScfRkl final : public MergeMethod {
       for (size_t track = 0; track < Tracks(); ++track) {
         counters[block].emplace_back(ranges, static_cast<uint32_t>(stage + track));
       }
-      RowWork work(static_cast<size_t>(leaf.cols));
+      ScfRklRow work(static_cast<size_t>(leaf.cols));
       ForRows(leaf, block, blocks, [&](uint64_t at) {
         const TensorView base = Row(leaf.base, leaf, at);
         const uint64_t first = at / static_cast<uint64_t>(leaf.cols) * Experts();
@@ -317,7 +206,7 @@ class ScfRkl final : public MergeMethod {
     std::vector<std::optional<uint64_t>> overflow(blocks);
     MERGANSER_ASSIGN_OR_RETURN(const double* const kept, KeptOf(leaf, state));
     executor.ParallelFor(blocks, [&](size_t block) {
-      RowWork work(static_cast<size_t>(leaf.cols));
+      ScfRklRow work(static_cast<size_t>(leaf.cols));
       ForRows(leaf, block, blocks, [&](uint64_t at) {
         const TensorView base = Row(leaf.base, leaf, at);
         const uint64_t first = at / static_cast<uint64_t>(leaf.cols) * Experts();
@@ -410,7 +299,7 @@ class ScfRkl final : public MergeMethod {
 
   // What the first `experts` experts make of the row.
   void FuseEarlier(const Leaf& leaf, uint64_t at, size_t experts,
-                   const std::vector<uint32_t>& least, RowWork& work) const {
+                   const std::vector<uint32_t>& least, ScfRklRow& work) const {
     for (size_t i = 0; i < experts; ++i) {
       work.MeasureAgainstNow(Row(leaf.experts[i], leaf, at), p_.by_element);
       work.Fuse(least[i], p_.weights[i], i);

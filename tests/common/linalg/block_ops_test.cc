@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "common/linalg/convert.h"
 #include "common/linalg/kernels.h"
 #include "common/linalg/small_dense.h"
 #include "tests/common/linalg/linalg_testing.h"

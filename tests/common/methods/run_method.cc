@@ -10,6 +10,7 @@
 #include "common/base/executor.h"
 #include "common/base/status.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/convert.h"
 #include "common/recipe/recipe.h"
 
 namespace merganser {
