@@ -154,7 +154,8 @@ class TokenTest(SecurityCase):
             port = cluster.address.rsplit(":", 1)[1]
             # By another name; a bare file system knows none (no /etc/hosts).
             if harness.resolves("localhost"):
-                self.assertEqual(self.ask("localhost:" + port, "list").code, 0)
+                result = self.ask("localhost:" + port, "list")
+                self.assertEqual(result.code, 0, str(result))
             elsewhere = {"XDG_RUNTIME_DIR": self.path("elsewhere")}
             self.assertOneError(self.ask(cluster.address, "list", env=elsewhere), 2,
                                 "found no token")
