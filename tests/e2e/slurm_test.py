@@ -44,6 +44,21 @@ def processes(*parts):
     return found
 
 
+def program_of(pid):
+    """The name of what a process runs; none where it has ended."""
+    try:
+        return os.path.basename(os.readlink("/proc/%d/exe" % pid))
+    except FileNotFoundError:
+        return None
+
+
+def awaits(pid, number):
+    """Whether a stopped process was sent a signal that it has not had yet."""
+    with open("/proc/%d/status" % pid, encoding="ascii") as f:
+        pending = re.search(r"^ShdPnd:\t(\w+)$", f.read(), re.M).group(1)
+    return bool(int(pending, 16) & 1 << (number - 1))
+
+
 def records(output):
     """How often the merge into `output` put down what it had done."""
     count = 0
@@ -121,7 +136,8 @@ class SlurmCase(harness.Case):
         def stopped():
             if records(output) < 3:
                 return []
-            found = processes(name, output)
+            # Not what launches it: mpirun passes on that it is woken.
+            found = [pid for pid in processes(name, output) if program_of(pid) == name]
             for pid in found:
                 os.kill(pid, signal.SIGSTOP)
             return found
@@ -171,6 +187,9 @@ class Requeues:
         stopped = self.stop_in_the_middle(self.name, output)
         # As Slurm does it for --signal=B:USR1@120.
         self.slurm.command("scancel", "--batch", "--signal=USR1", job)
+        # It goes on only to find itself told to stop.
+        harness.wait_for("the program to be told",
+                         lambda: all(awaits(pid, signal.SIGTERM) for pid in stopped))
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
         self.assertEnd(self.slurm.finish(job), "COMPLETED", 0, 1)
