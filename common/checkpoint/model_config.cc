@@ -75,7 +75,10 @@ class ConfigHandler final : public JsonHandler {
       if (key == "num_nextn_predict_layers") config_.next_token_layers = event.number;
     }
     if (path == "text_config.tie_word_embeddings") return Flag(path, event, nested_tie_);
-    if (path == "quantization_config" || path == "compression_config") {
+    // What MLX writes, in some versions alone.
+    if (path == "quantization" && event.kind == Kind::kObjectBegin) {
+      config_.quantization_method = "mlx";
+    } else if (path == "quantization_config" || path == "compression_config") {
       if (config_.quantization_method.empty()) config_.quantization_method = "unnamed";
     } else if (path == "quantization_config.quant_method" ||
                path == "compression_config.quant_method") {

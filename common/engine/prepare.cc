@@ -20,23 +20,35 @@
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/config_json.h"
 #include "common/methods/registry.h"
+#include "common/storage/uri.h"
 
 namespace merganser {
 namespace {
 
-// The first directory that has the model; what the first one says if none has, of
-// those that may be looked at.
+// Whether `resolved` is what `model` names in `directory`, and not of the Hugging Face cache.
+bool IsIn(const std::string& directory, const std::string& model, const std::string& resolved) {
+  const absl::StatusOr<Uri> named = ParseUri(model);
+  const absl::StatusOr<Uri> uri =
+      named.ok() ? Absolute(*named, directory) : absl::StatusOr<Uri>(named.status());
+  return uri.ok() && (uri->scheme != "file" || uri->path == resolved);
+}
+
+// The first directory that has the model, then the cache, which every one of them leads to;
+// what the first one says if none has, of those that may be looked at.
 absl::StatusOr<std::string> ResolveIn(const std::string& model,
                                       const std::vector<std::string>& directories,
                                       const AllowedRoots& roots) {
   std::vector<absl::StatusOr<std::string>> tried;
+  std::optional<std::string> cached;
   for (const std::string& directory : directories) {
     tried.push_back(ResolveModel(model, directory, roots));
     std::error_code ignored;
     const bool there = tried.back().ok() && (!absl::StartsWith(*tried.back(), "/") ||
                                              std::filesystem::exists(*tried.back(), ignored));
-    if (there) return tried.back();
+    if (there && IsIn(directory, model, *tried.back())) return tried.back();
+    if (there && !cached.has_value()) cached = *tried.back();
   }
+  if (cached.has_value()) return *cached;
   for (const absl::StatusOr<std::string>& resolved : tried) {
     if (!absl::IsPermissionDenied(resolved.status())) return resolved;
   }

@@ -216,6 +216,8 @@ class ScfRkl final : public MergeMethod {
           FuseEarlier(leaf, at, Experts(), least, work);
         } else {
           for (size_t i = 0; i < Experts(); ++i) {
+            // What takes no part must not win a coordinate from another.
+            if (p_.weights[i] == 0) continue;
             const TensorView expert = Row(leaf.experts[i], leaf, at);
             if (kept != nullptr) {
               work.MeasureAs(base, expert, kept[first + i]);

@@ -14,7 +14,8 @@
 //                iqr: median + 1.5 (Q3 - Q1) over coordinates with delta_j != 0
 //   mask         I_j >= threshold and delta_j != 0
 //   combine      max: of the experts that select a coordinate the greatest
-//                importance wins, of equal ones the earlier model
+//                importance wins, of equal ones the earlier model; one of weight 0
+//                does not compete
 //                sequential: expert by expert, W0 being the result so far
 //   W0 + weight_i delta_i at masked coordinates, elsewhere W0 bit for bit
 //

@@ -22,7 +22,7 @@
 namespace merganser {
 
 // Raised whenever the bytes of any merge may change; part of every plan digest.
-inline constexpr int kNumericsVersion = 4;
+inline constexpr int kNumericsVersion = 5;
 
 // A segment's inputs and output each begin at a multiple of this in its buffer.
 inline constexpr uint64_t kBufferAlignment = 64;

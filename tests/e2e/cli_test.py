@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import harness
@@ -112,6 +113,28 @@ class CliTest(harness.Case):
             [os.path.relpath(s, self.dir) for s in SAMPLE])
         self.merge(relative, self.path("d"))
         self.assertEqual(harness.hash_output(self.path("d")), wanted)
+
+    def test_a_folder_beside_the_recipe_wins_over_the_cache(self):
+        snapshot = self.path("hub", "models--org--expert", "snapshots", "only")
+        harness.link_folder(SAMPLE[1], snapshot)
+        beside = self.path("jobs", "org", "expert")
+        harness.link_folder(SAMPLE[0], beside)
+        file = harness.recipe(self.path("jobs", "r.yaml"), "task_arithmetic", SAMPLE_BASE,
+                              ["org/expert"], per_model=[{"weight": 1}])
+
+        def merged(name):
+            output = self.path(name)
+            self.ok("merge", file, output, cwd=self.dir, env={"HF_HUB_CACHE": self.path("hub")})
+            return harness.hash_output(output)
+
+        def of(model):
+            named = harness.recipe(self.path("named.yaml"), "task_arithmetic", SAMPLE_BASE, [model],
+                                   per_model=[{"weight": 1}])
+            output = self.merge(named, self.path("of-" + os.path.basename(model)))
+            return harness.hash_output(output)
+        self.assertEqual(merged("from-folder"), of(SAMPLE[0]))
+        shutil.rmtree(beside)
+        self.assertEqual(merged("from-cache"), of(SAMPLE[1]))
 
     def test_shipped_recipes(self):
         folder = os.path.join(harness.SOURCE, "tests", "data", "recipes")

@@ -106,8 +106,10 @@ def scf_rkl(base, models, parameters, per_model):
         parts = []
         for key, pieces in _pieces(name, arrays, parameters["scope"]):
             n = len(models)
-            parts.append(_combine(pieces[0], pieces[1:1 + n], pieces[1 + n:],
-                                  [taus[key, i] for i in range(n)], weights))
+            part = [i for i in range(n) if weights[i] != 0]
+            parts.append(_combine(pieces[0], [pieces[1 + i] for i in part],
+                                  [pieces[1 + n + i] for i in part],
+                                  [taus[key, i] for i in part], [weights[i] for i in part]))
         out[name] = _stack(parts, w0)
     return out
 

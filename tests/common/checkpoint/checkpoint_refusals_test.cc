@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "common/checkpoint/checkpoint.h"
 #include "tests/common/checkpoint/stage.h"
 
@@ -166,8 +167,14 @@ TEST_P(Refusals, QuantisedByConfig) {
                          HasSubstr("dequantise it first")));
   tiny.config = R"({"compression_config": {}})";
   ExpectTiny(tiny, HasSubstr("quantization_config"));
-  tiny.config = R"({"quantization_config": null})";
-  EXPECT_TRUE(OpenCheckpoint(stage_.Write("null", tiny), "m").ok());
+  tiny.config = R"({"quantization": {"bits": 4, "group_size": 64}})";
+  ExpectTiny(tiny, AllOf(HasSubstr("mlx"), HasSubstr("dequantise it first")));
+  int n = 0;
+  for (const char* none : {R"({"quantization_config": null})", R"({"quantization": null})",
+                           R"({"quantization": false})"}) {
+    tiny.config = none;
+    EXPECT_TRUE(OpenCheckpoint(stage_.Write(absl::StrCat("none", n++), tiny), "m").ok()) << none;
+  }
 }
 
 TEST_P(Refusals, QuantisedByDtype) {

@@ -87,7 +87,7 @@ Vec Reference(const MethodRun& run, size_t cols, const Settings& s) {
       if (importances[j] < threshold || delta[j] == 0) continue;
       if (s.sequential) {
         now[j] += s.weights[i] * delta[j];
-      } else if (importances[j] > best[j]) {
+      } else if (s.weights[i] != 0 && importances[j] > best[j]) {
         best[j] = importances[j];
         out[j] = run.base[j] + s.weights[i] * delta[j];
       }
@@ -156,6 +156,14 @@ TEST(ScfRklTest, AgreesWithTheFormulas) {
           }
         }
       }
+    }
+  }
+}
+
+TEST(ScfRklTest, OfWeightZeroItTakesNothingFromOthers) {
+  for (const bool element : {false, true}) {
+    for (const Shape& shape : {Shape{20, 33}, Shape{6, 256}}) {
+      ExpectSame(MakeRun(shape, 3, 950), {0.5, false, element, false, {0, 1, 0.5}});
     }
   }
 }
