@@ -18,7 +18,7 @@ ProgressKeeper::~ProgressKeeper() { (void)Finish(/*keep=*/false); }
 
 void ProgressKeeper::Add(UnitResult result) {
   MutexLock lock(mutex_);
-  if (!broken_) pending_.push_back(std::move(result));
+  if (failure_.ok()) pending_.push_back(std::move(result));
 }
 
 void ProgressKeeper::NoteEarlier() {
@@ -54,7 +54,7 @@ void ProgressKeeper::Loop() {
         recorded_ = true;
         continue;
       }
-      broken_ = true;
+      failure_ = status;
       pending_.clear();
     }
     failed_(status);
@@ -75,9 +75,16 @@ bool ProgressKeeper::Finish(bool keep) {
     if (!keep || !recorded_) return recorded_;
     rest.swap(pending_);
   }
-  // If this fails, the units are done again.
-  if (!rest.empty()) Record(std::move(rest)).IgnoreError();
+  if (rest.empty()) return true;
+  const absl::Status status = Record(std::move(rest));
+  MutexLock lock(mutex_);
+  if (failure_.ok()) failure_ = status;
   return true;
+}
+
+absl::Status ProgressKeeper::status() {
+  MutexLock lock(mutex_);
+  return failure_;
 }
 
 }  // namespace merganser

@@ -34,6 +34,11 @@ class ProgressKeeper {
   // from, has something on record.
   bool Finish(bool keep);
 
+  // After Finish: the first error. Bytes that were to be durable then may be lost
+  // without storage saying so again (it tells a failed flush once): what this run
+  // wrote must not be published.
+  absl::Status status();
+
   // Says that a run before this one has units on record.
   void NoteEarlier();
 
@@ -49,7 +54,7 @@ class ProgressKeeper {
   ProgressLog log_;  // of the thread, then of Finish
   std::vector<UnitResult> pending_ MERGANSER_GUARDED_BY(mutex_);
   bool recorded_ MERGANSER_GUARDED_BY(mutex_) = false;
-  bool broken_ MERGANSER_GUARDED_BY(mutex_) = false;
+  absl::Status failure_ MERGANSER_GUARDED_BY(mutex_);
   bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

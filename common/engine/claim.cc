@@ -92,6 +92,17 @@ bool IsJobUid(std::string_view uid) {
   });
 }
 
+absl::Status RefuseCoordinatorsJob(ObjectStore& store, const ClaimRecord& claim,
+                                   const absl::Status& recorded) {
+  if (!absl::IsNotFound(recorded) || claim.job.starts_with(kMergeRunPrefix)) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(store.Describe(kClaimKey), ": held by job ", OneLine(claim.job),
+                   " of a coordinator, which alone knows how far it came: start the coordinator "
+                   "again with its --state to go on, or begin again with --overwrite"));
+}
+
 ClaimRecord MakeClaim(std::string_view job, int64_t epoch, const Clock& clock) {
   ClaimRecord claim;
   claim.job = job;

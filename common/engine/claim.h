@@ -40,6 +40,16 @@ struct ClaimRecord {
 // Lower-case letters, digits and '-', at most 64: safe in keys and file names.
 bool IsJobUid(std::string_view uid);
 
+// With what the uids of `merge` and `merganser-mpi` begin. They record what they did in the
+// output (progress_log.h); a coordinator's jobs are on record in its journal alone.
+inline constexpr std::string_view kMergeRunPrefix = "merge-";
+
+// kFailedPrecondition where `claim` is of a coordinator's job and nothing in the output says how
+// far that came: only that coordinator can go on with it. `recorded`: what reading the progress
+// log of claim.job gave.
+absl::Status RefuseCoordinatorsJob(ObjectStore& store, const ClaimRecord& claim,
+                                   const absl::Status& recorded);
+
 // A claim by this process.
 ClaimRecord MakeClaim(std::string_view job, int64_t epoch, const Clock& clock);
 

@@ -122,6 +122,7 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Resume(std::shared_ptr<Obj
   }
   absl::StatusOr<std::vector<UnitResult>> recorded = ProgressLog(store, claim->job, plan).Read();
   if (!recorded.ok() && !absl::IsNotFound(recorded.status())) return recorded.status();
+  MERGANSER_RETURN_IF_ERROR(RefuseCoordinatorsJob(*store, *claim, recorded.status()));
   if (recorded.ok()) done = *std::move(recorded);
   JobOutputOptions options;
   options.job_uid = claim->job;

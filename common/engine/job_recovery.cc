@@ -155,6 +155,7 @@ absl::StatusOr<bool> JobOutput::EndedBefore(const std::shared_ptr<ObjectStore>& 
   // Another merge, killed while it was to replace this one, is not ours to clear.
   const absl::Status recorded = ProgressLog(store, claim->job, plan).Read().status();
   if (absl::IsFailedPrecondition(recorded)) return recorded;
+  MERGANSER_RETURN_IF_ERROR(RefuseCoordinatorsJob(*store, *claim, recorded));
   MERGANSER_ASSIGN_OR_RETURN(
       const std::string held,
       TakeClaim(*store, MakeClaim(claim->job, claim->epoch + 1, SystemClock()), true));

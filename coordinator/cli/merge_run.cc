@@ -18,6 +18,7 @@
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/status.h"
+#include "common/engine/claim.h"
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
 #include "common/engine/progress_log.h"
@@ -42,7 +43,7 @@ std::string NewJobUid() {
   if (getrandom(&bits, sizeof bits, 0) != sizeof bits) {
     bits = static_cast<uint64_t>(SystemClock().WallNow().time_since_epoch().count());
   }
-  return absl::StrFormat("merge-%016x", bits);
+  return absl::StrFormat("%s%016x", std::string(kMergeRunPrefix), bits);
 }
 
 // What the budget leaves for tensors, or what is wrong with it.
@@ -64,6 +65,13 @@ Phase BeginPhase(const absl::Status& status) {
                        absl::IsPermissionDenied(status) || absl::IsNotFound(status);
   return request ? Phase::kPlanning : Phase::kRunning;
 }
+
+// Has the keeper put down what it has when a run ends by an exception too.
+struct Recording {
+  ProgressKeeper& keeper;
+  bool& recorded;
+  ~Recording() { recorded = keeper.Finish(/*keep=*/true); }
+};
 
 // One merge, from its claim to its end.
 class MergeRun {
@@ -88,7 +96,8 @@ class MergeRun {
       if (output_ != nullptr) {
         std::fprintf(stderr, "going on: %zu of %zu units are done\n", done_.size(),
                      static_cast<size_t>(AllRounds(prepared_.plan).units));
-        if (!done_.empty()) return absl::OkStatus();
+        recorded_ = !done_.empty();
+        if (recorded_) return absl::OkStatus();
         return ProgressLog(store_, output_->job_uid(), prepared_.plan).Begin();
       }
     }
@@ -119,6 +128,8 @@ class MergeRun {
     ProgressKeeper keeper(job, std::move(log), std::chrono::milliseconds(flags_.record_ms),
                           [&executor](absl::Status status) { executor.Fail(std::move(status)); });
     if (!done_.empty()) keeper.NoteEarlier();
+    // However this ends.
+    const Recording recording{keeper, recorded_};
     interrupts_.SetHandler([&executor] { executor.Fail(absl::CancelledError("interrupted")); });
     const TotalWork total = AllRounds(plan);
     absl::StatusOr<std::vector<UnitResult>> results;
@@ -141,6 +152,7 @@ class MergeRun {
     });
     recorded_ = keeper.Finish(/*keep=*/true);
     if (!results.ok()) return results.status();
+    MERGANSER_RETURN_IF_ERROR(keeper.status());
     facts.finished = SystemClock().WallNow();
     std::string report = BuildReport(plan, *results, facts);
     MERGANSER_RETURN_IF_ERROR(output_->Publish(*results, prepared_.donors(), report));

@@ -91,7 +91,23 @@ TEST_F(ProgressKeeperTest, ALongOnePutsItsLastUnitsOnRecordToo) {
   keeper.Add(ResultOf(0));
   keeper.Add(ResultOf(3));
   EXPECT_TRUE(keeper.Finish(true));
+  EXPECT_TRUE(keeper.status().ok()) << keeper.status();
   EXPECT_THAT(OnRecord(), ::testing::ElementsAre(0, 3));
+}
+
+// A store tells a failed flush once: what publishes afterwards would not see it.
+TEST_F(ProgressKeeperTest, TheLastUnitsThatCouldNotBeMadeDurableFailTheRun) {
+  FaultRule rule;
+  rule.op = StoreOp::kFlushWrite;
+  rule.times = 1;
+  ProgressKeeper keeper(job_.context(), BegunLog(), kNever,
+                        [](const absl::Status& status) { FAIL() << status; });
+  keeper.NoteEarlier();
+  keeper.Add(ResultOf(0));
+  job_.output_faults().AddRule(rule);
+  EXPECT_TRUE(keeper.Finish(true));
+  EXPECT_TRUE(absl::IsUnavailable(keeper.status())) << keeper.status();
+  EXPECT_TRUE(OnRecord().empty());
 }
 
 TEST_F(ProgressKeeperTest, WhatCouldNotBeMadeDurableIsNotPutOnRecordAndEndsTheRun) {
@@ -110,6 +126,7 @@ TEST_F(ProgressKeeperTest, WhatCouldNotBeMadeDurableIsNotPutOnRecordAndEndsTheRu
     EXPECT_TRUE(absl::IsUnavailable(status.get()));
     keeper.Add(ResultOf(2));
     EXPECT_FALSE(keeper.Finish(true));
+    EXPECT_TRUE(absl::IsUnavailable(keeper.status()));
     job_.output_faults().ClearRules();
     EXPECT_TRUE(OnRecord().empty());
   }

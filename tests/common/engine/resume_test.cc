@@ -162,11 +162,11 @@ TEST_P(ResumeFault, GoesOnFromAnyCall) {
     if (overwrite) {
       Plan old = PlanOf(scenario.old_shards);
       old.digest = std::string(32, 'e');  // of another merge
-      ASSERT_TRUE(Merge(old, "job-0", false, false, kOldSeed).ok());
+      ASSERT_TRUE(Merge(old, "merge-0", false, false, kOldSeed).ok());
     }
     recorded_.clear();
     store_->FailAt(call, scenario.when, /*onwards=*/true);
-    const absl::Status killed = Merge(plan, "job-1", false, overwrite, kNewSeed);
+    const absl::Status killed = Merge(plan, "merge-1", false, overwrite, kNewSeed);
     const std::string at = store_->failed();
     if (at.empty()) {
       ASSERT_TRUE(killed.ok()) << killed;
@@ -177,7 +177,7 @@ TEST_P(ResumeFault, GoesOnFromAnyCall) {
     store_->FailAt(-1, FailWhen::kBefore);
     // Killed before its claim was put, there is nothing to go on with.
     const bool claimed = ReadClaim(*inner_).value().has_value();
-    const absl::Status resumed = Merge(plan, "job-2", true, overwrite && !claimed, kNewSeed);
+    const absl::Status resumed = Merge(plan, "merge-2", true, overwrite && !claimed, kNewSeed);
     ASSERT_TRUE(resumed.ok()) << resumed;
     ExpectHoldsAlone(plan, kNewSeed);
     for (const uint32_t unit : recorded) {
@@ -199,10 +199,10 @@ class ResumeTest : public ResumeCase, public ::testing::TestWithParam<const char
 
   void KillAfter(size_t units) {
     stop_after_ = units;
-    ASSERT_TRUE(absl::IsCancelled(Merge(plan_, "job-1", false, false, kNewSeed)));
+    ASSERT_TRUE(absl::IsCancelled(Merge(plan_, "merge-1", false, false, kNewSeed)));
     stop_after_ = kAll;
   }
-  absl::Status Resume(const Plan& plan) { return Merge(plan, "job-2", true, false, kNewSeed); }
+  absl::Status Resume(const Plan& plan) { return Merge(plan, "merge-2", true, false, kNewSeed); }
   // The claim, as if another process had written it.
   void Claim(const std::string& job, int64_t pid, const std::string& process) {
     ClaimRecord claim = MakeClaim(job, 1, SystemClock());
@@ -232,12 +232,12 @@ TEST_P(ResumeTest, AnotherPlanIsRefusedAndNothingIsLost) {
 
 TEST_P(ResumeTest, AJobWhoseProcessRunsIsLeftAlone) {
   KillAfter(2);
-  Claim("job-1", ::getppid(), "");
+  Claim("merge-1", ::getppid(), "");
   const absl::Status refused = Resume(plan_);
   EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
   EXPECT_THAT(std::string(refused.message()), HasSubstr("still runs"));
   // Another process has that pid now.
-  Claim("job-1", ::getppid(), "of another boot 17");
+  Claim("merge-1", ::getppid(), "of another boot 17");
   ASSERT_TRUE(Resume(plan_).ok());
   EXPECT_EQ(adopted_, 2u);
   ExpectHoldsAlone(plan_, kNewSeed);
@@ -245,7 +245,7 @@ TEST_P(ResumeTest, AJobWhoseProcessRunsIsLeftAlone) {
 
 TEST_P(ResumeTest, ADamagedRecordIsNamedAndNothingIsLost) {
   KillAfter(2);
-  const std::string key = std::string(kWorkPrefix) + "job-1/progress/000002";
+  const std::string key = std::string(kWorkPrefix) + "merge-1/progress/000002";
   const std::string record = ReadAll(*store_, key);
   std::string damaged = record;
   damaged[damaged.size() / 2] ^= 1;
@@ -260,7 +260,7 @@ TEST_P(ResumeTest, ADamagedRecordIsNamedAndNothingIsLost) {
 
 TEST_P(ResumeTest, WherePartialFilesAreGoneEverythingIsDoneAgain) {
   KillAfter(2);
-  const auto writes = ReadWrites(*store_, "job-1");
+  const auto writes = ReadWrites(*store_, "merge-1");
   ASSERT_TRUE(writes.ok() && writes->size() == 2);
   ASSERT_TRUE(store_->AbortWrite((*writes)[1]).ok());
   ASSERT_TRUE(Resume(plan_).ok());
@@ -270,25 +270,50 @@ TEST_P(ResumeTest, WherePartialFilesAreGoneEverythingIsDoneAgain) {
 }
 
 TEST_P(ResumeTest, WhatAnEndedMergeLeftIsClearedAndNothingDoneAgain) {
-  ASSERT_TRUE(Merge(plan_, "job-1", false, false, kNewSeed).ok());
-  Claim("job-1", 1 << 30, "");
-  ASSERT_TRUE(store_->Put(std::string(kWorkPrefix) + "job-1/keepsakes/0", "x").ok());
+  ASSERT_TRUE(Merge(plan_, "merge-1", false, false, kNewSeed).ok());
+  Claim("merge-1", 1 << 30, "");
+  ASSERT_TRUE(store_->Put(std::string(kWorkPrefix) + "merge-1/keepsakes/0", "x").ok());
   ASSERT_TRUE(Resume(plan_).ok());
   EXPECT_TRUE(started_.empty());
   ExpectHoldsAlone(plan_, kNewSeed);
 }
 
 TEST_P(ResumeTest, AnEndedMergeDoesNotClearWhatAnotherHasBegunOverIt) {
-  ASSERT_TRUE(Merge(plan_, "job-1", false, false, kNewSeed).ok());
+  ASSERT_TRUE(Merge(plan_, "merge-1", false, false, kNewSeed).ok());
   Plan other = OneShardPlan();
   other.digest = std::string(32, 'e');
   stop_after_ = 1;
-  ASSERT_TRUE(absl::IsCancelled(Merge(other, "job-3", false, true, kOldSeed)));
+  ASSERT_TRUE(absl::IsCancelled(Merge(other, "merge-3", false, true, kOldSeed)));
   stop_after_ = kAll;
   EXPECT_TRUE(absl::IsFailedPrecondition(Resume(plan_)));
-  ASSERT_TRUE(Merge(other, "job-4", true, false, kOldSeed).ok());
+  ASSERT_TRUE(Merge(other, "merge-4", true, false, kOldSeed).ok());
   EXPECT_EQ(adopted_, 1u);
   ExpectHoldsAlone(other, kOldSeed);
+}
+
+// How far that came is on record in its journal alone: resumed without, the coordinator would
+// later take the bytes of this run for its job's.
+TEST_P(ResumeTest, ACoordinatorsJobIsLeftToItsCoordinator) {
+  for (const bool ended : {false, true}) {
+    SCOPED_TRACE(ended);
+    if (ended) {
+      ASSERT_TRUE(Merge(plan_, "merge-1", false, true, kOldSeed).ok());
+    }
+    JobOutputOptions options;
+    options.job_uid = "0abf637717f6f3cd";
+    options.overwrite = true;
+    const auto begun = JobOutput::Begin(store_, uri_, plan_, options);
+    ASSERT_TRUE(begun.ok()) << begun.status();
+    Claim(options.job_uid, 1 << 30, "");
+    const auto held = store_->List(kWorkPrefix);
+    ASSERT_TRUE(held.ok() && !held->empty());
+    const absl::Status refused = Resume(plan_);
+    EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("start the coordinator again"));
+    EXPECT_EQ(store_->List(kWorkPrefix)->size(), held->size());
+  }
+  ASSERT_TRUE(Merge(plan_, "merge-2", false, true, kNewSeed).ok());
+  ExpectHoldsAlone(plan_, kNewSeed);
 }
 
 TEST_P(ResumeTest, NothingToGoOnWithBeginsOne) {
