@@ -142,6 +142,8 @@ class FileStore final : public ObjectStore {
       ::unlink(partial.c_str());
       return Annotate(reserved, Describe(key));
     }
+    // Whoever resumes after a loss of power finds it by its name.
+    MERGANSER_RETURN_IF_ERROR(SyncFolder(ParentOf(partial)));
     return write;
   }
 

@@ -74,6 +74,20 @@ TEST(LeaseBook, EveryLeaseIsMentionedOnceAlsoWhenReportsDoNotFit) {
   EXPECT_EQ(state.in_flight.size(), 0u);
 }
 
+// Of analysis a result is histograms: as many in one message as a coordinator takes.
+TEST(LeaseBook, HistogramsCountTowardsAMessage) {
+  LeaseBook book;
+  for (const char* token : {"a", "b", "c"}) {
+    book.Add({token, "job", 0});
+    book.Start();
+    UnitResult result;
+    result.counts = {{0, Counts(10000, {1, 1})}};
+    book.Complete(token, result);
+  }
+  EXPECT_EQ(book.Snapshot(50000).reports.size(), 1u);
+  EXPECT_EQ(book.Snapshot(150000).reports.size(), 2u);
+}
+
 TEST(LeaseBook, RevocationSparesWhatIsReady) {
   LeaseBook book;
   for (const char* token : {"waiting", "running", "ready"}) book.Add({token, "job", 0});
