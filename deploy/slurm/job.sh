@@ -149,10 +149,17 @@ run() {
   children=()
 }
 
+# What Slurm calls this job. Of an array, SLURM_JOB_ID of one task is the array's own.
+job_id=${SLURM_JOB_ID:-none}
+if [ -n "${SLURM_ARRAY_JOB_ID:-}" ]; then
+  job_id=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+fi
+
 # slurm_ends: whether Slurm itself ends this job. It says so before it sends signals, of which
-# the script's may come after the program's.
+# the script's may come after the program's. Where it does not answer, it has not said so.
 slurm_ends() {
-  if [ -z "$ended_by" ] && ! scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then
+  if [ -z "$ended_by" ] &&
+    (state=$(scontrol -o show job "$job_id") && [[ $state != *JobState=RUNNING* ]]); then
     ended_by=slurm
   fi
   [ "$ended_by" = slurm ]
@@ -164,7 +171,7 @@ slurm_ends() {
 # not end this one before it could say how it went.
 give_back() (
   trap '' TERM
-  exec scontrol requeue "$SLURM_JOB_ID"
+  exec scontrol requeue "$job_id"
 )
 
 # settle CODE: ends the script with the program's exit code. What a retry may mend is

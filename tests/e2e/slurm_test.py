@@ -414,6 +414,15 @@ class ClusterTest(SlurmCase):
             "Restarts") == "1" and self.slurm.job(first)["JobState"] == "RUNNING", pause=0.2)
         self.assertIn("draining", self.log())
         self.assertIn("goes back to the queue, restart 1 of 10", self.log())
+        # As after a preemption: it comes back, and its workers were not cancelled.
+        self.slurm.command("scontrol", "requeue", coordinator)
+        before = address
+        harness.wait_for("another address", lambda: self.address() not in (None, before), pause=0.2)
+        address = self.address()
+        again = self.path("again")
+        self.ok("submit", file, again, "--coordinator", address, "--watch", *believed, *admitted,
+                env=nobody)
+        self.assertEqual(harness.hash_output(again), wanted)
         self.slurm.command("scancel", workers, coordinator)
         self.wait_gone(workers, coordinator)
         self.assertIsNone(self.address())

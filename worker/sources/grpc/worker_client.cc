@@ -137,6 +137,10 @@ WorkerClient::WorkerClient(const std::string& coordinator, const ChannelSecurity
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+  // A machine that is gone sends no reset: without these a call waits for TCP to give up on it, a
+  // quarter of an hour.
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 30000);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000);
   impl_->channel = std::make_unique<CoordinatorChannel>(coordinator, security, arguments);
   impl_->stub = v1::WorkerService::NewStub(impl_->channel->channel());
 }
