@@ -44,6 +44,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   if (this != &other) {
     Release();
     pool_ = std::exchange(other.pool_, nullptr);
+    place_ = std::move(other.place_);
     data_ = std::exchange(other.data_, nullptr);
     capacity_ = std::exchange(other.capacity_, 0);
     reserved_ = std::exchange(other.reserved_, 0);
@@ -53,7 +54,8 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 
 void Buffer::Release() {
   if (pool_ == nullptr) return;
-  std::exchange(pool_, nullptr)->GiveBack(std::exchange(data_, nullptr), capacity_, reserved_);
+  place_.front() = {std::exchange(data_, nullptr), capacity_};
+  std::exchange(pool_, nullptr)->GiveBack(std::move(place_), reserved_);
 }
 
 BufferPool::~BufferPool() {
@@ -100,6 +102,7 @@ bool BufferPool::TryTake(uint64_t capacity, uint64_t reserved, Buffer& buffer) {
 Buffer BufferPool::Acquire(uint64_t bytes, uint64_t reserved) {
   const uint64_t capacity = RoundUp(bytes);
   Buffer buffer;
+  buffer.place_.emplace_back();
   MutexLock lock(mutex_);
   const uint64_t ticket = next_ticket_++;
   while (ticket != serving_ || !TryTake(capacity, reserved, buffer)) changed_.Wait(mutex_);
@@ -108,9 +111,10 @@ Buffer BufferPool::Acquire(uint64_t bytes, uint64_t reserved) {
   return buffer;
 }
 
-void BufferPool::GiveBack(std::byte* data, uint64_t capacity, uint64_t reserved) {
+void BufferPool::GiveBack(std::list<Idle> place, uint64_t reserved) {
+  const uint64_t capacity = place.front().capacity;
   MutexLock lock(mutex_);
-  idle_.push_front({data, capacity});
+  idle_.splice(idle_.begin(), place);
   idle_bytes_ += capacity;
   used_bytes_ -= capacity + reserved;
   changed_.NotifyAll();

@@ -28,7 +28,14 @@ class Buffer {
 
  private:
   friend class BufferPool;
+  // As the pool keeps what is given back: made beforehand, so that giving back takes no
+  // memory.
+  struct Idle {
+    std::byte* data = nullptr;
+    uint64_t capacity = 0;
+  };
   BufferPool* pool_ = nullptr;
+  std::list<Idle> place_;  // one
   std::byte* data_ = nullptr;
   uint64_t capacity_ = 0;
   uint64_t reserved_ = 0;
@@ -55,11 +62,8 @@ class BufferPool {
 
  private:
   friend class Buffer;
-  struct Idle {
-    std::byte* data;
-    uint64_t capacity;
-  };
-  void GiveBack(std::byte* data, uint64_t capacity, uint64_t reserved);
+  using Idle = Buffer::Idle;
+  void GiveBack(std::list<Idle> place, uint64_t reserved);
   bool TryTake(uint64_t capacity, uint64_t reserved, Buffer& buffer) MERGANSER_REQUIRES(mutex_);
 
   const uint64_t limit_;

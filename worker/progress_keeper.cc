@@ -2,17 +2,25 @@
 
 #include <utility>
 
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 
 namespace merganser {
 
 ProgressKeeper::ProgressKeeper(std::shared_ptr<const JobContext> job, ProgressLog log,
                                Duration period, std::function<void(absl::Status)> failed)
-    : job_(std::move(job)),
-      period_(period),
-      failed_(std::move(failed)),
-      log_(std::move(log)),
-      thread_([this] { Loop(); }) {}
+    : job_(std::move(job)), period_(period), failed_(std::move(failed)), log_(std::move(log)) {
+  absl::StatusOr<Thread> thread = Thread::Start([this] { Loop(); });
+  if (thread.ok()) {
+    thread_ = *std::move(thread);
+    return;
+  }
+  {
+    MutexLock lock(mutex_);
+    failure_ = thread.status();
+  }
+  failed_(thread.status());
+}
 
 ProgressKeeper::~ProgressKeeper() { (void)Finish(/*keep=*/false); }
 
@@ -47,7 +55,7 @@ void ProgressKeeper::Loop() {
       batch.swap(pending_);
     }
     if (batch.empty()) continue;
-    const absl::Status status = Record(std::move(batch));
+    const absl::Status status = Guarded([&] { return Record(std::move(batch)); });
     {
       MutexLock lock(mutex_);
       if (status.ok()) {
@@ -68,7 +76,7 @@ bool ProgressKeeper::Finish(bool keep) {
     stopping_ = true;
     changed_.NotifyAll();
   }
-  if (thread_.joinable()) thread_.join();
+  thread_.Join().IgnoreError();
   std::vector<UnitResult> rest;
   {
     MutexLock lock(mutex_);
@@ -76,7 +84,7 @@ bool ProgressKeeper::Finish(bool keep) {
     rest.swap(pending_);
   }
   if (rest.empty()) return true;
-  const absl::Status status = Record(std::move(rest));
+  const absl::Status status = Guarded([&] { return Record(std::move(rest)); });
   MutexLock lock(mutex_);
   if (failure_.ok()) failure_ = status;
   return true;

@@ -5,12 +5,12 @@
 
 #include <functional>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/base/thread.h"
 #include "common/engine/progress_log.h"
 #include "worker/unit_source.h"
 
@@ -20,7 +20,8 @@ namespace merganser {
 class ProgressKeeper {
  public:
   // A batch is put down every `period`. `failed` is called, once, with the first
-  // error: what is written from then on may not be durable, so the run should end.
+  // error: what is written from then on may not be durable, so the run should end. Where no
+  // thread can be had that is the error, and `failed` is called from here.
   ProgressKeeper(std::shared_ptr<const JobContext> job, ProgressLog log, Duration period,
                  std::function<void(absl::Status)> failed);
   ~ProgressKeeper();
@@ -56,7 +57,7 @@ class ProgressKeeper {
   bool recorded_ MERGANSER_GUARDED_BY(mutex_) = false;
   absl::Status failure_ MERGANSER_GUARDED_BY(mutex_);
   bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace merganser

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "common/base/guarded.h"
+#include "common/base/status.h"
 #include "common/engine/rounds.h"
 
 namespace merganser {
@@ -12,8 +14,14 @@ ResultFlusher::ResultFlusher(std::shared_ptr<const JobContext> job, Duration per
     : job_(std::move(job)),
       period_(period),
       durable_(std::move(durable)),
-      failed_(std::move(failed)),
-      thread_([this] { Loop(); }) {}
+      failed_(std::move(failed)) {
+  absl::StatusOr<Thread> thread = Thread::Start([this] { Loop(); });
+  if (thread.ok()) {
+    thread_ = *std::move(thread);
+  } else {
+    FailWith(thread.status());
+  }
+}
 
 ResultFlusher::~ResultFlusher() { Finish(/*keep=*/false); }
 
@@ -26,6 +34,7 @@ void ResultFlusher::Add(UnitResult result) {
     return;
   }
   MutexLock lock(mutex_);
+  if (broken_) return;
   written_.push_back(std::move(result));
   changed_.NotifyAll();
 }
@@ -34,6 +43,26 @@ void ResultFlusher::Hurry() {
   MutexLock lock(mutex_);
   hurry_ = true;
   changed_.NotifyAll();
+}
+
+size_t ResultFlusher::pending() {
+  MutexLock lock(mutex_);
+  return written_.size();
+}
+
+absl::Status ResultFlusher::Flush(std::vector<UnitResult> batch) {
+  MERGANSER_RETURN_IF_ERROR(FlushUnits(*job_, batch));
+  durable_(std::move(batch));
+  return absl::OkStatus();
+}
+
+void ResultFlusher::FailWith(absl::Status status) {
+  {
+    MutexLock lock(mutex_);
+    broken_ = true;
+    written_.clear();
+  }
+  failed_(std::move(status));
 }
 
 void ResultFlusher::Loop() {
@@ -53,13 +82,9 @@ void ResultFlusher::Loop() {
       batch.swap(written_);
       hurry_ = false;
     }
-    const absl::Status status = FlushUnits(*job_, batch);
+    absl::Status status = Guarded([&] { return Flush(std::move(batch)); });
     next = SystemClock().Now() + period_;
-    if (!status.ok()) {
-      failed_(status);
-      return;
-    }
-    durable_(std::move(batch));
+    if (!status.ok()) return FailWith(std::move(status));
   }
 }
 
@@ -70,7 +95,7 @@ void ResultFlusher::Finish(bool keep) {
     if (!keep) written_.clear();
     changed_.NotifyAll();
   }
-  if (thread_.joinable()) thread_.join();
+  thread_.Join().IgnoreError();
 }
 
 }  // namespace merganser

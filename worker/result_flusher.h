@@ -3,14 +3,15 @@
 #ifndef MERGANSER_WORKER_RESULT_FLUSHER_H_
 #define MERGANSER_WORKER_RESULT_FLUSHER_H_
 
+#include <cstddef>
 #include <functional>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/base/thread.h"
 #include "worker/unit_source.h"
 
 namespace merganser {
@@ -19,7 +20,8 @@ namespace merganser {
 class ResultFlusher {
  public:
   // `durable` is called with results whose bytes are durable, `failed`, once, with
-  // the first error; from the flusher's thread or from Add's, without locks.
+  // the first error, be it that no thread can be had; from the flusher's thread, from
+  // Add's or from the constructor, without locks. After an error nothing is kept.
   // Between two flushes lies `period` at least, unless Hurry is called.
   ResultFlusher(std::shared_ptr<const JobContext> job, Duration period,
                 std::function<void(std::vector<UnitResult>)> durable,
@@ -33,11 +35,16 @@ class ResultFlusher {
   // What was added is wanted now.
   void Hurry();
 
+  // Results that are kept for a flush.
+  size_t pending();
+
   // Ends the thread; with `keep` after what was added is durable.
   void Finish(bool keep);
 
  private:
   void Loop();
+  absl::Status Flush(std::vector<UnitResult> batch);
+  void FailWith(absl::Status status);
 
   const std::shared_ptr<const JobContext> job_;
   const Duration period_;
@@ -48,7 +55,8 @@ class ResultFlusher {
   std::vector<UnitResult> written_ MERGANSER_GUARDED_BY(mutex_);  // not durable yet
   bool hurry_ MERGANSER_GUARDED_BY(mutex_) = false;
   bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  bool broken_ MERGANSER_GUARDED_BY(mutex_) = false;  // `failed` was called
+  Thread thread_;
 };
 
 }  // namespace merganser

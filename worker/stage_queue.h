@@ -3,32 +3,38 @@
 #define MERGANSER_WORKER_STAGE_QUEUE_H_
 
 #include <cstddef>
-#include <deque>
 #include <optional>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "common/base/mutex.h"
 
 namespace merganser {
 
-// Thread-safe, first in first out.
+// Thread-safe, first in first out. All of its memory is taken when it is made: no item is
+// lost between two stages for want of some.
 template <typename T>
 class StageQueue {
+  static_assert(std::is_nothrow_move_constructible_v<T>);
+
  public:
-  explicit StageQueue(size_t capacity) : capacity_(capacity) {}
+  // Precondition: capacity > 0.
+  explicit StageQueue(size_t capacity) : places_(capacity) {}
 
   // Waits while the queue is full.
   void Push(T item) {
     MutexLock lock(mutex_);
-    while (items_.size() >= capacity_) changed_.Wait(mutex_);
-    items_.push_back(std::move(item));
+    while (items_ == places_.size()) changed_.Wait(mutex_);
+    places_[(first_ + items_) % places_.size()].emplace(std::move(item));
+    ++items_;
     changed_.NotifyAll();
   }
 
   // nullopt once the queue is closed and empty.
   std::optional<T> Pop() {
     MutexLock lock(mutex_);
-    while (items_.empty() && !closed_) changed_.Wait(mutex_);
+    while (items_ == 0 && !closed_) changed_.Wait(mutex_);
     return Take();
   }
 
@@ -47,7 +53,7 @@ class StageQueue {
 
   bool HasItem() {
     MutexLock lock(mutex_);
-    return !items_.empty();
+    return items_ != 0;
   }
 
   bool Closed() {
@@ -57,17 +63,20 @@ class StageQueue {
 
  private:
   std::optional<T> Take() MERGANSER_REQUIRES(mutex_) {
-    if (items_.empty()) return std::nullopt;
-    T item = std::move(items_.front());
-    items_.pop_front();
+    if (items_ == 0) return std::nullopt;
+    std::optional<T> item = std::move(places_[first_]);
+    places_[first_].reset();
+    first_ = (first_ + 1) % places_.size();
+    --items_;
     changed_.NotifyAll();
     return item;
   }
 
-  const size_t capacity_;
   Mutex mutex_;
   CondVar changed_;
-  std::deque<T> items_ MERGANSER_GUARDED_BY(mutex_);
+  std::vector<std::optional<T>> places_ MERGANSER_GUARDED_BY(mutex_);  // a ring
+  size_t first_ MERGANSER_GUARDED_BY(mutex_) = 0;                      // of the items in it
+  size_t items_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool closed_ MERGANSER_GUARDED_BY(mutex_) = false;
 };
 

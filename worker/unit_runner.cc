@@ -9,6 +9,9 @@
 // Memory is taken for a whole segment (inputs, output, workspace) before it is
 // read and given back when it is written, so no stage ever waits for memory
 // while it holds some: there is nothing to deadlock on.
+//
+// What a stage throws is the failure of the unit that it was at: behind every loop's
+// body stands a barrier, and the queues take no memory.
 #include "worker/unit_runner.h"
 
 #include <algorithm>
@@ -20,7 +23,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -29,8 +31,10 @@
 #include "common/base/bytes.h"
 #include "common/base/digest.h"
 #include "common/base/executor.h"
+#include "common/base/guarded.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
+#include "common/base/thread.h"
 #include "worker/buffer_pool.h"
 #include "worker/segment_compute.h"
 #include "worker/segment_io.h"
@@ -42,8 +46,8 @@ namespace {
 // A unit between its first read and its last write.
 class UnitInFlight {
  public:
-  UnitInFlight(LeasedUnit leased, UnitSource& source, const std::string& worker)
-      : leased_(std::move(leased)), source_(source), started_(SystemClock().Now()) {
+  UnitInFlight(const LeasedUnit& leased, UnitSource& source, const std::string& worker)
+      : leased_(leased), source_(source), started_(SystemClock().Now()) {
     result_.unit = leased_.unit;
     result_.round = leased_.round;
     result_.worker = worker;
@@ -100,13 +104,23 @@ class UnitInFlight {
     return false;
   }
 
-  void Fail(absl::Status status) {
+  // An error where the source cannot be told. One that finds no memory may find some a
+  // little later: units that fail give theirs back.
+  absl::Status Fail(const absl::Status& status) {
     {
       MutexLock lock(mutex_);
-      if (dropped_) return;
+      if (dropped_) return absl::OkStatus();
       dropped_ = true;
     }
-    source_.Fail(leased_, std::move(status));
+    constexpr int kLooks = 50;
+    constexpr Duration kPause = std::chrono::milliseconds(100);
+    absl::Status told;
+    for (int i = 0; i < kLooks; ++i) {
+      if (i > 0) std::this_thread::sleep_for(kPause);
+      told = Guarded([&] { source_.Fail(leased_, status); });
+      if (told.ok()) break;
+    }
+    return told;
   }
 
   // `digest` of what was written: the output, or the keepsakes.
@@ -222,43 +236,41 @@ class Runner {
         helpers_(0) {}
 
   absl::Status Run() {
-    std::vector<std::thread> writers = Start(writers_, [this] { WriteLoop(); });
-    std::vector<std::thread> computers = Start(computers_, [this] { ComputeLoop(); });
+    // One thread a stage is enough: the others are helpers that the system may refuse.
     // Readers come last: without the other stages nothing may be taken.
-    std::vector<std::thread> readers;
-    if (!writers.empty() && !computers.empty()) {
-      readers = Start(readers_, [this] { ReadLoop(); });
-    }
-    const bool started = !readers.empty();
-    Join(readers);
+    ThreadGroup writers, computers, readers;
+    absl::Status started = writers.Start(writers_, [this] { WriteLoop(); });
+    if (started.ok()) started = computers.Start(computers_, [this] { ComputeLoop(); });
+    if (started.ok()) started = readers.Start(readers_, [this] { ReadLoop(); });
+    readers.Join().IgnoreError();
     ready_.Close();
     helpers_.Wake();
-    Join(computers);
+    computers.Join().IgnoreError();
     written_.Close();
-    Join(writers);
-    if (!started) {
-      return absl::ResourceExhaustedError(
-          "the system refuses to start threads; raise its limit (ulimit -u, pids.max) or lower "
-          "--threads");
-    }
+    writers.Join().IgnoreError();
+    MERGANSER_RETURN_IF_ERROR(started);
     MutexLock lock(feed_mutex_);
     return status_;
   }
 
  private:
-  // As many of `count` threads as the system gives.
-  template <typename Loop>
-  static std::vector<std::thread> Start(size_t count, Loop loop) {
-    std::vector<std::thread> threads;
-    try {
-      for (size_t i = 0; i < count; ++i) threads.emplace_back(loop);
-    } catch (const std::system_error&) {
-      // The caller sees how many there are.
-    }
-    return threads;
+  void EndWith(absl::Status status) MERGANSER_REQUIRES(feed_mutex_) {
+    if (status_.ok()) status_ = std::move(status);
+    ended_ = true;
   }
-  static void Join(std::vector<std::thread>& threads) {
-    for (std::thread& thread : threads) thread.join();
+
+  // Runs `stage`, which may throw, on a segment; a failure is its unit's. A unit whose
+  // source cannot be told ends the run.
+  template <typename Stage>
+  void AtStage(std::optional<Item> item, Stage stage) MERGANSER_EXCLUDES(feed_mutex_) {
+    const std::shared_ptr<UnitInFlight> unit = item->unit;
+    const absl::Status status = Guarded([&] { return stage(*item); });
+    item.reset();
+    if (status.ok()) return;
+    if (absl::Status told = unit->Fail(status); !told.ok()) {
+      MutexLock lock(feed_mutex_);
+      EndWith(std::move(told));
+    }
   }
 
   // The next segment with memory to hold it; nullopt at the end. Readers take
@@ -266,24 +278,7 @@ class Runner {
   std::optional<Item> NextSegment() MERGANSER_EXCLUDES(feed_mutex_) {
     MutexLock lock(feed_mutex_);
     while (true) {
-      if (current_ == nullptr) {
-        if (ended_) return std::nullopt;
-        absl::StatusOr<std::optional<LeasedUnit>> leased = source_.Next();
-        if (!leased.ok()) status_ = leased.status();
-        if (!leased.ok() || !leased->has_value()) {
-          ended_ = true;
-          return std::nullopt;
-        }
-        current_ = std::make_shared<UnitInFlight>(**std::move(leased), source_, options_.worker);
-        next_ = 0;
-        if (const uint64_t need = current_->unit().memory; need > options_.memory) {
-          current_->Fail(absl::ResourceExhaustedError(
-              absl::StrCat("unit ", current_->leased().unit, " of ", current_->job().job, " needs ",
-                           FormatBytes(need), " of memory for tensors and this worker has ",
-                           FormatBytes(options_.memory), "; start workers with --memory ",
-                           MemoryFlag(need + ProcessMemory(current_->job().plan)), " or more")));
-        }
-      }
+      if (current_ == nullptr && !TakeUnit()) return std::nullopt;
       if (next_ == current_->parts() || current_->dropped()) {
         current_.reset();
         continue;
@@ -291,34 +286,79 @@ class Runner {
       Item item;
       item.unit = current_;
       item.part = next_++;
-      const Segment& segment = item.segment();
-      const Plan& plan = item.unit->job().plan;
-      item.data.buffer = buffers_.Acquire(SegmentBufferBytes(plan, segment), segment.workspace);
-      if (item.data.buffer.data() == nullptr) {
-        current_->Fail(absl::ResourceExhaustedError(
-            absl::StrCat("the system has no ", FormatBytes(SegmentBufferBytes(plan, segment)),
-                         " of memory left for a piece of ", current_->job().job,
-                         "; lower --memory, or give the process more")));
-        continue;
-      }
-      LayOutSegment(plan, segment, item.data);
-      return item;
+      absl::Status status = Guarded([&] { return TakeMemory(item); });
+      if (status.ok()) return item;
+      FailCurrent(status);
     }
+  }
+
+  // Makes the source's next unit the current one; false when there is none.
+  bool TakeUnit() MERGANSER_REQUIRES(feed_mutex_) {
+    while (!ended_) {
+      absl::StatusOr<std::optional<LeasedUnit>> leased = Guarded([&] { return source_.Next(); });
+      if (!leased.ok() || !leased->has_value()) {
+        EndWith(leased.status());
+        break;
+      }
+      const absl::Status begun = Guarded([&] {
+        current_ = std::make_shared<UnitInFlight>(**leased, source_, options_.worker);
+        next_ = 0;
+        return CheckMemory(*current_);
+      });
+      if (begun.ok()) return true;
+      if (current_ != nullptr) {
+        FailCurrent(begun);
+        current_.reset();
+      } else if (const absl::Status told = Guarded([&] { source_.Fail(**leased, begun); });
+                 !told.ok()) {
+        EndWith(told);
+      }
+    }
+    return false;
+  }
+
+  void FailCurrent(const absl::Status& status) MERGANSER_REQUIRES(feed_mutex_) {
+    if (const absl::Status told = current_->Fail(status); !told.ok()) EndWith(told);
+  }
+
+  absl::Status CheckMemory(const UnitInFlight& unit) const {
+    const uint64_t need = unit.unit().memory;
+    if (need <= options_.memory) return absl::OkStatus();
+    return absl::ResourceExhaustedError(
+        absl::StrCat("unit ", unit.leased().unit, " of ", unit.job().job, " needs ",
+                     FormatBytes(need), " of memory for tensors and this worker has ",
+                     FormatBytes(options_.memory), "; start workers with --memory ",
+                     MemoryFlag(need + ProcessMemory(unit.job().plan)), " or more"));
+  }
+
+  absl::Status TakeMemory(Item& item) {
+    const Segment& segment = item.segment();
+    const Plan& plan = item.unit->job().plan;
+    item.data.buffer = buffers_.Acquire(SegmentBufferBytes(plan, segment), segment.workspace);
+    if (item.data.buffer.data() == nullptr) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the system has no ", FormatBytes(SegmentBufferBytes(plan, segment)),
+                       " of memory left for a piece of ", item.unit->job().job,
+                       "; lower --memory, or give the process more"));
+    }
+    LayOutSegment(plan, segment, item.data);
+    return absl::OkStatus();
   }
 
   void ReadLoop() {
     while (std::optional<Item> item = NextSegment()) {
-      absl::Status status = ReadSegment(item->unit->job(), item->segment(), item->data);
-      if (status.ok()) status = ReadKept(*item);
-      if (!status.ok()) {
-        item->unit->Fail(status);
-        continue;
-      }
-      if (!item->unit->Alive()) continue;
-      uncomputed_.fetch_add(1);
-      ready_.Push(*std::move(item));
-      helpers_.Wake();
+      AtStage(std::move(item), [this](Item& segment) { return Read(segment); });
     }
+  }
+
+  absl::Status Read(Item& item) {
+    MERGANSER_RETURN_IF_ERROR(ReadSegment(item.unit->job(), item.segment(), item.data));
+    MERGANSER_RETURN_IF_ERROR(ReadKept(item));
+    if (!item.unit->Alive()) return absl::OkStatus();
+    uncomputed_.fetch_add(1);
+    ready_.Push(std::move(item));
+    helpers_.Wake();
+    return absl::OkStatus();
   }
 
   // What analysis left for the round that writes.
@@ -347,38 +387,38 @@ class Runner {
         helpers_.HelpUntil([this] { return ready_.HasItem() || AllComputed(); });
         continue;
       }
-      Compute(*std::move(item));
+      AtStage(std::move(item), [this](Item& segment) { return Compute(segment); });
       if (uncomputed_.fetch_sub(1) == 1) helpers_.Wake();
     }
   }
 
-  void Compute(Item item) {
+  absl::Status Compute(Item& item) {
     UnitInFlight& unit = *item.unit;
-    if (!unit.Alive()) return;
+    if (!unit.Alive()) return absl::OkStatus();
     LivelyExecutor executor(helpers_, unit);
-    absl::StatusOr<SegmentFindings> findings = ComputeSegment(
-        unit.leased(), item.segment(), item.data, item.keepsakes, SystemClock(), executor);
-    if (!findings.ok()) return unit.Fail(findings.status());
-    if (!unit.Alive()) return;
-    item.findings = *std::move(findings);
-    written_.Push(std::move(item));
+    MERGANSER_ASSIGN_OR_RETURN(
+        item.findings, ComputeSegment(unit.leased(), item.segment(), item.data, item.keepsakes,
+                                      SystemClock(), executor));
+    if (unit.Alive()) written_.Push(std::move(item));
+    return absl::OkStatus();
   }
 
   void WriteLoop() {
     while (std::optional<Item> item = written_.Pop()) {
-      UnitInFlight& unit = *item->unit;
-      if (unit.dropped()) continue;
-      std::string digest;
-      WriteReceipt receipt;
-      const absl::Status status =
-          unit.writes() ? WriteOutput(*item, digest, receipt) : WriteKept(*item, digest);
-      if (!status.ok()) {
-        unit.Fail(status);
-        continue;
-      }
-      item->data.buffer.Release();
-      unit.PartDone(item->part, std::move(digest), std::move(receipt), std::move(item->findings));
+      AtStage(std::move(item), [](Item& segment) { return Write(segment); });
     }
+  }
+
+  static absl::Status Write(Item& item) {
+    UnitInFlight& unit = *item.unit;
+    if (unit.dropped()) return absl::OkStatus();
+    std::string digest;
+    WriteReceipt receipt;
+    MERGANSER_RETURN_IF_ERROR(unit.writes() ? WriteOutput(item, digest, receipt)
+                                            : WriteKept(item, digest));
+    item.data.buffer.Release();
+    unit.PartDone(item.part, std::move(digest), std::move(receipt), std::move(item.findings));
+    return absl::OkStatus();
   }
 
   static absl::Status WriteOutput(const Item& item, std::string& digest, WriteReceipt& receipt) {
@@ -435,7 +475,7 @@ uint64_t ProcessMemory(const Plan& plan) {
 }
 
 absl::Status RunUnits(UnitSource& source, const RunnerOptions& options) {
-  return Runner(source, options).Run();
+  return Guarded([&] { return Runner(source, options).Run(); });
 }
 
 }  // namespace merganser

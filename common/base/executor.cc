@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 
 namespace merganser {
 
@@ -22,22 +23,27 @@ struct ThreadPool::Work {
   bool RunOne() {
     const size_t index = next.fetch_add(1, std::memory_order_relaxed);
     if (index >= count) return false;
-    block(index);
+    try {
+      block(index);
+    } catch (...) {
+      // The first; the pool's mutex makes it the publisher's.
+      if (!thrown.exchange(true)) error = std::current_exception();
+      next.store(count, std::memory_order_relaxed);
+    }
     return true;
   }
 
   const size_t count;
   const std::function<void(size_t)>& block;  // lives until the publisher returns
   std::atomic<size_t> next{0};
+  std::atomic<bool> thrown{false};
+  std::exception_ptr error;
   size_t runners = 0;  // threads beside the publisher; guarded by the pool's mutex_
   CondVar left;        // `runners` became 0
 };
 
 ThreadPool::ThreadPool(size_t helpers) {
-  threads_.reserve(helpers);
-  for (size_t i = 0; i < helpers; ++i) {
-    threads_.emplace_back([this] { HelpUntil([] { return false; }); });
-  }
+  threads_.Start(helpers, [this] { HelpUntil([] { return false; }); }).IgnoreError();
 }
 
 ThreadPool::~ThreadPool() {
@@ -46,7 +52,7 @@ ThreadPool::~ThreadPool() {
     stopping_ = true;
   }
   changed_.NotifyAll();
-  for (std::thread& thread : threads_) thread.join();
+  threads_.Join().IgnoreError();
 }
 
 void ThreadPool::ParallelFor(size_t count, const std::function<void(size_t)>& block) {
@@ -62,11 +68,14 @@ void ThreadPool::ParallelFor(size_t count, const std::function<void(size_t)>& bl
   changed_.NotifyAll();
   while (work->RunOne()) {
   }
-  MutexLock lock(mutex_);
-  if (const auto it = std::find(open_.begin(), open_.end(), work); it != open_.end()) {
-    open_.erase(it);
+  {
+    MutexLock lock(mutex_);
+    if (const auto it = std::find(open_.begin(), open_.end(), work); it != open_.end()) {
+      open_.erase(it);
+    }
+    while (work->runners != 0) work->left.Wait(mutex_);
   }
-  while (work->runners != 0) work->left.Wait(mutex_);
+  if (work->error != nullptr) std::rethrow_exception(work->error);
 }
 
 std::shared_ptr<ThreadPool::Work> ThreadPool::Take() {

@@ -9,10 +9,9 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <thread>
-#include <vector>
 
 #include "common/base/mutex.h"
+#include "common/base/thread.h"
 
 namespace merganser {
 
@@ -20,8 +19,9 @@ class Executor {
  public:
   virtual ~Executor() = default;
   // Calls `block(i)` once for every i in [0, count), in any order, on any
-  // threads, the calling one among them; returns when all have returned.
-  // Thread-safe; may be nested. `block` must not throw.
+  // threads, the calling one among them; returns when all have returned. Where a
+  // block throws, those that have not begun are left out, and the first exception
+  // goes on from here, on the calling thread. Thread-safe; may be nested.
   virtual void ParallelFor(size_t count, const std::function<void(size_t)>& block) = 0;
 
   // True once nobody wants the result any more: a computation of many steps may
@@ -37,7 +37,8 @@ class SerialExecutor final : public Executor {
 
 // Helpers that lend themselves to whoever is inside ParallelFor. `helpers` are
 // threads beside the callers' own: T threads in all means T callers and no
-// helpers, or one caller and T - 1 helpers.
+// helpers, or one caller and T - 1 helpers. Where the system gives fewer threads there
+// are fewer helpers: a result never depends on their number.
 class ThreadPool final : public Executor {
  public:
   explicit ThreadPool(size_t helpers);
@@ -65,7 +66,7 @@ class ThreadPool final : public Executor {
   std::deque<std::shared_ptr<Work>> open_ MERGANSER_GUARDED_BY(mutex_);
   uint64_t wakes_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
-  std::vector<std::thread> threads_;
+  ThreadGroup threads_;
 };
 
 }  // namespace merganser

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/storage/read_whole.h"
 #include "nlohmann/json.hpp"
@@ -144,7 +145,8 @@ absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& cla
   const std::string text = WriteClaim(claim);
   // One attempt, and one more after what was there has been removed.
   for (bool may_remove : {takeover, false}) {
-    const absl::StatusOr<bool> created = store.PutIfAbsent(kClaimKey, text);
+    const absl::StatusOr<bool> created =
+        Guarded([&] { return store.PutIfAbsent(kClaimKey, text); });
     if (!created.ok()) {
       // It may have been created all the same.
       (void)ReleaseClaim(store, text);

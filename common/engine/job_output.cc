@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/claim.h"
@@ -97,8 +98,8 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<Obje
       output->claim_,
       TakeClaim(*output->store_, MakeClaim(options.job_uid, options.epoch, SystemClock()),
                 options.overwrite));
-  if (absl::Status status = output->BeginWrites(); !status.ok()) {
-    (void)output->Abandon();
+  if (absl::Status status = Guarded([&] { return output->BeginWrites(); }); !status.ok()) {
+    Guarded([&] { return output->Abandon(); }).IgnoreError();
     return status;
   }
   return output;
@@ -290,13 +291,14 @@ absl::Status JobOutput::CommitShard(size_t shard, std::span<const UnitResult* co
   }
   const PlannedWrite& write = writes_[shard];
   visible_.push_back(write.key);
+  const bool again = std::exchange(commits_[shard], Commit::kTried) == Commit::kTried;
   absl::Status status = store_->CommitWrite(write, receipts);
   // One that failed before may have come about all the same: then its upload is gone.
-  if (commits_[shard] == Commit::kTried && absl::IsNotFound(status)) {
+  if (again && absl::IsNotFound(status)) {
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(write.key));
     if (info.has_value() && info->size == write.size) status = absl::OkStatus();
   }
-  commits_[shard] = status.ok() ? Commit::kDone : Commit::kTried;
+  if (status.ok()) commits_[shard] = Commit::kDone;
   return status;
 }
 
@@ -350,7 +352,7 @@ absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Ou
   }
   published_ = true;
 
-  if (absl::Status status = ClearUp(); !status.ok()) {
+  if (absl::Status status = Guarded([&] { return ClearUp(); }); !status.ok()) {
     warnings_.push_back(
         absl::StrCat("the merge is complete, but its working folder could not be removed: ",
                      OneLine(std::string_view(status.message().data(), status.message().size())),

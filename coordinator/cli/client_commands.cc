@@ -43,6 +43,7 @@ int JobExitCode(const JobInfo& job) {
 // Follows a job to its end; an interrupt stops following, not the job.
 int Follow(MergeClient& client, const std::string& name, InterruptWatcher& interrupts) {
   std::atomic<bool> interrupted = false;
+  const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&interrupted] { interrupted = true; });
   Mutex mutex;
   ProgressSample sample;

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <string>
 
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 
 namespace merganser::cli {
@@ -16,8 +17,14 @@ int ExitCodeFor(const absl::Status& status, Phase phase) {
 }
 
 void PrintError(const absl::Status& status) {
-  const std::string message = OneLine(std::string(status.message()));
-  std::fprintf(stderr, "merganser: error: %s\n", message.c_str());
+  const absl::Status printed = Guarded([&] {
+    const std::string message = OneLine(std::string(status.message()));
+    std::fprintf(stderr, "merganser: error: %s\n", message.c_str());
+  });
+  if (printed.ok()) return;
+  // No memory for one line; stderr has no buffer of its own.
+  const absl::string_view plain = status.message();
+  std::fprintf(stderr, "merganser: error: %.*s\n", static_cast<int>(plain.size()), plain.data());
 }
 
 int Fail(const absl::Status& status, Phase phase) {

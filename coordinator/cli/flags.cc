@@ -4,11 +4,11 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/plan.h"
@@ -100,12 +100,8 @@ int RunMain(const std::function<int()>& run) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   int code = kFailed;
-  try {
-    code = run();
-  } catch (const std::exception& error) {
-    PrintError(absl::ResourceExhaustedError(error.what()));
-    code = kRetryable;
-  }
+  const absl::Status status = Guarded([&] { code = run(); });
+  if (!status.ok()) code = Fail(status, Phase::kRunning);
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     PrintError(absl::UnavailableError("standard output could not be written whole"));
     if (code == kDone) code = kRetryable;

@@ -5,9 +5,11 @@
 #include <atomic>
 #include <csignal>
 #include <functional>
-#include <thread>
+#include <memory>
 
+#include "absl/status/statusor.h"
 #include "common/base/mutex.h"
+#include "common/base/thread.h"
 
 namespace merganser::cli {
 
@@ -17,7 +19,8 @@ namespace merganser::cli {
 // second ends the process. Signals that were ignored before stay so.
 class InterruptWatcher {
  public:
-  InterruptWatcher();
+  // kResourceExhausted when the system gives no thread; signals are then as they were.
+  static absl::StatusOr<std::unique_ptr<InterruptWatcher>> Start();
   ~InterruptWatcher();
   InterruptWatcher(const InterruptWatcher&) = delete;
   InterruptWatcher& operator=(const InterruptWatcher&) = delete;
@@ -27,6 +30,7 @@ class InterruptWatcher {
   void ClearHandler();
 
  private:
+  InterruptWatcher();
   void Watch();
 
   const sigset_t signals_;
@@ -34,7 +38,23 @@ class InterruptWatcher {
   std::function<void()> handler_ MERGANSER_GUARDED_BY(mutex_);
   std::atomic<bool> interrupted_ = false;
   std::atomic<bool> stopping_ = false;
-  std::thread thread_;
+  Thread thread_;
+};
+
+// While it lives a handler may refer to what its scope owns: when it goes, however that
+// comes about, signals call nothing of it any more. They are taken note of, and end
+// nothing: who leaves is about to clear up.
+class HandlerScope {
+ public:
+  explicit HandlerScope(InterruptWatcher& interrupts) : interrupts_(interrupts) {}
+  ~HandlerScope() {
+    interrupts_.SetHandler([] {});
+  }
+  HandlerScope(const HandlerScope&) = delete;
+  HandlerScope& operator=(const HandlerScope&) = delete;
+
+ private:
+  InterruptWatcher& interrupts_;
 };
 
 }  // namespace merganser::cli

@@ -1,11 +1,13 @@
 // The program `merganser`: flags in, command, exit code out.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/flags.h"
@@ -144,7 +146,9 @@ int Run(int argc, char** argv) {
   if (cancel->parsed()) return RunCancel(coordinator, job);
   if (health->parsed()) return RunHealth(coordinator);
 
-  InterruptWatcher interrupts;
+  const absl::StatusOr<std::unique_ptr<InterruptWatcher>> watcher = InterruptWatcher::Start();
+  if (!watcher.ok()) return Fail(watcher.status(), Phase::kRunning);
+  InterruptWatcher& interrupts = **watcher;
   if (merge->parsed()) return RunMerge(merge_flags, interrupts);
   if (serve->parsed()) return RunCoordinator(serve_flags, interrupts);
   if (worker->parsed()) return RunWorker({coordinator, roots, threads, memory}, interrupts);

@@ -1,8 +1,10 @@
 // The program `merganser-mpi`: one merge over all ranks that mpirun or srun starts.
 #include <CLI/CLI.hpp>
+#include <memory>
 #include <optional>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/flags.h"
@@ -30,8 +32,9 @@ int Run(int argc, char** argv) {
       Parse(app, argc, argv, [&ready](const absl::Status& status) { ready = status; });
   if (code.has_value() && ready.ok()) return *code;
   if (ready.ok()) ready = ChooseSimd();
-  InterruptWatcher interrupts;
-  return RunMpi(flags, ready, interrupts);
+  const absl::StatusOr<std::unique_ptr<InterruptWatcher>> interrupts = InterruptWatcher::Start();
+  if (!interrupts.ok()) return Fail(interrupts.status(), Phase::kRunning);
+  return RunMpi(flags, ready, **interrupts);
 }
 
 }  // namespace

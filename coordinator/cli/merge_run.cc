@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
-#include <exception>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +16,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
 #include "common/engine/job_output.h"
@@ -162,7 +162,8 @@ class MergeRun {
     return report;
   }
 
-  // Keeps what a later run can go on with, or removes everything.
+  // Keeps what a later run can go on with, or removes everything. Again where it finds no
+  // memory for that: what the run held is given back by now.
   void EndFailed(const absl::Status& status, bool still_written) {
     if (output_ == nullptr) return;
     const bool mends = IsRetryable(status) || absl::IsCancelled(status);
@@ -172,7 +173,13 @@ class MergeRun {
                    "begin again\n");
       return;
     }
-    if (const absl::Status abandoned = output_->Abandon(); !abandoned.ok()) {
+    constexpr int kTries = 3;
+    absl::Status abandoned;
+    for (int i = 0; i < kTries; ++i) {
+      abandoned = Guarded([&] { return output_->Abandon(); });
+      if (!absl::IsResourceExhausted(abandoned)) break;
+    }
+    if (!abandoned.ok()) {
       std::fprintf(stderr, "warning: left behind in %s: %s\n", output_uri_.c_str(),
                    OneLine(std::string(abandoned.message())).c_str());
     }
@@ -210,7 +217,8 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   std::fputs(WarningsText(prepared->plan, kWarningsShown).c_str(), stderr);
 
   MergeRun run(flags, *prepared, output_uri, *store, interrupts);
-  if (const absl::Status begun = run.Begin(); !begun.ok()) {
+  const HandlerScope handlers(interrupts);
+  if (const absl::Status begun = Guarded([&] { return run.Begin(); }); !begun.ok()) {
     run.EndFailed(begun, /*still_written=*/false);
     return Fail(begun, BeginPhase(begun));
   }
@@ -221,15 +229,9 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
         output_uri.c_str());
     return kDone;
   }
-  // A system that is out of threads or memory throws from the standard library:
-  // the claim must not outlive that.
-  absl::StatusOr<std::string> report = absl::InternalError("no report");
-  try {
-    report = run.RunAndPublish(executor, *tensor_memory);
-  } catch (const std::exception& error) {
-    report = absl::ResourceExhaustedError(
-        absl::StrCat("the system refused threads or memory: ", error.what()));
-  }
+  // The claim must not outlive an exception.
+  const absl::StatusOr<std::string> report =
+      Guarded([&] { return run.RunAndPublish(executor, *tensor_memory); });
   if (!report.ok()) {
     run.EndFailed(report.status(), executor.StillWrites());
     return Fail(report.status(), Phase::kRunning);

@@ -4,12 +4,12 @@
 
 #include <array>
 #include <cstdio>
-#include <exception>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/merge_run.h"
@@ -47,6 +47,10 @@ class MpiExecutor final : public MergeExecutor {
   world.Abort(code);
 }
 
+absl::Status OfRank(const MpiWorld& world, const RankOptions& options, const absl::Status& status) {
+  return Annotate(status, absl::StrCat("rank ", world.rank(), " on ", options.host));
+}
+
 int RunRoot(MpiWorld& world, const MergeFlags& flags, const RankOptions& options,
             InterruptWatcher& interrupts) {
   MpiRoot root(world, options);
@@ -63,14 +67,12 @@ int RunRoot(MpiWorld& world, const MergeFlags& flags, const RankOptions& options
 
 int RunOther(MpiWorld& world, const RankOptions& options, InterruptWatcher& interrupts) {
   MpiRank rank(world, options);
+  const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&rank] { rank.Interrupt(); });
   const absl::Status status = rank.Run();
   if (!status.ok()) {
-    const absl::Status named =
-        Annotate(status, absl::StrCat("rank ", world.rank(), " on ", options.host));
-    EndAll(world, Fail(named, Phase::kRunning));
+    EndAll(world, Fail(OfRank(world, options, status), Phase::kRunning));
   }
-  interrupts.SetHandler([] {});
   return kDone;
 }
 
@@ -86,15 +88,14 @@ int RunMpi(MergeFlags flags, const absl::Status& ready, InterruptWatcher& interr
   options.threads = flags.threads;
   options.memory = flags.memory;
   options.ready = ready;
-  // An exception leaves other ranks waiting for this one.
-  try {
-    return world.rank() == 0 ? RunRoot(world, flags, options, interrupts)
+  int code = kFailed;
+  const absl::Status status = Guarded([&] {
+    code = world.rank() == 0 ? RunRoot(world, flags, options, interrupts)
                              : RunOther(world, options, interrupts);
-  } catch (const std::exception& error) {
-    PrintError(absl::ResourceExhaustedError(
-        absl::StrCat("rank ", world.rank(), " on ", options.host, ": ", error.what())));
-    EndAll(world, kRetryable);
-  }
+  });
+  // An exception leaves other ranks waiting for this one.
+  if (!status.ok()) EndAll(world, Fail(OfRank(world, options, status), Phase::kRunning));
+  return code;
 }
 
 }  // namespace merganser::cli

@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/base/guarded.h"
 
 namespace merganser::cli {
 namespace {
@@ -41,7 +42,10 @@ std::string ProgressLine(const ProgressSample& sample, double seconds) {
 }
 
 ProgressPrinter::ProgressPrinter(std::function<ProgressSample()> sample)
-    : sample_(std::move(sample)), thread_([this] { Loop(); }) {}
+    : sample_(std::move(sample)) {
+  absl::StatusOr<Thread> thread = Thread::Start([this] { Loop(); });
+  if (thread.ok()) thread_ = *std::move(thread);
+}
 
 ProgressPrinter::~ProgressPrinter() {
   {
@@ -49,7 +53,7 @@ ProgressPrinter::~ProgressPrinter() {
     stopping_ = true;
   }
   changed_.NotifyAll();
-  thread_.join();
+  thread_.Join().IgnoreError();
 }
 
 void ProgressPrinter::Loop() {
@@ -65,10 +69,12 @@ void ProgressPrinter::Loop() {
       continue;
     }
     next = now + period;
-    const std::string line =
-        ProgressLine(sample_(), std::chrono::duration<double>(now - start).count());
-    std::fprintf(stderr, terminal ? "\r\033[K%s" : "%s\n", line.c_str());
-    std::fflush(stderr);
+    Guarded([&] {
+      const std::string line =
+          ProgressLine(sample_(), std::chrono::duration<double>(now - start).count());
+      std::fprintf(stderr, terminal ? "\r\033[K%s" : "%s\n", line.c_str());
+      std::fflush(stderr);
+    }).IgnoreError();
   }
   if (terminal) {
     std::fputs("\r\033[K", stderr);

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <string>
-#include <thread>
 
 #include "common/base/mutex.h"
+#include "common/base/thread.h"
 
 namespace merganser::cli {
 
@@ -22,7 +22,8 @@ struct ProgressSample {
 // One line for `sample` after `seconds`: share, bytes, rate, time left.
 std::string ProgressLine(const ProgressSample& sample, double seconds);
 
-// Shows what `sample` returns until it is destroyed.
+// Shows what `sample` returns until it is destroyed; nothing where the system gives no
+// thread for it.
 class ProgressPrinter {
  public:
   explicit ProgressPrinter(std::function<ProgressSample()> sample);
@@ -37,7 +38,7 @@ class ProgressPrinter {
   Mutex mutex_;
   CondVar changed_;
   bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace merganser::cli

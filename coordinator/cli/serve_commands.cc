@@ -116,6 +116,7 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   options.simd = std::string(ActiveSimd());
   options.log = LogLine;
   GrpcUnitSource source(options);
+  const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&source] {
     std::fprintf(stderr, "draining: units in progress are finished, the rest goes back\n");
     source.Stop();

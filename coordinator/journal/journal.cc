@@ -7,15 +7,15 @@
 
 #include <cerrno>
 #include <chrono>
-#include <deque>
-#include <exception>
+#include <list>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
+#include "common/base/thread.h"
 #include "coordinator/journal/schema.h"
 #include "coordinator/journal/state_directory.h"
 #include "coordinator/journal/tables.h"
@@ -29,10 +29,9 @@ constexpr int kLogBytes = 64 << 20;
 // A coordinator that was told to stop may still be at it.
 constexpr int kBusyTimeoutMs = 2000;
 
-absl::Status FromException(const std::string& file, const std::exception& error) {
-  const auto* sqlite = dynamic_cast<const SQLite::Exception*>(&error);
+absl::Status FromException(const std::string& file, const SQLite::Exception& error) {
   const std::string what = absl::StrCat("journal ", OneLine(file), ": ", OneLine(error.what()));
-  switch (sqlite == nullptr ? SQLITE_NOMEM : sqlite->getErrorCode()) {
+  switch (error.getErrorCode()) {
     case SQLITE_FULL:
       return absl::ResourceExhaustedError(absl::StrCat(what, "; make room on its file system"));
     case SQLITE_NOMEM:
@@ -95,20 +94,22 @@ struct Journal::Impl {
 
   // Queues `run` and waits for it: a change until it is durable.
   absl::Status Do(bool writes, std::function<absl::Status(Tables&)> run) {
-    auto work = std::make_shared<Work>();
-    work->run = std::move(run);
-    work->writes = writes;
-    MutexLock lock(mutex);
-    queue.push_back(work);
-    queued.NotifyOne();
-    while (!work->done) finished.Wait(mutex);
-    return work->status;
+    return Guarded([&]() -> absl::Status {
+      auto work = std::make_shared<Work>();
+      work->run = std::move(run);
+      work->writes = writes;
+      MutexLock lock(mutex);
+      queue.push_back(work);
+      queued.NotifyOne();
+      while (!work->done) finished.Wait(mutex);
+      return work->status;
+    });
   }
 
   void Loop() {
     std::optional<std::chrono::steady_clock::time_point> last_commit;
     while (true) {
-      std::vector<std::shared_ptr<Work>> batch;
+      std::list<std::shared_ptr<Work>> batch;  // moved from list to list: that takes no memory
       {
         MutexLock lock(mutex);
         while (queue.empty() && !closing) queued.Wait(mutex);
@@ -122,12 +123,11 @@ struct Journal::Impl {
         }
         const bool writes = queue.front()->writes;
         do {
-          batch.push_back(queue.front());
-          queue.pop_front();
+          batch.splice(batch.end(), queue, queue.begin());
         } while (writes && !queue.empty() && queue.front()->writes);
       }
       if (batch.front()->writes) last_commit = std::chrono::steady_clock::now();
-      const absl::Status status = Run(batch);
+      const absl::Status status = Guarded([&] { return Run(batch); });
       MutexLock lock(mutex);
       // 4. Nobody hears of success before.
       for (const std::shared_ptr<Work>& work : batch) {
@@ -139,7 +139,7 @@ struct Journal::Impl {
   }
 
   // A batch succeeds or fails as a whole.
-  absl::Status Run(const std::vector<std::shared_ptr<Work>>& batch) {
+  absl::Status Run(const std::list<std::shared_ptr<Work>>& batch) {
     try {
       if (!batch.front()->writes) {
         batch.front()->status = batch.front()->run(*tables);
@@ -150,7 +150,7 @@ struct Journal::Impl {
       for (const std::shared_ptr<Work>& work : batch) work->status = work->run(*tables);
       transaction.commit();  // 3
       return absl::OkStatus();
-    } catch (const std::exception& error) {
+    } catch (const SQLite::Exception& error) {
       return FromException(file, error);
     }
   }
@@ -164,9 +164,9 @@ struct Journal::Impl {
   Mutex mutex;
   CondVar queued;
   CondVar finished;
-  std::deque<std::shared_ptr<Work>> queue MERGANSER_GUARDED_BY(mutex);
+  std::list<std::shared_ptr<Work>> queue MERGANSER_GUARDED_BY(mutex);
   bool closing MERGANSER_GUARDED_BY(mutex) = false;
-  std::thread thread;
+  Thread thread;
 };
 
 Journal::Journal(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -177,7 +177,7 @@ Journal::~Journal() {
     impl_->closing = true;
     impl_->queued.NotifyAll();
   }
-  impl_->thread.join();
+  impl_->thread.Join().IgnoreError();
 }
 
 absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options,
@@ -206,12 +206,12 @@ absl::StatusOr<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& opt
         "--state ", OneLine(options.directory), ": held by ", HolderOf(options.directory),
         ", expected no other coordinator; stop it, or "
         "choose another folder"));
-  } catch (const std::exception& error) {
-    return FromException(impl->file, error);
   }
   MERGANSER_RETURN_IF_ERROR(WriteHolder(options.directory));
-  impl->thread = std::thread([self = impl.get()] { self->Loop(); });
-  return std::unique_ptr<Journal>(new Journal(std::move(impl)));
+  std::unique_ptr<Journal> journal(new Journal(std::move(impl)));
+  MERGANSER_ASSIGN_OR_RETURN(journal->impl_->thread,
+                             Thread::Start([self = journal->impl_.get()] { self->Loop(); }));
+  return journal;
 }
 
 absl::StatusOr<uint64_t> Journal::NextEpoch() {

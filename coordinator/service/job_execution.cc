@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/digest.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
@@ -74,32 +75,51 @@ absl::Status AwaitInputs(const absl::Status& status) {
 }  // namespace
 
 void JobManager::Run(const JobPtr& job) {
-  JobInfo info;
-  {
-    MutexLock lock(mutex_);
-    info = job->record.info;
-  }
-  const std::shared_ptr<JobRun> run = runs_(info);
+  std::shared_ptr<JobRun> run;
   bool request_wrong = false;
-  // An error on record: it was to fail when the process ended that it failed in.
-  absl::StatusOr<std::string> summary = std::string();
-  if (!info.error.ok()) {
-    summary = info.error;
-  } else {
-    summary = RunToPublication(job, run, request_wrong);
+  bool thrown = true;
+  const absl::StatusOr<std::string> summary = Guarded([&]() -> absl::StatusOr<std::string> {
+    JobInfo info;
+    {
+      MutexLock lock(mutex_);
+      info = job->record.info;
+    }
+    run = runs_(info);
+    // An error on record: it was to fail when the process ended that it failed in.
+    absl::StatusOr<std::string> ended = std::string();
+    if (info.error.ok()) {
+      ended = RunToPublication(job, run, request_wrong);
+    } else {
+      ended = info.error;
+    }
+    thrown = false;
+    return ended;
+  });
+  if (thrown) request_wrong = false;
+  // Its end may be begun again at every step: what finds no memory for it waits for some.
+  while (true) {
+    const absl::Status ended = Guarded([&] {
+      if (summary.ok()) {
+        RunToSuccess(job, *run, *summary);
+      } else {
+        RunToFailure(job, run, summary.status(), request_wrong);
+      }
+    });
+    if (ended.ok()) return;
+    MutexLock lock(mutex_);
+    if (!Pause().ok()) return;
   }
-  if (!summary.ok()) {
-    RunToFailure(job, run, summary.status(), request_wrong);
-    return;
-  }
-  // If this cannot be recorded before the end of this process, the next one finds the
-  // publication complete.
+}
+
+// If this cannot be recorded before the end of this process, the next one finds the
+// publication complete.
+void JobManager::RunToSuccess(const JobPtr& job, const JobRun& run, const std::string& summary) {
   Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
     record.info.state = JobState::kSucceeded;
     record.info.finished = clock_.WallNow();
     record.info.cancelling = false;
-    record.info.report_summary = *summary;
-    for (const std::string& warning : run->Warnings()) record.info.warnings.push_back(warning);
+    record.info.report_summary = summary;
+    for (const std::string& warning : run.Warnings()) record.info.warnings.push_back(warning);
     return absl::OkStatus();
   }).IgnoreError();
 }
@@ -146,14 +166,14 @@ void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& 
 
 absl::Status JobManager::Patiently(const JobPtr& job, const std::function<absl::Status()>& step) {
   bool lent = false;
-  absl::Status status = step();
-  while (IsRetryable(status)) {
-    if (absl::Status waited = AwaitStorage(*job, status, lent); !waited.ok()) {
-      status = std::move(waited);
-      break;
+  absl::Status status = Guarded([&] {
+    absl::Status done = step();
+    while (IsRetryable(done)) {
+      MERGANSER_RETURN_IF_ERROR(AwaitStorage(*job, done, lent));
+      done = step();
     }
-    status = step();
-  }
+    return done;
+  });
   MutexLock lock(mutex_);
   if (lent) --lent_places_;
   return status;
@@ -388,6 +408,15 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
                                                               JobWorkers& workers) {
   MERGANSER_ASSIGN_OR_RETURN(const PlanMethods methods, PlanMethods::Make(plan));
   JobRounds rounds(plan, methods);
+  // The schedule calls `rounds`: however this ends, it goes first.
+  struct Leave {
+    JobManager& manager;
+    Job& job;
+    ~Leave() {
+      MutexLock lock(manager.mutex_);
+      manager.Unschedule(job);
+    }
+  } leave{*this, *job};
   const TotalWork total = AllRounds(plan);
   while (true) {
     auto gates = std::make_shared<const std::string>(SerializeGates(*rounds.gates()));
@@ -408,11 +437,7 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
           schedule_.AddJob(uid, job->record.sequence, std::move(batch), clock_.Now()));
       job->scheduled = true;
       changed_.NotifyAll();
-      const absl::Status done = AwaitUnits(job);
-      if (!done.ok()) {
-        Unschedule(*job);  // before `rounds` goes
-        return done;
-      }
+      MERGANSER_RETURN_IF_ERROR(AwaitUnits(job));
       MERGANSER_ASSIGN_OR_RETURN(results, schedule_.TakeResults(uid));
       JobWorkers of_round = schedule_.Workers(uid);
       workers.threads.merge(of_round.threads);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/engine/result_record.h"
 #include "coordinator/service/job_manager.h"
@@ -38,7 +39,7 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       MERGANSER_RETURN_IF_ERROR(change(next));
       job->saving = true;
     }
-    const absl::Status saved = store_.Save(next);
+    const absl::Status saved = Guarded([&] { return store_.Save(next); });
     std::vector<std::string> forgotten;
     {
       MutexLock lock(mutex_);
@@ -58,8 +59,10 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       job->record = std::move(next);
       job->trouble.clear();
       if (IsTerminal(job->record.info.state)) {
-        AddEvent(*job, EndText(job->record.info));
-        forgotten = TakeOldJobs();
+        Guarded([&] {
+          AddEvent(*job, EndText(job->record.info));
+          forgotten = TakeOldJobs();
+        }).IgnoreError();
       }
     }
     RemoveFromStore(forgotten);
@@ -90,7 +93,7 @@ void JobManager::RecordResults(WorkerReport& report) {
     result.worker = report.worker;
     results[i].bytes = PackResults(digests[i], {result});
   }
-  const absl::Status kept = store_.AddResults(results);
+  const absl::Status kept = Guarded([&] { return store_.AddResults(results); });
   if (!kept.ok()) {
     for (auto place = places.rbegin(); place != places.rend(); ++place) {
       report.unrecorded.push_back(report.completed[*place].token);
@@ -113,11 +116,13 @@ void JobManager::SetRecordTrouble(const absl::Status& status) {
   record_trouble_ = trouble;
 }
 
-void JobManager::AddEvent(Job& job, std::string text, std::optional<UnitAttempt> attempt) {
-  JobEvent event{clock_.WallNow(), OneLine(text)};
-  store_.AddEvents(job.record.info.uid, {{event, std::move(attempt)}});
-  job.events.push_back(std::move(event));
-  if (job.events.size() > kKeptEvents) job.events.pop_front();
+void JobManager::AddEvent(Job& job, std::string_view text, std::optional<UnitAttempt> attempt) {
+  Guarded([&] {
+    JobEvent event{clock_.WallNow(), OneLine(text)};
+    store_.AddEvents(job.record.info.uid, {{event, std::move(attempt)}});
+    job.events.push_back(std::move(event));
+    if (job.events.size() > kKeptEvents) job.events.pop_front();
+  }).IgnoreError();
 }
 
 void JobManager::NoteTrouble() {

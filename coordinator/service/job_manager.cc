@@ -1,10 +1,10 @@
 #include "coordinator/service/job_manager.h"
 
 #include <algorithm>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "coordinator/service/random_id.h"
 #include "coordinator/service/requests.h"
@@ -44,12 +44,26 @@ absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Start(const JobManagerOp
   std::unique_ptr<JobManager> manager(
       new JobManager(options, clock, store, std::move(runs), epoch));
   MERGANSER_RETURN_IF_ERROR(manager->Recover());
-  MutexLock lock(manager->mutex_);
-  for (; manager->runners_ < options.active_jobs; ++manager->runners_) {
-    manager->threads_.emplace_back([m = manager.get()] { m->RunnerLoop(); });
-  }
-  manager->threads_.emplace_back([m = manager.get()] { m->TickLoop(); });
+  MERGANSER_RETURN_IF_ERROR(manager->StartThreads());
   return manager;
+}
+
+absl::Status JobManager::StartThreads() {
+  MutexLock lock(mutex_);
+  threads_.reserve(static_cast<size_t>(std::max(kMaxRunners, options_.active_jobs)) + 1);
+  MERGANSER_ASSIGN_OR_RETURN(Thread tick, Thread::Start([this] { TickLoop(); }));
+  threads_.push_back(std::move(tick));
+  for (; runners_ < options_.active_jobs; ++runners_) {
+    absl::StatusOr<Thread> runner = Thread::Start([this] { RunnerLoop(); });
+    if (!runner.ok() && runners_ > 0) {
+      Log(absl::StrCat("takes up ", runners_, " jobs at a time instead of ", options_.active_jobs,
+                       ": ", Text(runner.status())));
+      break;
+    }
+    MERGANSER_RETURN_IF_ERROR(runner.status());
+    threads_.push_back(*std::move(runner));
+  }
+  return absl::OkStatus();
 }
 
 JobManager::~JobManager() { Shutdown(); }
@@ -98,7 +112,7 @@ absl::Status JobManager::Recover() {
 }
 
 void JobManager::Shutdown() {
-  std::vector<std::thread> threads;
+  std::vector<Thread> threads;
   {
     MutexLock lock(mutex_);
     if (stopping_) return;
@@ -107,7 +121,7 @@ void JobManager::Shutdown() {
     stop_tick_.NotifyAll();
     threads.swap(threads_);  // nobody adds one any more
   }
-  for (std::thread& thread : threads) thread.join();
+  for (Thread& thread : threads) thread.Join().IgnoreError();
   std::deque<JobPtr> queued;
   {
     MutexLock lock(mutex_);
@@ -115,7 +129,9 @@ void JobManager::Shutdown() {
   }
   if (store_.durable()) return;
   for (const JobPtr& job : queued) {
-    RunToFailure(job, nullptr, CoordinatorStopping(), /*request_wrong=*/false);
+    Guarded([&] {
+      RunToFailure(job, nullptr, CoordinatorStopping(), /*request_wrong=*/false);
+    }).IgnoreError();
   }
 }
 
@@ -151,7 +167,7 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request,
   info.name = JobName(info.uid);
   info.request = request;
   info.created = clock_.WallNow();
-  if (const absl::Status saved = store_.Save(job->record); !saved.ok()) {
+  if (const absl::Status saved = Guarded([&] { return store_.Save(job->record); }); !saved.ok()) {
     // It may be there all the same. If it cannot be removed either, it is found at the
     // next start, unless the client repeats its request: the request id replaces it.
     store_.Remove(info.uid).IgnoreError();
@@ -160,11 +176,21 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request,
   MutexLock lock(mutex_);
   // On record it goes on at the next start; without one nobody would end it.
   if (stopping_ && !store_.durable()) return CoordinatorStopping();
-  jobs_[info.uid] = job;
-  by_sequence_[job->record.sequence] = job;
-  if (!request_id.empty()) by_request_[request_id] = job;
+  const absl::Status queued = Guarded([&] {
+    queue_.push_back(job);
+    jobs_[info.uid] = job;
+    by_sequence_[job->record.sequence] = job;
+    if (!request_id.empty()) by_request_[request_id] = job;
+  });
+  if (!queued.ok()) {
+    // As if the process had ended here: on record, and found at the next start.
+    if (!queue_.empty() && queue_.back() == job) queue_.pop_back();
+    jobs_.erase(info.uid);
+    by_sequence_.erase(job->record.sequence);
+    by_request_.erase(request_id);
+    return NotRecorded(queued);
+  }
   AddEvent(*job, "created");
-  queue_.push_back(job);
   changed_.NotifyAll();
   return Snapshot(*job, /*with_recipe=*/true);
 }
@@ -211,7 +237,7 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
     }
   }
   bool refused = false, done = false;
-  const absl::Status recorded = Record(job, Persistence::kOnce, [&](JobRecord& record) {
+  const auto cancel = [&](JobRecord& record) -> absl::Status {
     const JobState state = record.info.state;
     const bool publishing = state == JobState::kPublishing && !job->waits;
     if (state == JobState::kSucceeded || state == JobState::kFailed || publishing) {
@@ -233,7 +259,8 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
       record.info.finished = clock_.WallNow();
     }
     return absl::OkStatus();
-  });
+  };
+  const absl::Status recorded = Guarded([&] { return Record(job, Persistence::kOnce, cancel); });
   MutexLock lock(mutex_);
   if (!recorded.ok() && !done) {
     if (queued) queue_.push_front(job);
@@ -314,23 +341,31 @@ std::shared_ptr<const std::string> JobManager::FindGates(const std::string& uid,
 void JobManager::TickLoop() {
   MonotonicTime next_look = clock_.Now();
   while (true) {
-    std::vector<std::string> forgotten;
     {
       MutexLock lock(mutex_);
       if (stopping_) return;
       stop_tick_.WaitFor(mutex_, options_.tick);
       if (stopping_) return;
-      const MonotonicTime now = clock_.Now();
-      schedule_.Tick(now);
-      NoteTrouble();
-      if (now >= next_look) {
-        forgotten = TakeOldJobs();
-        next_look = now + kLookForOldJobs;
-      }
-      changed_.NotifyAll();
     }
-    RemoveFromStore(forgotten);
+    // What it has no memory for now it does with the next.
+    Guarded([&] { Tick(next_look); }).IgnoreError();
   }
+}
+
+void JobManager::Tick(MonotonicTime& next_look) {
+  std::vector<std::string> forgotten;
+  {
+    MutexLock lock(mutex_);
+    const MonotonicTime now = clock_.Now();
+    schedule_.Tick(now);
+    NoteTrouble();
+    if (now >= next_look) {
+      forgotten = TakeOldJobs();
+      next_look = now + kLookForOldJobs;
+    }
+    changed_.NotifyAll();
+  }
+  RemoveFromStore(forgotten);
 }
 
 void JobManager::RunnerLoop() {
@@ -360,12 +395,10 @@ void JobManager::RunnerLoop() {
 
 void JobManager::AddRunner() {
   if (stopping_ || runners_ >= std::min(options_.active_jobs + lent_places_, kMaxRunners)) return;
-  try {
-    threads_.emplace_back([this] { RunnerLoop(); });
-    ++runners_;
-  } catch (const std::system_error&) {
-    // No threads: others wait until a runner is free.
-  }
+  absl::StatusOr<Thread> runner = Thread::Start([this] { RunnerLoop(); });
+  if (!runner.ok()) return;  // others wait until a runner is free
+  threads_.push_back(*std::move(runner));
+  ++runners_;
 }
 
 absl::Status JobManager::Pause(const Job* cancellable) {
@@ -424,7 +457,7 @@ JobInfo JobManager::Snapshot(const Job& job, bool with_recipe) const {
 // Keeps the last progress and takes the job's leases away.
 void JobManager::Unschedule(Job& job) {
   if (!job.scheduled) return;
-  job.progress = Snapshot(job, /*with_recipe=*/false).progress;
+  Guarded([&] { job.progress = Snapshot(job, /*with_recipe=*/false).progress; }).IgnoreError();
   job.progress.units_leased = 0;
   job.progress.workers = 0;
   job.progress.detail.clear();

@@ -12,7 +12,6 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -20,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/base/thread.h"
 #include "common/engine/rounds.h"
 #include "common/plan/plan.h"
 #include "coordinator/schedule/schedule.h"
@@ -132,9 +132,15 @@ class JobManager {
              JobRunFactory runs, uint64_t epoch);
 
   absl::Status Recover();
+  // The tick and at least one runner, or an error.
+  absl::Status StartThreads();
   void RunnerLoop();
   void TickLoop();
+  // Leases that are due, jobs that are old.
+  void Tick(MonotonicTime& next_look);
+  // Takes a job to its end, whatever is thrown on the way: that is the job's failure.
   void Run(const JobPtr& job);
+  void RunToSuccess(const JobPtr& job, const JobRun& run, const std::string& summary);
   absl::StatusOr<std::string> RunToPublication(const JobPtr& job,
                                                const std::shared_ptr<JobRun>& run,
                                                bool& request_wrong);
@@ -171,7 +177,8 @@ class JobManager {
   absl::Status Record(const JobPtr& job, Persistence persistence, const Change& change);
   // Puts completed units on record; those that cannot be become `report.unrecorded`.
   void RecordResults(WorkerReport& report);
-  void AddEvent(Job& job, std::string text, std::optional<UnitAttempt> attempt = std::nullopt)
+  // Never throws: what there is no memory for is not told.
+  void AddEvent(Job& job, std::string_view text, std::optional<UnitAttempt> attempt = std::nullopt)
       MERGANSER_REQUIRES(mutex_);
   void NoteTrouble() MERGANSER_REQUIRES(mutex_);
   void SetRecordTrouble(const absl::Status& status) MERGANSER_REQUIRES(mutex_);
@@ -181,6 +188,7 @@ class JobManager {
   void Log(const std::string& line) const;
   absl::StatusOr<JobPtr> Find(const std::string& name) MERGANSER_REQUIRES(mutex_);
   JobInfo Snapshot(const Job& job, bool with_recipe) const MERGANSER_REQUIRES(mutex_);
+  // Never throws.
   void Unschedule(Job& job) MERGANSER_REQUIRES(mutex_);
 
   const JobManagerOptions options_;
@@ -204,7 +212,7 @@ class JobManager {
   int taken_jobs_ MERGANSER_GUARDED_BY(mutex_) = 0;          // by runners
   int lent_places_ MERGANSER_GUARDED_BY(mutex_) = 0;         // of these, by jobs that wait
   int runners_ MERGANSER_GUARDED_BY(mutex_) = 0;
-  std::vector<std::thread> threads_ MERGANSER_GUARDED_BY(mutex_);
+  std::vector<Thread> threads_ MERGANSER_GUARDED_BY(mutex_);  // never more than reserved
 };
 
 }  // namespace merganser

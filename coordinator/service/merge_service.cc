@@ -1,6 +1,7 @@
 #include "coordinator/service/merge_service.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "coordinator/service/job_codec.h"
 #include "coordinator/service/request_roots.h"
 #include "coordinator/service/requests.h"
@@ -17,41 +18,51 @@ grpc::Status Answer(const absl::StatusOr<JobInfo>& job, v1::Job* response) {
 }  // namespace
 
 grpc::Status MergeServiceImpl::CreateJob(grpc::ServerContext* context,
-                                         const v1::CreateJobRequest* request, v1::Job* response) {
+                                         const v1::CreateJobRequest* request,
+                                         v1::Job* response) try {
   MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/CreateJob");
   const JobRequest job = DecodeRequest(*request);
   absl::Status allowed = CheckJobRequest(job, request->request_id());
   if (allowed.ok()) allowed = CheckRequestRoots(job, roots_);
   if (!allowed.ok()) return ToGrpc(allowed);
   return Answer(jobs_.Create(job, request->request_id()), response);
+} catch (...) {
+  return ToGrpc(CaughtStatus());
 }
 
 grpc::Status MergeServiceImpl::GetJob(grpc::ServerContext* context,
-                                      const v1::GetJobRequest* request, v1::Job* response) {
+                                      const v1::GetJobRequest* request, v1::Job* response) try {
   MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/GetJob");
   return Answer(jobs_.Get(request->name()), response);
+} catch (...) {
+  return ToGrpc(CaughtStatus());
 }
 
 grpc::Status MergeServiceImpl::ListJobs(grpc::ServerContext* context,
                                         const v1::ListJobsRequest* request,
-                                        v1::ListJobsResponse* response) {
+                                        v1::ListJobsResponse* response) try {
   MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/ListJobs");
   const absl::StatusOr<JobPage> page = jobs_.List(request->page_size(), request->page_token());
   if (!page.ok()) return ToGrpc(page.status());
   for (const JobInfo& job : page->jobs) *response->add_jobs() = EncodeJob(job);
   response->set_next_page_token(page->next_page_token);
   return grpc::Status::OK;
+} catch (...) {
+  return ToGrpc(CaughtStatus());
 }
 
 grpc::Status MergeServiceImpl::CancelJob(grpc::ServerContext* context,
-                                         const v1::CancelJobRequest* request, v1::Job* response) {
+                                         const v1::CancelJobRequest* request,
+                                         v1::Job* response) try {
   MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/CancelJob");
   return Answer(jobs_.Cancel(request->name()), response);
+} catch (...) {
+  return ToGrpc(CaughtStatus());
 }
 
 grpc::Status MergeServiceImpl::WatchJob(grpc::ServerContext* context,
                                         const v1::WatchJobRequest* request,
-                                        grpc::ServerWriter<v1::Job>* writer) {
+                                        grpc::ServerWriter<v1::Job>* writer) try {
   MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/WatchJob");
   struct Seat {
     explicit Seat(std::atomic<int>& count) : taken(count), number(++count) {}
@@ -67,6 +78,8 @@ grpc::Status MergeServiceImpl::WatchJob(grpc::ServerContext* context,
   return ToGrpc(jobs_.Watch(
       request->name(), [&](const JobInfo& job) { return writer->Write(EncodeJob(job)); },
       [&] { return context->IsCancelled(); }));
+} catch (...) {
+  return ToGrpc(CaughtStatus());
 }
 
 }  // namespace merganser

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/result_codec.h"
@@ -61,7 +62,7 @@ absl::Status CheckSync(const v1::SyncRequest& request) {
 }  // namespace
 
 grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext* context, const v1::SyncRequest* request,
-                                     v1::SyncResponse* response) {
+                                     v1::SyncResponse* response) try {
   MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.WorkerService/Sync");
   if (const absl::Status valid = CheckSync(*request); !valid.ok()) return ToGrpc(valid);
   WorkerReport report;
@@ -121,27 +122,33 @@ grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext* context, const v1::Syn
   for (const std::string& token : answer->acknowledged) response->add_acknowledged(token);
   SetDuration(answer->next_sync_after, response->mutable_next_sync_after());
   return grpc::Status::OK;
+} catch (...) {
+  return ToGrpc(CaughtStatus());
 }
 
 grpc::Status WorkerServiceImpl::GetJobPlan(grpc::ServerContext* context,
                                            const v1::GetJobPlanRequest* request,
-                                           grpc::ServerWriter<v1::JobPlanChunk>* writer) {
+                                           grpc::ServerWriter<v1::JobPlanChunk>* writer) try {
   MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.WorkerService/GetJobPlan");
   const std::shared_ptr<const ActivePlan> active = jobs_.FindPlan(request->job_uid());
   if (active == nullptr) return ToGrpc(JobNotFound(JobName(request->job_uid())));
   WriteChunks(active->serialized, writer);
   return grpc::Status::OK;
+} catch (...) {
+  return ToGrpc(CaughtStatus());
 }
 
 grpc::Status WorkerServiceImpl::GetJobGates(grpc::ServerContext* context,
                                             const v1::GetJobGatesRequest* request,
-                                            grpc::ServerWriter<v1::JobPlanChunk>* writer) {
+                                            grpc::ServerWriter<v1::JobPlanChunk>* writer) try {
   MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.WorkerService/GetJobGates");
   const std::shared_ptr<const std::string> gates =
       jobs_.FindGates(request->job_uid(), request->round());
   if (gates == nullptr) return ToGrpc(JobNotFound(JobName(request->job_uid())));
   WriteChunks(*gates, writer);
   return grpc::Status::OK;
+} catch (...) {
+  return ToGrpc(CaughtStatus());
 }
 
 }  // namespace merganser

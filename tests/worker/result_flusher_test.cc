@@ -129,6 +129,9 @@ TEST_F(ResultFlusherTest, AFlushThatFailsIsToldAndItsUnitsAreNot) {
   auto flusher = Make(std::chrono::milliseconds(1));
   flusher->Add(ResultOf(0));
   EXPECT_TRUE(absl::IsResourceExhausted(told_.AwaitFailure()));
+  // The run ends, but not at once: what is still added would only pile up.
+  flusher->Add(ResultOf(1));
+  EXPECT_EQ(flusher->pending(), 0u);
   flusher->Finish(/*keep=*/true);
   EXPECT_THAT(told_.units(), IsEmpty());
 }

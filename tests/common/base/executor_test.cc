@@ -4,6 +4,10 @@
 
 #include <atomic>
 #include <numeric>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
 
 namespace merganser {
 namespace {
@@ -122,6 +126,45 @@ TEST(ThreadPool, AWakeBeforeTheWaitIsNotLost) {
     pool.Wake();
     idle.join();
   }
+}
+
+// Every call of a block throws; what is left out was left out for good when the
+// exception is back, whoever threw it.
+TEST(ThreadPool, ABlockThatThrowsThrowsFromTheCall) {
+  for (const size_t helpers : {0u, 1u, 7u}) {
+    ThreadPool pool(helpers);
+    for (int round = 0; round < 200; ++round) {
+      std::atomic<size_t> begun{0}, ended{0};
+      std::string caught;
+      try {
+        pool.ParallelFor(1000, [&](size_t i) {
+          ++begun;
+          if (i % 7 == 3) {
+            ++ended;
+            throw std::runtime_error("block");
+          }
+          ++ended;
+        });
+      } catch (const std::runtime_error& error) {
+        caught = error.what();
+      }
+      EXPECT_EQ(caught, "block");
+      EXPECT_EQ(begun.load(), ended.load());
+      EXPECT_LT(begun.load(), 1000u);
+    }
+    ExpectEachIndexOnce(pool, 100);  // it is as good as before
+  }
+}
+
+TEST(ThreadPool, ANestedBlockThatThrowsThrowsThroughAll) {
+  ThreadPool pool(3);
+  EXPECT_THROW(pool.ParallelFor(20,
+                                [&](size_t) {
+                                  pool.ParallelFor(20, [](size_t i) {
+                                    if (i == 11) throw std::runtime_error("inner");
+                                  });
+                                }),
+               std::runtime_error);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "worker/sources/grpc/worker_client.h"
 
@@ -54,11 +55,25 @@ GrpcUnitSource::GrpcUnitSource(const GrpcSourceOptions& options)
                                                : 8 * std::max(options.threads, 1))),
       client_(
           std::make_unique<WorkerClient>(options.coordinator, options.security, options.roots)) {
-  sync_thread_ = std::thread([this] { SyncLoop(); });
-  flush_thread_ = std::thread([this] { FlushLoop(); });
+  absl::Status started = Guarded([&]() -> absl::Status {
+    MERGANSER_ASSIGN_OR_RETURN(flush_thread_, Thread::Start([this] { FlushLoop(); }));
+    MERGANSER_ASSIGN_OR_RETURN(sync_thread_, Thread::Start([this] { SyncLoop(); }));
+    return absl::OkStatus();
+  });
+  if (started.ok()) return;
+  MutexLock lock(mutex_);
+  fatal_ = std::move(started);
 }
 
-GrpcUnitSource::~GrpcUnitSource() { Finish(Duration::zero()).IgnoreError(); }
+GrpcUnitSource::~GrpcUnitSource() {
+  Guarded([this] { return Finish(Duration::zero()); }).IgnoreError();
+  // Also where that had no memory to say what is lost.
+  {
+    MutexLock lock(mutex_);
+    closed_ = true;
+    changed_.NotifyAll();
+  }
+}
 
 void GrpcUnitSource::Log(const std::string& line) const {
   if (options_.log && !line.empty()) options_.log(line);
@@ -82,27 +97,11 @@ absl::StatusOr<std::optional<LeasedUnit>> GrpcUnitSource::Next() {
       lease = *book_.Start();
       if (!starved_ && book_.waiting() <= prefetch_ / 2) SyncSoon();
     }
-    absl::StatusOr<std::shared_ptr<const JobContext>> context = Context(lease);
-    absl::Status status = context.status();
-    if (context.ok() && lease.unit < (*context)->plan.units.size()) {
-      absl::StatusOr<std::shared_ptr<const Gates>> gates = RoundGates(lease, **context);
-      if (gates.ok()) {
-        const uint32_t shard = (*context)->plan.units[lease.unit].shard;
-        MutexLock lock(mutex_);
-        const auto failed = failed_flushes_.find({(*context)->uid, shard});
-        return LeasedUnit{
-            *std::move(context), lease.unit,
-            lease.token,         lease.round,
-            *std::move(gates),   failed == failed_flushes_.end() ? 0 : failed->second.count};
-      }
-      status = gates.status();
-    }
+    absl::StatusOr<LeasedUnit> unit = Guarded([&] { return UnitOf(lease); });
+    if (unit.ok()) return unit;
+    const absl::Status& status = unit.status();
     MutexLock lock(mutex_);
-    if (status.ok()) {
-      book_.Fail(lease.token,
-                 absl::InternalError(absl::StrCat("found a lease of unit ", lease.unit, " of ",
-                                                  (*context)->plan.units.size())));
-    } else if (absl::IsNotFound(status)) {
+    if (absl::IsNotFound(status)) {
       // Job or round are over: leases that are still good are given again.
       book_.DropJob(lease.job_uid);
     } else if (absl::IsCancelled(status)) {
@@ -112,6 +111,21 @@ absl::StatusOr<std::optional<LeasedUnit>> GrpcUnitSource::Next() {
     }
     SyncSoon();
   }
+}
+
+absl::StatusOr<LeasedUnit> GrpcUnitSource::UnitOf(const HeldLease& lease) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<const JobContext> context, Context(lease));
+  const std::vector<Unit>& units = context->plan.units;
+  if (lease.unit >= units.size()) {
+    return absl::InternalError(
+        absl::StrCat("found a lease of unit ", lease.unit, " of ", units.size()));
+  }
+  MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<const Gates> gates, RoundGates(lease, *context));
+  MutexLock lock(mutex_);
+  const auto failed = failed_flushes_.find({context->uid, units[lease.unit].shard});
+  return LeasedUnit{context,     lease.unit,
+                    lease.token, lease.round,
+                    gates,       failed == failed_flushes_.end() ? 0 : failed->second.count};
 }
 
 absl::StatusOr<std::shared_ptr<const JobContext>> GrpcUnitSource::Context(const HeldLease& lease) {
@@ -140,15 +154,15 @@ absl::StatusOr<T> GrpcUnitSource::FetchOnce(const std::string& key, const HeldLe
   }
   Duration pause = options_.min_backoff;
   while (true) {
-    absl::StatusOr<T> fetched = fetch();
+    absl::StatusOr<T> fetched = Guarded(fetch);
     MutexLock lock(mutex_);
     const bool give_up = stopping_ || !book_.Holds(lease.token);
     // A coordinator that shuts down cancels the calls of others.
     const bool again = IsRetryable(fetched.status()) || absl::IsCancelled(fetched.status());
     if (fetched.ok() || give_up || !again) {
       fetching_.erase(key);
-      if (fetched.ok()) cache[key] = *fetched;
       changed_.NotifyAll();
+      if (fetched.ok()) cache[key] = *fetched;
       if (!fetched.ok() && give_up) return absl::CancelledError("no longer wanted");
       return fetched;
     }
@@ -222,8 +236,8 @@ absl::Status GrpcUnitSource::Finish(Duration timeout) {
     changed_.NotifyAll();
   }
   client_->Cancel();
-  if (sync_thread_.joinable()) sync_thread_.join();
-  if (flush_thread_.joinable()) flush_thread_.join();
+  sync_thread_.Join().IgnoreError();
+  flush_thread_.Join().IgnoreError();
   return status;
 }
 
@@ -242,34 +256,57 @@ void GrpcUnitSource::FlushLoop() {
       batch.swap(written_);
       flushing_ = batch.size();
     }
-    std::map<std::pair<const JobContext*, uint32_t>, absl::Status> flushed;
-    for (const Written& written : batch) {
-      const JobContext& job = *written.unit.job;
-      const uint32_t shard = job.plan.units[written.unit.unit].shard;
-      // What analysis keeps is durable already.
-      if (!IsLastRound(job.plan, written.unit.round)) continue;
-      const auto [it, inserted] = flushed.try_emplace({&job, shard});
-      if (inserted) it->second = job.output->FlushWrite(job.writes[shard]);
-    }
+    absl::Status status = Guarded([&] { Flush(batch); });
     MutexLock lock(mutex_);
-    for (const auto& [place, status] : flushed) {
-      if (status.ok()) continue;
-      FailedFlushes& failed = failed_flushes_[{place.first->uid, place.second}];
-      ++failed.count;
-      failed.last = status;
-    }
-    for (Written& written : batch) {
-      const JobContext& job = *written.unit.job;
-      const auto failed = failed_flushes_.find({job.uid, job.plan.units[written.unit.unit].shard});
-      if (IsLastRound(job.plan, written.unit.round) && failed != failed_flushes_.end() &&
-          failed->second.count != written.unit.failed_flushes) {
-        book_.Fail(written.unit.token, failed->second.last);
-      } else {
-        book_.Complete(written.unit.token, std::move(written.result));
-      }
+    if (!status.ok()) {
+      const absl::Status failed = Guarded([&] { FailBatch(batch, status); });
+      if (!failed.ok() && fatal_.ok()) fatal_ = failed;
     }
     flushing_ = 0;
     SyncSoon();
+  }
+}
+
+void GrpcUnitSource::Flush(std::vector<Written>& batch) {
+  std::map<std::pair<const JobContext*, uint32_t>, absl::Status> flushed;
+  for (const Written& written : batch) {
+    const JobContext& job = *written.unit.job;
+    const uint32_t shard = job.plan.units[written.unit.unit].shard;
+    // What analysis keeps is durable already.
+    if (!IsLastRound(job.plan, written.unit.round)) continue;
+    const auto [it, inserted] = flushed.try_emplace({&job, shard});
+    if (inserted) it->second = job.output->FlushWrite(job.writes[shard]);
+  }
+  MutexLock lock(mutex_);
+  for (const auto& [place, status] : flushed) {
+    if (status.ok()) continue;
+    FailedFlushes& failed = failed_flushes_[{place.first->uid, place.second}];
+    ++failed.count;
+    failed.last = status;
+  }
+  for (Written& written : batch) {
+    const JobContext& job = *written.unit.job;
+    const auto failed = failed_flushes_.find({job.uid, job.plan.units[written.unit.unit].shard});
+    if (IsLastRound(job.plan, written.unit.round) && failed != failed_flushes_.end() &&
+        failed->second.count != written.unit.failed_flushes) {
+      book_.Fail(written.unit.token, failed->second.last);
+    } else {
+      book_.Complete(written.unit.token, std::move(written.result));
+    }
+  }
+}
+
+// After an exception it is not known which flushes there were, nor how they ended: as if all
+// had failed.
+void GrpcUnitSource::FailBatch(const std::vector<Written>& batch, const absl::Status& status) {
+  for (const Written& written : batch) {
+    const JobContext& job = *written.unit.job;
+    if (IsLastRound(job.plan, written.unit.round)) {
+      FailedFlushes& failed = failed_flushes_[{job.uid, job.plan.units[written.unit.unit].shard}];
+      ++failed.count;
+      failed.last = status;
+    }
+    if (!book_.Ended(written.unit.token)) book_.Fail(written.unit.token, status);
   }
 }
 
@@ -279,28 +316,40 @@ bool GrpcUnitSource::Congested() const { return undelivered() >= max_undelivered
 
 void GrpcUnitSource::SyncLoop() {
   while (true) {
-    SyncCall call;
-    {
-      MutexLock lock(mutex_);
-      while (!closed_) {
-        const Duration left = next_sync_ - SystemClock().Now();
-        // A coordinator that is away is not called more often for being needed.
-        if (left <= Duration::zero() || (urgent_ && backoff_ == Duration::zero())) break;
-        changed_.WaitFor(mutex_, left);
-      }
-      if (closed_) return;
-      call = PrepareCall();
-    }
-    const absl::StatusOr<SyncReply> reply = client_->Sync(call, options_.call_timeout);
-    std::string line;
-    {
-      MutexLock lock(mutex_);
-      line = reply.ok() ? TakeReply(call, *reply) : TakeError(reply.status());
-      changed_.NotifyAll();
-      if (closed_ || !fatal_.ok()) return;
-    }
-    Log(line);
+    bool goes_on = true;
+    const absl::Status status = Guarded([&] { goes_on = SyncOnce(); });
+    if (!goes_on) return;
+    if (status.ok()) continue;
+    // As a call that failed; what an answer brought is brought again.
+    MutexLock lock(mutex_);
+    backoff_ = std::max(backoff_, options_.min_backoff);
+    next_sync_ = SystemClock().Now() + backoff_;
   }
+}
+
+bool GrpcUnitSource::SyncOnce() {
+  SyncCall call;
+  {
+    MutexLock lock(mutex_);
+    while (!closed_) {
+      const Duration left = next_sync_ - SystemClock().Now();
+      // A coordinator that is away is not called more often for being needed.
+      if (left <= Duration::zero() || (urgent_ && backoff_ == Duration::zero())) break;
+      changed_.WaitFor(mutex_, left);
+    }
+    if (closed_) return false;
+    call = PrepareCall();
+  }
+  const absl::StatusOr<SyncReply> reply = client_->Sync(call, options_.call_timeout);
+  std::string line;
+  {
+    MutexLock lock(mutex_);
+    line = reply.ok() ? TakeReply(call, *reply) : TakeError(reply.status());
+    changed_.NotifyAll();
+    if (closed_ || !fatal_.ok()) return false;
+  }
+  Log(line);
+  return true;
 }
 
 SyncCall GrpcUnitSource::PrepareCall() {

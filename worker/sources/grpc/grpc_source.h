@@ -14,13 +14,13 @@
 #include <set>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/base/thread.h"
 #include "common/storage/roots.h"
 #include "proto/channel/security.h"
 #include "worker/sources/grpc/lease_book.h"
@@ -67,7 +67,8 @@ struct GrpcSourceOptions {
 // dropped. An answer of an older epoch is ignored.
 class GrpcUnitSource final : public UnitSource {
  public:
-  // Starts the threads; a coordinator need not be there yet.
+  // Starts the threads; a coordinator need not be there yet. Where the system refuses them,
+  // Next says so.
   explicit GrpcUnitSource(const GrpcSourceOptions& options);
   // As Finish without waiting.
   ~GrpcUnitSource() override;
@@ -100,6 +101,14 @@ class GrpcUnitSource final : public UnitSource {
 
   void SyncLoop();
   void FlushLoop();
+  // One call; false when it was the last.
+  bool SyncOnce();
+  // Makes `batch` durable and has the end of its units told.
+  void Flush(std::vector<Written>& batch);
+  void FailBatch(const std::vector<Written>& batch, const absl::Status& status)
+      MERGANSER_REQUIRES(mutex_);
+  // The unit of a lease that the book has started.
+  absl::StatusOr<LeasedUnit> UnitOf(const HeldLease& lease);
   SyncCall PrepareCall() MERGANSER_REQUIRES(mutex_);
   // Both return a line to log, or an empty text.
   std::string TakeReply(const SyncCall& call, const SyncReply& reply) MERGANSER_REQUIRES(mutex_);
@@ -154,8 +163,8 @@ class GrpcUnitSource final : public UnitSource {
   bool closed_ MERGANSER_GUARDED_BY(mutex_) = false;  // threads end
   absl::Status fatal_ MERGANSER_GUARDED_BY(mutex_);
 
-  std::thread sync_thread_;
-  std::thread flush_thread_;
+  Thread sync_thread_;
+  Thread flush_thread_;
 };
 
 }  // namespace merganser

@@ -34,9 +34,9 @@ void LeaseBook::Add(const HeldLease& lease) {
 
 std::optional<HeldLease> LeaseBook::Start() {
   if (waiting_.empty()) return std::nullopt;
-  const std::string token = waiting_.front();
+  std::optional<HeldLease> lease = held_.at(waiting_.front()).lease;
   waiting_.pop_front();
-  return held_.at(token).lease;
+  return lease;
 }
 
 bool LeaseBook::Holds(const std::string& token) const { return held_.contains(token); }
@@ -68,6 +68,10 @@ void LeaseBook::Fail(const std::string& token, absl::Status status) {
   report.kind = LeaseReport::Kind::kFailed;
   report.status = std::move(status);
   Report(token, std::move(report));
+}
+
+bool LeaseBook::Ended(const std::string& token) const {
+  return reports_.contains(token) || !held_.contains(token);
 }
 
 void LeaseBook::Return(const std::string& token) { Report(token, LeaseReport()); }

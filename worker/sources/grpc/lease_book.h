@@ -56,6 +56,8 @@ class LeaseBook {
 
   // False when the lease is not held (any more).
   bool Holds(const std::string& token) const;
+  // Its end is to be told, or nobody wants to hear of it.
+  bool Ended(const std::string& token) const;
   // The unit wrote `bytes` more; also counts as work. False as Holds.
   bool Progress(const std::string& token, uint64_t bytes);
 

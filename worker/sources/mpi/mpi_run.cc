@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "proto/convert/plan_codec.h"
 #include "proto/convert/result_codec.h"
@@ -70,25 +71,28 @@ absl::StatusOr<std::vector<UnitResult>> MpiRoot::Run(
   Dealer dealer(job, transport_.size(), std::move(done), silence_, SystemClock().Now(),
                 std::move(completed));
   node_ = std::make_unique<RankNode>(transport_, options_);
-  absl::Status status;
-  if (transport_.size() > 1) {
-    std::string bytes = SerializeJobPlan({job->job, job->uid, job->plan, output_uri, job->writes});
-    Message message{.kind = MessageKind::kJob, .number = bytes.size()};
-    for (int r = 1; r < transport_.size() && status.ok(); ++r) {
-      status = transport_.Send(r, PackMessage(message));
-    }
-    if (status.ok()) status = transport_.Broadcast(std::move(bytes));
-  }
-  if (status.ok()) {
+  // Once others know of the job, whatever ends this without their word leaves them at it.
+  const absl::Status status = Guarded([&]() -> absl::Status {
+    MERGANSER_RETURN_IF_ERROR(TellJob(*job, output_uri));
     node_->StartJob(job);
-    status = Converse(dealer);
-  }
+    return Converse(dealer);
+  });
   if (!status.ok()) {
     lost_ = true;
     return dealer.status().ok() ? status : dealer.status();
   }
   node_.reset();
   return dealer.TakeResults();
+}
+
+absl::Status MpiRoot::TellJob(const JobContext& job, const std::string& output_uri) {
+  if (transport_.size() == 1) return absl::OkStatus();
+  std::string bytes = SerializeJobPlan({job.job, job.uid, job.plan, output_uri, job.writes});
+  const std::string message = PackMessage({.kind = MessageKind::kJob, .number = bytes.size()});
+  for (int r = 1; r < transport_.size(); ++r) {
+    MERGANSER_RETURN_IF_ERROR(transport_.Send(r, message));
+  }
+  return transport_.Broadcast(std::move(bytes));
 }
 
 absl::Status MpiRoot::Converse(Dealer& dealer) {

@@ -68,6 +68,7 @@ class MpiRoot {
 
  private:
   absl::Status SendAll(Dealer& dealer);
+  absl::Status TellJob(const JobContext& job, const std::string& output_uri);
   absl::Status Converse(Dealer& dealer);
 
   Transport& transport_;

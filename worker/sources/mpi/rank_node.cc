@@ -1,10 +1,11 @@
 #include "worker/sources/mpi/rank_node.h"
 
-#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/engine/result_record.h"
 #include "proto/convert/plan_codec.h"
@@ -18,7 +19,7 @@ RankNode::RankNode(Transport& transport, const RankOptions& options)
 
 RankNode::~RankNode() {
   if (source_ != nullptr) source_->Drop();
-  if (runner_.joinable()) runner_.join();
+  runner_.Join().IgnoreError();
 }
 
 void RankNode::Wait(Duration timeout) {
@@ -108,23 +109,22 @@ void RankNode::StartJob(std::string_view job_plan) {
 
 void RankNode::StartJob(std::shared_ptr<const JobContext> job) {
   job_ = std::move(job);
-  gates_ = std::make_shared<const Gates>(job_->plan.groups.size());
-  try {
-    StartRunner();
-  } catch (const std::system_error& error) {
-    source_ = nullptr;
-    Refuse(absl::ResourceExhaustedError(
-        absl::StrCat("the system refuses to start threads: ", error.what())));
-  }
+  absl::Status started = Guarded([&] {
+    gates_ = std::make_shared<const Gates>(job_->plan.groups.size());
+    return StartRunner();
+  });
+  if (started.ok()) return;
+  source_ = nullptr;
+  Refuse(std::move(started));
 }
 
-void RankNode::StartRunner() {
+absl::Status RankNode::StartRunner() {
   const uint64_t process = ProcessMemory(job_->plan);
   const uint64_t needed = process + job_->plan.peak_leaf_memory;
   if (options_.memory < needed) {
-    return Refuse(absl::InvalidArgumentError(
-        absl::StrCat("--memory: found ", FormatBytes(options_.memory), ", expected ",
-                     MemoryFlag(needed), " or more for every rank")));
+    return absl::InvalidArgumentError(absl::StrCat("--memory: found ", FormatBytes(options_.memory),
+                                                   ", expected ", MemoryFlag(needed),
+                                                   " or more for every rank"));
   }
   source_ = std::make_unique<RankSource>(job_, options_.flush_period);
   if (dropped_) source_->Drop();
@@ -132,16 +132,10 @@ void RankNode::StartRunner() {
   options.threads = options_.threads;
   options.memory = options_.memory - process;
   options.worker = absl::StrCat("rank ", transport_.rank(), " on ", options_.host);
-  runner_ = std::thread([source = source_.get(), options] {
-    absl::Status status;
-    try {
-      status = RunUnits(*source, options);
-    } catch (const std::exception& error) {
-      status = absl::ResourceExhaustedError(
-          absl::StrCat("the system refused threads or memory: ", error.what()));
-    }
-    source->End(std::move(status));
-  });
+  MERGANSER_ASSIGN_OR_RETURN(runner_, Thread::Start([source = source_.get(), options] {
+                               source->End(Guarded([&] { return RunUnits(*source, options); }));
+                             }));
+  return absl::OkStatus();
 }
 
 void RankNode::Refuse(absl::Status status) {

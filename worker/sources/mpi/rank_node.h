@@ -8,10 +8,10 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
+#include "common/base/thread.h"
 #include "worker/sources/mpi/message.h"
 #include "worker/sources/mpi/rank_source.h"
 #include "worker/sources/mpi/transport.h"
@@ -63,7 +63,7 @@ class RankNode {
  private:
   absl::Status TakeBroadcasts();
   void StartJob(std::string_view job_plan);
-  void StartRunner();
+  absl::Status StartRunner();
   // This rank cannot take part.
   void Refuse(absl::Status status);
   void GiveWaiting();
@@ -74,7 +74,7 @@ class RankNode {
   const RankOptions options_;
   std::shared_ptr<const JobContext> job_;
   std::unique_ptr<RankSource> source_;
-  std::thread runner_;
+  Thread runner_;
   std::shared_ptr<const Gates> gates_;  // of the round; as the job begins where none were told
   std::deque<MessageKind> expected_;    // broadcasts on their way: kJob or kGates
   std::deque<Message> waiting_;         // units, and their end, behind a broadcast
