@@ -11,6 +11,7 @@
 #include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
 #include "coordinator/service/job_manager.h"
+#include "coordinator/service/planning_deaths.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/plan_codec.h"
 #include "proto/convert/result_codec.h"
@@ -87,7 +88,9 @@ void JobManager::Run(const JobPtr& job) {
     run = runs_(info);
     // An error on record: it was to fail when the process ended that it failed in.
     absl::StatusOr<std::string> ended = std::string();
-    if (info.error.ok()) {
+    if (info.error.ok() && job->planning_deaths >= kMostPlanningDeaths) {
+      ended = DiedPlanning();
+    } else if (info.error.ok()) {
       ended = RunToPublication(job, run, request_wrong);
     } else {
       ended = info.error;
@@ -96,6 +99,10 @@ void JobManager::Run(const JobPtr& job) {
     return ended;
   });
   if (thrown) request_wrong = false;
+  {
+    MutexLock lock(mutex_);
+    EndPlanning(*job);
+  }
   // Its end may be begun again at every step: what finds no memory for it waits for some.
   while (true) {
     const absl::Status ended = Guarded([&] {
@@ -182,6 +189,7 @@ absl::Status JobManager::Patiently(const JobPtr& job, const std::function<absl::
 absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why, bool& lent) {
   MutexLock lock(mutex_);
   MERGANSER_RETURN_IF_ERROR(Interruption(job));
+  EndPlanning(job);  // the process lives, and others may plan
   const std::string trouble =
       absl::StrCat("waits for storage: ", OneLine(std::string(why.message())));
   if (job.trouble.empty()) {
@@ -220,6 +228,35 @@ absl::Status JobManager::ReadResults(const std::string& uid, const Plan& plan,
     workers.Add(one.worker, one.threads, one.simd);
   }
   return absl::OkStatus();
+}
+
+absl::Status JobManager::BeginPlanning(const JobPtr& job) {
+  {
+    MutexLock lock(mutex_);
+    if (job->planning_deaths > 0) {
+      while (planning_alone_) {
+        MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+        changed_.Wait(mutex_);
+      }
+      planning_alone_ = job->plans_alone = true;
+    }
+    job->plans = true;
+    AddEvent(*job, kPlanningBegins);
+  }
+  // The store keeps events in order: what is saved after one comes after it.
+  return Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) -> absl::Status {
+    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+    if (record.info.state == JobState::kQueued) record.info.state = JobState::kPlanning;
+    if (!record.info.started.has_value()) record.info.started = clock_.WallNow();
+    return absl::OkStatus();
+  });
+}
+
+void JobManager::EndPlanning(Job& job) {
+  job.plans = false;
+  if (!std::exchange(job.plans_alone, false)) return;
+  planning_alone_ = false;
+  changed_.NotifyAll();
 }
 
 absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
@@ -307,13 +344,7 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
 absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
                                                          const std::shared_ptr<JobRun>& run,
                                                          bool& request_wrong) {
-  const auto take_up = [&](JobRecord& record) -> absl::Status {
-    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
-    if (record.info.state == JobState::kQueued) record.info.state = JobState::kPlanning;
-    if (!record.info.started.has_value()) record.info.started = clock_.WallNow();
-    return absl::OkStatus();
-  };
-  MERGANSER_RETURN_IF_ERROR(Record(job, Persistence::kUntilRecorded, take_up));
+  MERGANSER_RETURN_IF_ERROR(BeginPlanning(job));
   auto active = std::make_shared<ActivePlan>();
   active->run = run;
   ResultsOnRecord on_record;
@@ -336,11 +367,13 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
   {
     MutexLock lock(mutex_);
     if (job->recovered) {
-      AddEvent(*job, absl::StrCat("goes on: ", on_record.size(), " units of all rounds are done"));
+      AddEvent(*job, absl::StrCat(std::string(kGoesOn), ": ", on_record.size(),
+                                  " units of all rounds are done"));
     } else {
-      AddEvent(*job, absl::StrCat("planned and started: ", plan.units.size(), " units, ",
+      AddEvent(*job, absl::StrCat(std::string(kPlanned), ": ", plan.units.size(), " units, ",
                                   plan.rounds, plan.rounds == 1 ? " round" : " rounds"));
     }
+    EndPlanning(*job);
     job->plan = active;
   }
   MERGANSER_ASSIGN_OR_RETURN(std::vector<UnitResult> results,

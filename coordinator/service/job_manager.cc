@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
+#include "coordinator/service/planning_deaths.h"
 #include "coordinator/service/random_id.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/status_codec.h"
@@ -86,6 +87,7 @@ absl::Status JobManager::Recover() {
       ++job->before.retries;
       if (stored.attempt->reported) attempts.failed_on.insert(stored.attempt->worker);
     }
+    job->planning_deaths = PlanningDeaths(events);
     job->cancel = record.info.cancelling;
     job->progress.retries = job->before.retries;
     MutexLock lock(mutex_);
@@ -96,7 +98,7 @@ absl::Status JobManager::Recover() {
     if (IsTerminal(record.info.state)) continue;
     ++unfinished;
     job->recovered = record.info.state != JobState::kQueued;
-    if (job->recovered) AddEvent(*job, "the coordinator was started again");
+    if (job->recovered) AddEvent(*job, kStartedAgain);
     queue_.push_back(job);
   }
   {
@@ -117,6 +119,9 @@ void JobManager::Shutdown() {
     MutexLock lock(mutex_);
     if (stopping_) return;
     stopping_ = true;
+    for (const auto& [uid, job] : jobs_) {
+      if (job->plans) AddEvent(*job, "the coordinator stops before it is planned");
+    }
     changed_.NotifyAll();
     stop_tick_.NotifyAll();
     threads.swap(threads_);  // nobody adds one any more
@@ -269,7 +274,7 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
   }
   if (!job->cancel && !done) {
     job->cancel = true;
-    if (!queued) AddEvent(*job, "is being cancelled");
+    if (!queued) AddEvent(*job, kBeingCancelled);
     Unschedule(*job);
     changed_.NotifyAll();
   }

@@ -110,10 +110,13 @@ class JobManager {
     JobRecord record;      // as the store has it; changed by Record alone
     JobProgress progress;  // while not scheduled
     std::deque<JobEvent> events;
-    std::string trouble;     // what keeps it from going on
-    bool waits = false;      // for storage, and touches nothing
-    bool saving = false;     // the store is at it
-    bool recovered = false;  // an earlier process had taken it up
+    std::string trouble;      // what keeps it from going on
+    bool waits = false;       // for storage, and touches nothing
+    bool saving = false;      // the store is at it
+    bool recovered = false;   // an earlier process had taken it up
+    int planning_deaths = 0;  // of earlier processes
+    bool plans = false;
+    bool plans_alone = false;  // it has the turn of those with such deaths
     bool cancel = false;
     bool scheduled = false;
     std::shared_ptr<const ActivePlan> plan;
@@ -150,6 +153,10 @@ class JobManager {
                                                     const std::shared_ptr<JobRun>& run,
                                                     ActivePlan& active, ResultsOnRecord& on_record,
                                                     JobWorkers& workers, bool& request_wrong);
+  // Puts on record that planning begins. Jobs under which a process died while planning plan
+  // one at a time, so that the next death is told of the one that causes it.
+  absl::Status BeginPlanning(const JobPtr& job);
+  void EndPlanning(Job& job) MERGANSER_REQUIRES(mutex_);
   absl::Status ReadResults(const std::string& uid, const Plan& plan,
                            std::vector<UnitResult>& results, JobWorkers& workers);
   // Runs all rounds; the units' results, and who worked on them.
@@ -212,6 +219,7 @@ class JobManager {
   int taken_jobs_ MERGANSER_GUARDED_BY(mutex_) = 0;          // by runners
   int lent_places_ MERGANSER_GUARDED_BY(mutex_) = 0;         // of these, by jobs that wait
   int runners_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  bool planning_alone_ MERGANSER_GUARDED_BY(mutex_) = false;  // by a job that plans_alone
   std::vector<Thread> threads_ MERGANSER_GUARDED_BY(mutex_);  // never more than reserved
 };
 

@@ -194,9 +194,75 @@ TEST_F(RecoveryTest, OnlyUnitsThatAreNotOnRecordAreRepeated) {
   EXPECT_EQ(end.progress.units_done, kUnits);
   EXPECT_THAT(storage_.workers(), ElementsAre("early", "w"));
   EXPECT_EQ(storage_.results().size(), kUnits);
-  EXPECT_THAT(Events(), ElementsAre("the coordinator was started again",
+  EXPECT_THAT(Events(), ElementsAre("the coordinator was started again", "planning begins",
                                     "goes on: 2 units of all rounds are done", "finished"));
   EXPECT_THAT(*memory_.Results("j1"), IsEmpty());  // of no use any more
+}
+
+// The events that earlier processes left of the job.
+void PutEvents(MemoryJobStore& store, const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) store.AddEvents("j1", {{{WallTime(), text}, {}}});
+}
+
+const std::string kBegins = "planning begins";
+const std::string kAgain = "the coordinator was started again";
+
+TEST_F(RecoveryTest, AJobThatEndsCoordinatorsAsTheyPlanItFailsAtLast) {
+  int discarded = 0;
+  for (const JobState state : {JobState::kPlanning, JobState::kRunning}) {
+    Killed(state);
+    PutEvents(memory_, {"created", kBegins, kAgain, kBegins, kAgain, kBegins});
+    Start();
+    const JobInfo end = AwaitEnd(*jobs_, kName);
+    EXPECT_EQ(end.state, JobState::kFailed);
+    EXPECT_TRUE(absl::IsInternal(end.error)) << end.error;
+    EXPECT_EQ(end.error_reason, "RUN_FAILED");
+    EXPECT_THAT(std::string(end.error.message()), HasSubstr("died 3 times while it planned"));
+    EXPECT_EQ(storage_.begun() + storage_.resumed(), 0);
+    EXPECT_EQ(storage_.discarded(), ++discarded);  // what earlier processes left of it
+    jobs_.reset();
+    ASSERT_TRUE(memory_.Remove("j1").ok());
+  }
+}
+
+TEST_F(RecoveryTest, WhatIsNoDeathWhilePlanningDoesNotCount) {
+  const std::vector<std::vector<std::string>> histories = {
+      {"created", kBegins, kAgain, kBegins},
+      // Ends of other kinds, between and after.
+      {kBegins, kAgain, kBegins, "waits for storage: x", kAgain, kBegins,
+       "the coordinator stops before it is planned"},
+      // It was planned since.
+      {kBegins, kAgain, kBegins, kAgain, kBegins, "goes on: 0 units of all rounds are done", kAgain,
+       kBegins, kAgain, kBegins},
+  };
+  for (const std::vector<std::string>& history : histories) {
+    Killed(JobState::kRunning);
+    PutEvents(memory_, history);
+    Start();
+    WorkOff();
+    EXPECT_EQ(AwaitEnd(*jobs_, kName).state, JobState::kSucceeded);
+    jobs_.reset();
+    ASSERT_TRUE(memory_.Remove("j1").ok());
+  }
+}
+
+TEST_F(RecoveryTest, PlanningIsOnRecordBeforeItBeginsAndAnOrderlyStopToo) {
+  Killed(JobState::kQueued);
+  storage_.Close();
+  Start();
+  while (Get().state != JobState::kPlanning) std::this_thread::yield();
+  const auto texts = [&] {
+    std::vector<std::string> found;
+    const auto events = memory_.Events("j1");
+    for (const StoredEvent& stored : events.value()) found.push_back(stored.event.text);
+    return found;
+  };
+  EXPECT_THAT(texts(), ElementsAre(kBegins));
+  std::thread stopping([&] { jobs_->Shutdown(); });
+  while (texts().size() < 2) std::this_thread::yield();
+  storage_.Open();
+  stopping.join();
+  EXPECT_THAT(texts(), ElementsAre(kBegins, "the coordinator stops before it is planned"));
 }
 
 TEST_F(RecoveryTest, WithAllUnitsOnRecordItIsPublished) {
