@@ -35,6 +35,9 @@ absl::Status Schedule::AddJob(const std::string& name, uint64_t order, UnitBatch
     unit.demand = demand;
     unit.attempts = demand.attempts;
     unit.failed_on = demand.failed_on;
+    for (const std::string& worker : demand.failed_on) ++unit.troubles[worker];
+    for (const std::string& worker : demand.lost_on) ++unit.troubles[worker];
+    unit.not_before = now;  // from here on its next worker is waited for
     job.bytes_total += demand.bytes;
     job.largest_demand = std::max(job.largest_demand, demand.memory);
   }
@@ -290,12 +293,17 @@ void Schedule::Renew(const WorkerReport& report, bool finished_some, MonotonicTi
 bool Schedule::MayTake(const UnitState& unit, const std::string& name, uint64_t memory,
                        MonotonicTime now) const {
   if (unit.demand.memory > memory || now < unit.not_before) return false;
-  if (!unit.failed_on.contains(name)) return true;
-  // It failed here before: only where nobody else could take it.
+  const auto troubles = [&unit](const std::string& worker) {
+    const auto it = unit.troubles.find(worker);
+    return it == unit.troubles.end() ? 0 : it->second;
+  };
+  const int mine = troubles(name);
+  // Those that it went better with come first, but do not keep it from the rest for ever:
+  // they may be busy, or hang. Whoever fails at once waits longer each time.
+  if (mine == 0 || now >= unit.not_before + mine * options_.lease_ttl) return true;
   return std::none_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
     const auto& [other, worker] = entry;
-    return !worker.draining && worker.memory >= unit.demand.memory &&
-           !unit.failed_on.contains(other);
+    return !worker.draining && worker.memory >= unit.demand.memory && troubles(other) < mine;
   });
 }
 
@@ -381,9 +389,12 @@ void Schedule::CountAttempt(const std::string& job_name, uint32_t index, const a
   UnitState& unit = job.units[index];
   ++job.retries;
   ++unit.attempts;
+  ++unit.troubles[worker];
   trouble_.push_back({job_name, job.round, Number(index, job), worker, reported, why});
-  // The coordinator has seen the files: a worker that does not has not mounted their storage.
-  const bool elsewhere = reported && absl::IsNotFound(why);
+  // The coordinator has seen the files: a worker that does not has not mounted their storage,
+  // or runs as another user, with other roots, or with a token that was replaced.
+  const bool elsewhere = reported && (absl::IsNotFound(why) || absl::IsPermissionDenied(why) ||
+                                      absl::IsUnauthenticated(why));
   if (!IsRetryable(why) && !elsewhere) {
     EndJob(job, Annotate(why, absl::StrCat(DescribeUnit(index, job), " on worker ", worker)));
     return;

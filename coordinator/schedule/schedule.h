@@ -70,7 +70,9 @@ class Schedule {
     std::string done_by;              // worker
     int attempts = 0;                 // failed or lost leases
     std::set<std::string> failed_on;  // workers that reported a failure
-    MonotonicTime not_before{};       // earliest next lease
+    // How often each worker failed on it or lost it, for the choice of the next.
+    std::map<std::string, int> troubles;
+    MonotonicTime not_before{};  // earliest next lease
   };
   struct Job {
     uint64_t order = 0;

@@ -37,10 +37,11 @@ struct ScheduleOptions {
 struct UnitDemand {
   uint64_t memory = 0;  // bytes
   uint64_t bytes = 0;   // written by it
-  // What was tried before a restart: failed or lost leases, and workers that reported
-  // a failure.
+  // What was tried before a restart: failed or lost leases, workers that reported a
+  // failure, and those that lost it.
   int attempts = 0;
   std::set<std::string> failed_on = {};
+  std::set<std::string> lost_on = {};
 };
 
 // The units of a job that are to be done now: all of them, or those of a round.

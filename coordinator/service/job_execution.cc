@@ -426,6 +426,7 @@ UnitBatch JobManager::TakeFromRecord(const JobPtr& job, const Plan& plan, JobRou
     if (attempts != job->attempts.end()) {
       demand.attempts = attempts->second.count;
       demand.failed_on = attempts->second.failed_on;
+      demand.lost_on = attempts->second.lost_on;
     }
     batch.demands.push_back(std::move(demand));
     batch.units.push_back(unit);

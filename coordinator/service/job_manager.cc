@@ -85,7 +85,8 @@ absl::Status JobManager::Recover() {
       Attempts& attempts = job->attempts[{stored.attempt->round, stored.attempt->unit}];
       ++attempts.count;
       ++job->before.retries;
-      if (stored.attempt->reported) attempts.failed_on.insert(stored.attempt->worker);
+      (stored.attempt->reported ? attempts.failed_on : attempts.lost_on)
+          .insert(stored.attempt->worker);
     }
     job->planning_deaths = PlanningDeaths(events);
     job->cancel = record.info.cancelling;

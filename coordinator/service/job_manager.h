@@ -104,6 +104,7 @@ class JobManager {
   struct Attempts {
     int count = 0;
     std::set<std::string> failed_on;
+    std::set<std::string> lost_on;
   };
   using UnitOfRound = std::pair<uint32_t, uint32_t>;  // round, unit
   struct Job {

@@ -137,6 +137,100 @@ TEST(Trouble, FailedUnitReturnsToItsWorkerWhenTheOthersAreTooSmallOrLeaving) {
   EXPECT_EQ(fleet.Take("w").unit, 0u);
 }
 
+// The worker's heartbeats go on; its computation does not.
+void HangUntilItIsLost(Fleet& fleet, const std::string& worker, const LeaseGrant& lease,
+                       const std::vector<WorkerReport>& others = {}) {
+  std::vector<WorkerReport> reports = others;
+  reports.push_back(Fleet::From(worker));
+  reports.back().in_flight.push_back({lease.token, 0, 0});
+  fleet.PassWithHeartbeats(seconds(100), reports);
+}
+
+TEST(Trouble, AUnitThatOneFailedOnAndAnotherLostGoesBackToTheFirst) {
+  Fleet fleet;
+  fleet.AddJob("j", 1);
+  fleet.Send(Fleet::From("hangs"));
+  fleet.Fail("failed", fleet.Take("failed"), Gone());
+  const LeaseGrant hung = fleet.Take("hangs");
+  HangUntilItIsLost(fleet, "hangs", hung, {Fleet::From("failed")});
+  ASSERT_EQ(fleet.Status("j").retries, 2u);
+  EXPECT_EQ(fleet.Take("failed").unit, 0u);
+}
+
+TEST(Trouble, AWorkerThatHangsTwiceDoesNotGetTheUnitAThirdTime) {
+  Fleet fleet;
+  fleet.AddJob("j", 1);
+  fleet.Send(Fleet::From("hangs"));
+  fleet.Fail("failed", fleet.Take("failed"), Gone());
+  for (int times = 0; times < 2; ++times) {
+    HangUntilItIsLost(fleet, "hangs", fleet.Take("hangs"), {Fleet::From("failed")});
+  }
+  EXPECT_THAT(fleet.Send(Fleet::From("hangs", 1)).leases, IsEmpty());
+  fleet.Complete("failed", fleet.Take("failed"));
+  EXPECT_TRUE(fleet.Ended("j"));
+  EXPECT_TRUE(fleet.Error("j").ok()) << fleet.Error("j");
+}
+
+TEST(Trouble, AUnitDoesNotWaitForAnotherWorkerForEver) {
+  Fleet fleet;
+  fleet.AddJob("j", 1);
+  fleet.AddJob("busy", 1, /*memory=*/10, /*bytes=*/1);
+  const WorkerReport other = Fleet::From("other");  // lives, and asks for nothing
+  fleet.Send(other);
+  fleet.Fail("w", fleet.Take("w"), Gone());
+  fleet.Complete("w", fleet.Take("w"));  // of the other job
+  fleet.PassWithHeartbeats(seconds(90), {other});
+  EXPECT_THAT(fleet.Send(Fleet::From("w", 1)).leases, IsEmpty());
+  fleet.PassWithHeartbeats(seconds(10), {other});
+  const LeaseGrant again = fleet.Take("w");
+  EXPECT_EQ(again.job, "j");
+  // It fails on it again: now it waits twice as long.
+  fleet.Fail("w", again, Gone());
+  fleet.PassWithHeartbeats(seconds(190), {other});
+  EXPECT_THAT(fleet.Send(Fleet::From("w", 1)).leases, IsEmpty());
+  fleet.PassWithHeartbeats(seconds(10), {other});
+  EXPECT_EQ(fleet.Take("w").job, "j");
+}
+
+TEST(Trouble, AWorkerThatMayNotReadDoesNotEndTheJobForOthers) {
+  for (const absl::Status& why : {absl::PermissionDeniedError("a.safetensors: permission denied"),
+                                  absl::UnauthenticatedError("the token is not known"),
+                                  absl::NotFoundError("no such file")}) {
+    Fleet fleet;
+    fleet.AddJob("j", 1);
+    fleet.Send(Fleet::From("good"));
+    fleet.Fail("other-user", fleet.Take("other-user"), why);
+    EXPECT_FALSE(fleet.Ended("j")) << fleet.Error("j");
+    EXPECT_THAT(fleet.Send(Fleet::From("other-user", 1)).leases, IsEmpty());
+    fleet.Complete("good", fleet.Take("good"));
+    EXPECT_TRUE(fleet.Ended("j"));
+    EXPECT_TRUE(fleet.Error("j").ok()) << fleet.Error("j");
+  }
+}
+
+TEST(Trouble, WhatNoWorkerMayReadFailsTheJobWithThatReason) {
+  Fleet fleet;
+  fleet.AddJob("j", 1);
+  for (const char* worker : {"a", "b", "c"}) {
+    ASSERT_FALSE(fleet.Ended("j"));
+    fleet.Fail(worker, fleet.Take(worker), absl::PermissionDeniedError("a.safetensors: denied"));
+  }
+  ASSERT_TRUE(fleet.Ended("j"));
+  EXPECT_TRUE(absl::IsPermissionDenied(fleet.Error("j")));
+  EXPECT_THAT(Message(fleet.Error("j")), HasSubstr("was tried 3 times"));
+}
+
+TEST(Trouble, AWorkerThatLostAUnitBeforeARestartIsNotTheFirstToGetItAgain) {
+  Fleet fleet;
+  std::vector<UnitDemand> demands(1, {10, 100});
+  demands[0].attempts = 1;
+  demands[0].lost_on = {"hangs"};
+  fleet.Send(Fleet::From("other"));
+  ASSERT_TRUE(fleet.schedule.AddJob("j", 1, demands, fleet.now()).ok());
+  EXPECT_THAT(fleet.Send(Fleet::From("hangs", 1)).leases, IsEmpty());
+  EXPECT_EQ(fleet.Take("other").unit, 0u);
+}
+
 TEST(Trouble, FailureOfALeaseThatIsGoneIsNotCountedAgain) {
   Fleet fleet;
   fleet.AddJob("j", 1);
