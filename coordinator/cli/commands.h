@@ -52,7 +52,8 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts);
 struct CoordinatorFlags {
   std::string listen;
   std::string state;  // folder of the journal; empty: jobs are kept in memory
-  size_t keep_jobs = 1000;
+  int active_jobs = 4;
+  int keep_jobs = 1000;
   int keep_days = 30;       // 0: for ever
   int worker_timeout = 30;  // seconds
   ServerSecurity security;

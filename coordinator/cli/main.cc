@@ -70,7 +70,14 @@ int Run(int argc, char** argv) {
   serve->add_option("--state", serve_flags.state,
                     "Folder, on a disk of this machine, in which jobs outlive the coordinator "
                     "(default: they are kept in memory)");
+  serve
+      ->add_option("--active-jobs", serve_flags.active_jobs,
+                   "Jobs planned, run or published at a time; those that wait for storage or "
+                   "workers do not count")
+      ->check(CLI::Range(1, 64))
+      ->default_str("4");
   serve->add_option("--keep-jobs", serve_flags.keep_jobs, "Jobs that have ended and are kept")
+      ->check(CLI::Range(0, 1'000'000))
       ->default_str("1000");
   serve
       ->add_option("--keep-days", serve_flags.keep_days,

@@ -430,6 +430,11 @@ std::string Schedule::DescribeUnit(uint32_t unit, const Job& job) const {
   return absl::StrCat("unit ", unit, " of ", job.units.size());
 }
 
+bool Schedule::IsIdle(const std::string& name) const {
+  const auto it = jobs_.find(name);
+  return it != jobs_.end() && !it->second.outcome.has_value() && it->second.leased == 0;
+}
+
 std::optional<ScheduleStatus> Schedule::Status(const std::string& name) const {
   const auto it = jobs_.find(name);
   if (it == jobs_.end()) return std::nullopt;

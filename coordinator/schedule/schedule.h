@@ -51,6 +51,9 @@ class Schedule {
   // Expires what is due. To be called about once a second.
   void Tick(MonotonicTime now);
 
+  // Whether units are to be done of the job, and no worker has one.
+  bool IsIdle(const std::string& job) const;
+
   // nullopt: no such job.
   std::optional<ScheduleStatus> Status(const std::string& job) const;
 

@@ -172,21 +172,20 @@ void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& 
 }
 
 absl::Status JobManager::Patiently(const JobPtr& job, const std::function<absl::Status()>& step) {
-  bool lent = false;
   absl::Status status = Guarded([&] {
     absl::Status done = step();
     while (IsRetryable(done)) {
-      MERGANSER_RETURN_IF_ERROR(AwaitStorage(*job, done, lent));
+      MERGANSER_RETURN_IF_ERROR(AwaitStorage(*job, done));
       done = step();
     }
     return done;
   });
   MutexLock lock(mutex_);
-  if (lent) --lent_places_;
+  TakeBack(*job);
   return status;
 }
 
-absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why, bool& lent) {
+absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why) {
   MutexLock lock(mutex_);
   MERGANSER_RETURN_IF_ERROR(Interruption(job));
   EndPlanning(job);  // the process lives, and others may plan
@@ -198,11 +197,7 @@ absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why, bool& l
   }
   job.trouble = trouble;
   job.waits = true;
-  if (!lent) {
-    lent = true;
-    ++lent_places_;
-    AddRunner();
-  }
+  Lend(job);
   changed_.NotifyAll();
   MERGANSER_RETURN_IF_ERROR(Pause(&job));
   MERGANSER_RETURN_IF_ERROR(Interruption(job));
@@ -483,6 +478,7 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
         job->before.retries = job->progress.retries;
         schedule_.RemoveJob(uid);
         job->scheduled = false;
+        TakeBack(*job);
       }
     }
     for (UnitResult& result : results) rounds.Take(std::move(result));

@@ -328,6 +328,9 @@ absl::StatusOr<WorkerAnswer> JobManager::Sync(WorkerReport report) {
   const bool news = !report.completed.empty() || !report.failed.empty();
   absl::StatusOr<WorkerAnswer> answer = schedule_.Sync(std::move(report), clock_.Now());
   NoteTrouble();
+  if (answer.ok()) {
+    for (const LeaseGrant& lease : answer->leases) TakeBack(*jobs_.at(lease.job));
+  }
   if (news || (answer.ok() && !answer->leases.empty())) changed_.NotifyAll();
   return answer;
 }
@@ -365,6 +368,7 @@ void JobManager::Tick(MonotonicTime& next_look) {
     const MonotonicTime now = clock_.Now();
     schedule_.Tick(now);
     NoteTrouble();
+    LendIdle(now);
     if (now >= next_look) {
       forgotten = TakeOldJobs();
       next_look = now + kLookForOldJobs;
@@ -383,7 +387,7 @@ void JobManager::RunnerLoop() {
         changed_.Wait(mutex_);
       }
       if (stopping_) return;
-      // The highest priority, and among those the first come.
+      // The highest priority, and among those the first come (as QueueText has it).
       const auto next =
           std::max_element(queue_.begin(), queue_.end(), [](const JobPtr& a, const JobPtr& b) {
             return a->record.info.request.priority < b->record.info.request.priority;
@@ -394,6 +398,7 @@ void JobManager::RunnerLoop() {
     }
     Run(job);
     MutexLock lock(mutex_);
+    TakeBack(*job);
     --taken_jobs_;
     changed_.NotifyAll();
   }
@@ -405,6 +410,51 @@ void JobManager::AddRunner() {
   if (!runner.ok()) return;  // others wait until a runner is free
   threads_.push_back(*std::move(runner));
   ++runners_;
+}
+
+void JobManager::Lend(Job& job) {
+  if (job.lent) return;
+  job.lent = true;
+  ++lent_places_;
+  AddRunner();
+}
+
+void JobManager::TakeBack(Job& job) {
+  job.idle_since.reset();
+  if (!job.lent) return;
+  job.lent = false;
+  --lent_places_;
+}
+
+void JobManager::LendIdle(MonotonicTime now) {
+  for (const auto& [uid, job] : jobs_) {
+    if (!job->scheduled) continue;
+    if (!schedule_.IsIdle(uid)) {
+      TakeBack(*job);
+      continue;
+    }
+    if (!job->idle_since.has_value()) job->idle_since = now;
+    if (now - *job->idle_since >= options_.lend_after) Lend(*job);
+  }
+}
+
+std::string JobManager::QueueText(const Job& job) const {
+  size_t before = 0;
+  bool found = false;
+  const int32_t priority = job.record.info.request.priority;
+  for (const JobPtr& other : queue_) {
+    if (other.get() == &job) {
+      found = true;
+      continue;
+    }
+    const int32_t its = other->record.info.request.priority;
+    if (its > priority || (its == priority && !found)) ++before;
+  }
+  if (!found) return "";
+  std::string text = absl::StrCat("queued: ", before, before == 1 ? " job" : " jobs",
+                                  " before it, ", taken_jobs_ - lent_places_, " active");
+  if (lent_places_ > 0) absl::StrAppend(&text, ", ", lent_places_, " that wait");
+  return text;
 }
 
 absl::Status JobManager::Pause(const Job* cancellable) {
@@ -456,7 +506,9 @@ JobInfo JobManager::Snapshot(const Job& job, bool with_recipe) const {
     }
     if (!record_trouble_.empty()) info.progress.detail = record_trouble_;
   }
-  if (!job.trouble.empty() && !IsTerminal(info.state)) info.progress.detail = job.trouble;
+  if (IsTerminal(info.state)) return info;
+  if (std::string place = QueueText(job); !place.empty()) info.progress.detail = std::move(place);
+  if (!job.trouble.empty()) info.progress.detail = job.trouble;
   return info;
 }
 
@@ -469,6 +521,7 @@ void JobManager::Unschedule(Job& job) {
   job.progress.detail.clear();
   schedule_.RemoveJob(job.record.info.uid);
   job.scheduled = false;
+  TakeBack(job);
   job.plan.reset();
   job.gates.reset();
 }

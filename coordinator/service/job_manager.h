@@ -31,9 +31,10 @@ namespace merganser {
 
 struct JobManagerOptions {
   ScheduleOptions schedule;
-  // Planned, run or published at a time. One that waits for storage lends its place, and is
-  // one more when it goes on.
+  // Planned, run or published at a time. One that waits for storage, or of which no worker
+  // has had a unit for `lend_after`, lends its place, and is one more when it goes on.
   int active_jobs = 4;
+  Duration lend_after = std::chrono::seconds(5);
   size_t queued_jobs = 1000;                                 // more are refused
   size_t finished_jobs = 1000;                               // the oldest beyond are forgotten
   Duration finished_age = std::chrono::hours(30 * 24);       // older ones too; zero: none
@@ -120,6 +121,8 @@ class JobManager {
     bool plans_alone = false;  // it has the turn of those with such deaths
     bool cancel = false;
     bool scheduled = false;
+    bool lent = false;                        // its place among the active jobs
+    std::optional<MonotonicTime> idle_since;  // no worker has a unit of it
     std::shared_ptr<const ActivePlan> plan;
     uint32_t round = 0;
     std::shared_ptr<const std::string> gates;  // state of the round
@@ -169,8 +172,15 @@ class JobManager {
   // Repeats `step` while storage fails for now. Meanwhile the job may be cancelled, and
   // another one has its place.
   absl::Status Patiently(const JobPtr& job, const std::function<absl::Status()>& step);
-  // One pause of that; `lent`: whether the job has lent its place.
-  absl::Status AwaitStorage(Job& job, const absl::Status& why, bool& lent);
+  // One pause of that.
+  absl::Status AwaitStorage(Job& job, const absl::Status& why);
+  // Lets another job have its place, and back.
+  void Lend(Job& job) MERGANSER_REQUIRES(mutex_);
+  void TakeBack(Job& job) MERGANSER_REQUIRES(mutex_);
+  // Lends the places of jobs that no worker does anything of.
+  void LendIdle(MonotonicTime now) MERGANSER_REQUIRES(mutex_);
+  // Why a job that is in the queue waits; empty for others.
+  std::string QueueText(const Job& job) const MERGANSER_REQUIRES(mutex_);
   // Starts a thread for a place that was lent, unless there are very many.
   void AddRunner() MERGANSER_REQUIRES(mutex_);
   // Waits out a pause, or until `cancellable` is cancelled; kUnavailable when the manager
