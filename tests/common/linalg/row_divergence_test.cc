@@ -129,9 +129,9 @@ TEST(RowDivergenceTest, TheTermsMayReplaceTheDelta) {
     const double sum = Divergence(row, &apart);
     std::vector<double> terms(PadLanes(row.n));
     const SoftmaxRow soft = SoftmaxTerms(row.w.data(), row.n, terms.data());
-    EXPECT_EQ(ReverseKl(soft, row.w.data(), terms.data(), row.delta.data(), row.n,
-                        row.delta.data()),
-              sum);
+    EXPECT_EQ(
+        ReverseKl(soft, row.w.data(), terms.data(), row.delta.data(), row.n, row.delta.data()),
+        sum);
     EXPECT_EQ(row.delta, apart);
   }
 }

@@ -63,7 +63,8 @@ constexpr std::string_view kTwoModels = "base_model: base\nmodels: [a, b]\n";
 const ErrorCase kErrors[] = {
     {"UnknownMethodListsThoseThereAre",
      "models: [a]\nmerge_method: resmrege\n",
-     {"r.yaml:2: key 'merge_method'", "found \"resmrege\"", "expected one of: resmerge, ", "linear, task_arithmetic"}},
+     {"r.yaml:2: key 'merge_method'", "found \"resmrege\"", "expected one of: resmerge, ",
+      "linear, task_arithmetic"}},
     {"UnknownParameterNamesTheNearest",
      "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\nparameters:\n  rank_top: 1\n",
      {"r.yaml:5: key 'parameters.rank_top'", "unknown to resmerge", "did you mean 'rank_topk'?"}},

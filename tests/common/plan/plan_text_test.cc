@@ -72,10 +72,10 @@ TEST(PlanJsonTest, ParsesAndSaysWhatThePlanSays) {
 // Programs rely on these: a key may be added, never renamed or removed.
 TEST(PlanJsonTest, KeysAreStable) {
   const Json json = Json::parse(PlanJson(SomePlan()));
-  EXPECT_THAT(Keys(json),
-              testing::IsSupersetOf({"method", "parameters", "has_base", "models", "rounds",
-                                     "elements", "bytes_read", "bytes_written", "peak_leaf_memory",
-                                     "digest", "tensors", "shards", "units", "groups", "warnings"}));
+  EXPECT_THAT(Keys(json), testing::IsSupersetOf(
+                              {"method", "parameters", "has_base", "models", "rounds", "elements",
+                               "bytes_read", "bytes_written", "peak_leaf_memory", "digest",
+                               "tensors", "shards", "units", "groups", "warnings"}));
   EXPECT_THAT(Keys(json["tensors"][0]),
               testing::IsSupersetOf({"name", "dtype", "shape", "mode", "family", "tied", "leaves",
                                      "shard", "offset"}));
