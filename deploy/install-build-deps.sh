@@ -15,9 +15,12 @@ packages=(
   libeigen3-dev libhwy-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev
   libxxhash-dev libsqlitecpp-dev libsqlite3-dev libopenmpi-dev openmpi-bin
 )
-tests=(libgtest-dev libgmock-dev python3 python3-numpy python3-yaml procps openssl iproute2)
+tests=(
+  libgtest-dev libgmock-dev python3 python3-numpy python3-yaml procps openssl iproute2
+  clang-16 clang-format-16 clang-tidy-16 shellcheck
+)
 benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)
-full=(python3-venv slurmctld slurmd slurm-client munge shellcheck)
+full=(python3-venv slurmctld slurmd slurm-client munge)
 
 for argument in "$@"; do
   case "$argument" in

@@ -3,13 +3,13 @@
 #
 # usage: tests/run.sh [--fast | --full]
 #
-#   (none)   release build with warnings as errors: all tests; then a build with
+#   (none)   release build with warnings as errors; tests/lint.sh; all tests; then a build with
 #            AddressSanitizer and UBSan: unit tests and the end-to-end tests
 #            without a cluster, but for the longest
-#   --fast   release build: unit tests and the quickest end-to-end tests
+#   --fast   release build, tests/lint.sh, unit tests and the quickest end-to-end tests
 #   --full   as without, and: many more seeds, clusters under AddressSanitizer too,
 #            all but clusters under ThreadSanitizer, the interop group (PyPI), a
-#            Slurm of one node, and shellcheck
+#            Slurm of one node, and clang-tidy
 #
 # Needs Debian 12 and root or sudo where packages are missing. Ends with CTest's
 # own summary; exits non-zero as soon as a group fails. See tests/README.md.
@@ -45,11 +45,6 @@ else
   deploy/install-build-deps.sh --tests
 fi
 
-if [ "$mode" = full ]; then
-  stage "Shell scripts"
-  shellcheck -x .ci/run tests/run.sh deploy/*.sh deploy/slurm/*.sh deploy/slurm/*.sbatch
-fi
-
 # A sanitized translation unit may take 2 GiB to compile.
 jobs=$(nproc)
 memory=$(awk '/^MemAvailable:/ {print int($2 / 2097152)}' /proc/meminfo 2>/dev/null || true)
@@ -76,6 +71,11 @@ check() {
 }
 
 build build -DCMAKE_BUILD_TYPE=Release
+stage "Sources"
+tests/lint.sh
+if [ "$mode" = full ]; then
+  tests/lint.sh tidy
+fi
 parallel=2
 if [ "$mode" = fast ]; then
   check build -L 'unit|quick'

@@ -301,6 +301,7 @@ class Runner {
         break;
       }
       const absl::Status begun = Guarded([&] {
+        feed_mutex_.AssertHeld();
         current_ = std::make_shared<UnitInFlight>(**leased, source_, options_.worker);
         next_ = 0;
         return CheckMemory(*current_);

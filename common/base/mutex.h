@@ -21,6 +21,7 @@
 #define MERGANSER_EXCLUDES(...) MERGANSER_TS_ATTRIBUTE_(locks_excluded(__VA_ARGS__))
 #define MERGANSER_ACQUIRE(...) MERGANSER_TS_ATTRIBUTE_(acquire_capability(__VA_ARGS__))
 #define MERGANSER_RELEASE(...) MERGANSER_TS_ATTRIBUTE_(release_capability(__VA_ARGS__))
+#define MERGANSER_ASSERT_HELD(x) MERGANSER_TS_ATTRIBUTE_(assert_capability(x))
 #define MERGANSER_NO_THREAD_SAFETY_ANALYSIS MERGANSER_TS_ATTRIBUTE_(no_thread_safety_analysis)
 
 namespace merganser {
@@ -29,6 +30,9 @@ class MERGANSER_CAPABILITY("mutex") Mutex {
  public:
   void Lock() MERGANSER_ACQUIRE() { mutex_.lock(); }
   void Unlock() MERGANSER_RELEASE() { mutex_.unlock(); }
+  // First in a lambda that runs under the lock: clang looks at a lambda by itself, and
+  // takes this for its word that the lock is held. Does nothing.
+  void AssertHeld() const MERGANSER_ASSERT_HELD(this) {}
 
  private:
   friend class CondVar;

@@ -240,6 +240,7 @@ absl::Status JobManager::BeginPlanning(const JobPtr& job) {
   }
   // The store keeps events in order: what is saved after one comes after it.
   return Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) -> absl::Status {
+    mutex_.AssertHeld();
     MERGANSER_RETURN_IF_ERROR(Interruption(*job));
     if (record.info.state == JobState::kQueued) record.info.state = JobState::kPlanning;
     if (!record.info.started.has_value()) record.info.started = clock_.WallNow();
@@ -351,6 +352,7 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
   // From here on workers may write, and a restart must find this plan again.
   const Plan& plan = *active->plan;
   const auto start = [&](JobRecord& record) -> absl::Status {
+    mutex_.AssertHeld();
     MERGANSER_RETURN_IF_ERROR(Interruption(*job));
     // A publication that was begun is no longer to be cancelled.
     if (record.info.state != JobState::kPublishing) record.info.state = JobState::kRunning;
@@ -379,6 +381,7 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
     Unschedule(*job);
   }
   const auto publish = [&](JobRecord& record) -> absl::Status {
+    mutex_.AssertHeld();
     MERGANSER_RETURN_IF_ERROR(Interruption(*job));
     record.info.state = JobState::kPublishing;
     facts.job = record.info.name;

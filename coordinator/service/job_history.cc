@@ -60,6 +60,7 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       job->trouble.clear();
       if (IsTerminal(job->record.info.state)) {
         Guarded([&] {
+          mutex_.AssertHeld();
           AddEvent(*job, EndText(job->record.info));
           forgotten = TakeOldJobs();
         }).IgnoreError();

@@ -183,6 +183,7 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request,
   // On record it goes on at the next start; without one nobody would end it.
   if (stopping_ && !store_.durable()) return CoordinatorStopping();
   const absl::Status queued = Guarded([&] {
+    mutex_.AssertHeld();
     queue_.push_back(job);
     jobs_[info.uid] = job;
     by_sequence_[job->record.sequence] = job;
@@ -515,7 +516,10 @@ JobInfo JobManager::Snapshot(const Job& job, bool with_recipe) const {
 // Keeps the last progress and takes the job's leases away.
 void JobManager::Unschedule(Job& job) {
   if (!job.scheduled) return;
-  Guarded([&] { job.progress = Snapshot(job, /*with_recipe=*/false).progress; }).IgnoreError();
+  Guarded([&] {
+    mutex_.AssertHeld();
+    job.progress = Snapshot(job, /*with_recipe=*/false).progress;
+  }).IgnoreError();
   job.progress.units_leased = 0;
   job.progress.workers = 0;
   job.progress.detail.clear();

@@ -24,7 +24,10 @@ CLOCK_HEADERS = {"ctime", "time.h", "sys/time.h"}
 # Third-party headers by pattern: the folders that may include them, and whether only their
 # .cc files may.
 THIRD_PARTY = [
-    (r"grpc(pp|\+\+)?/|google/(protobuf|rpc)/",
+    (r"grpc(pp|\+\+)?/",
+     ["coordinator/service", "coordinator/cli", "worker/sources", "proto/channel",
+      "proto/convert"], False),
+    (r"google/(protobuf|rpc)/",
      ["coordinator/service", "coordinator/cli", "worker/sources", "proto"], False),
     (r"yaml-cpp/", ["common/recipe"], True),
     (r"nlohmann/", ["common/format", "common/checkpoint", "common/engine", "common/plan",
@@ -41,7 +44,7 @@ THIRD_PARTY = [
     (r"sqlite|SQLiteCpp/", ["coordinator/journal"], True),
     (r"mpi\.h", ["worker/sources/mpi"], True),
     (r"httplib", ["coordinator/web"], True),
-    (r"openssl/", ["proto"], True),
+    (r"openssl/", ["proto/channel"], True),
 ]
 
 
@@ -97,6 +100,11 @@ def violations(path, text):
                     bad(header, "not a folder of common")
                 elif FLOW.index(other) > FLOW.index(folder):
                     bad(header, "%s comes after %s" % (other, folder))
+        if path.startswith("proto/"):
+            if top in ("worker", "coordinator"):
+                bad(header, "what travels does not know who sends it")
+            if _under(path, "proto/convert") and header.startswith("proto/channel/"):
+                bad(header, "a codec does not know the way on which things travel")
         if path.startswith("worker/") and top == "coordinator":
             bad(header, "a worker does not know the coordinator")
         if (path.startswith("coordinator/") and top == "worker"
@@ -130,7 +138,7 @@ def violations(path, text):
 
 def sources(root):
     """Every C++ file, as (path relative to the root, text)."""
-    for top in ("common", "worker", "coordinator", "tests"):
+    for top in ("common", "coordinator", "proto", "tests", "worker"):
         for at, folders, names in os.walk(os.path.join(root, top)):
             folders.sort()
             for name in sorted(names):
@@ -227,6 +235,11 @@ class LayeringTest(unittest.TestCase):
             ("coordinator/schedule/a.cc", "#include <ctime>"),
             ("coordinator/schedule/a.cc", '#include "common/storage/file/file_store.h"'),
             ("worker/a.cc", '#include "tests/testing/tiny.h"'),
+            ("proto/convert/a.cc", '#include "coordinator/service/job.h"'),
+            ("proto/convert/a.cc", '#include "proto/channel/channel.h"'),
+            ("proto/convert/a.cc", "#include <openssl/pem.h>"),
+            ("proto/channel/a.h", '#include "worker/unit_source.h"'),
+            ("proto/a.h", '#include "grpcpp/grpcpp.h"'),
         ]
         for path, text in cases:
             with self.subTest(path=path, text=text):

@@ -129,25 +129,25 @@ absl::StatusOr<LeasedUnit> GrpcUnitSource::UnitOf(const HeldLease& lease) {
 }
 
 absl::StatusOr<std::shared_ptr<const JobContext>> GrpcUnitSource::Context(const HeldLease& lease) {
-  return FetchOnce(lease.job_uid, lease, contexts_,
+  return FetchOnce(lease.job_uid, lease, &GrpcUnitSource::contexts_,
                    [&] { return client_->FetchJob(lease.job_uid, options_.plan_timeout); });
 }
 
 absl::StatusOr<std::shared_ptr<const Gates>> GrpcUnitSource::RoundGates(const HeldLease& lease,
                                                                         const JobContext& job) {
   if (job.plan.groups.empty() || lease.round == 0) return std::shared_ptr<const Gates>();
-  return FetchOnce(absl::StrCat(lease.job_uid, " ", lease.round), lease, gates_, [&] {
-    return client_->FetchGates(lease.job_uid, lease.round, job, options_.plan_timeout);
-  });
+  return FetchOnce(
+      absl::StrCat(lease.job_uid, " ", lease.round), lease, &GrpcUnitSource::gates_,
+      [&] { return client_->FetchGates(lease.job_uid, lease.round, job, options_.plan_timeout); });
 }
 
 template <typename T, typename Fetch>
 absl::StatusOr<T> GrpcUnitSource::FetchOnce(const std::string& key, const HeldLease& lease,
-                                            std::map<std::string, T>& cache, Fetch fetch) {
+                                            Cache<T> cache, Fetch fetch) {
   {
     MutexLock lock(mutex_);
     while (true) {
-      if (const auto it = cache.find(key); it != cache.end()) return it->second;
+      if (const auto it = (this->*cache).find(key); it != (this->*cache).end()) return it->second;
       if (fetching_.insert(key).second) break;
       changed_.Wait(mutex_);
     }
@@ -162,7 +162,7 @@ absl::StatusOr<T> GrpcUnitSource::FetchOnce(const std::string& key, const HeldLe
     if (fetched.ok() || give_up || !again) {
       fetching_.erase(key);
       changed_.NotifyAll();
-      if (fetched.ok()) cache[key] = *fetched;
+      if (fetched.ok()) (this->*cache)[key] = *fetched;
       if (!fetched.ok() && give_up) return absl::CancelledError("no longer wanted");
       return fetched;
     }
@@ -259,7 +259,10 @@ void GrpcUnitSource::FlushLoop() {
     absl::Status status = Guarded([&] { Flush(batch); });
     MutexLock lock(mutex_);
     if (!status.ok()) {
-      const absl::Status failed = Guarded([&] { FailBatch(batch, status); });
+      const absl::Status failed = Guarded([&] {
+        mutex_.AssertHeld();
+        FailBatch(batch, status);
+      });
       if (!failed.ok() && fatal_.ok()) fatal_ = failed;
     }
     flushing_ = 0;

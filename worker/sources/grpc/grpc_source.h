@@ -118,12 +118,15 @@ class GrpcUnitSource final : public UnitSource {
   // The state of the lease's round, fetched if need be; null where rounds have none.
   absl::StatusOr<std::shared_ptr<const Gates>> RoundGates(const HeldLease& lease,
                                                           const JobContext& job);
+  // One of the caches below, to be looked into under the lock.
+  template <typename T>
+  using Cache = std::map<std::string, T> GrpcUnitSource::*;
   // What `cache` holds under `key`, else what `fetch` returns: by one thread at a
   // time, repeated with growing pauses while the failure may mend and the lease is
   // wanted.
   template <typename T, typename Fetch>
-  absl::StatusOr<T> FetchOnce(const std::string& key, const HeldLease& lease,
-                              std::map<std::string, T>& cache, Fetch fetch);
+  absl::StatusOr<T> FetchOnce(const std::string& key, const HeldLease& lease, Cache<T> cache,
+                              Fetch fetch);
   void SyncSoon() MERGANSER_REQUIRES(mutex_);
   // Units that ended here and that the coordinator does not know of.
   size_t undelivered() const MERGANSER_REQUIRES(mutex_);
