@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/memory_reserve.h"
 #include "common/base/status.h"
 
 namespace merganser {
@@ -55,11 +56,14 @@ absl::Status Translate() {
 }  // namespace
 
 absl::Status CaughtStatus() noexcept {
+  absl::Status status;
   try {
-    return Translate();
+    status = Translate();
   } catch (...) {
-    return OutOfMemory();
+    status = OutOfMemory();
   }
+  RefillMemoryReserve();
+  return status;
 }
 
 }  // namespace merganser

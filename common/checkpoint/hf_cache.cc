@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/directory.h"
 #include "common/base/status.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/checkpoint/refusals.h"
@@ -93,10 +94,10 @@ absl::StatusOr<std::string> FindSnapshot(const std::string& cache, const std::st
                                             snapshot.string(), ", which is not there: ", fetch));
   }
   std::vector<std::string> snapshots;
-  std::error_code error;
-  for (fs::directory_iterator it(repository / "snapshots", error), end; !error && it != end;
-       it.increment(error)) {
-    if (IsFolder(it->path())) snapshots.push_back(it->path().string());
+  Directory listing(repository / "snapshots");
+  while (const char* const name = listing.Next()) {
+    const fs::path snapshot = repository / "snapshots" / name;
+    if (IsFolder(snapshot)) snapshots.push_back(snapshot.string());
   }
   if (snapshots.size() == 1) return snapshots.front();
   std::sort(snapshots.begin(), snapshots.end());

@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <map>
+#include <new>
 #include <sstream>
 #include <unordered_set>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/format/text.h"
 
@@ -227,6 +229,8 @@ absl::StatusOr<std::shared_ptr<const YamlNode>> ParseYaml(std::string_view text,
     return YamlError(source_name,
                      std::min(LineOf(error.mark), LineAt(text, text.empty() ? 0 : text.size() - 1)),
                      absl::StrCat("not valid YAML: ", OneLine(error.msg)));
+  } catch (const std::bad_alloc&) {
+    return CaughtStatus();  // not the recipe's fault
   } catch (const std::exception& error) {
     return YamlError(source_name, 1, absl::StrCat("not valid YAML: ", OneLine(error.what())));
   }

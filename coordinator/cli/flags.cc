@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
 #include "common/base/guarded.h"
+#include "common/base/memory_reserve.h"
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/plan.h"
@@ -99,6 +100,7 @@ int RunMain(const std::function<int()>& run) {
   // report, not an end without clearing up.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  KeepMemoryReserve();
   int code = kFailed;
   const absl::Status status = Guarded([&] { code = run(); });
   if (!status.ok()) code = Fail(status, Phase::kRunning);

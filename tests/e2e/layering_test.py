@@ -1,4 +1,5 @@
-"""Who may include what: the folders' rules, checked over every #include line."""
+"""Who may include what: the folders' rules, checked over every #include line; and what no
+file may use."""
 
 import os
 import re
@@ -47,6 +48,14 @@ THIRD_PARTY = [
     (r"openssl/", ["proto/channel"], True),
 ]
 
+# What ends a process when memory or threads run out, by pattern: what to use instead, and the
+# file that provides it.
+DEADLY = [
+    (r"std::j?thread\s*[({]|std::j?thread\s+\w|std::async|\.detach\(\)|pthread_create",
+     "common/base/thread.h", "common/base/thread.cc"),
+    (r"directory_iterator|\bopendir\(", "common/base/directory.h", "common/base/directory.cc"),
+]
+
 
 def includes(text):
     """(header, quoted) of every include line."""
@@ -69,6 +78,10 @@ def violations(path, text):
         found.append("%s includes %s: %s" % (path, header, why))
 
     test = path.startswith("tests/")
+    for pattern, instead, provider in DEADLY:
+        use = re.search(pattern, re.sub(r"//.*", "", text))
+        if use and not test and path != provider:
+            found.append("%s has %s: use %s" % (path, use.group(), instead))
     for header, _ in includes(text):
         top = header.split("/")[0]
 
@@ -240,6 +253,10 @@ class LayeringTest(unittest.TestCase):
             ("proto/convert/a.cc", "#include <openssl/pem.h>"),
             ("proto/channel/a.h", '#include "worker/unit_source.h"'),
             ("proto/a.h", '#include "grpcpp/grpcpp.h"'),
+            ("worker/a.cc", "std::thread t(body);"),
+            ("worker/a.cc", "threads.push_back(std::thread(body));"),
+            ("coordinator/service/a.cc", "thread.detach();"),
+            ("common/engine/a.cc", "for (auto& e : fs::directory_iterator(path)) {"),
         ]
         for path, text in cases:
             with self.subTest(path=path, text=text):
@@ -248,6 +265,7 @@ class LayeringTest(unittest.TestCase):
             ("coordinator/cli/a.cc", '#include "worker/unit_runner.h"\n#include <CLI/CLI.hpp>'),
             ("common/plan/a.cc", '#include "common/storage/object_store.h"\n#include <vector>'),
             ("common/recipe/a.cc", '#include "yaml-cpp/yaml.h"'),
+            ("worker/a.cc", "std::this_thread::yield();  // not std::thread t"),
             ("tests/worker/a_test.cc", '#include "worker/unit_runner.h"\n#include "gtest/gtest.h"'),
         ]
         for path, text in fine:

@@ -5,11 +5,12 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
-#include <system_error>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/directory.h"
 #include "common/base/status.h"
 #include "common/storage/file/fd.h"
 #include "common/storage/file/fd_cache.h"
@@ -323,36 +324,36 @@ class FileStore final : public ObjectStore {
 
   // Of all below `folder`, deepest first, with what killed calls of Put left in them.
   // rmdir leaves what holds anything else.
-  static void RemoveEmptyFolders(const std::string& folder) {
-    std::vector<std::string> folders;
-    std::error_code ignored;
-    ForEntries<std::filesystem::recursive_directory_iterator>(folder, [&](const auto& entry) {
-      if (entry.is_directory(ignored) && !entry.is_symlink(ignored)) {
-        folders.push_back(entry.path().string());
-      } else if (const std::string name = entry.path().filename().string();
-                 IsPartialName(name) && name.find(".~") != std::string::npos) {
-        ::unlink(entry.path().c_str());
-      }
-    });
-    for (auto path = folders.rbegin(); path != folders.rend(); ++path) ::rmdir(path->c_str());
+  static void RemoveEmptyFolders(const std::string& top) {
+    std::vector<std::string> folders = {top};
+    for (size_t i = 0; i < folders.size(); ++i) {
+      ForEntries(folders[i], [&](int fd, const char* name) {
+        struct stat st;
+        if (::fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
+        if (S_ISDIR(st.st_mode)) {
+          folders.push_back(absl::StrCat(folders[i], "/", name));
+        } else if (IsPartialName(name) && absl::StrContains(name, ".~")) {
+          ::unlinkat(fd, name, 0);
+        }
+      });
+    }
+    for (size_t i = folders.size() - 1; i > 0; --i) ::rmdir(folders[i].c_str());
   }
 
   // Removes what killed calls of Put and PutIfAbsent for `path` left behind. One
   // that still runs writes its file again (WriteAndPlace).
   static void SweepTemporaries(const std::string& path) {
-    const std::string folder = ParentOf(path);
-    ForEntries<std::filesystem::directory_iterator>(folder, [&](const auto& entry) {
-      const std::string name = entry.path().filename().string();
-      if (IsTemporaryOf(path, name)) ::unlink((folder + "/" + name).c_str());
+    ForEntries(ParentOf(path), [&](int fd, const char* name) {
+      if (IsTemporaryOf(path, name)) ::unlinkat(fd, name, 0);
     });
   }
 
-  // Calls `see` with what is in `folder` (Iterator: or below it), as far as it can be listed:
-  // others remove files and folders meanwhile. A range-based for would throw there.
-  template <typename Iterator, typename See>
+  // Calls `see` with what is in `folder`, as far as it can be listed: others remove files and
+  // folders meanwhile.
+  template <typename See>
   static void ForEntries(const std::string& folder, const See& see) {
-    std::error_code error;
-    for (Iterator it(folder, error); !error && it != Iterator(); it.increment(error)) see(*it);
+    Directory directory(folder);
+    while (const char* const name = directory.Next()) see(directory.fd(), name);
   }
 
   // Writes `bytes` to a temporary file and has `place`, which returns an errno,

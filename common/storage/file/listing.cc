@@ -1,6 +1,5 @@
 #include "common/storage/file/listing.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -9,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/directory.h"
 #include "common/base/status.h"
 #include "common/storage/file/fd.h"
 #include "common/storage/file/partial_name.h"
@@ -16,47 +16,28 @@
 namespace merganser {
 namespace {
 
-struct Folder {
-  DIR* handle;
-  explicit Folder(const std::string& path) : handle(::opendir(path.c_str())) {}
-  ~Folder() {
-    if (handle != nullptr) ::closedir(handle);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
-
 // Adds the files of the folder `key_folder` ("" or "a/b/") to `listed` and its
 // folders to `folders`, as far as their keys can begin with `prefix`.
 absl::Status ListOne(const std::string& root, const std::string& key_folder,
                      std::string_view prefix, std::vector<ListedObject>& listed,
                      std::vector<std::string>& folders) {
   const std::string path = root + key_folder;
-  const Folder folder(path);
-  if (folder.handle == nullptr) {
-    if (errno == ENOENT || errno == ENOTDIR) return absl::OkStatus();
-    return ErrnoStatus(errno, absl::StrCat("list ", path));
-  }
-  for (;;) {
-    errno = 0;
-    const dirent* const entry = ::readdir(folder.handle);
-    if (entry == nullptr) {
-      return errno == 0 ? absl::OkStatus() : ErrnoStatus(errno, absl::StrCat("list ", path));
-    }
-    const std::string_view name = entry->d_name;
-    if (name == "." || name == ".." || IsPartialName(name)) continue;
+  Directory folder(path);
+  while (const char* const entry = folder.Next()) {
+    const std::string_view name = entry;
+    if (IsPartialName(name)) continue;
     std::string key = absl::StrCat(key_folder, std::string(name));
     const size_t common = std::min(key.size(), prefix.size());
     if (std::string_view(key).substr(0, common) != prefix.substr(0, common)) continue;
 
     struct stat st;
-    int rc = ::fstatat(::dirfd(folder.handle), entry->d_name, &st, AT_SYMLINK_NOFOLLOW);
+    int rc = ::fstatat(folder.fd(), entry, &st, AT_SYMLINK_NOFOLLOW);
     if (rc == 0 && S_ISDIR(st.st_mode)) {
       folders.push_back(key + "/");
       continue;
     }
     if (rc == 0 && S_ISLNK(st.st_mode)) {
-      rc = ::fstatat(::dirfd(folder.handle), entry->d_name, &st, 0);
+      rc = ::fstatat(folder.fd(), entry, &st, 0);
     }
     if (rc != 0) {
       // Removed in between, or a link that leads nowhere: no object.
@@ -66,6 +47,9 @@ absl::Status ListOne(const std::string& root, const std::string& key_folder,
     if (!S_ISREG(st.st_mode) || key.size() < prefix.size()) continue;
     listed.push_back({std::move(key), {static_cast<uint64_t>(st.st_size), IdentityOf(st)}});
   }
+  const int error = folder.error();
+  if (error == 0 || error == ENOENT || error == ENOTDIR) return absl::OkStatus();
+  return ErrnoStatus(error, absl::StrCat("list ", path));
 }
 
 }  // namespace
