@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,8 +41,10 @@ int JobExitCode(const JobInfo& job) {
   }
 }
 
-// Follows a job to its end; an interrupt stops following, not the job.
-int Follow(MergeClient& client, const std::string& name, InterruptWatcher& interrupts) {
+// Follows a job to its end; an interrupt stops following, not the job. `accepted`: what submit
+// was answered.
+int Follow(MergeClient& client, const std::string& name, InterruptWatcher& interrupts,
+           const std::optional<JobInfo>& accepted = std::nullopt) {
   std::atomic<bool> interrupted = false;
   const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&interrupted] { interrupted = true; });
@@ -68,10 +71,20 @@ int Follow(MergeClient& client, const std::string& name, InterruptWatcher& inter
                 progress.units_total, std::move(note)};
       return !interrupted;
     };
-    last = client.Watch(name, show, patience);
+    last = client.Watch(name, show, patience, accepted);
   }
   interrupts.ClearHandler();
-  if (!last.ok()) return Fail(last.status(), Phase::kRunning);
+  if (!last.ok()) {
+    if (!accepted.has_value() || !IsRetryable(last.status())) {
+      return Fail(last.status(), Phase::kRunning);
+    }
+    // Whoever would submit again would have a second job write to the output of the first.
+    PrintError(Annotate(last.status(), absl::StrCat(name,
+                                                    " was accepted and goes on, as far as is "
+                                                    "known (see merganser watch ",
+                                                    name, ")")));
+    return kFailed;
+  }
   if (!IsTerminal(last->state)) {
     std::fprintf(stderr, "%s goes on; stop it with: merganser cancel %s\n", name.c_str(),
                  name.c_str());
@@ -103,7 +116,7 @@ int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
   if (!job.ok()) return Fail(job.status(), Phase::kPlanning);
   std::printf("%s\n", job->name.c_str());
   std::fflush(stdout);
-  return flags.watch ? Follow(client, job->name, interrupts) : kDone;
+  return flags.watch ? Follow(client, job->name, interrupts, *job) : kDone;
 }
 
 int RunList(const Target& coordinator, bool json) {

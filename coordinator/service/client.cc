@@ -142,50 +142,66 @@ absl::StatusOr<JobInfo> MergeClient::Cancel(const std::string& name) {
 
 absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,
                                            const std::function<bool(const JobInfo&)>& on_change,
-                                           const WatchPatience& patience) {
-  std::optional<JobInfo> last;
-  std::optional<std::chrono::steady_clock::time_point> away_since, refused_since;
+                                           const WatchPatience& patience,
+                                           std::optional<JobInfo> known) {
+  std::optional<JobInfo> last = std::move(known);
+  std::optional<std::chrono::steady_clock::time_point> away_since, refused_since, poll_until;
   const auto say = [&](const std::string& line) {
-    if (patience.notice) patience.notice(line);
+    if (patience.notice) patience.notice(absl::StrCat("coordinator ", coordinator_, ": ", line));
   };
   while (true) {
     bool heard = false;
-    const absl::StatusOr<bool> ended = WatchOnce(
-        name,
-        [&](const JobInfo& job) {
-          heard = true;
-          if (away_since.has_value()) say(absl::StrCat("coordinator ", coordinator_, ": is back"));
-          away_since.reset();
-          refused_since.reset();
-          return on_change(job);
-        },
-        last);
+    const auto hear = [&](const JobInfo& job) {
+      heard = true;
+      if (away_since.has_value()) say("is back");
+      away_since.reset();
+      refused_since.reset();
+      return on_change(job);
+    };
+    const bool poll = poll_until.has_value() && std::chrono::steady_clock::now() < *poll_until;
+    const absl::StatusOr<bool> ended = poll ? Poll(name, hear, last) : WatchOnce(name, hear, last);
     if (ended.ok() && *ended) return *std::move(last);
-    const absl::Status gone =
-        ended.ok()
-            ? Explain(absl::UnavailableError(absl::StrCat("the stream of ", name, " ended early")))
-            : ended.status();
-    // A coordinator that stops cancels what is under way.
     const auto now = std::chrono::steady_clock::now();
-    bool may_come_back = absl::IsUnavailable(gone) || absl::IsCancelled(gone);
-    if (absl::IsUnauthenticated(gone) && away_since.has_value()) {
-      if (!refused_since.has_value()) refused_since = now;
-      may_come_back = now - *refused_since < kTokenPatience;
-    }
-    if (!last.has_value() || !may_come_back) return gone;
-    if (heard || !away_since.has_value()) {
-      if (patience.limit > Duration::zero()) {
-        say(absl::StrCat("coordinator ", coordinator_, ": went away; waiting for it"));
+    if (!ended.ok()) {
+      const absl::Status& gone = ended.status();
+      if (!poll && IsRetryable(gone) && !absl::IsUnavailable(gone)) {
+        poll_until = now + patience.polls;
+        continue;
       }
-      away_since = now;
+      poll_until.reset();  // one that is back may have room
+      // A coordinator that stops cancels what is under way.
+      bool may_come_back = IsRetryable(gone) || absl::IsCancelled(gone);
+      if (absl::IsUnauthenticated(gone) && away_since.has_value()) {
+        if (!refused_since.has_value()) refused_since = now;
+        may_come_back = now - *refused_since < kTokenPatience;
+      }
+      if (!last.has_value() || !may_come_back) return gone;
+      if (heard || !away_since.has_value()) {
+        if (patience.limit > Duration::zero()) {
+          say(absl::IsUnavailable(gone) || absl::IsCancelled(gone)
+                  ? "went away; waiting for it"
+                  : absl::StrCat("is busy; waiting for it: ", std::string(gone.message())));
+        }
+        away_since = now;
+      }
+      if (now - *away_since >= patience.limit) return gone;
     }
-    if (now - *away_since >= patience.limit) return gone;
     const auto until = now + patience.pause;
     while (std::chrono::steady_clock::now() < until) {
       if (!on_change(*last)) return *std::move(last);
       std::this_thread::sleep_for(std::min<Duration>(patience.pause, kWatchPoll));
     }
   }
+}
+
+absl::StatusOr<bool> MergeClient::Poll(const std::string& name,
+                                       const std::function<bool(const JobInfo&)>& on_change,
+                                       std::optional<JobInfo>& last) {
+  MERGANSER_ASSIGN_OR_RETURN(last, Get(name));
+  // As a stream would show it.
+  last->request.recipe.clear();
+  last->events.clear();
+  return !on_change(*last) || IsTerminal(last->state);
 }
 
 absl::StatusOr<bool> MergeClient::WatchOnce(const std::string& name,
@@ -208,7 +224,7 @@ absl::StatusOr<bool> MergeClient::WatchOnce(const std::string& name,
     bool ok = false;
     const auto event = queue.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + kWatchPoll);
     if (event == grpc::CompletionQueue::TIMEOUT) {
-      if (heard && !ended_by_us && !on_change(*last)) {
+      if (last.has_value() && !ended_by_us && !on_change(*last)) {
         ended_by_us = true;
         context.TryCancel();
       }
@@ -238,7 +254,8 @@ absl::StatusOr<bool> MergeClient::WatchOnce(const std::string& name,
   MERGANSER_RETURN_IF_ERROR(error);
   if (ended_by_us) return true;
   MERGANSER_RETURN_IF_ERROR(Explain(FromGrpc(status)));
-  return heard && IsTerminal(last->state);
+  if (heard && IsTerminal(last->state)) return true;
+  return Explain(absl::UnavailableError(absl::StrCat("the stream of ", name, " ended early")));
 }
 
 absl::Status MergeClient::Health() {

@@ -24,7 +24,9 @@ struct ListedJobs {
 // How long Watch waits for a coordinator that went away, and who is told of it.
 struct WatchPatience {
   Duration limit = Duration::zero();
-  Duration pause = std::chrono::seconds(1);  // between two tries
+  Duration pause = std::chrono::seconds(1);  // between two tries, or polls
+  // One that refused the stream for now is polled for as long before it is asked again.
+  Duration polls = std::chrono::seconds(30);
   // One line when it goes away and when it is back; may be empty.
   std::function<void(const std::string&)> notice;
 };
@@ -49,12 +51,14 @@ class MergeClient {
 
   // Calls `on_change` with the job now, on every change, and about four times a
   // second while nothing changes, so that it can end the watching: by returning
-  // false. Returns the last state seen. A coordinator that goes away after the first
-  // message is called again for `patience.limit`; meanwhile `on_change` is called as if
-  // nothing changed.
+  // false. Returns the last state seen. Where the coordinator has no room for one more
+  // watcher it is polled. One that goes away after the first message is called again for
+  // `patience.limit`; meanwhile `on_change` is called as if nothing changed. `known`, what
+  // Submit returned, counts as the first message.
   absl::StatusOr<JobInfo> Watch(const std::string& name,
                                 const std::function<bool(const JobInfo&)>& on_change,
-                                const WatchPatience& patience = WatchPatience());
+                                const WatchPatience& patience = WatchPatience(),
+                                std::optional<JobInfo> known = std::nullopt);
 
   // OK when the coordinator serves; kUnavailable when it is draining or away. Needs no
   // token.
@@ -63,11 +67,15 @@ class MergeClient {
  private:
   struct Impl;
   absl::Status Explain(const absl::Status& original) const;
-  // One stream. `last` holds the last job seen, also from before. True when it ended as
-  // it should: with the job, or because `on_change` said so.
+  // One stream. `last` holds the last job seen, also from before. True when the watching is
+  // over: with the job, or because `on_change` said so. It never ends with false.
   absl::StatusOr<bool> WatchOnce(const std::string& name,
                                  const std::function<bool(const JobInfo&)>& on_change,
                                  std::optional<JobInfo>& last);
+  // One GetJob in place of a stream; false while the watching goes on.
+  absl::StatusOr<bool> Poll(const std::string& name,
+                            const std::function<bool(const JobInfo&)>& on_change,
+                            std::optional<JobInfo>& last);
 
   const std::string coordinator_;
   const Duration timeout_;
