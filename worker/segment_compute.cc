@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
 
@@ -21,7 +22,7 @@ namespace {
 std::string DescribeSource(const JobContext& job, const PlannedSource& source) {
   const CheckpointShard& shard = job.plan.models[source.model].shards[source.shard];
   return absl::StrCat(job.inputs[source.model]->Describe(shard.key), ": tensor ",
-                      OneLine(source.tensor));
+                      Shown(source.tensor));
 }
 
 // Integers and bool: the same in every model, or no merge has a meaning.
@@ -36,7 +37,7 @@ absl::Status CopyEqual(const JobContext& job, const PlannedTensor& tensor, const
         static_cast<uint64_t>(at.first - first.data) / BytesPerElement(first.dtype);
     return absl::DataLossError(absl::StrCat(
         DescribeSource(job, tensor.sources[i]), ": element ", element,
-        " differs from the same tensor in ", OneLine(job.plan.models[tensor.sources[0].model].uri),
+        " differs from the same tensor in ", Shown(job.plan.models[tensor.sources[0].model].uri),
         "; ", std::string(DTypeName(first.dtype)),
         " tensors are not merged, expected equal values in all models"));
   }
@@ -165,7 +166,7 @@ class SegmentComputation {
   // What errors begin with.
   std::string Place() const {
     return absl::StrCat(job_.output->Describe(job_.plan.shards[tensor_.shard].key), ": tensor ",
-                        OneLine(tensor_.spec.name));
+                        Shown(tensor_.spec.name));
   }
 
   absl::Status AnalyzeLeaf(size_t i, int round, const Gate& state) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/checked.h"
 #include "common/base/digest.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
 #include "common/engine/keepsake.h"
@@ -58,7 +59,7 @@ absl::Status ReadSegment(const JobContext& job, const Segment& segment, const Se
     const std::span<std::byte> bytes(const_cast<std::byte*>(view.data), view.bytes());
     const absl::Status status =
         job.inputs[source.model]->Read(shard.key, offset, bytes, shard.info.identity);
-    if (!status.ok()) return Annotate(status, absl::StrCat("tensor ", OneLine(source.tensor)));
+    if (!status.ok()) return Annotate(status, absl::StrCat("tensor ", Shown(source.tensor)));
   }
   return absl::OkStatus();
 }

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/checked.h"
-#include "common/base/status.h"
+#include "common/base/shown.h"
 
 namespace merganser {
 namespace {
@@ -34,7 +34,7 @@ constexpr int kFractionDigits = 15;
 
 absl::Status Refuse(std::string_view text, std::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(
-      "size \"", OneLine(text), "\": ", std::string(why),
+      "size \"", Shown(text), "\": ", std::string(why),
       "; expected a number with an optional unit of B, KB, MB, GB, TB, KiB, MiB, GiB or TiB, such "
       "as 8GiB"));
 }
@@ -80,7 +80,7 @@ absl::StatusOr<uint64_t> ParseBytes(std::string_view text) {
     if (!sum) return Refuse(text, "is more than 64 bits hold");
     return *sum;
   }
-  return Refuse(text, absl::StrCat("has the unknown unit \"", OneLine(name), "\""));
+  return Refuse(text, absl::StrCat("has the unknown unit \"", Shown(name), "\""));
 }
 
 std::string MemoryFlag(uint64_t bytes) { return absl::StrCat(CeilDiv(bytes, kMiB), "MiB"); }

@@ -5,6 +5,7 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 
 namespace merganser {
 namespace {
@@ -75,7 +76,7 @@ absl::Status ErrnoStatus(int error_number, std::string_view action) {
   char buffer[256];
   // The GNU variant: it may return a static text instead of filling the buffer.
   const char* const reason = strerror_r(error_number, buffer, sizeof(buffer));
-  return absl::Status(CodeOf(error_number), absl::StrCat(OneLine(action), ": ", reason));
+  return absl::Status(CodeOf(error_number), absl::StrCat(Shown(action), ": ", reason));
 }
 
 std::string OneLine(std::string_view text) {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/base/executor.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/model_config.h"
 #include "common/checkpoint/refusals.h"
@@ -118,7 +119,7 @@ absl::Status RefuseFilePath(std::string_view uri) {
   for (const std::string_view ending : {".safetensors", ".gguf", ".bin", ".pt", ".pth"}) {
     if (!uri.ends_with(ending)) continue;
     return absl::InvalidArgumentError(absl::StrCat(
-        OneLine(uri), ": names a ", std::string(ending),
+        Shown(uri), ": names a ", std::string(ending),
         ending == ".safetensors" ? " file, expected the folder of the checkpoint that it is part of"
                                  : " file, expected a folder with safetensors weights"));
   }

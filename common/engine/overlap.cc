@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/storage/uri.h"
 
@@ -78,7 +79,7 @@ absl::Status CheckApart(std::string_view output_uri, const std::vector<PlannedMo
     if (!inside && !around) continue;
     const char* how = inside && around ? "is" : inside ? "lies inside" : "contains";
     return absl::FailedPreconditionError(absl::StrCat(
-        OneLine(output_uri), ": the output ", how, " the folder of the input ", OneLine(model.uri),
+        Shown(output_uri), ": the output ", how, " the folder of the input ", Shown(model.uri),
         "; choose an output apart from every input (--overwrite does not change this)"));
   }
   return absl::OkStatus();

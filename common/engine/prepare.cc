@@ -14,6 +14,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/alignment.h"
 #include "common/checkpoint/vocabulary.h"
@@ -74,7 +75,7 @@ class Models {
   }
   absl::StatusOr<std::shared_ptr<const Checkpoint>> Open(const std::string& model) {
     const absl::StatusOr<std::string>& uri = Resolve(model);
-    if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("model ", OneLine(model)));
+    if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("model ", Shown(model)));
     MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(*uri, model, roots_));
     return std::make_shared<const Checkpoint>(std::move(checkpoint));
   }
@@ -117,7 +118,7 @@ absl::Status SettleTokenizer(const ResolvedMethod& resolved,
     } else if (std::any_of(named.begin(), named.end(), same)) {
       MERGANSER_ASSIGN_OR_RETURN(prepared.tokenizer, models.Open(source.model));
     } else {
-      return absl::InvalidArgumentError(absl::StrCat(place, ": found ", OneLine(source.model),
+      return absl::InvalidArgumentError(absl::StrCat(place, ": found ", Shown(source.model),
                                                      ", expected base or one of the models"));
     }
   }
@@ -131,13 +132,13 @@ absl::Status SettleTokenizer(const ResolvedMethod& resolved,
     if (!found->has_value()) {
       const Checkpoint& without = expected->has_value() ? *model : *prepared.tokenizer;
       prepared.plan.warnings.push_back(
-          absl::StrCat(place, ": the vocabulary of model ", OneLine(model->given),
-                       " was not compared: ", OneLine(without.uri), " has no tokenizer.json"));
+          absl::StrCat(place, ": the vocabulary of model ", Shown(model->given),
+                       " was not compared: ", Shown(without.uri), " has no tokenizer.json"));
       continue;
     }
     const absl::Status status = CheckSameVocabulary(**expected, **found);
     if (!status.ok()) {
-      return Annotate(status, absl::StrCat(place, ": model ", OneLine(model->given)));
+      return Annotate(status, absl::StrCat(place, ": model ", Shown(model->given)));
     }
   }
   return absl::OkStatus();
@@ -163,7 +164,7 @@ ConfigLayers LayersOf(const std::vector<LayerSlice>& slices, const ModelConfig& 
 }  // namespace
 
 absl::StatusOr<std::string> ReadRecipeFile(const std::string& path) {
-  const std::string what = absl::StrCat("read recipe ", OneLine(path));
+  const std::string what = absl::StrCat("read recipe ", Shown(path));
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return ErrnoStatus(errno, what);
   std::string text(kMaxRecipeBytes + 1, '\0');
@@ -182,7 +183,7 @@ absl::StatusOr<std::string> ReadRecipeFile(const std::string& path) {
   close(fd);
   if (filled > kMaxRecipeBytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat(OneLine(path), ": found more than ", kMaxRecipeBytes,
+        absl::StrCat(Shown(path), ": found more than ", kMaxRecipeBytes,
                      " bytes, expected a recipe; is this a weights file in the recipe's place?"));
   }
   text.resize(filled);
@@ -204,7 +205,7 @@ absl::Status CheckModelRoots(const Recipe& recipe, const std::vector<std::string
   for (const std::string& model : NamedModels(recipe)) {
     const absl::Status resolved = ResolveIn(model, directories, roots).status();
     if (absl::IsPermissionDenied(resolved)) {
-      return Annotate(resolved, absl::StrCat("model ", OneLine(model)));
+      return Annotate(resolved, absl::StrCat("model ", Shown(model)));
     }
   }
   return absl::OkStatus();
@@ -256,7 +257,7 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
             .status());
     for (const std::string& key : placed) {
       prepared.plan.warnings.push_back(
-          absl::StrCat(reference.store->Describe("config.json"), ": key '", OneLine(key),
+          absl::StrCat(reference.store->Describe("config.json"), ": key '", Shown(key),
                        "' tells kinds of layers by their number and is kept, though the slices "
                        "move layers"));
     }

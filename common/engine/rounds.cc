@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 
 namespace merganser {
@@ -28,7 +29,7 @@ absl::StatusOr<PlanMethods> PlanMethods::Make(const Plan& plan) {
   }
   for (const PlannedTensor& tensor : plan.tensors) {
     if (tensor.method >= made.methods_.size()) {
-      return absl::InvalidArgumentError(absl::StrCat("tensor ", OneLine(tensor.spec.name),
+      return absl::InvalidArgumentError(absl::StrCat("tensor ", Shown(tensor.spec.name),
                                                      ": found method ", tensor.method,
                                                      " of a plan that has ", made.methods_.size()));
     }
@@ -134,7 +135,7 @@ absl::Status JobRounds::Advance() {
     report.group = static_cast<uint32_t>(g);
     absl::StatusOr<Gate> gate = methods_.of(first).Reduce(first.needs, static_cast<int>(round_),
                                                           (*gates)[g], stats_[g], report.fields);
-    if (!gate.ok()) return Annotate(gate.status(), absl::StrCat("gate of ", OneLine(group.key)));
+    if (!gate.ok()) return Annotate(gate.status(), absl::StrCat("gate of ", Shown(group.key)));
     (*gates)[g] = *std::move(gate);
     if (!report.fields.empty()) reports_.push_back(std::move(report));
   }

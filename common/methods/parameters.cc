@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/edit_distance.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 
 namespace merganser {
@@ -16,7 +17,7 @@ namespace {
 std::string Found(const RecipeValue& value) {
   if (const auto* boolean = std::get_if<bool>(&value.value)) return *boolean ? "true" : "false";
   if (const auto* number = std::get_if<double>(&value.value)) return absl::StrCat(*number);
-  return absl::StrCat("\"", OneLine(std::get<std::string>(value.value)), "\"");
+  return absl::StrCat("\"", Shown(std::get<std::string>(value.value)), "\"");
 }
 
 std::string Expected(const ParameterSpec& spec) {
@@ -47,7 +48,7 @@ std::string Expected(const ParameterSpec& spec) {
 
 // Where the message points to.
 std::string Place(const ParameterContext& context, int line, std::string_view key) {
-  return absl::StrCat(context.source_name, ":", line, ": key 'parameters.", OneLine(key), "'");
+  return absl::StrCat(context.source_name, ":", line, ": key 'parameters.", Shown(key), "'");
 }
 
 bool Read(const ParameterSpec& spec, const RecipeValue& given, ParameterValue& out) {

@@ -1,7 +1,7 @@
 #include "common/methods/registry.h"
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status.h"
+#include "common/base/shown.h"
 #include "common/methods/arcee_fusion.h"
 #include "common/methods/breadcrumbs.h"
 #include "common/methods/dare.h"
@@ -48,7 +48,7 @@ absl::StatusOr<std::unique_ptr<MergeMethod>> MakeMethod(const MethodConfig& conf
   const MethodInfo* entry = FindMethod(config.method);
   if (entry == nullptr) {
     return absl::InvalidArgumentError(
-        absl::StrCat("unknown method ", OneLine(config.method),
+        absl::StrCat("unknown method ", Shown(config.method),
                      ": the plan was made by another version of merganser"));
   }
   return entry->make(config);

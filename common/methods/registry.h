@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/methods/merge_method.h"
 #include "common/methods/method_info.h"
@@ -15,6 +16,10 @@
 #include "common/recipe/recipe.h"
 
 namespace merganser {
+
+// The part of ResolveMethod that holds whichever of the recipe's models are one: unknown
+// method, unknown parameter, wrong type, out of range, a base that is missing.
+absl::Status CheckMethod(const Recipe& recipe);
 
 // kInvalidArgument with the recipe's line and key: unknown method (lists those
 // there are), unknown parameter (names the nearest), wrong type, out of range,

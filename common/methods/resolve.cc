@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/methods/registry.h"
 
@@ -23,8 +24,13 @@ class Resolver {
     resolved_.config.method = std::string(info.name);
   }
 
-  absl::StatusOr<ResolvedMethod> Resolve() {
+  absl::Status Check() const {
     MERGANSER_RETURN_IF_ERROR(CheckAllSettings());
+    return CheckBaseGiven();
+  }
+
+  absl::StatusOr<ResolvedMethod> Resolve() {
+    MERGANSER_RETURN_IF_ERROR(Check());
     MERGANSER_RETURN_IF_ERROR(ResolveBase());
     for (size_t s = 0; s < Slices(); ++s) MERGANSER_RETURN_IF_ERROR(ResolveSlice(s));
     FindReference();
@@ -65,16 +71,19 @@ class Resolver {
     return status;
   }
 
+  absl::Status CheckBaseGiven() const {
+    if (info_.base != BaseUse::kRequired || recipe_.base_model.has_value()) {
+      return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(absl::StrCat(
+        recipe_.source_name, ":", recipe_.method_line, ": key 'base_model': missing; ",
+        std::string(info_.name),
+        " merges task vectors, expected the model that the experts were trained from"));
+  }
+
   // The base is no expert of itself.
   absl::Status ResolveBase() {
-    const bool given = recipe_.base_model.has_value();
-    if (info_.base == BaseUse::kRequired && !given) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          recipe_.source_name, ":", recipe_.method_line, ": key 'base_model': missing; ",
-          std::string(info_.name),
-          " merges task vectors, expected the model that the experts were trained from"));
-    }
-    if (!given) return absl::OkStatus();
+    if (!recipe_.base_model.has_value()) return absl::OkStatus();
     base_ = canonical_(*recipe_.base_model);
     bool listed = false;
     for (size_t s = 0; s < Slices(); ++s) {
@@ -86,7 +95,7 @@ class Resolver {
     if (!apart_ && !listed) {
       return absl::InvalidArgumentError(absl::StrCat(
           recipe_.source_name, ":", recipe_.base_line, ": key 'base_model': found ",
-          OneLine(*recipe_.base_model), ", expected none, or one of the models: ",
+          Shown(*recipe_.base_model), ", expected none, or one of the models: ",
           std::string(info_.name), " merges whole models, so a base takes part only when listed"));
     }
     if (!apart_) return absl::OkStatus();
@@ -120,7 +129,7 @@ class Resolver {
     });
     if (!Whole() && apart_ && (!base.has_value() || base_twice)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          Place(s), ": found the base_model ", OneLine(*recipe_.base_model),
+          Place(s), ": found the base_model ", Shown(*recipe_.base_model),
           base_twice ? " more than once" : " nowhere", ", expected it once in every slice: ",
           std::string(info_.name), " compares the layers of the others with its own"));
     }
@@ -200,7 +209,7 @@ class Resolver {
       if (std::find(noted.begin(), noted.end(), model) != noted.end()) continue;
       noted.push_back(model);
       resolved_.warnings.push_back(
-          absl::StrCat("model ", OneLine(model),
+          absl::StrCat("model ", Shown(model),
                        elsewhere ? " has weight 0 in a slice, where it" : " has weight 0 and",
                        " takes no part"));
     }
@@ -267,19 +276,28 @@ class Resolver {
   std::vector<std::string> dropped_;  // as written
 };
 
+absl::StatusOr<const MethodInfo*> MethodOf(const Recipe& recipe) {
+  if (const MethodInfo* info = FindMethod(recipe.merge_method); info != nullptr) return info;
+  return absl::InvalidArgumentError(absl::StrCat(
+      recipe.source_name, ":", recipe.method_line, ": key 'merge_method': found \"",
+      Shown(recipe.merge_method), "\", expected one of: ",
+      absl::StrJoin(Methods(), ", ",
+                    [](std::string* out, const MethodInfo& method) { out->append(method.name); })));
+}
+
 }  // namespace
+
+absl::Status CheckMethod(const Recipe& recipe) {
+  MERGANSER_ASSIGN_OR_RETURN(const MethodInfo* const info, MethodOf(recipe));
+  const std::function<std::string(const std::string&)> as_written = [](const std::string& model) {
+    return model;
+  };
+  return Resolver(recipe, *info, as_written).Check();
+}
 
 absl::StatusOr<ResolvedMethod> ResolveMethod(
     const Recipe& recipe, const std::function<std::string(const std::string&)>& canonical) {
-  const MethodInfo* info = FindMethod(recipe.merge_method);
-  if (info == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(recipe.source_name, ":", recipe.method_line, ": key 'merge_method': found \"",
-                     OneLine(recipe.merge_method), "\", expected one of: ",
-                     absl::StrJoin(Methods(), ", ", [](std::string* out, const MethodInfo& method) {
-                       out->append(method.name);
-                     })));
-  }
+  MERGANSER_ASSIGN_OR_RETURN(const MethodInfo* const info, MethodOf(recipe));
   return Resolver(recipe, *info, canonical).Resolve();
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/methods/registry.h"
 
@@ -21,7 +22,7 @@ absl::StatusOr<MethodConfig> ResolvedMethod::ConfigFor(const TensorPlace& place)
   const MethodInfo* info = FindMethod(context.method);
   if (info == nullptr || place.slice >= slices.size()) {
     return absl::InternalError(
-        absl::StrCat("tensor ", OneLine(place.name), " has no place in ", "the recipe"));
+        absl::StrCat("tensor ", Shown(place.name), " has no place in ", "the recipe"));
   }
   const ResolvedSlice& slice = slices[place.slice];
   MethodConfig settled;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/checked.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/format/safetensors.h"
 
@@ -146,7 +147,7 @@ absl::Status CutUnits(uint64_t unit_size, uint64_t split_size, Plan& plan) {
       segments += CeilDiv(tensor.leaves, LeavesPerSegment(plan, tensor, split_size));
     if (segments > kMaxSegments) {
       return absl::InvalidArgumentError(
-          absl::StrCat("tensor ", OneLine(tensor.spec.name), ": with it the plan has more than ",
+          absl::StrCat("tensor ", Shown(tensor.spec.name), ": with it the plan has more than ",
                        kMaxSegments, " pieces; the model is larger than this program handles"));
     }
   }

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/checked.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/plan/digest.h"
 #include "common/plan/layout.h"
@@ -51,7 +52,7 @@ absl::Status CheckSize(const TensorSpec& tensor) {
     if (elements.has_value()) elements = CheckedMul(*elements, side);
   }
   if (elements.has_value() && *elements <= kMaxElements) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("tensor ", OneLine(tensor.name),
+  return absl::InvalidArgumentError(absl::StrCat("tensor ", Shown(tensor.name),
                                                  ": found more than ", kMaxElements,
                                                  " elements, expected at most as many"));
 }
@@ -103,15 +104,15 @@ absl::Status JoinGroup(uint32_t index, std::map<std::string, int32_t>& keys, Pla
     const PlannedTensor& first = plan.tensors[group.tensors[0]];
     if (first.method != tensor.method || first.needs.rounds != tensor.needs.rounds) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "tensors ", OneLine(first.spec.name), " and ", OneLine(tensor.spec.name),
-          " share one gate (", OneLine(group.key),
+          "tensors ", Shown(first.spec.name), " and ", Shown(tensor.spec.name), " share one gate (",
+          Shown(group.key),
           ") and have different parameters; expected gradients and filters only where the scope "
           "is a tensor, or a scope within which they do not change"));
     }
     if (!SameModels(first, tensor)) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "tensors ", OneLine(first.spec.name), " and ", OneLine(tensor.spec.name),
-          " share one gate (", OneLine(group.key),
+          "tensors ", Shown(first.spec.name), " and ", Shown(tensor.spec.name), " share one gate (",
+          Shown(group.key),
           ") and are merged from different models; expected slices of the same models, or a "
           "scope within one slice"));
     }
@@ -149,7 +150,7 @@ class SettledMethods {
     if (!config.ok()) {  // begins with the recipe's line
       return absl::Status(
           config.status().code(),
-          absl::StrCat(config.status().message(), ", for tensor ", OneLine(aligned.name)));
+          absl::StrCat(config.status().message(), ", for tensor ", Shown(aligned.name)));
     }
     const auto [it, added] =
         index_.try_emplace(MethodDigest(*config), static_cast<uint32_t>(configs_.size()));
@@ -157,7 +158,7 @@ class SettledMethods {
       absl::StatusOr<std::unique_ptr<MergeMethod>> made = MakeMethod(*config);
       if (!made.ok()) {
         return Annotate(made.status(), absl::StrCat(resolved_.context.source_name, ": tensor ",
-                                                    OneLine(aligned.name)));
+                                                    Shown(aligned.name)));
       }
       made_.push_back(*std::move(made));
       configs_.push_back(*std::move(config));
@@ -255,13 +256,13 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
       used.back() = settled.index;
       absl::StatusOr<TensorNeeds> needs = settled.method->Needs(tensor.spec);
       if (!needs.ok()) {
-        return Annotate(needs.status(), absl::StrCat("tensor ", OneLine(aligned.name)));
+        return Annotate(needs.status(), absl::StrCat("tensor ", Shown(aligned.name)));
       }
       tensor.needs = *std::move(needs);
     }
     if (!tensor.needs.note.empty()) {
       plan.warnings.push_back(
-          absl::StrCat("tensor ", OneLine(aligned.name), ": ", tensor.needs.note));
+          absl::StrCat("tensor ", Shown(aligned.name), ": ", tensor.needs.note));
     }
     SetLeaves(tensor);
     tensor.has_base_source = plan.has_base && tensor.needs.reads_base;

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/recipe/yaml_scalar.h"
 
@@ -52,7 +53,7 @@ class SettingReader {
       condition.line = item.line;
       bool has_value = false;
       for (const YamlNode::Member& member : item.members) {
-        const std::string path = absl::StrCat(key, ".", OneLine(member.key));
+        const std::string path = absl::StrCat(key, ".", Shown(member.key));
         if (member.key == "value") {
           has_value = true;
           MERGANSER_RETURN_IF_ERROR(ReadValue(*member.value, path, condition));
@@ -135,7 +136,7 @@ absl::Status ReadParameters(const YamlNode& node, const std::string& key,
                             std::vector<std::string>& notes) {
   if (node.kind != YamlNode::Kind::kMap) return messages.Wrong(node, key, "a map of parameters");
   for (const YamlNode::Member& member : node.members) {
-    const std::string path = absl::StrCat(key, ".", OneLine(member.key));
+    const std::string path = absl::StrCat(key, ".", Shown(member.key));
     RecipeSetting setting;
     MERGANSER_RETURN_IF_ERROR(SettingReader(messages, path).Read(*member.value, setting));
     if (member.key == "int8_mask") {

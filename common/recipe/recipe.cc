@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/recipe/parameter_reader.h"
 #include "common/recipe/recipe_messages.h"
@@ -173,7 +174,7 @@ class Reader : private RecipeMessages {
     }
     const YamlNode::Member* sources = nullptr;
     for (const YamlNode::Member& part : node.members) {
-      const std::string part_key = absl::StrCat(key, ".", OneLine(part.key));
+      const std::string part_key = absl::StrCat(key, ".", Shown(part.key));
       if (part.key == "residual_weight") {
         recipe_.notes.push_back(WithoutEffect(part.line, part_key));
       } else if (part.key == "base_model") {
@@ -379,7 +380,7 @@ absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view sourc
         absl::StrCat("the recipe has ", text.size(), " bytes, expected at most ", kMaxRecipeBytes));
   }
   Recipe recipe;
-  recipe.source_name = std::string(source_name);
+  recipe.source_name = Shown(source_name);
   recipe.text = std::string(text);
   MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<const YamlNode> root,
                              ParseYaml(text, source_name));

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/edit_distance.h"
-#include "common/base/status.h"
+#include "common/base/shown.h"
 #include "common/format/text.h"
 #include "common/recipe/yaml_scalar.h"
 
@@ -26,7 +26,7 @@ absl::Status RecipeMessages::Wrong(const YamlNode& node, const std::string& key,
 absl::Status RecipeMessages::Unknown(const YamlNode::Member& member, const std::string& parent,
                                      std::span<const std::string_view> known) const {
   const std::string path =
-      parent.empty() ? member.key : absl::StrCat(parent, ".", OneLine(member.key));
+      parent.empty() ? member.key : absl::StrCat(parent, ".", Shown(member.key));
   std::string nearest;
   // A key as long as a page is nobody's typing error, and costs time to compare.
   constexpr size_t kLongest = 64;
@@ -48,7 +48,7 @@ absl::Status RecipeMessages::Unknown(const YamlNode::Member& member, const std::
 }
 
 std::string RecipeMessages::WithoutEffect(int line, const std::string& key) const {
-  return absl::StrCat(OneLine(source_), ":", line, ": key '", key,
+  return absl::StrCat(Shown(source_), ":", line, ": key '", key,
                       "': accepted, but it has no effect here");
 }
 

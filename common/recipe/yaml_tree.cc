@@ -13,7 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
-#include "common/base/status.h"
+#include "common/base/shown.h"
 #include "common/format/text.h"
 
 namespace merganser {
@@ -197,7 +197,7 @@ int LineAt(std::string_view text, size_t at) {
 
 absl::Status YamlError(std::string_view source_name, int line, std::string_view what) {
   return absl::InvalidArgumentError(
-      absl::StrCat(OneLine(source_name), ":", line, ": ", std::string(what)));
+      absl::StrCat(Shown(source_name), ":", line, ": ", std::string(what)));
 }
 
 absl::StatusOr<std::shared_ptr<const YamlNode>> ParseYaml(std::string_view text,
@@ -228,11 +228,11 @@ absl::StatusOr<std::shared_ptr<const YamlNode>> ParseYaml(std::string_view text,
   } catch (const YAML::Exception& error) {
     return YamlError(source_name,
                      std::min(LineOf(error.mark), LineAt(text, text.empty() ? 0 : text.size() - 1)),
-                     absl::StrCat("not valid YAML: ", OneLine(error.msg)));
+                     absl::StrCat("not valid YAML: ", Shown(error.msg)));
   } catch (const std::bad_alloc&) {
     return CaughtStatus();  // not the recipe's fault
   } catch (const std::exception& error) {
-    return YamlError(source_name, 1, absl::StrCat("not valid YAML: ", OneLine(error.what())));
+    return YamlError(source_name, 1, absl::StrCat("not valid YAML: ", Shown(error.what())));
   }
   return builder.Take();
 }

@@ -5,14 +5,14 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/status.h"
+#include "common/base/shown.h"
 
 namespace merganser {
 namespace {
 
 absl::Status BadKey(std::string_view key, std::string_view why) {
   return absl::InvalidArgumentError(
-      absl::StrCat("object key \"", OneLine(key), "\" ", std::string(why),
+      absl::StrCat("object key \"", Shown(key), "\" ", std::string(why),
                    "; expected a relative path such as \"folder/name\""));
 }
 
@@ -37,8 +37,8 @@ absl::Status ValidateWriter(std::string_view writer, std::string_view what) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
   });
   if (good) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(OneLine(what), ": the writer is named \"",
-                                                 OneLine(writer),
+  return absl::InvalidArgumentError(absl::StrCat(Shown(what), ": the writer is named \"",
+                                                 Shown(writer),
                                                  "\"; expected letters, digits, '-' and '_'"));
 }
 
@@ -48,7 +48,7 @@ absl::Status CheckCoverage(std::span<const WriteReceipt> receipts, uint64_t size
   ranges.reserve(receipts.size());
   for (const WriteReceipt& receipt : receipts) {
     if (receipt.offset > size || receipt.size > size - receipt.offset) {
-      return absl::DataLossError(absl::StrCat(OneLine(what), ": a receipt covers ", receipt.size,
+      return absl::DataLossError(absl::StrCat(Shown(what), ": a receipt covers ", receipt.size,
                                               " bytes from ", receipt.offset,
                                               ", beyond the planned size of ", size, " bytes"));
     }
@@ -58,14 +58,14 @@ absl::Status CheckCoverage(std::span<const WriteReceipt> receipts, uint64_t size
   uint64_t covered = 0;
   for (const auto& [offset, length] : ranges) {
     if (offset > covered) {
-      return absl::DataLossError(absl::StrCat(OneLine(what), ": bytes ", covered, " to ", offset,
+      return absl::DataLossError(absl::StrCat(Shown(what), ": bytes ", covered, " to ", offset,
                                               " of ", size, " were never written"));
     }
     covered = std::max(covered, offset + length);
   }
   if (covered < size) {
-    return absl::DataLossError(absl::StrCat(OneLine(what), ": bytes ", covered, " to ", size,
-                                            " of ", size, " were never written"));
+    return absl::DataLossError(absl::StrCat(Shown(what), ": bytes ", covered, " to ", size, " of ",
+                                            size, " were never written"));
   }
   return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/memory/memory_store.h"
@@ -37,7 +38,7 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view text,
   if (uri.scheme == "file") {
     if (uri.path.front() != '/') {
       return absl::InvalidArgumentError(
-          absl::StrCat("path \"", OneLine(uri.path),
+          absl::StrCat("path \"", Shown(uri.path),
                        "\" is relative; a store needs an absolute one, such as /models/a"));
     }
     MERGANSER_RETURN_IF_ERROR(roots.Check(text));
@@ -52,7 +53,7 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view text,
     return stores->Get(uri.path);
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("location \"", OneLine(text), "\" has the scheme \"", OneLine(uri.scheme),
+      absl::StrCat("location \"", Shown(text), "\" has the scheme \"", Shown(uri.scheme),
                    "\", which this build does not have; it has: file, memory"));
 }
 

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/storage/uri.h"
 
@@ -123,7 +124,7 @@ absl::StatusOr<AllowedRoots> AllowedRoots::Make(const std::vector<std::string>& 
     std::optional<Segments> segments = file ? Follow(uri.path) : Split(uri.path);
     if (!segments.has_value() || (file && !IsFolder(uri.path))) {
       return absl::InvalidArgumentError(
-          absl::StrCat("storage root ", OneLine(text), ": found ",
+          absl::StrCat("storage root ", Shown(text), ": found ",
                        file ? "no folder there, expected one that exists"
                             : "segments that are empty or mean other places, expected a prefix "
                               "such as s3://bucket/models"));
@@ -149,9 +150,9 @@ absl::Status AllowedRoots::Check(std::string_view text) const {
       });
   if (allowed) return absl::OkStatus();
   const std::string given = absl::StrJoin(
-      roots_, ", ", [](std::string* out, const Root& root) { out->append(OneLine(root.given)); });
+      roots_, ", ", [](std::string* out, const Root& root) { out->append(Shown(root.given)); });
   return absl::PermissionDeniedError(absl::StrCat(
-      OneLine(text), ": found a place outside of the storage roots that ", who_, " allows (", given,
+      Shown(text), ": found a place outside of the storage roots that ", who_, " allows (", given,
       "), or a link that leads there; choose one below them, or ask its operator for another "
       "--allow-root"));
 }

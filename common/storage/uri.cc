@@ -5,7 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/status.h"
+#include "common/base/shown.h"
 
 namespace merganser {
 namespace {
@@ -21,7 +21,7 @@ bool IsScheme(std::string_view text) {
 
 absl::Status BadUri(std::string_view text, std::string_view why) {
   return absl::InvalidArgumentError(
-      absl::StrCat("location \"", OneLine(text), "\" ", std::string(why)));
+      absl::StrCat("location \"", Shown(text), "\" ", std::string(why)));
 }
 
 // Keeps the root itself ("/").
@@ -48,7 +48,7 @@ absl::StatusOr<Uri> ParseUri(std::string_view text) {
   }
   const std::string_view scheme = text.substr(0, colon);
   if (!IsScheme(scheme)) {
-    return BadUri(text, absl::StrCat("has the malformed scheme \"", OneLine(scheme),
+    return BadUri(text, absl::StrCat("has the malformed scheme \"", Shown(scheme),
                                      "\"; expected letters, such as file:// or s3://"));
   }
   std::string_view rest = text.substr(colon + kSeparator.size());
@@ -57,7 +57,7 @@ absl::StatusOr<Uri> ParseUri(std::string_view text) {
     const size_t slash = rest.find('/');
     const std::string_view host = rest.substr(0, slash);
     if (!host.empty() && host != "localhost") {
-      return BadUri(text, absl::StrCat("names the host \"", OneLine(host),
+      return BadUri(text, absl::StrCat("names the host \"", Shown(host),
                                        "\"; files are read on this machine: write file:///path"));
     }
     if (slash == std::string_view::npos) return BadUri(text, "has no path; write file:///path");
@@ -74,8 +74,8 @@ absl::StatusOr<Uri> Absolute(const Uri& uri, std::string_view directory) {
   if (full.empty() || full.front() != '/') {
     if (directory.empty() || directory.front() != '/') {
       return absl::InvalidArgumentError(
-          absl::StrCat("path \"", OneLine(full), "\" is relative and the folder \"",
-                       OneLine(directory), "\" to resolve it against is not absolute"));
+          absl::StrCat("path \"", Shown(full), "\" is relative and the folder \"", Shown(directory),
+                       "\" to resolve it against is not absolute"));
     }
     full = absl::StrCat(std::string(directory), "/", full);
   }

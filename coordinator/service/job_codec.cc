@@ -74,10 +74,11 @@ v1::Job EncodeJob(const JobInfo& job) {
   v1::Job proto;
   proto.set_name(job.name);
   proto.set_uid(job.uid);
-  proto.set_recipe(job.request.recipe);
-  proto.set_recipe_source(job.request.source_name);
-  for (const std::string& directory : job.request.directories) proto.add_directories(directory);
-  proto.set_output_uri(job.request.output_uri);
+  // What a damaged journal holds must not make a whole list undecodable.
+  proto.set_recipe(Utf8(job.request.recipe));
+  proto.set_recipe_source(Utf8(job.request.source_name));
+  for (const std::string& folder : job.request.directories) proto.add_directories(Utf8(folder));
+  proto.set_output_uri(Utf8(job.request.output_uri));
   proto.set_overwrite(job.request.overwrite);
   proto.set_priority(job.request.priority);
   for (const StatePair& pair : kStates) {
@@ -88,7 +89,7 @@ v1::Job EncodeJob(const JobInfo& job) {
     v1::Job::Error& error = *proto.mutable_error();
     error.set_code(static_cast<int>(job.error.code()));
     error.set_message(Utf8(std::string(job.error.message())));
-    error.set_reason(job.error_reason);
+    error.set_reason(Utf8(job.error_reason));
   }
   v1::Job::Progress& progress = *proto.mutable_progress();
   progress.set_units_total(job.progress.units_total);

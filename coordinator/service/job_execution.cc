@@ -10,6 +10,7 @@
 #include "common/base/status.h"
 #include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
+#include "coordinator/service/job_limits.h"
 #include "coordinator/service/job_manager.h"
 #include "coordinator/service/planning_deaths.h"
 #include "coordinator/service/requests.h"
@@ -357,6 +358,7 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
     // A publication that was begun is no longer to be cancelled.
     if (record.info.state != JobState::kPublishing) record.info.state = JobState::kRunning;
     record.info.warnings = plan.warnings;
+    BoundWarnings(kMaxPlanWarnings, record.info.warnings);
     record.plan = RecordOf(plan);
     return absl::OkStatus();
   };

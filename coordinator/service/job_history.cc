@@ -6,8 +6,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/result_record.h"
+#include "coordinator/service/job_limits.h"
 #include "coordinator/service/job_manager.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/status_codec.h"
@@ -37,6 +39,7 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       while (job->saving) changed_.Wait(mutex_);
       next = job->record;
       MERGANSER_RETURN_IF_ERROR(change(next));
+      BoundTexts(next.info);
       job->saving = true;
     }
     const absl::Status saved = Guarded([&] { return store_.Save(next); });
@@ -119,7 +122,7 @@ void JobManager::SetRecordTrouble(const absl::Status& status) {
 
 void JobManager::AddEvent(Job& job, std::string_view text, std::optional<UnitAttempt> attempt) {
   Guarded([&] {
-    JobEvent event{clock_.WallNow(), OneLine(text)};
+    JobEvent event{clock_.WallNow(), Cut(OneLine(text), kMaxEventText)};
     store_.AddEvents(job.record.info.uid, {{event, std::move(attempt)}});
     job.events.push_back(std::move(event));
     if (job.events.size() > kKeptEvents) job.events.pop_front();

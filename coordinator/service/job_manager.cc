@@ -5,7 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
+#include "coordinator/service/job_limits.h"
 #include "coordinator/service/planning_deaths.h"
 #include "coordinator/service/random_id.h"
 #include "coordinator/service/requests.h"
@@ -78,8 +80,9 @@ absl::Status JobManager::Recover() {
                                store_.Events(record.info.uid));
     auto job = std::make_shared<Job>();
     job->record = record;
+    BoundTexts(job->record.info);
     for (const StoredEvent& stored : events) {
-      job->events.push_back(stored.event);
+      job->events.push_back({stored.event.time, Cut(stored.event.text, kMaxEventText)});
       if (job->events.size() > kKeptEvents) job->events.pop_front();
       if (!stored.attempt.has_value()) continue;
       Attempts& attempts = job->attempts[{stored.attempt->round, stored.attempt->unit}];
@@ -217,16 +220,20 @@ absl::StatusOr<JobPage> JobManager::List(int page_size, const std::string& page_
     MERGANSER_ASSIGN_OR_RETURN(before, ParsePageToken(page_token));
   }
   JobPage page;
+  size_t bytes = 0;
   MutexLock lock(mutex_);
   uint64_t last = 0;
   for (auto it = by_sequence_.lower_bound(before); it != by_sequence_.begin();) {
     --it;
-    if (page.jobs.size() == static_cast<size_t>(size)) {
+    JobInfo info = Snapshot(*it->second, /*with_recipe=*/false);
+    bytes += EncodedBytesAtMost(info);
+    const bool full = page.jobs.size() == static_cast<size_t>(size) || bytes > kMaxPageBytes;
+    if (full && !page.jobs.empty()) {
       page.next_page_token = MakePageToken(last);
       break;
     }
     last = it->first;
-    page.jobs.push_back(Snapshot(*it->second, /*with_recipe=*/false));
+    page.jobs.push_back(std::move(info));
   }
   return page;
 }
@@ -507,9 +514,11 @@ JobInfo JobManager::Snapshot(const Job& job, bool with_recipe) const {
     }
     if (!record_trouble_.empty()) info.progress.detail = record_trouble_;
   }
-  if (IsTerminal(info.state)) return info;
-  if (std::string place = QueueText(job); !place.empty()) info.progress.detail = std::move(place);
-  if (!job.trouble.empty()) info.progress.detail = job.trouble;
+  if (!IsTerminal(info.state)) {
+    if (std::string text = QueueText(job); !text.empty()) info.progress.detail = std::move(text);
+    if (!job.trouble.empty()) info.progress.detail = job.trouble;
+  }
+  info.progress.detail = Cut(info.progress.detail, kMaxDetailText);
   return info;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
 #include "common/engine/job_output.h"
@@ -104,7 +105,7 @@ class EngineJobRun final : public JobRun {
     MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(""));
     if (!listed.empty()) return absl::OkStatus();
     return absl::UnavailableError(
-        absl::StrCat(OneLine(request_.output_uri),
+        absl::StrCat(Shown(request_.output_uri),
                      ": found nothing there, expected the output that the job had begun; mount "
                      "its storage, or cancel the job"));
   }

@@ -8,7 +8,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/digest.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/methods/registry.h"
 #include "common/recipe/recipe.h"
 #include "common/storage/open.h"
 #include "common/storage/uri.h"
@@ -28,13 +30,7 @@ absl::Status Invalid(std::string_view reason, const std::string& message) {
   return ReasonedError(absl::StatusCode::kInvalidArgument, reason, message);
 }
 
-// What a peer sent may be long; a message quotes its beginning.
-std::string Quote(const std::string& text) {
-  constexpr size_t kShown = 200;
-  return text.size() <= kShown
-             ? absl::StrCat("\"", text, "\"")
-             : absl::StrCat("\"", text.substr(0, kShown), "...\" (", text.size(), " bytes)");
-}
+std::string Quote(const std::string& text) { return absl::StrCat("\"", Shown(text), "\""); }
 
 std::string TokenDigest(uint64_t sequence) {
   return DigestHex(std::string_view(absl::StrCat("page token ", sequence))).substr(0, 8);
@@ -53,16 +49,27 @@ absl::Status CheckJobRequest(const JobRequest& request, const std::string& reque
                    absl::StrCat("recipe_source: found ", Quote(request.source_name),
                                 ", expected a file name"));
   }
-  if (const auto recipe = ParseRecipe(request.recipe, request.source_name); !recipe.ok()) {
-    return ReasonedError(recipe.status().code(), "RECIPE_INVALID",
-                         std::string(recipe.status().message()));
+  const absl::StatusOr<Recipe> recipe = ParseRecipe(request.recipe, request.source_name);
+  if (const absl::Status valid = recipe.ok() ? CheckMethod(*recipe) : recipe.status();
+      !valid.ok()) {
+    return ReasonedError(valid.code(), "RECIPE_INVALID", std::string(valid.message()));
   }
   const absl::StatusOr<Uri> output = ParseUri(request.output_uri);
   if (request.output_uri.empty() || request.output_uri.size() > kMaxPath || !output.ok() ||
       (output->scheme == "file" && !absl::StartsWith(output->path, "/"))) {
+    const bool reasoned =
+        !request.output_uri.empty() && request.output_uri.size() <= kMaxPath && !output.ok();
+    return Invalid("OUTPUT_INVALID",
+                   reasoned
+                       ? absl::StrCat("output_uri: ", std::string(output.status().message()))
+                       : absl::StrCat("output_uri: found ", Quote(request.output_uri),
+                                      ", expected an absolute path or a URI such as file:///path"));
+  }
+  // Every process would have one of its own.
+  if (output->scheme == "memory") {
     return Invalid("OUTPUT_INVALID",
                    absl::StrCat("output_uri: found ", Quote(request.output_uri),
-                                ", expected an absolute path or a URI such as s3://bucket/prefix"));
+                                ", expected storage that the coordinator and all workers share"));
   }
   if (const auto store = OpenStore(request.output_uri); !store.ok()) {
     return Invalid("OUTPUT_INVALID",
@@ -139,7 +146,7 @@ absl::StatusOr<uint64_t> ParsePageToken(const std::string& token) {
 
 absl::Status JobNotFound(const std::string& name) {
   return ReasonedError(absl::StatusCode::kNotFound, "JOB_NOT_FOUND",
-                       absl::StrCat(name,
+                       absl::StrCat(Shown(name),
                                     ": there is no such job (list shows those there are; old "
                                     "finished jobs and those of an earlier coordinator are "
                                     "forgotten)"),

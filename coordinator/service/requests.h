@@ -16,8 +16,9 @@ namespace merganser {
 inline constexpr int kDefaultPageSize = 50;
 inline constexpr int kMaxPageSize = 1000;
 
-// Recipe grammar and size, an absolute output that this build can open,
-// absolute directories, a printable request id of at most 128 characters.
+// Recipe grammar and size, its method and parameters, an absolute output that this build
+// can open and that other processes see, absolute directories, a printable request id of at most
+// 128 characters.
 absl::Status CheckJobRequest(const JobRequest& request, const std::string& request_id);
 
 // The uid in "jobs/{uid}".

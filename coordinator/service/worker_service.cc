@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/result_codec.h"
@@ -94,10 +95,9 @@ grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext* context, const v1::Syn
     }
   }
   for (const v1::UnitFailure& failure : request->failed()) {
-    report.failed.push_back(
-        {failure.token(), failure.job_uid(), failure.unit(),
-         absl::Status(FailureCode(failure.code()),
-                      OneLine(failure.message().substr(0, kMaxFailureMessage)))});
+    report.failed.push_back({failure.token(), failure.job_uid(), failure.unit(),
+                             absl::Status(FailureCode(failure.code()),
+                                          Cut(OneLine(failure.message()), kMaxFailureMessage))});
   }
   report.returned.assign(request->returned().begin(), request->returned().end());
 

@@ -1,6 +1,9 @@
 #include "proto/convert/status_codec.h"
 
+#include <utility>
+
 #include "absl/strings/cord.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "proto/merganser/v1/errors.pb.h"
 
@@ -9,18 +12,60 @@ namespace {
 
 constexpr char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
 
+// Trailers carry the message twice: percent-encoded (grpc-message) and, as clients hold the
+// two against each other, the same text in base64 (grpc-status-details-bin). Clients refuse
+// trailers of more than 8 KiB, some proxies of more than 4 KiB, and then another code
+// arrives than was sent.
+constexpr size_t kMaxMessageInTrailers = 3000;
+constexpr size_t kMaxMetadataEntries = 8;
+constexpr size_t kMaxMetadataKey = 32;
+constexpr size_t kMaxMetadataValue = 160;
+constexpr size_t kMaxMetadata = 512;  // keys and values
+
+// What a message takes of the trailers.
+size_t TrailerBytes(std::string_view text) {
+  size_t bytes = (text.size() + 2) / 3 * 4;
+  for (const char c : text) bytes += c < 0x20 || c > 0x7e || c == '%' ? 3 : 1;
+  return bytes;
+}
+
+std::string FittingTrailers(std::string_view message) {
+  std::string text = Utf8(OneLine(message));
+  while (TrailerBytes(text) > kMaxMessageInTrailers) {
+    text = Cut(text, text.size() * kMaxMessageInTrailers / (TrailerBytes(text) + 1));
+  }
+  return text;
+}
+
+// The ErrorInfo as it may travel: what it quotes is as harmless as the message.
+v1::ErrorInfo Bounded(const v1::ErrorInfo& info) {
+  v1::ErrorInfo bounded;
+  bounded.set_reason(Cut(Utf8(OneLine(info.reason())), 64));
+  bounded.set_domain(Cut(Utf8(OneLine(info.domain())), 64));
+  const std::map<std::string, std::string> entries(info.metadata().begin(), info.metadata().end());
+  size_t bytes = 0;
+  for (const auto& [key, value] : entries) {
+    const std::string name = Cut(Utf8(OneLine(key)), kMaxMetadataKey);
+    std::string text = Cut(Utf8(OneLine(value)), kMaxMetadataValue);
+    bytes += name.size() + text.size();
+    if (bounded.metadata_size() == kMaxMetadataEntries || bytes > kMaxMetadata) break;
+    (*bounded.mutable_metadata())[name] = std::move(text);
+  }
+  return bounded;
+}
+
 }  // namespace
 
 absl::Status ReasonedError(absl::StatusCode code, std::string_view reason, std::string_view message,
                            const std::map<std::string, std::string>& metadata) {
   // A newline in a file name must not break the one-line rule, nor the HTTP/2
   // header that carries the message.
-  absl::Status status(code, Utf8(OneLine(message)));
+  absl::Status status(code, FittingTrailers(message));
   v1::ErrorInfo info;
   info.set_reason(std::string(reason));
   info.set_domain(std::string(kErrorDomain));
   info.mutable_metadata()->insert(metadata.begin(), metadata.end());
-  status.SetPayload(kErrorInfoUrl, absl::Cord(info.SerializeAsString()));
+  status.SetPayload(kErrorInfoUrl, absl::Cord(Bounded(info).SerializeAsString()));
   return status;
 }
 
@@ -35,18 +80,17 @@ grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   v1::StatusDetails details;
   details.set_code(static_cast<int>(status.code()));
-  const std::string message = Utf8(std::string(status.message()));
+  const std::string message = FittingTrailers(std::string(status.message()));
   details.set_message(message);
-  google::protobuf::Any& any = *details.add_details();
-  any.set_type_url(kErrorInfoUrl);
-  if (const auto payload = status.GetPayload(kErrorInfoUrl); payload.has_value()) {
-    any.set_value(std::string(*payload));
-  } else {
-    v1::ErrorInfo info;
+  v1::ErrorInfo info;
+  const auto payload = status.GetPayload(kErrorInfoUrl);
+  if (!payload.has_value() || !info.ParseFromString(std::string(*payload))) {
     info.set_reason(absl::StatusCodeToString(status.code()));
     info.set_domain(std::string(kErrorDomain));
-    any.set_value(info.SerializeAsString());
   }
+  google::protobuf::Any& any = *details.add_details();
+  any.set_type_url(kErrorInfoUrl);
+  any.set_value(Bounded(info).SerializeAsString());
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message,
                       details.SerializeAsString());
 }

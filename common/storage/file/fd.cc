@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 
 namespace merganser {
@@ -182,7 +183,7 @@ absl::Status MakeFolders(const std::string& folder) {
   if (st && S_ISDIR(st->st_mode)) return absl::OkStatus();
   if (st) {
     return absl::FailedPreconditionError(
-        absl::StrCat(OneLine(folder), ": is a file; expected a folder or nothing"));
+        absl::StrCat(Shown(folder), ": is a file; expected a folder or nothing"));
   }
   const std::string parent = ParentOf(folder);
   if (parent != folder) MERGANSER_RETURN_IF_ERROR(MakeFolders(parent));

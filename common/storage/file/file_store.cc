@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/directory.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/storage/file/fd.h"
 #include "common/storage/file/fd_cache.h"
@@ -35,8 +36,8 @@ class FileStore final : public ObjectStore {
       : root_(RootOf(root)), check_(std::move(check)), readers_(kCachedFds), writers_(kCachedFds) {}
 
   std::string Describe(std::string_view key) const override {
-    if (key.empty()) return OneLine(root_.size() == 1 ? root_ : root_.substr(0, root_.size() - 1));
-    return OneLine(PathOf(key));
+    if (key.empty()) return Shown(root_.size() == 1 ? root_ : root_.substr(0, root_.size() - 1));
+    return Shown(PathOf(key));
   }
 
   absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view key) override {

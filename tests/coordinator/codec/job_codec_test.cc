@@ -40,6 +40,22 @@ TEST(JobCodec, RoundTripInEveryState) {
   }
 }
 
+// A protobuf string that is no UTF-8 makes the whole answer undecodable.
+TEST(JobCodec, TextOfADamagedJournalDoesNotSpoilTheAnswer) {
+  JobInfo job = SampleJob(JobState::kFailed);
+  job.request = {"\xff", "\xff", {"\xff"}, "\xff", false, 0};
+  job.error = absl::InternalError("\xff");
+  job.error_reason = job.report_summary = job.progress.detail = "\xff";
+  job.warnings = {"\xff"};
+  job.events = {{WallTime(), "\xff"}};
+  v1::Job proto;
+  ASSERT_TRUE(proto.ParseFromString(EncodeJob(job).SerializeAsString()));
+  EXPECT_EQ(proto.recipe_source(), "?");
+  EXPECT_EQ(proto.output_uri(), "?");
+  EXPECT_EQ(proto.directories(0), "?");
+  EXPECT_EQ(proto.error().reason(), "?");
+}
+
 TEST(JobCodec, UnknownStateIsRefused) {
   v1::Job proto = EncodeJob(SampleJob(JobState::kQueued));
   proto.set_state(static_cast<v1::Job::State>(99));

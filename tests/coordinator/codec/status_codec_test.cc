@@ -1,5 +1,6 @@
 #include "proto/convert/status_codec.h"
 
+#include <map>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -45,6 +46,46 @@ TEST(StatusCodec, MessagesStayOneLine) {
   EXPECT_EQ(std::string(FromGrpc(grpc::Status(grpc::StatusCode::INTERNAL, "a\r\nb")).message())
                 .find('\n'),
             std::string::npos);
+}
+
+// As gRPC writes them: the message percent-encoded, binary values in base64, 32 bytes more
+// for every entry.
+size_t TrailerBytes(const grpc::Status& status) {
+  size_t bytes = sizeof("grpc-status:16grpc-messagegrpc-status-details-bin") + 3 * 32;
+  for (const char c : status.error_message()) bytes += c < 0x20 || c > 0x7e || c == '%' ? 3 : 1;
+  return bytes + (status.error_details().size() + 2) / 3 * 4;
+}
+
+TEST(StatusCodec, TrailersStayBelowFourKilobytes) {
+  for (const std::string part : {"a", "%", "\x01", "\xff", "é", "語", "😀", "abé"}) {
+    std::string text;
+    while (text.size() < 100'000) text += part;
+    std::map<std::string, std::string> metadata;
+    for (int i = 0; i < 50; ++i) metadata[std::to_string(i) + text] = text;
+    const absl::Status plain = absl::InvalidArgumentError(text);
+    for (const absl::Status& status :
+         {plain, ReasonedError(absl::StatusCode::kInvalidArgument, text, text, metadata)}) {
+      const grpc::Status wire = ToGrpc(status);
+      EXPECT_LT(TrailerBytes(wire), 4096u) << part;
+      EXPECT_GT(TrailerBytes(wire), 2000u) << part;
+      EXPECT_TRUE(wire.error_message().ends_with("...")) << part;
+      EXPECT_EQ(Utf8(wire.error_message()), wire.error_message());
+      v1::StatusDetails details;
+      ASSERT_TRUE(details.ParseFromString(wire.error_details()));
+      // Clients hold the two against each other.
+      EXPECT_EQ(details.message(), wire.error_message());
+    }
+  }
+}
+
+TEST(StatusCodec, MetadataIsAsHarmlessAsTheMessage) {
+  const grpc::Status wire = ToGrpc(ReasonedError(absl::StatusCode::kNotFound, "JOB_NOT_FOUND", "m",
+                                                 {{"job", "jobs/\x1b[2J\n../../x\xff"}}));
+  v1::StatusDetails details;
+  ASSERT_TRUE(details.ParseFromString(wire.error_details()));
+  v1::ErrorInfo info;
+  ASSERT_TRUE(info.ParseFromString(details.details(0).value()));
+  EXPECT_EQ(info.metadata().at("job"), "jobs/?[2J?../../x?");
 }
 
 TEST(Utf8, KeepsWhatIsValidAndReplacesTheRest) {

@@ -86,6 +86,32 @@ INSTANTIATE_TEST_SUITE_P(
                    "RECIPE_INVALID"},
         BadRequest{"NotYaml", [](JobRequest& r, std::string&) { r.recipe = "a: [b"; },
                    "RECIPE_INVALID"},
+        BadRequest{
+            "UnknownMethod",
+            [](JobRequest& r, std::string&) { r.recipe = "merge_method: lineer\nmodels: [/a]\n"; },
+            "RECIPE_INVALID"},
+        BadRequest{"UnknownParameter",
+                   [](JobRequest& r, std::string&) {
+                     r.recipe =
+                         "merge_method: linear\nmodels: [{model: /a, parameters: {wieght: 1}}]\n";
+                   },
+                   "RECIPE_INVALID"},
+        BadRequest{"ParameterOutOfRange",
+                   [](JobRequest& r, std::string&) {
+                     r.recipe =
+                         "merge_method: ties\nbase_model: /b\n"
+                         "models: [{model: /a, parameters: {weight: 1, density: 7}}]\n";
+                   },
+                   "RECIPE_INVALID"},
+        BadRequest{"NoBase",
+                   [](JobRequest& r, std::string&) {
+                     r.recipe =
+                         "merge_method: ties\nmodels: [{model: /a, parameters: {weight: 1}}]\n";
+                   },
+                   "RECIPE_INVALID"},
+        BadRequest{"MemoryOutput",
+                   [](JobRequest& r, std::string&) { r.output_uri = "memory://out"; },
+                   "OUTPUT_INVALID"},
         BadRequest{"RelativeOutput", [](JobRequest& r, std::string&) { r.output_uri = "out"; },
                    "OUTPUT_INVALID"},
         BadRequest{"NoOutput", [](JobRequest& r, std::string&) { r.output_uri.clear(); },
@@ -107,6 +133,11 @@ INSTANTIATE_TEST_SUITE_P(
         BadRequest{"IdWithSpaces", [](JobRequest&, std::string& id) { id = "a b"; },
                    "REQUEST_ID_INVALID"}),
     [](const auto& c) { return std::string(c.param.name); });
+
+TEST_F(ServiceTest, AFileOfAnotherHostIsToldByItsReason) {
+  JobRequest request = ValidRequest("file://host/out");
+  EXPECT_THAT(Message(client_->Submit(request).status()), HasSubstr("names the host \"host\""));
+}
 
 TEST_F(ServiceTest, NamesAreCheckedBeforeTheyAreLookedUp) {
   for (const char* name : {"", "jobs/", "jobs/UPPER", "job/a", "jobs/a/b", "jobs/../a", "a"}) {
