@@ -52,58 +52,39 @@ if [ -n "$memory" ] && [ "$memory" -lt "$jobs" ]; then
   jobs=$((memory > 0 ? memory : 1))
 fi
 
-# build FOLDER CMAKE-ARGUMENTS...
+# build PRESET
 build() {
-  local folder=$1
-  shift
-  stage "Building $folder"
-  cmake -S . -B "$folder" -G Ninja -DMERGANSER_TESTS=ON -DMERGANSER_WERROR=ON \
-    -DPython3_EXECUTABLE=/usr/bin/python3 "$@"
-  cmake --build "$folder" -j "$jobs"
+  stage "Building $1"
+  cmake --preset "$1" -DMERGANSER_WERROR=ON
+  cmake --build --preset "$1" -j "$jobs"
 }
 
-# check FOLDER CTEST-ARGUMENTS...
+# check PRESET
 check() {
-  local folder=$1
-  shift
-  stage "Testing $folder $*"
-  ctest --test-dir "$folder" -j "$parallel" --output-on-failure --no-tests=error --no-label-summary "$@"
+  stage "Testing $1"
+  ctest --preset "$1"
 }
 
-build build -DCMAKE_BUILD_TYPE=Release
+build release
 stage "Sources"
 tests/lint.sh
-if [ "$mode" = full ]; then
-  tests/lint.sh tidy
-fi
-parallel=2
 if [ "$mode" = fast ]; then
-  check build -L 'unit|quick'
+  check fast
   exit 0
 fi
 if [ "$mode" = full ]; then
-  parallel=4 # of its hours most pass in tests that wait for leases, Slurm and mpirun
-  export MERGANSER_LONG=1
-  check build
-else
-  check build
-fi
-unset MERGANSER_LONG
+  tests/lint.sh tidy
+  check long
 
-sanitized_flags=(-DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1")
-
-if [ "$mode" = full ]; then
-  build build-tsan "${sanitized_flags[@]}" -DMERGANSER_SANITIZE=thread
+  build tsan
   # GCC 12's ThreadSanitizer does not know the address layouts that newer
   # kernels choose at random; without randomisation it does.
   fixed=()
   if setarch "$(uname -m)" -R true 2>/dev/null; then
     fixed=(setarch "$(uname -m)" -R)
   fi
-  stage "Testing build-tsan"
-  TSAN_OPTIONS="halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/tsan.supp" \
-    "${fixed[@]}" ctest --test-dir build-tsan -j 2 --output-on-failure --no-tests=error \
-    --no-label-summary -LE cluster
+  stage "Testing tsan"
+  "${fixed[@]}" ctest --preset tsan
 
   stage "Interop: official safetensors and transformers, mergekit, accuracies"
   if [ ! -x .venv-interop/bin/python ]; then
@@ -117,25 +98,23 @@ if [ "$mode" = full ]; then
   interop hf_test.py
   interop mergekit_test.py
   interop accuracy_table.py --check README.md
+else
+  check release
 fi
 
-build build-asan "${sanitized_flags[@]}" -DMERGANSER_SANITIZE=address,undefined
+build asan
 # LeakSanitizer stops the world with ptrace, which some containers forbid: ask a
 # program of one line.
-leaks=1
 probe=$(mktemp -d)
 trap 'rm -rf "$probe"' EXIT
 echo 'int main() { return 0; }' >"$probe/probe.cc"
 g++ -fsanitize=address "$probe/probe.cc" -o "$probe/probe"
 if ! ASAN_OPTIONS=detect_leaks=1 "$probe/probe" 2>"$probe/log"; then
   echo "Leaks are not looked for: $(grep -m 1 -i leaksanitizer "$probe/log" || head -n 1 "$probe/log")"
-  leaks=0
+  export MERGANSER_ASAN_OPTIONS=detect_leaks=0
 fi
-export ASAN_OPTIONS="detect_leaks=$leaks:strict_string_checks=1"
-export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp:print_suppressions=0"
-export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
 if [ "$mode" = full ]; then
-  check build-asan
+  check asan-clusters
 else
-  check build-asan -LE 'cluster|long'
+  check asan
 fi
