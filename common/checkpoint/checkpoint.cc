@@ -1,9 +1,8 @@
-// Opening, in this order: which files (index, single file), every shard's
-// header, the index against the headers, config.json, then what is refused.
+// Opening, in this order: config.json, which files, every shard's header, the
+// index against the headers, then what is refused.
 #include "common/checkpoint/checkpoint.h"
 
 #include <algorithm>
-#include <set>
 #include <span>
 #include <utility>
 
@@ -12,8 +11,10 @@
 #include "common/base/executor.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/checkpoint/applied.h"
 #include "common/checkpoint/model_config.h"
 #include "common/checkpoint/refusals.h"
+#include "common/checkpoint/weight_files.h"
 #include "common/format/hf_index.h"
 #include "common/format/safetensors.h"
 #include "common/format/text.h"
@@ -23,11 +24,9 @@
 namespace merganser {
 namespace {
 
-constexpr char kSingleFile[] = "model.safetensors";
 constexpr char kConfigFile[] = "config.json";
 // One request is enough for the headers of most shards.
 constexpr uint64_t kFirstRead = 64 * 1024;
-constexpr uint64_t kMaxIndexBytes = 256ull << 20;
 // Headers are small and far away: what counts is how many requests are on the way.
 constexpr size_t kConcurrentReads = 8;
 
@@ -81,40 +80,6 @@ std::vector<ShardHeader> ReadHeaders(ObjectStore& store, const std::vector<std::
   return headers;
 }
 
-// "NAME-00001-of-00002.safetensors".
-bool LooksLikeShard(std::string_view file) {
-  const size_t of = file.rfind("-of-");
-  return of != std::string_view::npos && of > 0 && file[of - 1] >= '0' && file[of - 1] <= '9' &&
-         of + 4 < file.size() && file[of + 4] >= '0' && file[of + 4] <= '9';
-}
-
-// The one file of weights when there is no index.
-absl::StatusOr<std::string> FindSingleFile(ObjectStore& store) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> single, store.Stat(kSingleFile));
-  if (single.has_value()) return std::string(kSingleFile);
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(""));
-  std::vector<std::string> files, weights;
-  for (const ListedObject& object : listed) {
-    if (object.key.find('/') != std::string::npos || object.key.starts_with('.')) continue;
-    files.push_back(object.key);
-    if (object.key.ends_with(".safetensors") && !IsAdapterFile(object.key)) {
-      weights.push_back(object.key);
-    }
-  }
-  if (weights.empty()) return ExplainNoWeights(files, store.Describe(""));
-  if (weights.size() > 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        store.Describe(""), ": ", weights.size(), " .safetensors files (", FirstFew(weights),
-        ") and no ", kHfIndexFile, " that says which of them are the model"));
-  }
-  if (LooksLikeShard(weights.front())) {
-    return absl::DataLossError(absl::StrCat(
-        store.Describe(weights.front()), ": one shard of several, and no ", kHfIndexFile,
-        "; the checkpoint is incomplete, or its merge was not finished"));
-  }
-  return weights.front();
-}
-
 absl::Status RefuseFilePath(std::string_view uri) {
   for (const std::string_view ending : {".safetensors", ".gguf", ".bin", ".pt", ".pth"}) {
     if (!uri.ends_with(ending)) continue;
@@ -127,8 +92,9 @@ absl::Status RefuseFilePath(std::string_view uri) {
 }
 
 // Every tensor of the index is where it says, and there is no other.
-absl::Status CheckIndex(const Checkpoint& checkpoint, const HfIndex& index) {
-  const std::string where = checkpoint.store->Describe(kHfIndexFile);
+absl::Status CheckIndex(const Checkpoint& checkpoint, const HfIndex& index,
+                        std::string_view index_file) {
+  const std::string where = checkpoint.store->Describe(index_file);
   for (const auto& [name, file] : index.weight_map) {
     const CheckpointTensor* tensor = checkpoint.Find(name);
     if (tensor == nullptr) {
@@ -190,40 +156,6 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
   MERGANSER_ASSIGN_OR_RETURN(checkpoint.store, OpenStore(resolved_uri, roots));
   ObjectStore& store = *checkpoint.store;
 
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> index_text,
-                             ReadWhole(store, kHfIndexFile, kMaxIndexBytes));
-  std::optional<HfIndex> index;
-  std::set<std::string> files;
-  if (index_text.has_value()) {
-    absl::StatusOr<HfIndex> parsed = ParseHfIndex(*index_text);
-    if (!parsed.ok()) return Annotate(parsed.status(), store.Describe(kHfIndexFile));
-    index = *std::move(parsed);
-    for (const auto& [name, file] : index->weight_map) files.insert(file);
-    if (files.empty()) {
-      return absl::DataLossError(
-          absl::StrCat(store.Describe(kHfIndexFile), ": weight_map is empty, expected tensors"));
-    }
-  } else {
-    MERGANSER_ASSIGN_OR_RETURN(std::string file, FindSingleFile(store));
-    files.insert(std::move(file));
-  }
-
-  std::vector<ShardHeader> headers =
-      ReadHeaders(store, std::vector<std::string>(files.begin(), files.end()));
-  std::vector<std::string> missing;
-  for (const ShardHeader& header : headers) {
-    MERGANSER_RETURN_IF_ERROR(header.status);
-    if (header.missing) missing.push_back(header.shard.key);
-  }
-  if (!missing.empty()) {
-    return absl::NotFoundError(absl::StrCat(
-        store.Describe(index.has_value() ? kHfIndexFile : missing.front()), ": ", missing.size(),
-        " of ", headers.size(), " weight files are not there: ", FirstFew(missing),
-        "; was the download or copy finished?"));
-  }
-  for (ShardHeader& header : headers) MERGANSER_RETURN_IF_ERROR(AddShard(header, checkpoint));
-  if (index.has_value()) MERGANSER_RETURN_IF_ERROR(CheckIndex(checkpoint, *index));
-
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> config_text,
                              ReadWhole(store, kConfigFile, kMaxConfigBytes));
   if (config_text.has_value()) {
@@ -231,7 +163,34 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
     if (!config.ok()) return Annotate(config.status(), store.Describe(kConfigFile));
     checkpoint.config = *std::move(config);
   }
+  MERGANSER_ASSIGN_OR_RETURN(WeightFiles weights, FindWeightFiles(store, checkpoint.config));
+  MERGANSER_RETURN_IF_ERROR(RefuseAdapterBeside(store));
+  checkpoint.warnings = std::move(weights.warnings);
+
+  std::vector<ShardHeader> headers = ReadHeaders(store, weights.files);
+  std::vector<std::string> missing;
+  for (const ShardHeader& header : headers) {
+    MERGANSER_RETURN_IF_ERROR(header.status);
+    if (header.missing) missing.push_back(header.shard.key);
+  }
+  if (!missing.empty()) {
+    return absl::NotFoundError(absl::StrCat(
+        store.Describe(weights.index.has_value() ? weights.index_file : missing.front()), ": ",
+        missing.size(), " of ", headers.size(), " weight files are not there: ", FirstFew(missing),
+        "; was the download or copy finished?"));
+  }
+  for (ShardHeader& header : headers) MERGANSER_RETURN_IF_ERROR(AddShard(header, checkpoint));
+  if (weights.index.has_value()) {
+    const absl::Status fits = CheckIndex(checkpoint, *weights.index, weights.index_file);
+    if (!fits.ok() && !weights.index_is_aside) return fits;
+    if (!fits.ok()) {
+      checkpoint.warnings.push_back(absl::StrCat(fits.message(), "; ",
+                                                 Quoted(weights.files.front()),
+                                                 " is taken as it is, as transformers does"));
+    }
+  }
   MERGANSER_RETURN_IF_ERROR(RefuseQuantised(checkpoint));
+  MERGANSER_RETURN_IF_ERROR(RefuseAppliedTensors(checkpoint));
   return checkpoint;
 }
 

@@ -43,6 +43,8 @@ struct ModelConfig {
   // Whether config.json says so itself; if not, the model's class decides.
   bool tie_stated = false;
   std::string quantization_method;  // empty if not quantised
+  // The file with the weights, or their index, if `transformers_weights` names one.
+  std::string weights_file;
   // IsLayerCount and `num_nextn_predict_layers`, also from a nested text_config.
   std::optional<uint64_t> layers;
   uint64_t next_token_layers = 0;
@@ -59,6 +61,7 @@ struct Checkpoint {
   std::vector<CheckpointTensor> tensors;  // by shard, then by offset: "the base's order"
   std::map<std::string, uint32_t, std::less<>> by_name;
   ModelConfig config;
+  std::vector<std::string> warnings;  // one line each: other weights that were not taken
 
   const CheckpointTensor* Find(std::string_view name) const;
   std::string DescribeShard(uint32_t shard) const { return store->Describe(shards[shard].key); }
@@ -76,12 +79,16 @@ struct Checkpoint {
 absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_view directory,
                                          const AllowedRoots& roots = {});
 
-// Opens a checkpoint: model.safetensors.index.json and its shards, else
-// model.safetensors, else the only other *.safetensors file. Every header is
-// checked (ParseSafetensorsHeader) and the index is held against the shards:
-// a tensor in another file than the index says, missing from it or from the
-// file is kDataLoss. Pickle files alone and quantised checkpoints are
-// kInvalidArgument with what to do instead; no weights at all is kNotFound.
+// Opens a checkpoint, of the files that transformers would load: those that
+// `transformers_weights` of config.json names, else model.safetensors, else
+// model.safetensors.index.json and its shards, else the only other *.safetensors
+// file; other weights beside them are a warning. The folder is never walked.
+// Every header is checked (ParseSafetensorsHeader) and the index that was used is
+// held against the shards: a tensor in another file than the index says, missing
+// from it or from the file is kDataLoss. kInvalidArgument with what to do instead:
+// pickle files alone, quantised checkpoints, and weights that loading would apply
+// to others (adapters beside or among the weights, weight norm and the like); no
+// weights at all is kNotFound.
 // `resolved_uri` comes from ResolveModel, `given` is kept for messages.
 // `roots` as for OpenStore.
 absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,

@@ -58,6 +58,7 @@ class ConfigHandler final : public JsonHandler {
   absl::Status OnValue(const JsonEvent& event) {
     const std::string path = path_.size() <= 2 ? absl::StrJoin(path_, ".") : "";
     if (event.kind == Kind::kNull) return absl::OkStatus();
+    if (path == "transformers_weights") return Text(path, event, config_.weights_file);
     if (path == "model_type") return Text(path, event, config_.model_type);
     if (path == "architectures.*") {
       if (!config_.architecture.empty()) return absl::OkStatus();

@@ -1,6 +1,7 @@
 #include "common/checkpoint/refusals.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
@@ -66,8 +67,8 @@ absl::Status RefuseQuantised(const Checkpoint& checkpoint) {
 }
 
 bool IsAdapterFile(std::string_view file) {
-  return file == "adapter_config.json" || file == "adapter_model.safetensors" ||
-         file == "adapter_model.bin";
+  return std::find(std::begin(kAdapterFiles), std::end(kAdapterFiles), file) !=
+         std::end(kAdapterFiles);
 }
 
 absl::Status ExplainNoWeights(const std::vector<std::string>& files, std::string_view where) {
@@ -104,7 +105,7 @@ absl::Status ExplainNoWeights(const std::vector<std::string>& files, std::string
                      "): use the checkpoint in safetensors that they were made from"));
   }
   return absl::NotFoundError(absl::StrCat(
-      place, files.empty() ? ": no such folder, or nothing in it" : ": no weights in it",
+      place, files.empty() ? ": no such folder, or no file in it" : ": no weights in it",
       "; expected model.safetensors or model.safetensors.index.json"));
 }
 

@@ -20,7 +20,11 @@ absl::Status RefuseQuantised(const Checkpoint& checkpoint);
 // GGUF weights (kInvalidArgument), or none at all (kNotFound). `where` names it.
 absl::Status ExplainNoWeights(const std::vector<std::string>& files, std::string_view where);
 
-// True for the files of a PEFT adapter.
+// The files of a PEFT adapter.
+inline constexpr std::string_view kAdapterFiles[] = {
+    "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"};
+
+// True for those.
 bool IsAdapterFile(std::string_view file);
 
 // "'a', 'b', 'c' and 4 more".

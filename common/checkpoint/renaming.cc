@@ -41,11 +41,7 @@ std::string Renamed(std::string_view name, std::string_view from, std::string_vi
 
 const CheckpointTensor* FindRenamed(const Checkpoint& model, const std::string& name) {
   if (name.empty()) return nullptr;
-  if (const CheckpointTensor* found = model.Find(name); found != nullptr) return found;
-  // PEFT moves an adapted layer one level down.
-  const size_t dot = name.rfind('.');
-  if (dot == std::string::npos) return nullptr;
-  return model.Find(absl::StrCat(name.substr(0, dot), ".base_layer", name.substr(dot)));
+  return model.Find(name);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <utility>
@@ -50,6 +51,9 @@ constexpr std::array<std::string_view, 3> kPrefixes = {"LICENSE", "NOTICE", "USE
 constexpr std::array<std::string_view, 9> kWeights = {
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".onnx", ".msgpack"};
 constexpr std::string_view kTemplates = "additional_chat_templates/";
+// Only the two folders that such files are in are listed: a model may lie above
+// anything.
+constexpr size_t kMaxFolderEntries = 10'000;
 
 bool Bare(std::string_view name) {
   return !name.empty() && name.front() != '.' && name.find('/') == std::string_view::npos;
@@ -81,8 +85,15 @@ bool IsAuxiliaryFile(std::string_view key) {
 
 absl::StatusOr<std::vector<ListedObject>> ListAuxiliaryFiles(const Checkpoint& checkpoint) {
   std::vector<ListedObject> files;
-  absl::StatusOr<std::vector<ListedObject>> listed = checkpoint.store->List("");
+  absl::StatusOr<std::vector<ListedObject>> listed =
+      checkpoint.store->ListFolder("", kMaxFolderEntries);
   if (listed.ok()) {
+    MERGANSER_ASSIGN_OR_RETURN(std::vector<ListedObject> templates,
+                               checkpoint.store->ListFolder(
+                                   kTemplates.substr(0, kTemplates.size() - 1), kMaxFolderEntries));
+    std::move(templates.begin(), templates.end(), std::back_inserter(*listed));
+    std::sort(listed->begin(), listed->end(),
+              [](const ListedObject& a, const ListedObject& b) { return a.key < b.key; });
     for (ListedObject& object : *listed) {
       if (IsAuxiliaryFile(object.key)) files.push_back(std::move(object));
     }

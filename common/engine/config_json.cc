@@ -54,7 +54,11 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     if (spelling == "-" + python_.infinity) return Value("-Infinity");
     return Value(spelling);
   }
-  bool string(string_t& value) override { return Replaces() ? Dtype() : Value(Quote(value)); }
+  bool string(string_t& value) override {
+    // It names the input's files; the output's have the usual names.
+    if (levels_.size() == 1 && levels_.back().key == "transformers_weights") return true;
+    return Replaces() ? Dtype() : Value(Quote(value));
+  }
   bool binary(binary_t&) override { return false; }
 
   bool key(string_t& value) override {

@@ -254,6 +254,8 @@ absl::Status JobOutput::RemoveOld() {
       MERGANSER_RETURN_IF_ERROR(store_->Delete(object.key));
     }
   }
+  // An adapter's weights went with the others; loading would still look for them.
+  MERGANSER_RETURN_IF_ERROR(store_->Delete("adapter_config.json"));
   // Of a folder that this program did not write, small files are only replaced.
   if (!ours) return absl::OkStatus();
   for (const ListedObject& object : listed) {

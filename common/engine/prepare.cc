@@ -241,6 +241,10 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                              AlignModels(pointers, slices, resolved.reference));
   MERGANSER_ASSIGN_OR_RETURN(prepared.plan,
                              MakePlan(prepared.recipe, resolved, pointers, alignment));
+  for (const Checkpoint* model : pointers) {
+    prepared.plan.warnings.insert(prepared.plan.warnings.end(), model->warnings.begin(),
+                                  model->warnings.end());
+  }
   prepared.reference = opened[resolved.reference];
   MERGANSER_RETURN_IF_ERROR(SettleTokenizer(resolved, opened, models, prepared));
 

@@ -74,6 +74,13 @@ class ObjectStore {
   // Partial writes that were begun and not committed are not listed.
   virtual absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) = 0;
 
+  // The objects directly in `folder` (a key; "" is the root), in byte order of the
+  // keys: what List(folder + "/") gives without what lies deeper, which is not
+  // looked at. A folder of more than `limit` entries of any kind is
+  // kInvalidArgument, found without reading the rest; a missing one holds nothing.
+  virtual absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
+                                                               size_t limit) = 0;
+
   // Replaces the object atomically and durably: a reader sees the old bytes or
   // the new ones.
   virtual absl::Status Put(std::string_view key, std::string_view bytes) = 0;

@@ -30,6 +30,11 @@ class RootedStore final : public ObjectStore {
         Check(slash == std::string_view::npos ? std::string_view() : prefix.substr(0, slash)));
     return store_->List(prefix);
   }
+  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
+                                                       size_t limit) override {
+    MERGANSER_RETURN_IF_ERROR(Check(folder));
+    return store_->ListFolder(folder, limit);
+  }
   absl::Status Put(std::string_view key, std::string_view bytes) override {
     MERGANSER_RETURN_IF_ERROR(Check(key));
     return store_->Put(key, bytes);

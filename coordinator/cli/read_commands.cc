@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/executor.h"
+#include "common/base/status.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/engine/inspect.h"
 #include "common/engine/prepare.h"
@@ -33,6 +34,9 @@ int RunInspect(const std::string& checkpoint, bool json) {
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
   const absl::StatusOr<Checkpoint> opened = OpenCheckpoint(*uri, checkpoint);
   if (!opened.ok()) return Fail(opened.status(), Phase::kPlanning);
+  for (const std::string& warning : opened->warnings) {
+    std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
+  }
   const std::string out = json ? InspectJson(*opened) : InspectText(*opened);
   std::fputs(out.c_str(), stdout);
   return kDone;

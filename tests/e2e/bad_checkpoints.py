@@ -72,6 +72,39 @@ def config_is_no_json(b):
     b.then(spoil)
 
 
+@case(2, "expert_0/adapter_config.json", "merge_and_unload")
+def adapter_beside_the_weights(b):
+    def put():
+        with open(b.path("expert_0", "adapter_config.json"), "w", encoding="utf-8") as f:
+            json.dump({"peft_type": "LORA", "base_model_name_or_path": "base"}, f)
+    b.then(put)
+
+
+@case(2, "base", "lora_A", "merge_and_unload")
+def adapter_among_the_tensors_of_all(b):
+    for tensors in [b.base] + b.experts:
+        for part in ("A", "B"):
+            tensors[Q.replace("weight", f"lora_{part}.weight")] = ("F32", np.zeros((6, 6)))
+
+
+@case(2, "expert_1", "base_layer", "merge_and_unload")
+def adapter_wraps_a_layer(b):
+    b.experts[1] = {"base_model.model." + n.replace("q_proj.", "q_proj.base_layer."): v
+                    for n, v in b.experts[1].items()}
+
+
+@case(2, "weight_g", "remove_weight_norm")
+def weight_norm_in_all(b):
+    for tensors in [b.base] + b.experts:
+        tensors["conv.weight_g"] = ("F32", np.ones((6, 1)))
+        tensors["conv.weight_v"] = ("F32", np.ones((6, 6)))
+
+
+@case(2, "expert_1/config.json", "transformers_weights", "../base/model.safetensors")
+def config_names_weights_outside_its_folder(b):
+    b.configs[2]["transformers_weights"] = "../base/model.safetensors"
+
+
 def spoil_header(b, change, model="expert_1"):
     """Replaces the header by what `change` makes of its dict, or of its bytes."""
 

@@ -103,6 +103,12 @@ absl::StatusOr<std::vector<ListedObject>> FaultStore::List(std::string_view pref
                                                         [&] { return wrapped_->List(prefix); });
 }
 
+absl::StatusOr<std::vector<ListedObject>> FaultStore::ListFolder(std::string_view folder,
+                                                                 size_t limit) {
+  return Run<absl::StatusOr<std::vector<ListedObject>>>(
+      StoreOp::kListFolder, folder, [&] { return wrapped_->ListFolder(folder, limit); });
+}
+
 absl::Status FaultStore::Put(std::string_view key, std::string_view bytes) {
   return Run<absl::Status>(StoreOp::kPut, key, [&] { return wrapped_->Put(key, bytes); });
 }

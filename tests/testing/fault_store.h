@@ -55,6 +55,8 @@ class FaultStore final : public ObjectStore {
   absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
                     std::string_view if_match) override;
   absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override;
+  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
+                                                       size_t limit) override;
   absl::Status Put(std::string_view key, std::string_view bytes) override;
   absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override;
   absl::Status Delete(std::string_view key) override;

@@ -69,6 +69,11 @@ absl::StatusOr<std::vector<ListedObject>> RecordingStore::List(std::string_view 
   return Record(StoreOp::kList, prefix, 0, 0, wrapped_->List(prefix));
 }
 
+absl::StatusOr<std::vector<ListedObject>> RecordingStore::ListFolder(std::string_view folder,
+                                                                     size_t limit) {
+  return Record(StoreOp::kListFolder, folder, 0, 0, wrapped_->ListFolder(folder, limit));
+}
+
 absl::Status RecordingStore::Put(std::string_view key, std::string_view bytes) {
   return Record(StoreOp::kPut, key, 0, bytes.size(), wrapped_->Put(key, bytes));
 }

@@ -18,7 +18,7 @@ namespace merganser {
 // PutIfAbsent `size` is that of the object, for BeginWrite the planned one.
 struct StoreCall {
   StoreOp op;
-  std::string key;  // the prefix of List
+  std::string key;  // the prefix of List, the folder of ListFolder
   uint64_t offset = 0;
   uint64_t size = 0;
   bool ok = false;
@@ -42,6 +42,8 @@ class RecordingStore final : public ObjectStore {
   absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
                     std::string_view if_match) override;
   absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override;
+  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
+                                                       size_t limit) override;
   absl::Status Put(std::string_view key, std::string_view bytes) override;
   absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override;
   absl::Status Delete(std::string_view key) override;

@@ -11,6 +11,7 @@ enum class StoreOp {
   kStat,
   kRead,
   kList,
+  kListFolder,
   kPut,
   kPutIfAbsent,
   kDelete,
@@ -20,7 +21,7 @@ enum class StoreOp {
   kCommitWrite,
   kAbortWrite,
 };
-inline constexpr size_t kStoreOps = 11;
+inline constexpr size_t kStoreOps = 12;
 
 std::string_view StoreOpName(StoreOp op);
 

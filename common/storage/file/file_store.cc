@@ -80,6 +80,11 @@ class FileStore final : public ObjectStore {
     return ListFiles(root_, prefix);
   }
 
+  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
+                                                       size_t limit) override {
+    return ListFilesOfFolder(root_, folder, limit);
+  }
+
   absl::Status Put(std::string_view key, std::string_view bytes) override {
     const std::string path = PathOf(key);
     MERGANSER_RETURN_IF_ERROR(WriteAndPlace(key, path, bytes, [&](const std::string& temporary) {

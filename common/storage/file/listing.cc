@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,16 +17,29 @@
 namespace merganser {
 namespace {
 
+constexpr size_t kNoLimit = std::numeric_limits<size_t>::max();
+
+void SortByKey(std::vector<ListedObject>& listed) {
+  std::sort(listed.begin(), listed.end(),
+            [](const ListedObject& a, const ListedObject& b) { return a.key < b.key; });
+}
+
 // Adds the files of the folder `key_folder` ("" or "a/b/") to `listed` and its
-// folders to `folders`, as far as their keys can begin with `prefix`.
+// folders to `folders`, as far as their keys can begin with `prefix`; of at most
+// `limit` entries.
 absl::Status ListOne(const std::string& root, const std::string& key_folder,
-                     std::string_view prefix, std::vector<ListedObject>& listed,
+                     std::string_view prefix, size_t limit, std::vector<ListedObject>& listed,
                      std::vector<std::string>& folders) {
   const std::string path = root + key_folder;
   Directory folder(path);
+  size_t entries = 0;
   while (const char* const entry = folder.Next()) {
     const std::string_view name = entry;
     if (IsPartialName(name)) continue;
+    if (++entries > limit) {
+      return absl::InvalidArgumentError(absl::StrCat("list ", path, ": found more than ", limit,
+                                                     " entries, expected at most as many"));
+    }
     std::string key = absl::StrCat(key_folder, std::string(name));
     const size_t common = std::min(key.size(), prefix.size());
     if (std::string_view(key).substr(0, common) != prefix.substr(0, common)) continue;
@@ -69,10 +83,21 @@ absl::StatusOr<std::vector<ListedObject>> ListFiles(const std::string& root,
   while (!folders.empty()) {
     const std::string folder = std::move(folders.back());
     folders.pop_back();
-    MERGANSER_RETURN_IF_ERROR(ListOne(root, folder, prefix, listed, folders));
+    MERGANSER_RETURN_IF_ERROR(ListOne(root, folder, prefix, kNoLimit, listed, folders));
   }
-  std::sort(listed.begin(), listed.end(),
-            [](const ListedObject& a, const ListedObject& b) { return a.key < b.key; });
+  SortByKey(listed);
+  return listed;
+}
+
+absl::StatusOr<std::vector<ListedObject>> ListFilesOfFolder(const std::string& root,
+                                                            std::string_view folder, size_t limit) {
+  if (!folder.empty()) MERGANSER_RETURN_IF_ERROR(ValidateKey(folder));
+  std::vector<ListedObject> listed;
+  std::vector<std::string> deeper;
+  MERGANSER_RETURN_IF_ERROR(ListOne(root,
+                                    folder.empty() ? "" : absl::StrCat(std::string(folder), "/"),
+                                    "", limit, listed, deeper));
+  SortByKey(listed);
   return listed;
 }
 

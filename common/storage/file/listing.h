@@ -1,6 +1,7 @@
 #ifndef MERGANSER_COMMON_STORAGE_FILE_LISTING_H_
 #define MERGANSER_COMMON_STORAGE_FILE_LISTING_H_
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,11 @@ namespace merganser {
 // nothing.
 absl::StatusOr<std::vector<ListedObject>> ListFiles(const std::string& root,
                                                     std::string_view prefix);
+
+// Those directly in the folder with the key `folder` ("" is the root itself), as
+// ObjectStore::ListFolder.
+absl::StatusOr<std::vector<ListedObject>> ListFilesOfFolder(const std::string& root,
+                                                            std::string_view folder, size_t limit);
 
 }  // namespace merganser
 

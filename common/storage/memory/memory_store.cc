@@ -64,6 +64,32 @@ class MemoryStore final : public ObjectStore {
     return listed;
   }
 
+  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
+                                                       size_t limit) override {
+    if (!folder.empty()) MERGANSER_RETURN_IF_ERROR(ValidateKey(folder));
+    const std::string prefix = folder.empty() ? "" : std::string(folder) + "/";
+    std::vector<ListedObject> listed;
+    std::string within;  // the folder whose objects were counted as one entry
+    size_t entries = 0;
+    MutexLock lock(mutex_);
+    for (auto it = objects_.lower_bound(prefix); it != objects_.end(); ++it) {
+      if (it->first.compare(0, prefix.size(), prefix) != 0) break;
+      const size_t slash = it->first.find('/', prefix.size());
+      if (slash != std::string::npos && it->first.substr(0, slash + 1) == within) continue;
+      if (++entries > limit) {
+        return absl::InvalidArgumentError(absl::StrCat("list ", Describe(folder),
+                                                       ": found more than ", limit,
+                                                       " entries, expected at most as many"));
+      }
+      if (slash != std::string::npos) {
+        within = it->first.substr(0, slash + 1);
+      } else {
+        listed.push_back({it->first, InfoOf(it->second)});
+      }
+    }
+    return listed;
+  }
+
   absl::Status Put(std::string_view key, std::string_view bytes) override {
     MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
     auto copy = std::make_shared<const std::string>(bytes);

@@ -321,21 +321,6 @@ TEST_F(AlignmentTest, KnownPrefixesAreNamedWithWhatToDo) {
   }
 }
 
-TEST_F(AlignmentTest, AnUnmergedAdapterIsRecognised) {
-  std::vector<TinyTensor> tensors;
-  for (const TinyTensor& tensor : Body()) {
-    if (tensor.name.find("mlp") == std::string::npos) {
-      tensors.push_back({"base_model.model." + tensor.name, tensor.dtype, tensor.shape});
-      continue;
-    }
-    const std::string stem = "base_model.model." + tensor.name.substr(0, tensor.name.rfind('.'));
-    tensors.push_back({stem + ".base_layer.weight", tensor.dtype, tensor.shape});
-    tensors.push_back({stem + ".lora_A.default.weight", tensor.dtype, {2, 4}});
-  }
-  EXPECT_THAT(Refusal({Model(Body()), Model(tensors)}),
-              AllOf(HasSubstr("4 tensors"), HasSubstr("merge_and_unload")));
-}
-
 TEST_F(AlignmentTest, OneMissingTensorIsNoRenaming) {
   std::vector<TinyTensor> tensors = Body();
   tensors.pop_back();

@@ -109,26 +109,6 @@ TEST_P(OpenCheckpointTest, HeaderLongerThanTheFirstRead) {
   ExpectContent(*checkpoint, tiny);
 }
 
-TEST_P(OpenCheckpointTest, IndexWinsOverALeftoverSingleFile) {
-  auto files = *TinyFiles(Five(2));
-  files["model.safetensors"] = "not even a header";
-  const auto checkpoint = OpenCheckpoint(stage_.Write("m", files), "m");
-  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  EXPECT_EQ(checkpoint->shards.size(), 2u);
-}
-
-TEST_P(OpenCheckpointTest, TheOnlyOtherSafetensorsFile) {
-  auto files = *TinyFiles(Five(1));
-  auto node = files.extract("model.safetensors");
-  node.key() = "weights.safetensors";
-  files.insert(std::move(node));
-  files["adapter_model.safetensors"] = "ignored";
-  files["sub/other.safetensors"] = "ignored";
-  const auto checkpoint = OpenCheckpoint(stage_.Write("m", files), "m");
-  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
-  EXPECT_EQ(checkpoint->shards[0].key, "weights.safetensors");
-}
-
 TEST_P(OpenCheckpointTest, NoConfigIsAllowed) {
   TinyCheckpoint tiny = Five(1);
   tiny.config.clear();

@@ -61,6 +61,11 @@ class FailingStore final : public ObjectStore {
     return Do<absl::StatusOr<std::vector<ListedObject>>>("List", prefix,
                                                          [&] { return inner_->List(prefix); });
   }
+  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
+                                                       size_t limit) override {
+    return Do<absl::StatusOr<std::vector<ListedObject>>>(
+        "ListFolder", folder, [&] { return inner_->ListFolder(folder, limit); });
+  }
   absl::Status Put(std::string_view key, std::string_view bytes) override {
     return Do<absl::Status>("Put", key, [&] { return inner_->Put(key, bytes); });
   }

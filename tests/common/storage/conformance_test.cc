@@ -88,6 +88,30 @@ TEST_P(StoreConformance, ListIsRecursiveSortedAndByPrefix) {
   EXPECT_EQ((*listed)[0].info.identity, (*store_->Stat("a/x"))->identity);
 }
 
+TEST_P(StoreConformance, AFolderIsListedWithoutWhatLiesDeeper) {
+  for (const char* key : {"b/c/1", "b/c/2", "b/d/1", "b/2", "a", "bc"}) {
+    ASSERT_TRUE(store_->Put(key, "12").ok()) << key;
+  }
+  const auto keys = [&](std::string_view folder, size_t limit) {
+    const auto listed = store_->ListFolder(folder, limit);
+    std::vector<std::string> found;
+    if (!listed.ok()) return std::vector<std::string>{listed.status().ToString()};
+    for (const ListedObject& object : *listed) found.push_back(object.key);
+    return found;
+  };
+  EXPECT_THAT(keys("", 3), ElementsAre("a", "bc"));
+  EXPECT_THAT(keys("b", 3), ElementsAre("b/2"));
+  EXPECT_THAT(keys("b/c", 3), ElementsAre("b/c/1", "b/c/2"));
+  EXPECT_THAT(keys("absent", 3), IsEmpty());
+  EXPECT_THAT(keys("a", 3), IsEmpty());
+  for (const char* folder : {"", "b"}) {
+    const auto status = store_->ListFolder(folder, 2).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_NE(status.message().find("more than 2 entries"), std::string::npos) << status;
+  }
+  EXPECT_EQ(store_->ListFolder("..", 9).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_P(StoreConformance, OtherKeysAreRefusedByEveryMethod) {
   for (const std::string& key :
        {std::string(""), std::string("/a"), std::string("../a"), std::string("a/../b"),
