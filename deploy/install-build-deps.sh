@@ -21,6 +21,8 @@ tests=(
 )
 benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)
 full=(python3-venv slurmctld slurmd slurm-client munge)
+# Node of other sources brings its npm along, and Debian's is in conflict with it.
+command -v npm >/dev/null || full+=(nodejs npm)
 
 for argument in "$@"; do
   case "$argument" in

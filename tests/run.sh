@@ -8,7 +8,7 @@
 #            without a cluster, but for the longest
 #   --fast   release build, tests/lint.sh, unit tests and the quickest end-to-end tests
 #   --full   as without, and: many more seeds, clusters under AddressSanitizer too,
-#            all but clusters under ThreadSanitizer, the interop group (PyPI), a
+#            all but clusters under ThreadSanitizer, the interop group (PyPI, npm), a
 #            Slurm of one node, and clang-tidy
 #
 # Needs Debian 12 and root or sudo where packages are missing. Ends with CTest's
@@ -86,15 +86,20 @@ if [ "$mode" = full ]; then
   stage "Testing tsan"
   "${fixed[@]}" ctest --preset tsan
 
-  stage "Interop: official safetensors and transformers, mergekit, accuracies"
+  stage "Interop: gRPC clients, official safetensors and transformers, mergekit, accuracies"
   if [ ! -x .venv-interop/bin/python ]; then
     /usr/bin/python3 -m venv .venv-interop
   fi
   .venv-interop/bin/pip install --quiet -r tests/interop/requirements.txt
+  mkdir -p .venv-interop/node
+  cp tests/interop/package.json .venv-interop/node/
+  npm install --prefix .venv-interop/node --ignore-scripts --no-audit --no-fund --silent
   interop() {
     MERGANSER_BIN="$PWD/build/bin/merganser" MERGANSER_SOURCE_DIR="$PWD" HF_HUB_OFFLINE=1 \
+      NODE_PATH="$PWD/.venv-interop/node/node_modules" \
       .venv-interop/bin/python "tests/interop/$1" "${@:2}"
   }
+  interop reflection_test.py
   interop hf_test.py
   interop mergekit_test.py
   interop accuracy_table.py --check README.md

@@ -10,24 +10,16 @@
 #include "common/base/status.h"
 #include "coordinator/service/job_codec.h"
 #include "coordinator/service/random_id.h"
-#include "google/protobuf/wrappers.pb.h"
-#include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/grpcpp.h"
 #include "proto/channel/channel.h"
 #include "proto/convert/status_codec.h"
+#include "proto/grpc/health/v1/health.grpc.pb.h"
 #include "proto/merganser/v1/merge_service.grpc.pb.h"
 
 namespace merganser {
 namespace {
 
 constexpr int kMaxReceiveBytes = 64 << 20;
-
-// grpc.health.v1.HealthCheckRequest is one string with number 1, its response
-// one enum with number 1, of which 1 is SERVING: the wrapper types are the same
-// bytes, and the package has no generated health client.
-using HealthRequest = google::protobuf::StringValue;
-using HealthResponse = google::protobuf::Int32Value;
-constexpr int kServing = 1;
 
 constexpr std::chrono::milliseconds kWatchPoll(250);
 // One that was started anew may answer before its token is where this user's clients find it.
@@ -263,20 +255,11 @@ absl::Status MergeClient::Health() {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() +
                        std::chrono::duration_cast<std::chrono::system_clock::duration>(timeout_));
-  grpc::TemplatedGenericStub<HealthRequest, HealthResponse> stub(impl_->channel->channel());
-  grpc::CompletionQueue queue;
-  const HealthRequest request;
-  HealthResponse response;
-  grpc::Status status;
-  const auto call =
-      stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
-  call->StartCall();
-  call->Finish(&response, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  MERGANSER_RETURN_IF_ERROR(Explain(FromGrpc(status)));
-  if (response.value() != kServing) {
+  const grpc::health::v1::HealthCheckRequest request;
+  grpc::health::v1::HealthCheckResponse response;
+  const auto stub = grpc::health::v1::Health::NewStub(impl_->channel->channel());
+  MERGANSER_RETURN_IF_ERROR(Explain(FromGrpc(stub->Check(&context, request, &response))));
+  if (response.status() != grpc::health::v1::HealthCheckResponse::SERVING) {
     return absl::UnavailableError(absl::StrCat("coordinator ", coordinator_,
                                                ": found it not serving (it is shutting down), ",
                                                "expected SERVING"));

@@ -7,13 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "coordinator/service/auth/authorizer.h"
-#include "coordinator/service/auth/guard.h"
+#include "coordinator/service/health.h"
 #include "coordinator/service/merge_service.h"
 #include "coordinator/service/random_id.h"
+#include "coordinator/service/reflection.h"
 #include "coordinator/service/worker_service.h"
-#include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "grpcpp/grpcpp.h"
-#include "grpcpp/health_check_service_interface.h"
 #include "grpcpp/resource_quota.h"
 
 namespace merganser {
@@ -24,6 +23,14 @@ constexpr int kMaxReceiveBytes = 64 << 20;
 // with RESOURCE_EXHAUSTED and repeated.
 constexpr int kMaxThreads = 256;
 constexpr size_t kTokenBytes = 32;
+
+// What Server::Start registers.
+std::vector<std::string> ServiceNames() {
+  return {v1::MergeService::service_full_name(), v1::WorkerService::service_full_name(),
+          grpc::health::v1::Health::service_full_name(),
+          grpc::reflection::v1::ServerReflection::service_full_name(),
+          grpc::reflection::v1alpha::ServerReflection::service_full_name()};
+}
 
 absl::StatusOr<std::unique_ptr<TokenKeeper>> MakeTokens(const ServerSecurity& security) {
   if (!security.token_file.empty()) {
@@ -40,6 +47,10 @@ struct Server::Impl {
   std::unique_ptr<JobManager> jobs;
   std::unique_ptr<MergeServiceImpl> merges;
   std::unique_ptr<WorkerServiceImpl> workers;
+  std::unique_ptr<HealthService> health;
+  std::unique_ptr<Reflected> reflected;  // both reflections point to it
+  std::unique_ptr<ReflectionService> reflection;
+  std::unique_ptr<ReflectionServiceV1Alpha> reflection_v1alpha;
   std::unique_ptr<grpc::Server> server;
 };
 
@@ -54,7 +65,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (colon == std::string::npos || colon + 1 == options.listen.size()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--listen: found \"", options.listen,
-                     "\", expected HOST:PORT such as 0.0.0.0:7077 or [::1]:7077"));
+                     "\", expected HOST:PORT such as 0.0.0.0:7470 or [::1]:7470"));
   }
   MERGANSER_RETURN_IF_ERROR(CheckServerSecurity(options.listen, options.security));
   ServerSecurity security = options.security;
@@ -73,9 +84,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   impl.merges = std::make_unique<MergeServiceImpl>(*impl.jobs, *impl.authorizer, security.roots);
   impl.workers = std::make_unique<WorkerServiceImpl>(*impl.jobs, *impl.authorizer);
 
-  grpc::EnableDefaultHealthCheckService(true);
-  // Called by name, so that the linker keeps the library.
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  const std::vector<std::string> services = ServiceNames();
+  impl.health = std::make_unique<HealthService>(services);
+  impl.reflected = std::make_unique<Reflected>(*impl.authorizer, services);
+  impl.reflection = std::make_unique<ReflectionService>(*impl.reflected);
+  impl.reflection_v1alpha = std::make_unique<ReflectionServiceV1Alpha>(*impl.reflected);
   grpc::ServerBuilder builder;
   // Without this a second coordinator could share the port, and workers would
   // talk to both.
@@ -87,11 +100,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   quota.SetMaxThreads(kMaxThreads);
   builder.SetResourceQuota(quota);
   builder.AddListeningPort(options.listen, credentials, &self->port_);
-  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> guards;
-  guards.push_back(MakeGuard(*impl.authorizer));
-  builder.experimental().SetInterceptorCreators(std::move(guards));
   builder.RegisterService(impl.merges.get());
   builder.RegisterService(impl.workers.get());
+  builder.RegisterService(impl.health.get());
+  builder.RegisterService(impl.reflection.get());
+  builder.RegisterService(impl.reflection_v1alpha.get());
   impl.server = builder.BuildAndStart();
   if (impl.server == nullptr || self->port_ == 0) {
     return absl::UnavailableError(
@@ -104,7 +117,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     MERGANSER_ASSIGN_OR_RETURN(impl.handout, TokenHandout::Make(self->address(), security.token));
   }
   impl.authorizer->Open();
-  impl.server->GetHealthCheckService()->SetServingStatus(true);
+  impl.health->SetServing(true);
   return self;
 }
 
@@ -117,7 +130,7 @@ std::string Server::token_file() const {
 JobManager& Server::jobs() { return *impl_->jobs; }
 
 void Server::Shutdown() {
-  if (impl_->server != nullptr) impl_->server->GetHealthCheckService()->SetServingStatus(false);
+  if (impl_->health != nullptr) impl_->health->Shutdown();
   if (impl_->jobs != nullptr) impl_->jobs->Shutdown();
   if (impl_->server != nullptr) {
     impl_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));

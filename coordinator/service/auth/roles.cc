@@ -2,7 +2,6 @@
 
 #include <array>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 
@@ -60,6 +59,7 @@ const std::vector<std::pair<std::string_view, Role>>& MethodRoles() {
       {"/merganser.v1.WorkerService/Sync", Role::kWork},
       {"/merganser.v1.WorkerService/GetJobPlan", Role::kWork},
       {"/merganser.v1.WorkerService/GetJobGates", Role::kWork},
+      {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Role::kRead},
       {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Role::kRead},
   };
   return *roles;
@@ -70,11 +70,6 @@ std::optional<Role> RoleOf(std::string_view method) {
     if (name == method) return role;
   }
   return std::nullopt;
-}
-
-bool IsHealth(std::string_view method) {
-  return absl::StartsWith(absl::string_view(method.data(), method.size()),
-                          "/grpc.health.v1.Health/");
 }
 
 }  // namespace merganser

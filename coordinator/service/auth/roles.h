@@ -48,12 +48,10 @@ class RoleSet {
 absl::StatusOr<Role> ParseRole(std::string_view name);
 
 // "/package.Service/Method" and what it asks for: the whole truth about who may call
-// what. An rpc that is not listed is refused to everybody.
+// what. An rpc that is not listed is refused to everybody; health's are not, and ask for
+// nothing: probes have no token.
 const std::vector<std::pair<std::string_view, Role>>& MethodRoles();
 std::optional<Role> RoleOf(std::string_view method);
-
-// The one rpc that needs no token: probes have none.
-bool IsHealth(std::string_view method);
 
 }  // namespace merganser
 

@@ -54,6 +54,11 @@ TEST(MethodRoles, AreThoseOfTheDocumentation) {
   for (const auto& [method, role] : expected) {
     EXPECT_EQ(RoleOf("/merganser.v1." + method), role) << method;
   }
+  for (const char* version : {"v1", "v1alpha"}) {
+    EXPECT_EQ(RoleOf(std::string("/grpc.reflection.") + version +
+                     ".ServerReflection/ServerReflectionInfo"),
+              Role::kRead);
+  }
   EXPECT_FALSE(RoleOf("/merganser.v1.MergeService/NewRpc").has_value());
   EXPECT_FALSE(RoleOf("").has_value());
   EXPECT_FALSE(RoleOf("/merganser.v1.MergeService/GetJob ").has_value());
@@ -77,13 +82,6 @@ TEST(RoleSet, AdminImpliesAllAndSubmitImpliesRead) {
   RoleSet both(Role::kWork);
   both.Add(Role::kRead);
   EXPECT_EQ(both.ToString(), "read, work");
-}
-
-TEST(Health, IsTheOneServiceWithoutTokens) {
-  EXPECT_TRUE(IsHealth("/grpc.health.v1.Health/Check"));
-  EXPECT_TRUE(IsHealth("/grpc.health.v1.Health/Watch"));
-  EXPECT_FALSE(IsHealth("/grpc.health.v1.HealthX/Check"));
-  EXPECT_FALSE(IsHealth("/merganser.v1.MergeService/GetJob"));
 }
 
 }  // namespace

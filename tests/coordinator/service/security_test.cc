@@ -97,7 +97,7 @@ TEST_F(SecurityTest, EveryRpcAsksForItsRole) {
   StartWithTokens();
   for (const auto& [name, asked] : MethodRoles()) {
     const std::string method(name);
-    if (method.find("Reflection") != std::string::npos) continue;  // a stream; below
+    if (method.find("Reflection") != std::string::npos) continue;  // a stream: reflection_test.cc
     EXPECT_EQ(ReasonOf(Call(method, "")), "TOKEN_MISSING") << method;
     EXPECT_EQ(ReasonOf(Call(method, "not-one-of-these-tokens")), "TOKEN_UNKNOWN") << method;
     for (const Role role : {Role::kRead, Role::kSubmit, Role::kWork, Role::kAdmin}) {
@@ -129,39 +129,19 @@ TEST_F(SecurityTest, HealthNeedsNoToken) {
   EXPECT_TRUE(Call("/grpc.health.v1.Health/Check", "").ok());
 }
 
-// Reads the first answer to a reflection request that lists services.
-absl::Status Reflect(const std::string& address, const std::string& token) {
-  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  if (!token.empty()) context.AddMetadata("authorization", "Bearer " + token);
-  grpc::CompletionQueue queue;
-  const auto call = stub.PrepareCall(
-      &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
-  void* tag = nullptr;
-  bool ok = false;
-  call->StartCall(nullptr);
-  queue.Next(&tag, &ok);
-  const grpc::Slice list_services("\x3a\x01*", 3);  // field 7, "*"
-  call->WriteLast(grpc::ByteBuffer(&list_services, 1), grpc::WriteOptions(), nullptr);
-  queue.Next(&tag, &ok);
-  grpc::ByteBuffer answer;
-  call->Read(&answer, nullptr);
-  bool read = false;
-  queue.Next(&tag, &read);
-  grpc::Status status;
-  call->Finish(&status, nullptr);
-  queue.Next(&tag, &ok);
-  EXPECT_EQ(read, status.ok()) << "an answer went to somebody who was refused";
-  return FromGrpc(status);
-}
-
-TEST_F(SecurityTest, ReflectionIsForReaders) {
+// Whoever asks version 1 first falls back on UNIMPLEMENTED alone.
+TEST_F(SecurityTest, UnknownServicesAndMethodsAreUnimplemented) {
   StartWithTokens();
-  EXPECT_TRUE(absl::IsCancelled(Reflect(server_->address(), "")));
-  EXPECT_TRUE(absl::IsCancelled(Reflect(server_->address(), "not-one-of-these-tokens")));
-  EXPECT_TRUE(absl::IsCancelled(Reflect(server_->address(), TokenOf(Role::kWork))));
-  const absl::Status status = Reflect(server_->address(), TokenOf(Role::kRead));
-  EXPECT_TRUE(status.ok()) << status;
+  for (const char* method :
+       {"/merganser.v1.MergeService/NewRpc", "/merganser.v2.MergeService/GetJob",
+        "/grpc.reflection.v2.ServerReflection/ServerReflectionInfo", "/grpc.health.v1.Health/List",
+        "/google.longrunning.Operations/GetOperation", "/x"}) {
+    for (const std::string& token : {std::string(), std::string("not-one-of-these-tokens"),
+                                     TokenOf(Role::kRead), TokenOf(Role::kAdmin)}) {
+      const absl::Status status = Call(method, token);
+      EXPECT_TRUE(absl::IsUnimplemented(status)) << method << ": " << status;
+    }
+  }
 }
 
 TEST_F(SecurityTest, ATokenIsMadeAndFoundWhereNoneIsGiven) {

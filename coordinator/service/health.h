@@ -1,0 +1,56 @@
+// grpc.health.v1.Health: whether the coordinator serves, for probes. Needs no token.
+#ifndef MERGANSER_COORDINATOR_SERVICE_HEALTH_H_
+#define MERGANSER_COORDINATOR_SERVICE_HEALTH_H_
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "proto/grpc/health/v1/health.grpc.pb.h"
+
+namespace merganser {
+
+// Whoever connects may watch: an open stream holds memory, but no thread.
+inline constexpr size_t kMaxHealthWatchers = 64;
+
+// Thread-safe.
+class HealthService final : public grpc::health::v1::Health::CallbackService {
+ public:
+  // `services` are known by their full names, and "" is the server. Not serving yet.
+  explicit HealthService(const std::vector<std::string>& services)
+      : services_(services.begin(), services.end()) {
+    services_.insert("");
+  }
+
+  // Of all services. Tells those who watch.
+  void SetServing(bool serving);
+  // Tells those who watch that nobody serves, and ends their streams, also later ones.
+  void Shutdown();
+
+  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
+                                  const grpc::health::v1::HealthCheckRequest* request,
+                                  grpc::health::v1::HealthCheckResponse* response) override;
+  grpc::ServerWriteReactor<grpc::health::v1::HealthCheckResponse>* Watch(
+      grpc::CallbackServerContext* context,
+      const grpc::health::v1::HealthCheckRequest* request) override;
+
+ private:
+  class Watcher;
+  using Status = grpc::health::v1::HealthCheckResponse;
+
+  Status::ServingStatus Now() const MERGANSER_REQUIRES(mutex_) {
+    return serving_ ? Status::SERVING : Status::NOT_SERVING;
+  }
+
+  std::set<std::string> services_;  // not changed after construction
+  Mutex mutex_;                     // taken before a watcher's
+  bool serving_ MERGANSER_GUARDED_BY(mutex_) = false;
+  bool ended_ MERGANSER_GUARDED_BY(mutex_) = false;
+  std::set<Watcher*> watchers_ MERGANSER_GUARDED_BY(mutex_);
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_SERVICE_HEALTH_H_
