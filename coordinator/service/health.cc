@@ -19,7 +19,9 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<v1::HealthC
   Watcher(HealthService& service, bool known) : service_(service), known_(known) {}
 
   enum class Act { kNothing, kWrite, kFinish };
-  Act Decide() MERGANSER_REQUIRES(service_.mutex_) {
+  // Under the service's lock, which clang does not know by two names.
+  Act Decide() {
+    service_.mutex_.AssertHeld();
     if (writing_ || finished_) return Act::kNothing;
     const Status::ServingStatus now = known_ ? service_.Now() : Status::SERVICE_UNKNOWN;
     if (cancelled_ || (service_.ended_ && sent_ == now)) {
@@ -31,8 +33,8 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<v1::HealthC
     writing_ = true;
     return Act::kWrite;
   }
-  // It is finished by another status than OK.
-  void Refused() MERGANSER_REQUIRES(service_.mutex_) { finished_ = true; }
+  // Under that lock: it is finished by another status than OK.
+  void Refused() { finished_ = true; }
   void Do(Act act) {
     if (act == Act::kWrite) {
       message_.set_status(*sent_);  // not changed while it is being written
