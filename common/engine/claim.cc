@@ -1,14 +1,7 @@
 #include "common/engine/claim.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <fstream>
-#include <iterator>
 #include <set>
-#include <sstream>
 #include <utility>
 #include <vector>
 
@@ -30,27 +23,6 @@ std::string JobPrefix(std::string_view job) {
 }
 
 std::string RecordKey(std::string_view job) { return JobPrefix(job) + "writes.json"; }
-
-// What tells the process from an earlier or later one of the same pid; empty when
-// there is none (or one that ended and that its parent did not ask after), or /proc
-// does not tell.
-std::string ProcessIdentity(int64_t pid) {
-  std::ifstream boot("/proc/sys/kernel/random/boot_id");
-  std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
-  std::string boot_id, line;
-  if (!std::getline(boot, boot_id) || !std::getline(stat, line)) return "";
-  // The name, in parentheses, may hold anything; the state is the first after it, the
-  // start time the 20th.
-  const size_t name_end = line.rfind(')');
-  if (name_end == std::string::npos) return "";
-  std::istringstream rest(line.substr(name_end + 1));
-  std::string field;
-  for (int i = 0; i < 20; ++i) {
-    if (!(rest >> field)) return "";
-    if (i == 0 && (field == "Z" || field == "X")) return "";
-  }
-  return absl::StrCat(boot_id, " ", field);
-}
 
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -102,18 +74,6 @@ absl::Status RefuseCoordinatorsJob(ObjectStore& store, const ClaimRecord& claim,
       absl::StrCat(store.Describe(kClaimKey), ": held by job ", OneLine(claim.job),
                    " of a coordinator, which alone knows how far it came: start the coordinator "
                    "again with its --state to go on, or begin again with --overwrite"));
-}
-
-ClaimRecord MakeClaim(std::string_view job, int64_t epoch, const Clock& clock) {
-  ClaimRecord claim;
-  claim.job = job;
-  claim.epoch = epoch;
-  claim.started = FormatWallTime(clock.WallNow());
-  char host[256] = {};
-  claim.host = ::gethostname(host, sizeof host - 1) == 0 ? host : "unknown";
-  claim.pid = ::getpid();
-  claim.process = ProcessIdentity(claim.pid);
-  return claim;
 }
 
 std::string WriteClaim(const ClaimRecord& claim) {
@@ -174,20 +134,6 @@ absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store) {
         "again with --overwrite"));
   }
   return *std::move(claim);
-}
-
-bool StillRuns(const ClaimRecord& claim) {
-  const ClaimRecord self = MakeClaim(claim.job, claim.epoch, SystemClock());
-  if (claim.host != self.host || claim.pid <= 0 || claim.pid == self.pid) return false;
-  if (::kill(static_cast<pid_t>(claim.pid), 0) != 0 && errno != EPERM) return false;
-  return claim.process.empty() || ProcessIdentity(claim.pid) == claim.process;
-}
-
-absl::Status RefuseRunning(const ObjectStore& store, const ClaimRecord& claim) {
-  if (!StillRuns(claim)) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      store.Describe(kClaimKey), ": held by job ", OneLine(claim.job), ", whose process ",
-      claim.pid, " still runs on this machine; wait for it, or end it first"));
 }
 
 absl::Status CheckClaim(ObjectStore& store, std::string_view text) {

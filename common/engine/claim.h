@@ -2,7 +2,7 @@
 //
 //   .merganser/claim               created exclusively; names the job
 //   .merganser/JOB-UID/writes.json  the planned writes that the job began
-//   .merganser/JOB-UID/...          keepsakes and progress log (not of this file)
+//   .merganser/JOB-UID/...          beat, keepsakes and progress log (not of this file)
 //
 // A job's folder lives only while the job holds the claim, so whoever holds it
 // may clear the folders of others.
@@ -18,7 +18,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/base/clock.h"
 #include "common/storage/object_store.h"
 
 namespace merganser {
@@ -32,8 +31,8 @@ struct ClaimRecord {
   std::string started;  // RFC 3339, UTC
   std::string host;
   int64_t pid = 0;
-  // Boot and start time: tells the process from a later one of its pid. Empty where
-  // the system does not say.
+  // Boot, start time and pid namespace: tell the process from others of its pid. Empty
+  // where the system does not say.
   std::string process;
 };
 
@@ -50,9 +49,6 @@ inline constexpr std::string_view kMergeRunPrefix = "merge-";
 absl::Status RefuseCoordinatorsJob(ObjectStore& store, const ClaimRecord& claim,
                                    const absl::Status& recorded);
 
-// A claim by this process.
-ClaimRecord MakeClaim(std::string_view job, int64_t epoch, const Clock& clock);
-
 std::string WriteClaim(const ClaimRecord& claim);
 // kDataLoss when `text` is no claim.
 absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text);
@@ -67,13 +63,6 @@ absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& cla
 
 // The claim that is there, whoever's; kDataLoss when it cannot be read as one.
 absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store);
-
-// Whether the claim's process is known to run: on this host, under its pid. Of
-// another host nothing is known: false.
-bool StillRuns(const ClaimRecord& claim);
-
-// kFailedPrecondition where it is known to.
-absl::Status RefuseRunning(const ObjectStore& store, const ClaimRecord& claim);
 
 // kFailedPrecondition when the claim is no longer `text`: it was taken over.
 absl::Status CheckClaim(ObjectStore& store, std::string_view text);

@@ -10,6 +10,7 @@
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/claim.h"
 #include "common/engine/config_json.h"
+#include "common/engine/holder.h"
 #include "common/engine/model_card.h"
 #include "common/engine/overlap.h"
 #include "common/engine/progress_log.h"
@@ -27,12 +28,13 @@ constexpr std::string_view kConfigKey = "config.json";
 
 bool TopLevel(std::string_view key) { return key.find('/') == std::string_view::npos; }
 
-// kFailedPrecondition for the first object that is not ours.
-absl::Status RefuseObjects(const ObjectStore& store, const std::vector<ListedObject>& listed) {
+// kFailedPrecondition for the first object that is not ours: `beat` is.
+absl::Status RefuseObjects(const ObjectStore& store, const std::vector<ListedObject>& listed,
+                           std::string_view beat) {
   const ListedObject* first = nullptr;
   size_t count = 0;
   for (const ListedObject& object : listed) {
-    if (object.key == kClaimKey) continue;
+    if (object.key == kClaimKey || object.key == beat) continue;
     if (!first) first = &object;
     ++count;
   }
@@ -63,7 +65,8 @@ absl::StatusOr<HfIndex> MakeIndex(const Plan& plan) {
 absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<ObjectStore> store,
                                                             std::string_view output_uri,
                                                             const Plan& plan,
-                                                            const JobOutputOptions& options) {
+                                                            const JobOutputOptions& options,
+                                                            HolderWatch* watch) {
   if (!IsJobUid(options.job_uid)) {
     return absl::InvalidArgumentError(
         absl::StrCat("job UID '", OneLine(options.job_uid),
@@ -78,7 +81,7 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<Obje
     const bool claimed = std::any_of(listed.begin(), listed.end(), [](const ListedObject& object) {
       return object.key == kClaimKey;
     });
-    if (!claimed) MERGANSER_RETURN_IF_ERROR(RefuseObjects(*store, listed));
+    if (!claimed) MERGANSER_RETURN_IF_ERROR(RefuseObjects(*store, listed, ""));
   }
 
   if (options.overwrite) {
@@ -86,7 +89,7 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<Obje
     const absl::StatusOr<std::optional<ClaimRecord>> claim = ReadClaim(*store);
     if (!claim.ok() && !absl::IsDataLoss(claim.status())) return claim.status();
     if (claim.ok() && claim->has_value()) {
-      MERGANSER_RETURN_IF_ERROR(RefuseRunning(*store, **claim));
+      MERGANSER_RETURN_IF_ERROR(MayTakeOver(*store, **claim, watch));
     }
   }
   std::unique_ptr<JobOutput> output(new JobOutput);
@@ -94,27 +97,26 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<Obje
   output->uri_ = output_uri;
   output->plan_ = &plan;
   output->options_ = options;
-  MERGANSER_ASSIGN_OR_RETURN(
-      output->claim_,
-      TakeClaim(*output->store_, MakeClaim(options.job_uid, options.epoch, SystemClock()),
-                options.overwrite));
-  if (absl::Status status = Guarded([&] { return output->BeginWrites(); }); !status.ok()) {
+  absl::Status status = Guarded([&] {
+    MERGANSER_RETURN_IF_ERROR(output->Claim(options.overwrite));
+    return output->BeginWrites();
+  });
+  if (!status.ok()) {
     Guarded([&] { return output->Abandon(); }).IgnoreError();
     return status;
   }
   return output;
 }
 
-absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Resume(std::shared_ptr<ObjectStore> store,
-                                                             std::string_view output_uri,
-                                                             const Plan& plan,
-                                                             std::vector<UnitResult>& done) {
+absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Resume(
+    std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+    std::vector<UnitResult>& done, HolderWatch* watch, Duration beat_period) {
   done.clear();
   if (plan.shards.empty()) return absl::InternalError("the plan has no output shard");
   MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(*store));
   if (!claim.has_value()) return nullptr;
-  MERGANSER_RETURN_IF_ERROR(RefuseRunning(*store, *claim));
+  MERGANSER_RETURN_IF_ERROR(MayTakeOver(*store, *claim, watch));
   if (!IsJobUid(claim->job)) {
     return absl::FailedPreconditionError(
         absl::StrCat(store->Describe(kClaimKey),
@@ -128,6 +130,7 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Resume(std::shared_ptr<Obj
   JobOutputOptions options;
   options.job_uid = claim->job;
   options.epoch = claim->epoch + 1;
+  options.beat_period = beat_period;
   // Beginning again removes the log with the rest of the working folder.
   return TakeOver(std::move(store), output_uri, plan, options, done,
                   [] { return absl::OkStatus(); });
@@ -144,9 +147,7 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::TakeOver(
   output->options_ = options;
   // Whoever claimed this output found it empty or was told to overwrite it.
   output->options_.overwrite = true;
-  MERGANSER_ASSIGN_OR_RETURN(
-      output->claim_,
-      TakeClaim(*output->store_, MakeClaim(options.job_uid, options.epoch, SystemClock()), true));
+  MERGANSER_RETURN_IF_ERROR(output->Claim(/*takeover=*/true));
   MERGANSER_ASSIGN_OR_RETURN(const bool adopted, output->AdoptWrites(done));
   if (adopted) return output;
   MERGANSER_RETURN_IF_ERROR(forget());
@@ -154,6 +155,15 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::TakeOver(
   // On failure the claim stays: who goes on again finds it, and what was begun.
   MERGANSER_RETURN_IF_ERROR(output->BeginWrites());
   return output;
+}
+
+absl::Status JobOutput::Claim(bool takeover) {
+  MERGANSER_ASSIGN_OR_RETURN(
+      claim_,
+      TakeClaim(*store_, MakeClaim(options_.job_uid, options_.epoch, SystemClock()), takeover));
+  MERGANSER_ASSIGN_OR_RETURN(beat_, Beat::Start(store_, BeatKey(options_.job_uid, options_.epoch),
+                                                claim_, options_.beat_period));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> JobOutput::PartlyPublished(ObjectStore& store, size_t shards) {
@@ -203,7 +213,8 @@ absl::Status JobOutput::BeginWrites() {
   } else {
     // Again, now under the claim: another job may have published in between.
     MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store_->List(""));
-    MERGANSER_RETURN_IF_ERROR(RefuseObjects(*store_, listed));
+    MERGANSER_RETURN_IF_ERROR(
+        RefuseObjects(*store_, listed, BeatKey(options_.job_uid, options_.epoch)));
   }
   // All are put down before the first exists, so that whoever takes over can find
   // them; and once more when their uploads are known. Two records, however many
@@ -365,6 +376,7 @@ absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Ou
 
 // The claim goes last: whoever finds the folder without it may clear the folder.
 absl::Status JobOutput::ClearUp() {
+  beat_.reset();  // before its object goes
   absl::Status first = ClearJob(*store_, options_.job_uid, writes_);
   const absl::Status released = ReleaseClaim(*store_, claim_);
   if (first.ok()) first = released;
@@ -380,6 +392,7 @@ absl::Status JobOutput::Abandon() {
   const absl::StatusOr<std::optional<ClaimRecord>> now = ReadClaim(*store_);
   if (now.ok() && now->has_value() && (*now)->job == options_.job_uid &&
       absl::IsFailedPrecondition(CheckClaim(*store_, claim_))) {
+    beat_.reset();
     claim_.clear();
     return absl::OkStatus();
   }

@@ -1,7 +1,8 @@
 // The output of one job from claim to publication: what makes sure that a
 // reader never sees half a model, and that two jobs never write one output.
 //
-//   1. Claim: `.merganser/claim` is created exclusively and names the job.
+//   1. Claim: `.merganser/claim` is created exclusively and names the job; from now
+//      on its beat says that it is held.
 //   2. Begin: every shard is begun as a planned write (hidden, full size).
 //   3. Units write their ranges (not here).
 //   4. Publish: with --overwrite the old index and weights go first; shards are
@@ -27,7 +28,9 @@
 #include "common/base/clock.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/engine/auxiliary_files.h"
+#include "common/engine/beat.h"
 #include "common/engine/config_json.h"
+#include "common/engine/holder.h"
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
 #include "common/storage/object_store.h"
@@ -38,6 +41,7 @@ struct JobOutputOptions {
   std::string job_uid;  // lower-case letters, digits and '-'
   bool overwrite = false;
   int64_t epoch = 1;
+  Duration beat_period = BeatTimes().period;
 };
 
 // Whose config and small files an output gets. The checkpoints must outlive it.
@@ -51,6 +55,9 @@ struct OutputDonors {
   ConfigLayers layers;
 };
 
+// Where a claim may have to be taken over, `watch` says of its holder what is known; without one
+// it is looked at once. What the watch says, kAborted among it, is returned as it is.
+//
 // Not thread-safe.
 class JobOutput {
  public:
@@ -62,7 +69,8 @@ class JobOutput {
   static absl::StatusOr<std::unique_ptr<JobOutput>> Begin(std::shared_ptr<ObjectStore> store,
                                                           std::string_view output_uri,
                                                           const Plan& plan,
-                                                          const JobOutputOptions& options);
+                                                          const JobOutputOptions& options,
+                                                          HolderWatch* watch = nullptr);
 
   // Goes on as Resume does, for a job that is known (`options`, of which `overwrite` does
   // not count) and whose results are on record elsewhere: `done`. Where the planned writes
@@ -74,7 +82,7 @@ class JobOutput {
   static absl::StatusOr<std::unique_ptr<JobOutput>> ResumeJob(
       std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
       const JobOutputOptions& options, std::vector<UnitResult>& done,
-      const std::function<absl::Status()>& forget);
+      const std::function<absl::Status()>& forget, HolderWatch* watch = nullptr);
 
   // Goes on with the output of a job that was killed or interrupted: takes its
   // claim over, under the next epoch, and its planned writes as they are. `done`
@@ -82,19 +90,19 @@ class JobOutput {
   // claim; then there is nothing to go on with, and Begin decides.
   //
   // kFailedPrecondition when the job was begun under another plan, or its process
-  // still runs on this machine. A job that was killed before anything was on record
+  // runs on this machine. A job that was killed before anything was on record
   // begins again.
-  static absl::StatusOr<std::unique_ptr<JobOutput>> Resume(std::shared_ptr<ObjectStore> store,
-                                                           std::string_view output_uri,
-                                                           const Plan& plan,
-                                                           std::vector<UnitResult>& done);
+  static absl::StatusOr<std::unique_ptr<JobOutput>> Resume(
+      std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+      std::vector<UnitResult>& done, HolderWatch* watch = nullptr,
+      Duration beat_period = BeatTimes().period);
 
   // Whether the output holds the merge of `plan` already, complete: the report names
   // the plan, and what becomes visible last is visible. Then what a killed run left
   // beside it is removed. kFailedPrecondition when the claim's process still runs,
   // or is of a merge with another plan.
   static absl::StatusOr<bool> EndedBefore(const std::shared_ptr<ObjectStore>& store,
-                                          const Plan& plan);
+                                          const Plan& plan, HolderWatch* watch = nullptr);
 
   const std::string& job_uid() const { return options_.job_uid; }
 
@@ -118,15 +126,17 @@ class JobOutput {
 
   // Abandon for a job whose process is gone, told by its record of planned writes;
   // auxiliary files that its publication had put stay. Does nothing where the claim is
-  // not the job's, or its process runs.
-  static absl::Status Discard(ObjectStore& store, const std::string& job_uid);
+  // not the job's, or its process runs on this machine.
+  static absl::Status Discard(ObjectStore& store, const std::string& job_uid,
+                              HolderWatch* watch = nullptr);
 
   // The report of the output, if that is `plan`'s merge, whole and visible; then what
   // `job_uid` may have left beside it is removed. Holds only where a publication had
   // begun: before, an older output of the same plan may stand there.
   static absl::StatusOr<std::optional<std::string>> FindPublished(ObjectStore& store,
                                                                   const Plan& plan,
-                                                                  const std::string& job_uid);
+                                                                  const std::string& job_uid,
+                                                                  HolderWatch* watch = nullptr);
 
   // What Publish could not clear up after the model was visible, one line each:
   // the merge is complete all the same.
@@ -142,6 +152,8 @@ class JobOutput {
       std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
       const JobOutputOptions& options, std::vector<UnitResult>& done,
       const std::function<absl::Status()>& forget);
+  // Takes the claim, in another's place where `takeover`, and begins its beat.
+  absl::Status Claim(bool takeover);
   absl::Status BeginWrites();
   // Takes over what is there of a job's planned writes: false when they cannot be
   // used, and everything is to be done again.
@@ -166,6 +178,7 @@ class JobOutput {
   std::vector<Commit> commits_;       // of the writes, one each
   std::string claim_;                 // its text; empty when not held
   std::vector<std::string> visible_;  // keys that Publish may have made visible, in order
+  std::unique_ptr<Beat> beat_;        // while the claim is held
   std::vector<std::string> warnings_;
   bool published_ = false;
   bool abandoned_ = false;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
+#include "common/engine/holder.h"
 #include "common/engine/job_output.h"
 #include "common/engine/overlap.h"
 #include "common/engine/progress_log.h"
@@ -22,13 +23,19 @@ namespace {
 
 constexpr uint64_t kMaxReportBytes = 256 << 20;
 
-// The text of the claim, if it is the job's and its process is gone; else empty.
-absl::StatusOr<std::string> ClaimOf(ObjectStore& store, const std::string& job_uid) {
+// The text of the claim, if it is the job's and may be taken over; empty where it is another's, or
+// its process runs on this machine.
+absl::StatusOr<std::string> ClaimOf(ObjectStore& store, const std::string& job_uid,
+                                    HolderWatch* watch) {
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
                              ReadWhole(store, kClaimKey, kMaxClaimBytes));
   if (!text.has_value()) return "";
   const absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
-  return claim.ok() && claim->job == job_uid && !StillRuns(*claim) ? *text : "";
+  if (!claim.ok() || claim->job != job_uid) return "";
+  const absl::Status may = MayTakeOver(store, *claim, watch);
+  if (absl::IsFailedPrecondition(may)) return "";
+  MERGANSER_RETURN_IF_ERROR(may);
+  return *text;
 }
 
 // Whether the output is the merge of `plan`, whole and visible. The report is put
@@ -66,7 +73,7 @@ absl::Status ClearUpAfter(ObjectStore& store, const std::string& job_uid, std::s
 absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::ResumeJob(
     std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
     const JobOutputOptions& options, std::vector<UnitResult>& done,
-    const std::function<absl::Status()>& forget) {
+    const std::function<absl::Status()>& forget, HolderWatch* watch) {
   if (plan.shards.empty()) return absl::InternalError("the plan has no output shard");
   MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(*store));
@@ -77,12 +84,13 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::ResumeJob(
                      OneLine(claim->host), ", pid ", claim->pid, "), expected job ",
                      options.job_uid, ": the output was taken over meanwhile"));
   }
-  MERGANSER_RETURN_IF_ERROR(RefuseRunning(*store, *claim));
+  MERGANSER_RETURN_IF_ERROR(MayTakeOver(*store, *claim, watch));
   return TakeOver(std::move(store), output_uri, plan, options, done, forget);
 }
 
-absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::string claim, ClaimOf(store, job_uid));
+absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid,
+                                HolderWatch* watch) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::string claim, ClaimOf(store, job_uid, watch));
   if (claim.empty()) return absl::OkStatus();
   absl::Status first;
   const auto keep = [&first](const absl::Status& status) {
@@ -131,19 +139,20 @@ absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid) 
 
 absl::StatusOr<std::optional<std::string>> JobOutput::FindPublished(ObjectStore& store,
                                                                     const Plan& plan,
-                                                                    const std::string& job_uid) {
+                                                                    const std::string& job_uid,
+                                                                    HolderWatch* watch) {
   MERGANSER_ASSIGN_OR_RETURN(const bool published, HoldsMergeOf(store, plan));
   if (!published) return std::nullopt;
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> report,
                              ReadWhole(store, kReportKey, kMaxReportBytes));
-  MERGANSER_ASSIGN_OR_RETURN(const std::string claim, ClaimOf(store, job_uid));
+  MERGANSER_ASSIGN_OR_RETURN(const std::string claim, ClaimOf(store, job_uid, watch));
   MERGANSER_RETURN_IF_ERROR(claim.empty() ? ClearEmptyFolders(store)
                                           : ClearUpAfter(store, job_uid, claim));
   return report;
 }
 
 absl::StatusOr<bool> JobOutput::EndedBefore(const std::shared_ptr<ObjectStore>& store,
-                                            const Plan& plan) {
+                                            const Plan& plan, HolderWatch* watch) {
   MERGANSER_ASSIGN_OR_RETURN(const bool published, HoldsMergeOf(*store, plan));
   if (!published) return false;
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(*store));
@@ -151,7 +160,7 @@ absl::StatusOr<bool> JobOutput::EndedBefore(const std::shared_ptr<ObjectStore>& 
     MERGANSER_RETURN_IF_ERROR(ClearEmptyFolders(*store));
     return true;
   }
-  MERGANSER_RETURN_IF_ERROR(RefuseRunning(*store, *claim));
+  MERGANSER_RETURN_IF_ERROR(MayTakeOver(*store, *claim, watch));
   // Another merge, killed while it was to replace this one, is not ours to clear.
   const absl::Status recorded = ProgressLog(store, claim->job, plan).Read().status();
   if (absl::IsFailedPrecondition(recorded)) return recorded;

@@ -68,6 +68,13 @@ void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
           "Seconds between records of what is done: what a crash may cost")
       ->check(CLI::Range(0.01, 86400.0))
       ->default_str("5");
+  // For tests, and so not among those that are listed: all who use an output must agree on it.
+  command
+      .add_option_function<double>(
+          "--beat-every",
+          [&flags](double seconds) { flags.beat_ms = static_cast<int64_t>(seconds * 1000); })
+      ->check(CLI::Range(0.01, 60.0))
+      ->group("");
 }
 
 std::optional<int> Parse(CLI::App& app, int argc, char** argv,

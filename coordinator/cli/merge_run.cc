@@ -3,12 +3,14 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <memory>
 #include <optional>
 #include <span>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,7 @@
 #include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
+#include "common/engine/holder.h"
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
 #include "common/engine/progress_log.h"
@@ -66,6 +69,11 @@ Phase BeginPhase(const absl::Status& status) {
   return request ? Phase::kPlanning : Phase::kRunning;
 }
 
+BeatTimes Beats(const MergeFlags& flags) {
+  const std::chrono::milliseconds period(flags.beat_ms);
+  return {period, 6 * period, 9 * period};
+}
+
 // Has the keeper put down what it has when a run ends by an exception too.
 struct Recording {
   ProgressKeeper& keeper;
@@ -84,29 +92,24 @@ class MergeRun {
         store_(std::move(store)),
         interrupts_(interrupts) {}
 
-  // Claims the output, or goes on with what is there. OK and complete() when there
-  // is nothing left to do.
+  // Claims the output, or goes on with what is there; waits where the claim's holder may run
+  // on another machine. OK and complete() when there is nothing left to do.
   absl::Status Begin() {
-    interrupts_.SetHandler([] {});  // beginning is short; the run asks afterwards
-    if (flags_.resume) {
-      MERGANSER_ASSIGN_OR_RETURN(complete_, JobOutput::EndedBefore(store_, prepared_.plan));
-      if (complete_) return absl::OkStatus();
-      MERGANSER_ASSIGN_OR_RETURN(output_,
-                                 JobOutput::Resume(store_, output_uri_, prepared_.plan, done_));
-      if (output_ != nullptr) {
-        std::fprintf(stderr, "going on: %zu of %zu units are done\n", done_.size(),
-                     static_cast<size_t>(AllRounds(prepared_.plan).units));
-        recorded_ = !done_.empty();
-        if (recorded_) return absl::OkStatus();
-        return ProgressLog(store_, output_->job_uid(), prepared_.plan).Begin();
-      }
+    // Beginning is short, but for the wait; the run asks afterwards. Of the handler's own: it
+    // stays when this fails.
+    const auto interrupted = std::make_shared<std::atomic<bool>>(false);
+    interrupts_.SetHandler([interrupted] { *interrupted = true; });
+    HolderWatch watch(Beats(flags_));
+    absl::Status begun = BeginOnce(watch);
+    if (absl::IsAborted(begun)) {
+      std::fprintf(stderr, "waiting: %s\n", OneLine(std::string(begun.message())).c_str());
     }
-    JobOutputOptions options;
-    options.job_uid = NewJobUid();
-    options.overwrite = flags_.overwrite;
-    MERGANSER_ASSIGN_OR_RETURN(output_,
-                               JobOutput::Begin(store_, output_uri_, prepared_.plan, options));
-    return ProgressLog(store_, options.job_uid, prepared_.plan).Begin();
+    while (absl::IsAborted(begun)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(flags_.beat_ms / 20 + 1));
+      if (*interrupted) return absl::CancelledError("interrupted");
+      begun = BeginOnce(watch);
+    }
+    return begun;
   }
 
   bool complete() const { return complete_; }
@@ -186,6 +189,29 @@ class MergeRun {
   }
 
  private:
+  absl::Status BeginOnce(HolderWatch& watch) {
+    if (flags_.resume) {
+      MERGANSER_ASSIGN_OR_RETURN(complete_, JobOutput::EndedBefore(store_, prepared_.plan, &watch));
+      if (complete_) return absl::OkStatus();
+      MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::Resume(store_, output_uri_, prepared_.plan,
+                                                            done_, &watch, Beats(flags_).period));
+      if (output_ != nullptr) {
+        std::fprintf(stderr, "going on: %zu of %zu units are done\n", done_.size(),
+                     static_cast<size_t>(AllRounds(prepared_.plan).units));
+        recorded_ = !done_.empty();
+        if (recorded_) return absl::OkStatus();
+        return ProgressLog(store_, output_->job_uid(), prepared_.plan).Begin();
+      }
+    }
+    JobOutputOptions options;
+    options.job_uid = NewJobUid();
+    options.overwrite = flags_.overwrite;
+    options.beat_period = Beats(flags_).period;
+    MERGANSER_ASSIGN_OR_RETURN(
+        output_, JobOutput::Begin(store_, output_uri_, prepared_.plan, options, &watch));
+    return ProgressLog(store_, options.job_uid, prepared_.plan).Begin();
+  }
+
   const MergeFlags& flags_;
   const PreparedMerge& prepared_;
   const std::string output_uri_;

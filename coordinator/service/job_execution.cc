@@ -154,7 +154,16 @@ void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& 
   if (!decided.ok()) return;
   absl::Status abandoned;
   if (run != nullptr) abandoned = run->Abandon();
-  if (run != nullptr && abandoned.ok() && job->recovered) abandoned = run->Discard();
+  if (run != nullptr && abandoned.ok() && job->recovered) {
+    abandoned = run->Discard();
+    while (absl::IsAborted(abandoned)) {
+      {
+        MutexLock lock(mutex_);
+        if (!Pause().ok()) return;  // the next start discards it
+      }
+      abandoned = run->Discard();
+    }
+  }
   Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
     JobInfo& info = record.info;
     if (!abandoned.ok()) {
@@ -190,8 +199,9 @@ absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why) {
   MutexLock lock(mutex_);
   MERGANSER_RETURN_IF_ERROR(Interruption(job));
   EndPlanning(job);  // the process lives, and others may plan
-  const std::string trouble =
-      absl::StrCat("waits for storage: ", OneLine(std::string(why.message())));
+  // Of an output that another machine may hold it is not storage that is missing.
+  const std::string trouble = absl::StrCat(absl::IsAborted(why) ? "waits: " : "waits for storage: ",
+                                           OneLine(std::string(why.message())));
   if (job.trouble.empty()) {
     AddEvent(job, trouble);
     Log(absl::StrCat(job.record.info.name, ": ", trouble));
@@ -309,7 +319,13 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
     }
   }
   if (!writes.has_value()) {
-    absl::StatusOr<std::vector<PlannedWrite>> begun = run->Begin(epoch_);
+    absl::StatusOr<std::vector<PlannedWrite>> begun = std::vector<PlannedWrite>();
+    // Storage that fails fails the job while nothing was done; who may hold the claim is known
+    // soon.
+    MERGANSER_RETURN_IF_ERROR(Patiently(job, [&] {
+      begun = run->Begin(epoch_);
+      return absl::IsAborted(begun.status()) ? begun.status() : absl::OkStatus();
+    }));
     // An output that is taken or cannot be named is the request's fault; a disk
     // that fails is not.
     request_wrong = absl::IsFailedPrecondition(begun.status()) ||

@@ -8,6 +8,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
+#include "common/engine/holder.h"
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
 #include "common/storage/open.h"
@@ -35,7 +36,7 @@ class EngineJobRun final : public JobRun {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
                                OpenStore(request_.output_uri, roots_));
     MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::Begin(std::move(store), request_.output_uri,
-                                                         prepared_->plan, Options(epoch)));
+                                                         prepared_->plan, Options(epoch), &watch_));
     return output_->writes();
   }
 
@@ -47,7 +48,7 @@ class EngineJobRun final : public JobRun {
     MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
     MERGANSER_ASSIGN_OR_RETURN(
         output_, JobOutput::ResumeJob(std::move(store), request_.output_uri, prepared_->plan,
-                                      Options(epoch), done, forget));
+                                      Options(epoch), done, forget, &watch_));
     if (output_ == nullptr) return std::nullopt;
     return output_->writes();
   }
@@ -57,7 +58,7 @@ class EngineJobRun final : public JobRun {
                                OpenStore(request_.output_uri, roots_));
     MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> report,
-                               JobOutput::FindPublished(*store, prepared_->plan, uid_));
+                               JobOutput::FindPublished(*store, prepared_->plan, uid_, &watch_));
     if (!report.has_value()) return std::nullopt;
     return SummariseReport(*report);
   }
@@ -80,7 +81,7 @@ class EngineJobRun final : public JobRun {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
                                OpenStore(request_.output_uri, roots_));
     MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
-    return JobOutput::Discard(*store, uid_);
+    return JobOutput::Discard(*store, uid_, &watch_);
   }
 
   std::vector<std::string> Warnings() const override {
@@ -114,6 +115,7 @@ class EngineJobRun final : public JobRun {
   const bool begun_;  // by an earlier process
   const JobRequest request_;
   const AllowedRoots roots_;
+  HolderWatch watch_;
   std::optional<PreparedMerge> prepared_;
   std::unique_ptr<JobOutput> output_;  // points into prepared_
 };

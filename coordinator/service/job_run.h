@@ -31,7 +31,9 @@ class JobRun {
   virtual absl::StatusOr<const Plan*> Prepare() = 0;
 
   // Claims the output and begins its shards; after Prepare. One write a shard.
-  // `epoch` is the coordinator's.
+  // `epoch` is the coordinator's. kAborted: the holder of a claim that is to be taken over may
+  // run on another machine; to be asked again every few seconds, as Resume, FindPublished and
+  // Discard are then.
   virtual absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t epoch) = 0;
 
   // In place of Begin, for a job that an earlier process began: takes over its claim

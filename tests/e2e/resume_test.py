@@ -1,14 +1,23 @@
 """A merge that is killed or interrupted, and gone on with by `merge --resume`."""
 
+import contextlib
+import json
 import os
 import random
 import re
 import signal
 import subprocess
+import threading
+import time
 
 import harness
 
 RECORD = ("--record-every", "0.02")
+
+
+# A command line's first part: as if on another machine.
+ELSEWHERE = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh")
+BEAT = ("--beat-every", "0.3")
 
 
 class ResumeTest(harness.Case):
@@ -176,6 +185,74 @@ class ResumeTest(harness.Case):
             self.assertOneError(harness.run("merge", file, output, "--resume"), 2,
                                 "still runs", str(process.pid))
             process.send_signal(signal.SIGCONT)
+            _, err = process.communicate(timeout=harness.LIMIT)
+            self.assertEqual(process.returncode, 0, err)
+        self.ok("verify", output)
+
+    def another_machine(self):
+        """ELSEWHERE, or nothing for who may not unshare."""
+        tried = subprocess.run([*ELSEWHERE, "hostname"], capture_output=True, check=False)
+        return ELSEWHERE if tried.stdout == b"elsewhere\n" else ()
+
+    def wait_elsewhere(self, file, output, *args):
+        """The outcome of `--resume` on another machine, and how long it took."""
+        began = time.monotonic()
+        prefix = self.another_machine()
+        if not prefix:
+            claim = os.path.join(output, ".merganser", "claim")
+            with open(claim, encoding="utf-8") as f:
+                record = json.load(f)
+            record["host"] += "-elsewhere"
+            with open(claim, "w", encoding="utf-8") as f:
+                json.dump(record, f)
+        process = harness.start("merge", file, output, "--threads", "2", "--resume", *args,
+                                prefix=prefix)
+        out, err = process.communicate(timeout=harness.LIMIT)
+        return (harness.Result(["merge"], process.returncode, out.decode(), err.decode()),
+                time.monotonic() - began)
+
+    def test_on_another_machine_a_killed_merge_is_gone_on_with_when_its_beat_stands_still(self):
+        file, output = self.recipe(), self.path("out")
+        wanted = harness.hash_output(self.merge(file, self.path("wanted")))
+        self.assertIsNotNone(self.disturb(file, output, 2, signal.SIGKILL))
+        # As a batch system does: at once, and with the intervals of everybody.
+        result, took = self.wait_elsewhere(file, output)
+        self.assertEqual(result.code, 0, str(result))
+        self.assertIn("waiting: ", result.err)
+        self.assertRegex(result.err, r"going on: [1-9]\d* of")
+        self.assertGreaterEqual(took, 60)
+        self.check(output, wanted)
+
+    @contextlib.contextmanager
+    def hardly_running(self, process):
+        """Lets the process run for moments only: its beats, which are due, go on, and its work
+        takes a hundred times as long."""
+        over = threading.Event()
+
+        def step():
+            while not over.wait(0.1):
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.001)
+                process.send_signal(signal.SIGSTOP)
+        stepping = threading.Thread(target=step)
+        stepping.start()
+        try:
+            yield
+        finally:
+            over.set()
+            stepping.join()
+            process.send_signal(signal.SIGCONT)
+
+    def test_on_another_machine_a_merge_that_runs_is_left_alone(self):
+        file, output = self.recipe("scf_rkl"), self.path("out")
+        with harness.running("merge", file, output, "--threads", "1", *RECORD, *BEAT) as process:
+            harness.wait_for("a record", lambda: process.poll() is not None or
+                             self.records(output) > 0, pause=0.001)
+            with self.hardly_running(process):
+                result, took = self.wait_elsewhere(file, output, *BEAT)
+                self.assertIsNone(process.poll())
+            self.assertOneError(result, 4, "still runs", str(process.pid))
+            self.assertGreaterEqual(took, 9 * 0.3)
             _, err = process.communicate(timeout=harness.LIMIT)
             self.assertEqual(process.returncode, 0, err)
         self.ok("verify", output)

@@ -1,8 +1,5 @@
 #include "common/engine/claim.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -97,37 +94,6 @@ TEST(ReleaseClaim, LeavesAnothersClaimAlone) {
   EXPECT_TRUE(ReleaseClaim(*store, *second).ok());
   EXPECT_TRUE(store->List("").value().empty());
   EXPECT_TRUE(absl::IsFailedPrecondition(CheckClaim(*store, *second)));
-}
-
-// In a container nobody may ask after processes whose parent is gone.
-TEST(StillRuns, AProcessThatEndedDoesNotRunThoughNobodyAskedAfterIt) {
-  int told[2], go[2];
-  ASSERT_EQ(pipe(told), 0);
-  ASSERT_EQ(pipe(go), 0);
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    const std::string text = WriteClaim(MakeClaim("child", 1, SystemClock()));
-    char end = 0;
-    const bool fine = write(told[1], text.data(), text.size()) > 0 && read(go[0], &end, 1) == 1;
-    _exit(fine ? 0 : 1);
-  }
-  char text[4096];
-  const ssize_t size = read(told[0], text, sizeof(text));
-  ASSERT_GT(size, 0);
-  const auto claim = ParseClaim(std::string_view(text, static_cast<size_t>(size)));
-  ASSERT_TRUE(claim.ok()) << claim.status();
-  EXPECT_EQ(claim->pid, child);
-  EXPECT_TRUE(StillRuns(*claim));
-  ASSERT_EQ(write(go[1], "x", 1), 1);
-  siginfo_t ended;
-  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOWAIT), 0);
-  EXPECT_FALSE(StillRuns(*claim));
-  int status = -1;
-  EXPECT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
-  EXPECT_FALSE(StillRuns(*claim));
-  for (const int end : {told[0], told[1], go[0], go[1]}) close(end);
 }
 
 TEST(ClearJob, AbortsWhatWasPutDownAndRemovesTheFolder) {

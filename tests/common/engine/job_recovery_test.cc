@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/executor.h"
 #include "common/engine/claim.h"
+#include "common/engine/holder.h"
 #include "common/engine/job_output.h"
 #include "common/engine/report.h"
 #include "common/format/hf_index.h"
@@ -21,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
+#include "tests/testing/fake_clock.h"
 
 namespace merganser {
 namespace {
@@ -337,6 +339,53 @@ TEST_P(JobRecoveryTest, AJobWhoseProcessRunsIsLeftAlone) {
   EXPECT_TRUE(JobOutput::Discard(*store_, kJob).ok());
   EXPECT_EQ(store_->OpenWrites().size(), 1u);
   EXPECT_EQ(ReadClaim(*store_).value()->pid, ::getppid());
+}
+
+// On another machine nobody can be asked: whatever would take its claim over waits for its beat.
+TEST_P(JobRecoveryTest, AHolderOnAnotherMachineIsWatched) {
+  const Plan plan = TwoShardPlan();
+  const auto forget = NothingToForget;
+  JobOutputOptions other = Options(1);
+  other.job_uid = "other";
+  other.overwrite = true;
+  struct Case {
+    const char* name;
+    std::function<absl::Status(HolderWatch&)> take_over;
+  };
+  std::vector<UnitResult> done;
+  const std::vector<Case> cases = {
+      {"resume a job",
+       [&](HolderWatch& watch) {
+         return JobOutput::ResumeJob(store_, uri_, plan, Options(6), done, forget, &watch).status();
+       }},
+      {"overwrite",
+       [&](HolderWatch& watch) {
+         return JobOutput::Begin(store_, uri_, plan, other, &watch).status();
+       }},
+      {"discard", [&](HolderWatch& watch) { return JobOutput::Discard(*store_, kJob, &watch); }},
+  };
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.name);
+    Renew();
+    ASSERT_TRUE(Begin(plan).ok());
+    ClaimRecord claim = MakeClaim(kJob, 5, SystemClock());
+    claim.host += "-elsewhere";
+    ASSERT_TRUE(store_->Put(kClaimKey, WriteClaim(claim)).ok());
+    FakeClock clock;
+    HolderWatch watch(BeatTimes(), clock);
+    for (int beat = 0; beat < 2; ++beat) {
+      ASSERT_TRUE(store_->Put(BeatKey(kJob, 5), absl::StrCat(beat)).ok());
+      const absl::Status refused = one.take_over(watch);
+      EXPECT_TRUE(absl::IsAborted(refused)) << refused;
+      clock.Advance(std::chrono::seconds(30));
+    }
+    EXPECT_EQ(ReadClaim(*store_).value()->host, claim.host);
+    EXPECT_EQ(store_->OpenWrites().size(), 2u);
+    clock.Advance(std::chrono::seconds(30));
+    EXPECT_TRUE(one.take_over(watch).ok());
+    const std::optional<ClaimRecord> now = ReadClaim(*store_).value();
+    EXPECT_TRUE(!now.has_value() || now->host != claim.host);
+  }
 }
 
 TEST_P(JobRecoveryTest, AnOutputOfAnotherPlanIsNotTakenForPublished) {

@@ -16,6 +16,7 @@
 #include "common/base/executor.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
+#include "common/engine/holder.h"
 #include "common/engine/job_output.h"
 #include "common/engine/progress_log.h"
 #include "common/engine/report.h"
@@ -237,7 +238,8 @@ TEST_P(ResumeTest, AJobWhoseProcessRunsIsLeftAlone) {
   EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
   EXPECT_THAT(std::string(refused.message()), HasSubstr("still runs"));
   // Another process has that pid now.
-  Claim("merge-1", ::getppid(), "of another boot 17");
+  const std::string self = MakeClaim("merge-1", 1, SystemClock()).process;
+  Claim("merge-1", ::getppid(), self.substr(0, self.find(' ')) + " 17");
   ASSERT_TRUE(Resume(plan_).ok());
   EXPECT_EQ(adopted_, 2u);
   ExpectHoldsAlone(plan_, kNewSeed);

@@ -107,6 +107,14 @@ TEST_P(EarlyFailure, TellsWhoseFaultItIs) {
   EXPECT_EQ(storage_.abandoned(), 1);
 }
 
+TEST_F(JobManagerTest, AClaimWhoseHolderMayRunElsewhereIsWatched) {
+  storage_.FailBegin(absl::AbortedError("its beat must stand still"));
+  Start();
+  const std::string name = Submit();
+  EXPECT_EQ(AwaitState(*jobs_, name, JobState::kRunning).state, JobState::kRunning);
+  EXPECT_EQ(storage_.begun(), 1);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Table, EarlyFailure,
     ::testing::Values(

@@ -449,6 +449,29 @@ TEST_F(RecoveryTest, AJobThatWaitsForStorageMayBeCancelled) {
   EXPECT_EQ(storage_.discarded(), 1);
 }
 
+// The coordinator was moved to another machine, and the one before it may not have ended.
+TEST_F(RecoveryTest, AHolderElsewhereIsWatchedBeforeItsJobIsTakenOver) {
+  Killed(JobState::kRunning);
+  storage_.FailResumeOnce(absl::AbortedError("its beat must stand still"));
+  Start();
+  EXPECT_EQ(WorkOff().size(), kUnits);
+  EXPECT_EQ(Get().state, JobState::kSucceeded);
+  EXPECT_EQ(storage_.resumed(), 2);
+  EXPECT_THAT(Events(), Contains(HasSubstr("waits: its beat must stand still")));
+}
+
+TEST_F(RecoveryTest, AHolderElsewhereIsWatchedBeforeItsOutputIsRemoved) {
+  JobRecord record = Killed(JobState::kRunning);
+  record.info.cancelling = true;
+  ASSERT_TRUE(memory_.Save(record).ok());
+  storage_.FailDiscardOnce(absl::AbortedError("its beat must stand still"));
+  Start();
+  const JobInfo job = AwaitEnd(*jobs_, kName);
+  EXPECT_EQ(job.state, JobState::kCancelled);
+  EXPECT_EQ(storage_.discarded(), 2);
+  EXPECT_FALSE(storage_.claimed());
+}
+
 TEST_F(RecoveryTest, APublicationThatWasCompleteIsNotRepeated) {
   Killed(JobState::kPublishing);
   storage_.SetPublished();

@@ -70,6 +70,7 @@ class FakeRun final : public JobRun {
     storage_.changed_.NotifyAll();
     while (storage_.begin_closed_) storage_.changed_.Wait(storage_.mutex_);
     --storage_.in_begin_;
+    if (absl::IsAborted(storage_.begin_)) return std::exchange(storage_.begin_, absl::OkStatus());
     if (!storage_.begin_.ok()) return storage_.begin_;
     ++storage_.begun_;
     storage_.claimed_ = true;
@@ -99,6 +100,7 @@ class FakeRun final : public JobRun {
   absl::Status Discard() override {
     MutexLock lock(storage_.mutex_);
     ++storage_.discarded_;
+    if (!storage_.discard_.ok()) return std::exchange(storage_.discard_, absl::OkStatus());
     storage_.claimed_ = false;
     return absl::OkStatus();
   }
@@ -140,6 +142,11 @@ JobRunFactory FakeStorage::Runs() {
 void FakeStorage::FailPrepare(absl::Status status) {
   MutexLock lock(mutex_);
   prepare_ = std::move(status);
+}
+
+void FakeStorage::FailDiscardOnce(absl::Status status) {
+  MutexLock lock(mutex_);
+  discard_ = std::move(status);
 }
 
 void FakeStorage::FailBegin(absl::Status status) {
@@ -238,6 +245,11 @@ int FakeStorage::begun() const {
 int FakeStorage::resumed() const {
   MutexLock lock(mutex_);
   return resumed_;
+}
+
+bool FakeStorage::claimed() const {
+  MutexLock lock(mutex_);
+  return claimed_;
 }
 
 int FakeStorage::discarded() const {

@@ -27,7 +27,9 @@ class FakeStorage {
   JobRunFactory Runs();
 
   void FailPrepare(absl::Status status);
+  // Once where it is kAborted.
   void FailBegin(absl::Status status);
+  void FailDiscardOnce(absl::Status status);
   void FailPublish(absl::Status status);
   // Plans made from now on have two rounds, and one gate for all units.
   void UseRounds();
@@ -56,6 +58,7 @@ class FakeStorage {
   int begun() const;
   int resumed() const;
   int discarded() const;
+  bool claimed() const;
   std::vector<UnitResult> results() const;   // of the last publication
   std::vector<std::string> workers() const;  // of the last publication
 
@@ -77,6 +80,7 @@ class FakeStorage {
   absl::Status resume_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status prepare_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status begin_ MERGANSER_GUARDED_BY(mutex_);
+  absl::Status discard_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status publish_ MERGANSER_GUARDED_BY(mutex_);
   int published_ MERGANSER_GUARDED_BY(mutex_) = 0;
   int abandoned_ MERGANSER_GUARDED_BY(mutex_) = 0;

@@ -1,0 +1,152 @@
+#include "common/engine/holder.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace merganser {
+namespace {
+
+// What tells a process from an earlier or later one of the same pid. Any may be empty, where
+// the system does not say.
+struct ProcessIdentity {
+  std::string boot;
+  std::string start;  // empty also where there is no such process, or one that ended
+  std::string space;  // in which its pid counts: containers have their own
+};
+
+ProcessIdentity IdentityOf(int64_t pid) {
+  ProcessIdentity identity;
+  std::ifstream boot("/proc/sys/kernel/random/boot_id");
+  if (!std::getline(boot, identity.boot)) return {};
+  // Of this process, also for others: the pid was looked up here.
+  std::array<char, 128> space{};
+  if (::readlink("/proc/self/ns/pid", space.data(), space.size() - 1) > 0) {
+    identity.space = space.data();
+  }
+  std::ifstream stat(absl::StrCat("/proc/", pid, "/stat"));
+  std::string line;
+  if (!std::getline(stat, line)) return identity;
+  // The name, in parentheses, may hold anything; the state is the first after it, the
+  // start time the 20th.
+  const size_t name_end = line.rfind(')');
+  if (name_end == std::string::npos) return identity;
+  std::istringstream rest(line.substr(name_end + 1));
+  std::string field;
+  for (int i = 0; i < 20; ++i) {
+    if (!(rest >> field)) return identity;
+    // One that ended and that its parent did not ask after.
+    if (i == 0 && (field == "Z" || field == "X")) return identity;
+  }
+  identity.start = field;
+  return identity;
+}
+
+// As it stands in a claim. Claims of earlier versions have no space.
+ProcessIdentity ParseIdentity(const std::string& text) {
+  ProcessIdentity identity;
+  std::istringstream fields(text);
+  fields >> identity.boot >> identity.start >> identity.space;
+  return identity;
+}
+
+std::string Who(const ObjectStore& store, const ClaimRecord& claim) {
+  return absl::StrCat(store.Describe(kClaimKey), ": held by job ", OneLine(claim.job));
+}
+
+int64_t Seconds(Duration duration) {
+  return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
+}
+
+}  // namespace
+
+std::string BeatKey(std::string_view job, int64_t epoch) {
+  return absl::StrCat(std::string(kWorkPrefix), std::string(job), "/beat-", epoch);
+}
+
+ClaimRecord MakeClaim(std::string_view job, int64_t epoch, const Clock& clock) {
+  ClaimRecord claim;
+  claim.job = job;
+  claim.epoch = epoch;
+  claim.started = FormatWallTime(clock.WallNow());
+  std::array<char, 256> host{};
+  claim.host = ::gethostname(host.data(), host.size() - 1) == 0 ? host.data() : "unknown";
+  claim.pid = ::getpid();
+  const ProcessIdentity self = IdentityOf(claim.pid);
+  if (!self.boot.empty() && !self.start.empty()) {
+    claim.process = absl::StrCat(self.boot, " ", self.start, " ", self.space);
+  }
+  return claim;
+}
+
+HolderState AskHolder(const ClaimRecord& claim) {
+  const ClaimRecord self = MakeClaim(claim.job, claim.epoch, SystemClock());
+  if (claim.host != self.host || claim.pid <= 0) return HolderState::kUnknown;
+  const ProcessIdentity then = ParseIdentity(claim.process);
+  const ProcessIdentity now = IdentityOf(claim.pid);
+  // Machines may share a name, and containers their machine's.
+  if (!then.boot.empty() && then.boot != now.boot) return HolderState::kUnknown;
+  if (!then.space.empty() && then.space != now.space) return HolderState::kUnknown;
+  if (claim.pid == self.pid) return HolderState::kGone;
+  if (::kill(static_cast<pid_t>(claim.pid), 0) != 0 && errno != EPERM) return HolderState::kGone;
+  return then.start.empty() || then.start == now.start ? HolderState::kRuns : HolderState::kGone;
+}
+
+absl::Status HolderWatch::MayTakeOver(ObjectStore& store, const ClaimRecord& claim) {
+  switch (AskHolder(claim)) {
+    case HolderState::kGone:
+      return absl::OkStatus();
+    case HolderState::kRuns:
+      return absl::FailedPreconditionError(
+          absl::StrCat(Who(store, claim), ", whose process ", claim.pid,
+                       " still runs on this machine; wait for it, or end it first"));
+    case HolderState::kUnknown:
+      break;
+  }
+  const absl::StatusOr<std::optional<ObjectInfo>> beat =
+      IsJobUid(claim.job) ? store.Stat(BeatKey(claim.job, claim.epoch))
+                          : std::optional<ObjectInfo>();
+  const MonotonicTime now = clock_.Now();
+  if (!looked_) first_look_ = now;
+  if (!beat.ok()) {
+    looked_ = true;
+    seen_.clear();  // what follows counts as a change
+    return beat.status();
+  }
+  std::string seen = absl::StrCat(WriteClaim(claim), beat->has_value() ? (*beat)->identity : "-");
+  if (!looked_ || seen != seen_) {
+    seen_ = std::move(seen);
+    last_change_ = now;
+  }
+  looked_ = true;
+  if (now - last_change_ >= times_.still) return absl::OkStatus();
+  const bool over = now - first_look_ >= times_.patience;
+  std::string message =
+      absl::StrCat(Who(store, claim), " (host ", OneLine(claim.host), ", pid ", claim.pid,
+                   ", started ", OneLine(claim.started), "), which ",
+                   over ? "still runs: its beat did not stand" : "may run: its beat must stand",
+                   " still for ", Seconds(times_.still), " s");
+  if (over) {
+    return absl::UnavailableError(absl::StrCat(message, " within ", Seconds(times_.patience),
+                                               " s; end it first, or try again later"));
+  }
+  return absl::AbortedError(absl::StrCat(message,
+                                         " before it is taken over, and is waited for at most ",
+                                         Seconds(times_.patience), " s"));
+}
+
+absl::Status MayTakeOver(ObjectStore& store, const ClaimRecord& claim, HolderWatch* watch) {
+  if (watch != nullptr) return watch->MayTakeOver(store, claim);
+  return HolderWatch().MayTakeOver(store, claim);
+}
+
+}  // namespace merganser
