@@ -4,6 +4,7 @@
 #ifndef MERGANSER_TESTS_COMMON_ENGINE_FAILING_STORE_H_
 #define MERGANSER_TESTS_COMMON_ENGINE_FAILING_STORE_H_
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <span>
@@ -12,11 +13,15 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/clock.h"
 #include "common/storage/object_store.h"
 
 namespace merganser {
 
 enum class FailWhen { kBefore, kAfter };
+
+// Beside a walk through all calls no beat may come of itself, however slow the machine is.
+inline constexpr Duration kNoBeats = std::chrono::hours(1);
 
 // Not thread-safe.
 class FailingStore final : public ObjectStore {

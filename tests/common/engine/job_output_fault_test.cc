@@ -68,6 +68,7 @@ class JobOutputFault : public ::testing::TestWithParam<Scenario> {
   absl::Status Merge(const Plan& plan, const std::shared_ptr<ObjectStore>& store,
                      const std::string& job, bool overwrite, uint64_t seed) {
     JobOutputOptions options;
+    options.beat_period = kNoBeats;
     options.job_uid = job;
     options.overwrite = overwrite;
     absl::StatusOr<std::unique_ptr<JobOutput>> output = JobOutput::Begin(
@@ -196,6 +197,7 @@ TEST_P(JobOutputFault, APublicationThatFailedForNowIsTriedAgain) {
   for (; call < kManyCalls; ++call) {
     ASSERT_NO_FATAL_FAILURE(Fresh());
     JobOutputOptions options;
+    options.beat_period = kNoBeats;
     options.job_uid = "job-1";
     options.overwrite = scenario.old_shards > 0;
     const auto output = JobOutput::Begin(

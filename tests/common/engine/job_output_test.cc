@@ -26,6 +26,7 @@ using ::testing::Not;
 
 JobOutputOptions Options(const std::string& job, bool overwrite = false) {
   JobOutputOptions options;
+  options.beat_period = kNoBeats;
   options.job_uid = job;
   options.overwrite = overwrite;
   return options;

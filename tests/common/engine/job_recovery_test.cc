@@ -63,6 +63,7 @@ class JobRecoveryTest : public ::testing::TestWithParam<const char*> {
 
   JobOutputOptions Options(int epoch) {
     JobOutputOptions options;
+    options.beat_period = kNoBeats;
     options.job_uid = kJob;
     options.epoch = epoch;
     return options;

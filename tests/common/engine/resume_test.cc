@@ -80,10 +80,12 @@ class ResumeCase {
     if (resume) {
       MERGANSER_ASSIGN_OR_RETURN(const bool ended, JobOutput::EndedBefore(store_, plan));
       if (ended) return absl::OkStatus();
-      MERGANSER_ASSIGN_OR_RETURN(output, JobOutput::Resume(store_, uri_, plan, results));
+      MERGANSER_ASSIGN_OR_RETURN(output,
+                                 JobOutput::Resume(store_, uri_, plan, results, nullptr, kNoBeats));
     }
     if (output == nullptr) {
       JobOutputOptions options;
+      options.beat_period = kNoBeats;
       options.job_uid = job;
       options.overwrite = overwrite;
       MERGANSER_ASSIGN_OR_RETURN(output, JobOutput::Begin(store_, uri_, plan, options));
@@ -302,6 +304,7 @@ TEST_P(ResumeTest, ACoordinatorsJobIsLeftToItsCoordinator) {
       ASSERT_TRUE(Merge(plan_, "merge-1", false, true, kOldSeed).ok());
     }
     JobOutputOptions options;
+    options.beat_period = kNoBeats;
     options.job_uid = "0abf637717f6f3cd";
     options.overwrite = true;
     const auto begun = JobOutput::Begin(store_, uri_, plan_, options);
