@@ -65,8 +65,9 @@ class ObjectStore {
   virtual absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view key) = 0;
 
   // Fills `out` with the bytes from `offset`. A non-empty `if_match` must equal
-  // the object's identity, before and after the read. Reading past the end is
-  // kDataLoss.
+  // the object's identity, before and after the read; an object that was there under
+  // it and is gone is kUnavailable, as is the storage that took it along. Reading past
+  // the end is kDataLoss.
   virtual absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
                             std::string_view if_match = {}) = 0;
 

@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,8 +19,9 @@
 
 namespace merganser {
 
-// Owns a descriptor. Immutable but for `unflushed`, which FdCache guards, and the
-// turn to write.
+// Owns a descriptor. Immutable but for `unflushed`, which FdCache guards, the turn to
+// write, and what is noted of a flush. What close() says nobody hears: whatever must
+// be durable was flushed before.
 class Fd {
  public:
   explicit Fd(int number) : number_(number) {}
@@ -30,11 +32,16 @@ class Fd {
   // The kernel takes one write into a file after the other, and lets the rest spin
   // on a processor that others could use: wait for this first.
   Mutex& turn_to_write() const { return turn_to_write_; }
+  // A flush failed: what is written through the descriptor from then on is not to be
+  // relied on, as the next flush goes through another. Thread-safe.
+  void NoteFailedFlush() { flush_failed_ = true; }
+  bool flush_failed() const { return flush_failed_; }
 
  private:
   friend class FdCache;
   const int number_;
   bool unflushed_ = false;
+  std::atomic<bool> flush_failed_ = false;
   mutable Mutex turn_to_write_;
 };
 

@@ -36,13 +36,14 @@ void FdCache::Trim(std::list<Entry>& dropped) {
   }
 }
 
-void FdCache::Erase(const std::string& path) {
+bool FdCache::Erase(const std::string& path) {
   std::list<Entry> dropped;
   MutexLock lock(mutex_);
   const auto it = by_path_.find(path);
-  if (it == by_path_.end()) return;
+  if (it == by_path_.end()) return false;
   dropped.splice(dropped.end(), entries_, it->second);
   by_path_.erase(it);
+  return true;
 }
 
 void FdCache::EraseIf(const std::string& path, const std::shared_ptr<Fd>& fd) {
@@ -52,6 +53,12 @@ void FdCache::EraseIf(const std::string& path, const std::shared_ptr<Fd>& fd) {
   if (it == by_path_.end() || it->second->second != fd) return;
   dropped.splice(dropped.end(), entries_, it->second);
   by_path_.erase(it);
+}
+
+std::shared_ptr<Fd> FdCache::GetUnflushed(const std::string& path) {
+  MutexLock lock(mutex_);
+  const auto it = by_path_.find(path);
+  return it != by_path_.end() && it->second->second->unflushed_ ? it->second->second : nullptr;
 }
 
 void FdCache::MarkFlushed(const std::shared_ptr<Fd>& fd) {

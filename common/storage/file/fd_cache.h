@@ -28,9 +28,12 @@ class FdCache {
   std::shared_ptr<Fd> Get(const std::string& path, Use use);
   // Keeps and returns `fd`, or the one that another thread put there before.
   std::shared_ptr<Fd> Insert(const std::string& path, std::shared_ptr<Fd> fd, Use use);
-  // Forgets the path's descriptor; the second form only if it is still `fd`.
-  void Erase(const std::string& path);
+  // Forgets the path's descriptor: false if there is none. The second form only if it is
+  // still `fd`.
+  bool Erase(const std::string& path);
   void EraseIf(const std::string& path, const std::shared_ptr<Fd>& fd);
+  // The path's descriptor, if what was written through it since the last flush may be lost with it.
+  std::shared_ptr<Fd> GetUnflushed(const std::string& path);
   // To be called before the flush: writes that come during it mark it again.
   void MarkFlushed(const std::shared_ptr<Fd>& fd);
 

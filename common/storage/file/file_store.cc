@@ -5,12 +5,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <set>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/directory.h"
+#include "common/base/mutex.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/storage/file/fd.h"
@@ -51,29 +52,17 @@ class FileStore final : public ObjectStore {
   absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
                     std::string_view if_match) override {
     MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
-    const std::string path = PathOf(key);
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<struct stat> at_path, StatPath(path));
-    // Before open: opening a pipe would wait for its other end.
-    if (!at_path || !S_ISREG(at_path->st_mode)) return Missing(key);
-    MERGANSER_RETURN_IF_ERROR(CheckIdentity(key, *at_path, if_match));
-    MERGANSER_ASSIGN_OR_RETURN(
-        const std::shared_ptr<Fd> fd,
-        CurrentFd(readers_, FdCache::Use::kRead, path, O_RDONLY | O_NONBLOCK));
-    MERGANSER_ASSIGN_OR_RETURN(const struct stat before, StatFd(*fd, path));
-    MERGANSER_RETURN_IF_ERROR(CheckIdentity(key, before, if_match));
-    const auto size = static_cast<uint64_t>(before.st_size);
-    if (offset > size || out.size() > size - offset) return PastEnd(key, offset, out, size);
-
-    MERGANSER_ASSIGN_OR_RETURN(const size_t got, ReadAt(*fd, offset, out, path));
-    if (got < out.size()) return PastEnd(key, offset, out, offset + got);
-    if (if_match.empty()) return absl::OkStatus();
-    MERGANSER_ASSIGN_OR_RETURN(const struct stat after, StatFd(*fd, path));
-    MERGANSER_RETURN_IF_ERROR(CheckIdentity(key, after, if_match));
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<struct stat> at_path_after, StatPath(path));
-    if (!at_path_after) {
-      return absl::DataLossError(absl::StrCat(Describe(key), ": was removed while it was read"));
+    absl::Status read = ReadOnce(key, offset, out, if_match);
+    // A share that was mounted anew leaves descriptors that never recover.
+    if (absl::IsUnavailable(read) && readers_.Erase(PathOf(key))) {
+      read = ReadOnce(key, offset, out, if_match);
     }
-    return CheckIdentity(key, *at_path_after, if_match);
+    // Whoever knows its identity has seen it: files that vanish in the middle of a merge do so with
+    // the share that they are on, and come back.
+    if (!absl::IsNotFound(read) || if_match.empty()) return read;
+    return absl::UnavailableError(
+        absl::StrCat(std::string(read.message()),
+                     "; it was there when it was opened: was it removed, or is its storage gone?"));
   }
 
   absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override {
@@ -166,6 +155,11 @@ class FileStore final : public ObjectStore {
                                OpenPartial(write, partial, FdCache::Use::kWrite));
     MERGANSER_RETURN_IF_ERROR(Annotate(WriteAt(*fd, offset, bytes, partial), Describe(write.key)));
     StartWriteBack(*fd, offset, bytes.size());
+    if (fd->flush_failed()) {
+      return absl::UnavailableError(
+          absl::StrCat(Describe(write.key), ": flushing ", OneLine(partial),
+                       " failed while it was written to: the bytes must be written again"));
+    }
     // Bytes that went into a file which was dropped meanwhile earn no receipt.
     MERGANSER_ASSIGN_OR_RETURN(const bool current, LeadsTo(partial, *fd));
     if (!current) return Gone(write, partial);
@@ -178,7 +172,10 @@ class FileStore final : public ObjectStore {
                                OpenPartial(write, partial, FdCache::Use::kRead));
     writers_.MarkFlushed(fd);
     const absl::Status flushed = SyncFileData(*fd, partial);
-    if (!flushed.ok()) writers_.EraseIf(partial, fd);
+    if (!flushed.ok()) {
+      fd->NoteFailedFlush();
+      writers_.EraseIf(partial, fd);
+    }
     return Annotate(flushed, Describe(write.key));
   }
 
@@ -222,6 +219,31 @@ class FileStore final : public ObjectStore {
     MERGANSER_RETURN_IF_ERROR(ValidateKey(write.key));
     MERGANSER_RETURN_IF_ERROR(ValidateWriter(write.upload, Describe(write.key)));
     return PartialPath(PathOf(write.key), write.upload);
+  }
+
+  absl::Status ReadOnce(std::string_view key, uint64_t offset, std::span<std::byte> out,
+                        std::string_view if_match) {
+    const std::string path = PathOf(key);
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<struct stat> at_path, StatPath(path));
+    // Before open: opening a pipe would wait for its other end.
+    if (!at_path || !S_ISREG(at_path->st_mode)) return Missing(key);
+    MERGANSER_RETURN_IF_ERROR(CheckIdentity(key, *at_path, if_match));
+    MERGANSER_ASSIGN_OR_RETURN(
+        const std::shared_ptr<Fd> fd,
+        CurrentFd(readers_, FdCache::Use::kRead, path, O_RDONLY | O_NONBLOCK));
+    MERGANSER_ASSIGN_OR_RETURN(const struct stat before, StatFd(*fd, path));
+    MERGANSER_RETURN_IF_ERROR(CheckIdentity(key, before, if_match));
+    const auto size = static_cast<uint64_t>(before.st_size);
+    if (offset > size || out.size() > size - offset) return PastEnd(key, offset, out, size);
+
+    MERGANSER_ASSIGN_OR_RETURN(const size_t got, ReadAt(*fd, offset, out, path));
+    if (got < out.size()) return PastEnd(key, offset, out, offset + got);
+    if (if_match.empty()) return absl::OkStatus();
+    MERGANSER_ASSIGN_OR_RETURN(const struct stat after, StatFd(*fd, path));
+    MERGANSER_RETURN_IF_ERROR(CheckIdentity(key, after, if_match));
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<struct stat> at_path_after, StatPath(path));
+    if (!at_path_after) return Missing(key);
+    return CheckIdentity(key, *at_path_after, if_match);
   }
 
   absl::Status Missing(std::string_view key) const {
@@ -269,8 +291,9 @@ class FileStore final : public ObjectStore {
                                                 const std::string& path, int flags) {
     for (;;) {
       if (const std::shared_ptr<Fd> cached = cache.Get(path, use); cached != nullptr) {
-        MERGANSER_ASSIGN_OR_RETURN(const bool current, LeadsTo(path, *cached));
-        if (current) return cached;
+        // One that cannot even be asked is of a mount that is gone.
+        const absl::StatusOr<bool> current = LeadsTo(path, *cached);
+        if (current.ok() && *current) return cached;
         cache.EraseIf(path, cached);
       }
       MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<Fd> opened, Open(path, flags));
@@ -290,9 +313,28 @@ class FileStore final : public ObjectStore {
     return allowed;
   }
 
+  // kUnavailable where what was written through the cached descriptor since the last flush can no
+  // longer be flushed, because the path leads elsewhere now: to the same file on a share that was
+  // mounted anew, say. Whoever flushes is told so once; then the file is opened anew.
+  absl::Status CheckUnflushed(const PlannedWrite& write, const std::string& partial,
+                              FdCache::Use use) {
+    const std::shared_ptr<Fd> fd = writers_.GetUnflushed(partial);
+    if (fd == nullptr) return absl::OkStatus();
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<struct stat> at_path, StatPath(partial));
+    if (!at_path) return Gone(write, partial);
+    const absl::StatusOr<struct stat> open = StatFd(*fd, partial);
+    if (open.ok() && SameFile(*at_path, *open)) return absl::OkStatus();
+    if (use == FdCache::Use::kRead) writers_.EraseIf(partial, fd);
+    return absl::UnavailableError(absl::StrCat(
+        Describe(write.key), ": the partial file ", OneLine(partial),
+        " is another than it was, or its storage was mounted anew: what was written to it since "
+        "the last flush may be lost and must be written again"));
+  }
+
   // Never with O_CREAT: a write that is over stays over.
   absl::StatusOr<std::shared_ptr<Fd>> OpenPartial(const PlannedWrite& write,
                                                   const std::string& partial, FdCache::Use use) {
+    MERGANSER_RETURN_IF_ERROR(CheckUnflushed(write, partial, use));
     absl::StatusOr<std::shared_ptr<Fd>> fd =
         CurrentFd(writers_, use, partial, O_WRONLY | O_NOFOLLOW | O_NONBLOCK);
     if (absl::IsNotFound(fd.status())) return Gone(write, partial);
@@ -323,9 +365,23 @@ class FileStore final : public ObjectStore {
     if (key.rfind('/') == top) RemoveEmptyFolders(PathOf(key.substr(0, top)));
     for (size_t end = key.rfind('/'); end != std::string_view::npos && end > begin;
          end = key.rfind('/', end - 1)) {
-      if (::rmdir(PathOf(key.substr(0, end)).c_str()) != 0) return;
+      if (!RemoveEmptyFolder(PathOf(key.substr(0, end)))) return;
       if (end == 0) return;
     }
+  }
+
+  // With what killed calls of Put left in it. Of a full folder no more than its first name is read.
+  static bool RemoveEmptyFolder(const std::string& folder) {
+    if (::rmdir(folder.c_str()) == 0) return true;
+    Directory entries(folder);
+    std::vector<std::string> left;
+    while (const char* name = entries.Next()) {
+      if (!IsTemporaryName(name)) return false;
+      left.emplace_back(name);
+    }
+    if (left.empty()) return false;
+    for (const std::string& name : left) ::unlinkat(entries.fd(), name.c_str(), 0);
+    return ::rmdir(folder.c_str()) == 0;
   }
 
   // Of all below `folder`, deepest first, with what killed calls of Put left in them.
@@ -338,7 +394,7 @@ class FileStore final : public ObjectStore {
         if (::fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
         if (S_ISDIR(st.st_mode)) {
           folders.push_back(absl::StrCat(folders[i], "/", name));
-        } else if (IsPartialName(name) && absl::StrContains(name, ".~")) {
+        } else if (IsTemporaryName(name)) {
           ::unlinkat(fd, name, 0);
         }
       });
@@ -346,11 +402,19 @@ class FileStore final : public ObjectStore {
     for (size_t i = folders.size() - 1; i > 0; --i) ::rmdir(folders[i].c_str());
   }
 
-  // Removes what killed calls of Put and PutIfAbsent for `path` left behind. One
-  // that still runs writes its file again (WriteAndPlace).
-  static void SweepTemporaries(const std::string& path) {
-    ForEntries(ParentOf(path), [&](int fd, const char* name) {
-      if (IsTemporaryOf(path, name)) ::unlinkat(fd, name, 0);
+  // Removes what killed calls of Put and PutIfAbsent left behind in the folder of `path`: once,
+  // because a folder may hold very many files. A call that still runs writes its file again
+  // (WriteAndPlace).
+  void SweepTemporaries(const std::string& path) {
+    constexpr size_t kRemembered = 1000;
+    const std::string folder = ParentOf(path);
+    {
+      MutexLock lock(swept_mutex_);
+      if (swept_.size() >= kRemembered) swept_.clear();
+      if (!swept_.insert(folder).second) return;
+    }
+    ForEntries(folder, [](int fd, const char* name) {
+      if (IsTemporaryName(name)) ::unlinkat(fd, name, 0);
     });
   }
 
@@ -408,6 +472,8 @@ class FileStore final : public ObjectStore {
   const PlaceCheck check_;
   FdCache readers_;
   FdCache writers_;
+  Mutex swept_mutex_;
+  std::set<std::string> swept_ MERGANSER_GUARDED_BY(swept_mutex_);  // folders
 };
 
 }  // namespace

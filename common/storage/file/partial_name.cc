@@ -28,10 +28,10 @@ std::string TemporaryPath(const std::string& path) {
   return Hidden(path, absl::StrFormat("~%08x%08x", entropy(), entropy()));
 }
 
-bool IsTemporaryOf(const std::string& path, std::string_view name) {
-  const std::string prefix = absl::StrCat(".", path.substr(path.rfind('/') + 1), ".~");
-  return name.starts_with(prefix) && name.ends_with(kSuffix) &&
-         name.size() == prefix.size() + 16 + kSuffix.size();
+bool IsTemporaryName(std::string_view name) {
+  constexpr size_t kTag = 2 + 16;  // ".~" and the digits
+  return IsPartialName(name) && name.size() > 1 + kTag + kSuffix.size() &&
+         name.substr(name.size() - kSuffix.size() - kTag).starts_with(".~");
 }
 
 bool IsPartialName(std::string_view name) {

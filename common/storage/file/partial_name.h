@@ -17,8 +17,8 @@ std::string PartialPath(const std::string& path, std::string_view writer);
 // and no PartialPath is.
 std::string TemporaryPath(const std::string& path);
 
-// Whether `name` is the last segment of a TemporaryPath of `path`.
-bool IsTemporaryOf(const std::string& path, std::string_view name);
+// Whether `name` is the last segment of a TemporaryPath.
+bool IsTemporaryName(std::string_view name);
 
 // True for the last segment of the paths above.
 bool IsPartialName(std::string_view name);

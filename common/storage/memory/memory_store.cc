@@ -35,6 +35,10 @@ class MemoryStore final : public ObjectStore {
       MutexLock lock(mutex_);
       const auto it = objects_.find(key);
       if (it == objects_.end()) {
+        if (!if_match.empty()) {
+          return absl::UnavailableError(
+              absl::StrCat(Describe(key), ": no such object; it was there when it was opened"));
+        }
         return absl::NotFoundError(absl::StrCat(Describe(key), ": no such object"));
       }
       const std::string identity = InfoOf(it->second).identity;

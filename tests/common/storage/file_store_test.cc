@@ -83,6 +83,80 @@ TEST_F(FileStoreTest, AChangedFileIsNoticedAlsoThroughAnOpenDescriptor) {
   EXPECT_EQ(Read("k", out).code(), absl::StatusCode::kNotFound);
 }
 
+// As after a share was mounted anew: the path is fine, the descriptor never answers again.
+TEST_F(FileStoreTest, ADescriptorThatDiedIsDropped) {
+  WriteFile("k", "0123");
+  std::string out(4, '\0');
+  const std::string identity = Identity("k");
+  ASSERT_TRUE(Read("k", out, identity).ok());
+  int dead = 0;
+  for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
+    std::error_code ignored;
+    if (fs::read_symlink(entry, ignored) == dir_.File("k")) {
+      dead = std::stoi(entry.path().filename());
+    }
+  }
+  ASSERT_GT(dead, 2);
+  ASSERT_EQ(::close(dead), 0);
+  out.clear();
+  out.resize(4);
+  const absl::Status read = Read("k", out, identity);
+  EXPECT_TRUE(read.ok()) << read;
+  EXPECT_EQ(out, "0123");
+}
+
+// Shares go and come back; inputs that somebody removes in the middle of a merge are rare.
+TEST_F(FileStoreTest, WhatVanishesAfterItWasOpenedIsUnavailable) {
+  WriteFile("k", "0123");
+  std::string out(4, '\0');
+  const std::string identity = Identity("k");
+  fs::rename(dir_.path(), dir_.path() + "-gone");
+  const absl::Status read = Read("k", out, identity);
+  EXPECT_EQ(read.code(), absl::StatusCode::kUnavailable) << read;
+  EXPECT_THAT(std::string(read.message()), HasSubstr("is its storage gone?"));
+  EXPECT_EQ(Read("k", out).code(), absl::StatusCode::kNotFound);
+  fs::rename(dir_.path() + "-gone", dir_.path());
+  EXPECT_TRUE(Read("k", out, identity).ok());
+}
+
+// Its storage was mounted anew, say: the partial file at the path is not the one that was
+// written to.
+TEST_F(FileStoreTest, WhatCannotBeFlushedAnyMoreIsSaidOnce) {
+  const auto write = store_->BeginWrite("k", 2, "w");
+  ASSERT_TRUE(store_->WriteRange(*write, 0, std::as_bytes(std::span("a", 1))).ok());
+  const std::string partial = dir_.File(".k.w.partial");
+  fs::rename(partial, dir_.File("old"));
+  WriteFile(".k.w.partial", "..");
+  const auto range = store_->WriteRange(*write, 1, std::as_bytes(std::span("b", 1)));
+  EXPECT_EQ(range.status().code(), absl::StatusCode::kUnavailable) << range.status();
+  const absl::Status flushed = store_->FlushWrite(*write);
+  EXPECT_EQ(flushed.code(), absl::StatusCode::kUnavailable) << flushed;
+  EXPECT_THAT(std::string(flushed.message()), HasSubstr("must be written again"));
+  EXPECT_TRUE(store_->FlushWrite(*write).ok());
+  std::vector<WriteReceipt> receipts;
+  for (const uint64_t at : {0, 1}) {
+    const auto again = store_->WriteRange(*write, at, std::as_bytes(std::span("x", 1)));
+    ASSERT_TRUE(again.ok()) << again.status();
+    receipts.push_back(*again);
+  }
+  ASSERT_TRUE(store_->CommitWrite(*write, receipts).ok());
+  std::string out(2, '\0');
+  ASSERT_TRUE(Read("k", out).ok());
+  EXPECT_EQ(out, "xx");
+}
+
+// A folder of very many keepsakes is not listed with each of them.
+TEST_F(FileStoreTest, AFolderIsSweptOnce) {
+  ASSERT_TRUE(store_->Put("d/a", "1").ok());
+  const std::string left = "d/.b.~0123456789abcdef.partial";
+  WriteFile(left, "x");
+  ASSERT_TRUE(store_->Put("d/b", "1").ok());
+  EXPECT_TRUE(fs::exists(dir_.File(left)));
+  WriteFile("d/.c.job-7.partial", "a planned write");
+  ASSERT_TRUE(MakeFileStore(dir_.path())->Put("d/c", "1").ok());
+  EXPECT_THAT(Files(), ElementsAre("d/.c.job-7.partial", "d/a", "d/b", "d/c"));
+}
+
 TEST_F(FileStoreTest, MoreFilesThanCachedDescriptors) {
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < 200; ++i) {
