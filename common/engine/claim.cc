@@ -46,14 +46,30 @@ absl::Status Claimed(ObjectStore& store, std::string_view text) {
       "they left, and a coordinator's job with its coordinator"));
 }
 
+// Its text; nullopt when there is none. What is too long for a claim is none of ours and has the
+// empty text, which ParseClaim refuses.
+absl::StatusOr<std::optional<std::string>> ClaimText(ObjectStore& store) {
+  absl::StatusOr<std::optional<std::string>> text = ReadWhole(store, kClaimKey, kMaxClaimBytes);
+  if (!absl::IsDataLoss(text.status())) return text;
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(kClaimKey));
+  if (!info.has_value() || info->size <= kMaxClaimBytes) return text;  // it changes
+  return std::optional<std::string>("");
+}
+
 // A write whose upload is unknown was perhaps begun: beginning it again for the
 // same writer starts over, and what is begun can be aborted.
 absl::Status AbortOne(ObjectStore& store, std::string_view job, const PlannedWrite& write) {
   if (!write.upload.empty()) return store.AbortWrite(write);
   if (!IsJobUid(job)) return absl::OkStatus();  // no job of ours: it began nothing
   absl::StatusOr<PlannedWrite> again = store.BeginWrite(write.key, 1, job);
-  // Where it cannot begin now there is no reason to think that it did before.
-  if (!again.ok()) return IsRetryable(again.status()) ? again.status() : absl::OkStatus();
+  // Where something is in the way that cannot be begun beside, nothing was. A folder that this user
+  // may not write to says nothing of what another began there.
+  if (absl::IsFailedPrecondition(again.status()) || absl::IsInvalidArgument(again.status())) {
+    return absl::OkStatus();
+  }
+  if (!again.ok()) {
+    return Annotate(again.status(), "a partial file of an earlier run may be left");
+  }
   return store.AbortWrite(*again);
 }
 
@@ -113,8 +129,7 @@ absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& cla
       return created.status();
     }
     if (*created) return text;
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> other,
-                               ReadWhole(store, kClaimKey, kMaxClaimBytes));
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> other, ClaimText(store));
     if (other && *other == text) return text;  // a retried request that had succeeded
     if (!may_remove) return Claimed(store, other.value_or(""));
     if (other) MERGANSER_RETURN_IF_ERROR(ReleaseClaim(store, *other));
@@ -123,8 +138,7 @@ absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& cla
 }
 
 absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
-                             ReadWhole(store, kClaimKey, kMaxClaimBytes));
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text, ClaimText(store));
   if (!text.has_value()) return std::nullopt;
   absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
   if (!claim.ok()) {
@@ -137,8 +151,7 @@ absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store) {
 }
 
 absl::Status CheckClaim(ObjectStore& store, std::string_view text) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now,
-                             ReadWhole(store, kClaimKey, kMaxClaimBytes));
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now, ClaimText(store));
   if (now && *now == text) return absl::OkStatus();
   if (now) return Annotate(Claimed(store, *now), "this job's claim was taken over");
   return absl::FailedPreconditionError(
@@ -148,8 +161,7 @@ absl::Status CheckClaim(ObjectStore& store, std::string_view text) {
 }
 
 absl::Status ReleaseClaim(ObjectStore& store, std::string_view text) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now,
-                             ReadWhole(store, kClaimKey, kMaxClaimBytes));
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now, ClaimText(store));
   if (!now || *now != text) return absl::OkStatus();
   return store.Delete(kClaimKey);
 }

@@ -165,6 +165,17 @@ class MergeRun {
     return report;
   }
 
+  // `status` of RunAndPublish: an output of which nothing is there any more went with its storage,
+  // and comes back with it.
+  absl::Status Regarding(const absl::Status& status) {
+    if (!absl::IsNotFound(status)) return status;
+    const absl::StatusOr<std::vector<ListedObject>> listed = store_->List("");
+    if (!listed.ok() || !listed->empty()) return status;
+    return absl::UnavailableError(
+        absl::StrCat(std::string(status.message()), "; nothing is left of ", output_uri_,
+                     ", which this run had begun: mount its storage, and repeat with --resume"));
+  }
+
   // Keeps what a later run can go on with, or removes everything. Again where it finds no
   // memory for that: what the run held is given back by now.
   void EndFailed(const absl::Status& status, bool still_written) {
@@ -259,8 +270,9 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   const absl::StatusOr<std::string> report =
       Guarded([&] { return run.RunAndPublish(executor, *tensor_memory); });
   if (!report.ok()) {
-    run.EndFailed(report.status(), executor.StillWrites());
-    return Fail(report.status(), Phase::kRunning);
+    const absl::Status why = Guarded([&] { return run.Regarding(report.status()); });
+    run.EndFailed(why, executor.StillWrites());
+    return Fail(why, Phase::kRunning);
   }
   if (const absl::StatusOr<std::string> summary = SummariseReport(*report); summary.ok()) {
     std::printf("%s", summary->c_str());

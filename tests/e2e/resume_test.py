@@ -269,6 +269,29 @@ class ResumeTest(harness.Case):
         self.assertOneError(harness.run("merge", other, output, "--resume"), 2, "--overwrite")
         self.check(output, before)
 
+    def test_a_share_that_disappears_keeps_what_is_done(self):
+        models = [harness.link_folder(m, self.path("model-%d" % i))
+                  for i, m in enumerate(harness.data("generated"))]
+        file = harness.recipe(self.path("r.yaml"), "resmerge", models[0], models[1:],
+                              unit_size="1MB", max_shard_size="8MB")
+        wanted = harness.hash_output(self.merge(file, self.path("wanted")))
+        for what, share in (("inputs", models[1]), ("output", self.path("out-output"))):
+            with self.subTest(gone=what):
+                output = self.path("out-" + what)
+                with harness.running("merge", file, output, "--threads", "1",
+                                     *RECORD) as process:
+                    harness.wait_for("2 records", lambda: process.poll() is not None or
+                                     self.records(output) >= 2, pause=0.001)
+                    process.send_signal(signal.SIGSTOP)
+                    self.assertIsNone(process.poll())
+                    os.rename(share, share + "-gone")
+                    process.send_signal(signal.SIGCONT)
+                    _, err = process.communicate(timeout=harness.LIMIT)
+                os.rename(share + "-gone", share)
+                self.assertEqual(process.returncode, 4, err)
+                self.assertGreater(self.resume(file, output), 0)
+                self.check(output, wanted)
+
     def test_a_full_disk_keeps_what_is_done(self):
         # A limit on the size of files stands in for a disk that fills: the kernel says so
         # from a given byte on, in the middle of the merge.

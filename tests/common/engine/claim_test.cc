@@ -5,6 +5,7 @@
 #include "gtest/gtest.h"
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
+#include "tests/testing/fault_store.h"
 
 namespace merganser {
 namespace {
@@ -75,6 +76,18 @@ TEST(TakeClaim, AnUnreadableClaimIsAClaimToo) {
   EXPECT_TRUE(TakeClaim(*store, Claim("a"), true).ok());
 }
 
+TEST(TakeClaim, AnOversizedClaimIsRefusedAndOverwritten) {
+  auto store = MakeMemoryStore("claims");
+  ASSERT_TRUE(store->Put(kClaimKey, std::string(kMaxClaimBytes + 1, 'x')).ok());
+  for (const absl::Status& refused :
+       {TakeClaim(*store, Claim("a"), false).status(), ReadClaim(*store).status()}) {
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("--overwrite")) << refused;
+  }
+  const auto taken = TakeClaim(*store, Claim("a"), true);
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  EXPECT_TRUE(CheckClaim(*store, *taken).ok());
+}
+
 TEST(TakeClaim, ALostAnswerLeavesNoClaim) {
   auto inner = MakeMemoryStore("claims");
   FailingStore store(inner);
@@ -117,6 +130,23 @@ TEST(ClearJob, FindsAWriteThatWasBegunButNotPutDown) {
   ASSERT_TRUE(ClearJob(*store, "old", {}).ok());
   const std::byte bytes[8] = {};
   EXPECT_TRUE(absl::IsNotFound(store->WriteRange(begun, 0, bytes).status()));
+}
+
+// A store in which nothing new may be written: what it says tells nothing of what was begun.
+TEST(ClearJob, SaysWhereItCannotLookForAWriteThatWasBegun) {
+  const auto inner = MakeMemoryStore("claims");
+  FaultStore store(inner, 1);
+  const std::vector<PlannedWrite> intended = {{"a.safetensors", 8, ""}};
+  ASSERT_TRUE(RecordWrites(*inner, "old", intended).ok());
+  FaultRule rule;
+  rule.op = StoreOp::kBeginWrite;
+  rule.status = absl::PermissionDeniedError("this user may not");
+  store.AddRule(rule);
+  const absl::Status cleared = ClearJob(store, "old", {});
+  EXPECT_TRUE(absl::IsPermissionDenied(cleared)) << cleared;
+  EXPECT_THAT(std::string(cleared.message()), HasSubstr("a partial file of an earlier run"));
+  EXPECT_TRUE(HasRecordedWrites(*inner, "old").value());  // whoever may finds it
+  EXPECT_TRUE(ClearJob(store, "old", {}).ok());
 }
 
 TEST(ClearJob, KeepsTheRecordWhileAWriteMayBeLeft) {
