@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/base/descriptors.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
@@ -59,6 +60,7 @@ absl::StatusOr<std::unique_ptr<JobStore>> OpenJobStore(const CoordinatorFlags& f
 }  // namespace
 
 int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) {
+  RaiseDescriptorLimit();
   // Shared with the handler: returning early leaves that behind.
   const auto stop = std::make_shared<StopSignal>();
   interrupts.SetHandler([stop] { stop->Set(); });
@@ -96,6 +98,7 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
 }
 
 int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
+  RaiseDescriptorLimit();
   if (flags.memory <= kProcessMemory) {
     return Fail(absl::InvalidArgumentError(absl::StrCat(
                     "--memory: found ", FormatBytes(flags.memory), ", expected more than the ",

@@ -5,7 +5,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/descriptors.h"
 #include "common/base/status.h"
+#include "coordinator/front/front.h"
+#include "coordinator/front/listener.h"
 #include "coordinator/service/auth/authorizer.h"
 #include "coordinator/service/health.h"
 #include "coordinator/service/merge_service.h"
@@ -22,6 +25,8 @@ constexpr int kMaxReceiveBytes = 64 << 20;
 // Watchers hold up to kMaxWatchers of them; beyond the limit calls are refused
 // with RESOURCE_EXHAUSTED and repeated.
 constexpr int kMaxThreads = 256;
+// Of one connection at a time; further calls wait at the client.
+constexpr int kMaxStreams = 256;
 constexpr size_t kTokenBytes = 32;
 
 // What Server::Start registers.
@@ -51,6 +56,8 @@ struct Server::Impl {
   std::unique_ptr<Reflected> reflected;  // both reflections point to it
   std::unique_ptr<ReflectionService> reflection;
   std::unique_ptr<ReflectionServiceV1Alpha> reflection_v1alpha;
+  std::unique_ptr<front::Front> front;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
 };
 
@@ -61,12 +68,7 @@ Server::~Server() { Shutdown(); }
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                       const Clock& clock, JobStore& store,
                                                       JobRunFactory runs) {
-  const size_t colon = options.listen.rfind(':');
-  if (colon == std::string::npos || colon + 1 == options.listen.size()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--listen: found \"", options.listen,
-                     "\", expected HOST:PORT such as 0.0.0.0:7470 or [::1]:7470"));
-  }
+  MERGANSER_RETURN_IF_ERROR(front::ParseListenAddress(options.listen).status());
   MERGANSER_RETURN_IF_ERROR(CheckServerSecurity(options.listen, options.security));
   ServerSecurity security = options.security;
   const bool make_token = security.token_file.empty() && security.token.empty();
@@ -76,8 +78,16 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                              MakeServerCredentials(security));
   if (!runs) runs = EngineJobRuns(security.roots);
   std::unique_ptr<Server> self(new Server());
-  self->host_ = options.listen.substr(0, colon);
+  self->host_ = options.listen.substr(0, options.listen.rfind(':'));
   Impl& impl = *self->impl_;
+  // First of all: nothing of the jobs is touched by a coordinator that is one too many.
+  front::FrontOptions front;
+  front.listen = options.listen;
+  front.tls = !security.tls_cert.empty();
+  front.limits = front::LimitsFor(RaiseDescriptorLimit());
+  front.log = security.log;
+  MERGANSER_ASSIGN_OR_RETURN(impl.front, front::Front::Open(std::move(front)));
+  self->port_ = impl.front->port();
   MERGANSER_ASSIGN_OR_RETURN(impl.jobs,
                              JobManager::Start(options.jobs, clock, store, std::move(runs)));
   impl.authorizer = std::make_unique<Authorizer>(std::move(tokens));
@@ -90,32 +100,37 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   impl.reflection = std::make_unique<ReflectionService>(*impl.reflected);
   impl.reflection_v1alpha = std::make_unique<ReflectionServiceV1Alpha>(*impl.reflected);
   grpc::ServerBuilder builder;
-  // Without this a second coordinator could share the port, and workers would
-  // talk to both.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // Clients that watch ping every 30 s; without this they would be cut off.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  // A client whose machine sleeps, or whose process was stopped, holds no seat for ever.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 15'000);
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   grpc::ResourceQuota quota("merganser");
   quota.SetMaxThreads(kMaxThreads);
   builder.SetResourceQuota(quota);
-  builder.AddListeningPort(options.listen, credentials, &self->port_);
+  impl.acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
   builder.RegisterService(impl.merges.get());
   builder.RegisterService(impl.workers.get());
   builder.RegisterService(impl.health.get());
   builder.RegisterService(impl.reflection.get());
   builder.RegisterService(impl.reflection_v1alpha.get());
   impl.server = builder.BuildAndStart();
-  if (impl.server == nullptr || self->port_ == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("--listen ", options.listen,
-                     ": cannot be bound, expected a free port on an address of this machine (is "
-                     "another coordinator running?)"));
+  if (impl.server == nullptr) {
+    return absl::InternalError("the gRPC server cannot be started; what it says stands above");
   }
   if (make_token) {
-    // Only now is it certain that no other coordinator has the address, and its file.
     MERGANSER_ASSIGN_OR_RETURN(impl.handout, TokenHandout::Make(self->address(), security.token));
   }
+  MERGANSER_RETURN_IF_ERROR(impl.front->Serve([acceptor = impl.acceptor.get()](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    acceptor->HandleNewConnection(&connection);
+  }));
   impl.authorizer->Open();
   impl.health->SetServing(true);
   return self;
@@ -133,8 +148,10 @@ void Server::Shutdown() {
   if (impl_->health != nullptr) impl_->health->Shutdown();
   if (impl_->jobs != nullptr) impl_->jobs->Shutdown();
   if (impl_->server != nullptr) {
+    impl_->front->StopAccepting();
     impl_->server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(2));
     impl_->server->Wait();
+    impl_->front->Stop();
     impl_->server.reset();
   }
   impl_->handout.reset();

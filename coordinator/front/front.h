@@ -1,0 +1,59 @@
+// What stands between the network and the server: it accepts connections, keeps limits on
+// them, and passes their bytes on.
+#ifndef MERGANSER_COORDINATOR_FRONT_FRONT_H_
+#define MERGANSER_COORDINATOR_FRONT_FRONT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "coordinator/front/limits.h"
+
+namespace merganser::front {
+
+struct FrontOptions {
+  std::string listen;  // HOST:PORT; port 0 takes a free one
+  bool tls = false;    // what clients send is TLS
+  Limits limits;
+  // Takes one line for people, at most a few a minute; may be empty. Called on the front's
+  // thread.
+  std::function<void(std::string_view)> log;
+};
+
+// One thread. Methods are for one thread too, which may be any.
+class Front {
+ public:
+  // Takes descriptors that are handed over; owns what it is given. Called on the front's
+  // thread.
+  using HandOver = std::function<void(int)>;
+
+  // Listens; connections wait until Serve. Errors as Listen has them.
+  static absl::StatusOr<std::unique_ptr<Front>> Open(FrontOptions options);
+  ~Front();  // Stop
+
+  uint16_t port() const;
+
+  // `hand_over` is given one end of a socket pair for every client that begins to speak
+  // HTTP/2. kResourceExhausted where the system gives no thread.
+  absl::Status Serve(HandOver hand_over);
+  // The port closes, and nothing more is handed over; connections go on.
+  void StopAccepting();
+  // Ends all connections; what the server has written is delivered to clients that read it
+  // within `farewell`. Idempotent.
+  void Stop();
+
+ private:
+  class Loop;
+  explicit Front(std::unique_ptr<Loop> loop);
+
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace merganser::front
+
+#endif  // MERGANSER_COORDINATOR_FRONT_FRONT_H_

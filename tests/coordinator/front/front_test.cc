@@ -1,0 +1,210 @@
+#include "coordinator/front/front.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "coordinator/front/descriptor.h"
+#include "gtest/gtest.h"
+#include "tests/coordinator/front/front_frames.h"
+
+namespace merganser::front {
+namespace {
+
+constexpr int kPatienceMs = 20'000;
+
+class FrontTest : public ::testing::Test {
+ protected:
+  void Start(FrontOptions options = {}) {
+    options.listen = "127.0.0.1:0";
+    absl::StatusOr<std::unique_ptr<Front>> front = Front::Open(std::move(options));
+    ASSERT_TRUE(front.ok()) << front.status();
+    front_ = *std::move(front);
+    const absl::Status serves = front_->Serve([this](int fd) {
+      MutexLock lock(mutex_);
+      servers_.emplace_back(fd);
+      came_.NotifyAll();
+    });
+    ASSERT_TRUE(serves.ok()) << serves;
+  }
+  Descriptor Connect() {
+    Descriptor client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(front_->port());
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+    return client;
+  }
+  static void Say(const Descriptor& as, const std::string& bytes) {
+    ::send(as.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  // What arrives until there are so many bytes, the end, or patience.
+  static std::string Hear(const Descriptor& as, size_t bytes) {
+    std::string heard;
+    pollfd ready{as.get(), POLLIN, 0};
+    while (heard.size() < bytes && ::poll(&ready, 1, kPatienceMs) == 1) {
+      char block[4096];
+      const ssize_t count = ::recv(as.get(), block, sizeof(block), 0);
+      if (count <= 0) break;
+      heard.append(block, static_cast<size_t>(count));
+    }
+    return heard;
+  }
+  static bool Ends(const Descriptor& as) {
+    Hear(as, SIZE_MAX);
+    char byte;
+    const ssize_t count = ::recv(as.get(), &byte, 1, MSG_DONTWAIT);
+    return count == 0 || (count < 0 && errno != EAGAIN);
+  }
+  // The server's end of the next client that has greeted.
+  Descriptor NextServer() {
+    MutexLock lock(mutex_);
+    while (servers_.empty()) came_.Wait(mutex_);
+    Descriptor next = std::move(servers_.front());
+    servers_.erase(servers_.begin());
+    return next;
+  }
+  void ExpectServed() {
+    const Descriptor client = Connect();
+    Say(client, Greeting());
+    const Descriptor server = NextServer();
+    EXPECT_EQ(Hear(server, Greeting().size()), Greeting());
+    Say(server, SettingsFrame());
+    EXPECT_EQ(Hear(client, 9), SettingsFrame());
+  }
+
+  Mutex mutex_;
+  CondVar came_;
+  std::vector<Descriptor> servers_;
+  std::unique_ptr<Front> front_;
+};
+
+TEST_F(FrontTest, BytesPassBothWays) {
+  Start();
+  ExpectServed();
+}
+
+TEST_F(FrontTest, AnEndEndsTheOtherSide) {
+  Start();
+  Descriptor client = Connect();
+  Say(client, Greeting());
+  Descriptor server = NextServer();
+  client.Reset();
+  EXPECT_TRUE(Ends(server));
+  client = Connect();
+  Say(client, Greeting());
+  server = NextServer();
+  server.Reset();
+  EXPECT_TRUE(Ends(client));
+}
+
+// Of what it can have the process has nothing left: connections come, and wait for nobody's
+// mending. When there is room again they are served.
+TEST_F(FrontTest, RunningOutOfDescriptorsDoesNotDeafen) {
+  Start();
+  std::vector<Descriptor> clients;
+  for (int i = 0; i < 40; ++i) clients.push_back(Connect());
+  ExpectServed();  // so that all were accepted
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  {
+    std::vector<Descriptor> hoard;
+    const rlimit tight{256, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+    for (int i = 0; i < 300; ++i) {
+      const int fd = ::dup(0);
+      if (fd < 0) break;
+      hoard.emplace_back(fd);
+    }
+    ASSERT_LT(hoard.size(), 256u);
+    // One for the client's own end.
+    hoard.pop_back();
+    for (int i = 0; i < 20; ++i) {
+      Descriptor client = Connect();
+      ASSERT_TRUE(client.valid());
+      EXPECT_TRUE(Ends(client)) << "sent away at once";
+    }
+  }
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ExpectServed();
+}
+
+TEST_F(FrontTest, WhoIsSilentMakesRoomForOthers) {
+  FrontOptions options;
+  options.limits.pending = 10;
+  options.limits.greeting = std::chrono::seconds(600);
+  Start(std::move(options));
+  std::vector<Descriptor> silent;
+  for (int i = 0; i < 50; ++i) silent.push_back(Connect());
+  ExpectServed();
+  EXPECT_TRUE(Ends(silent.front()));
+}
+
+TEST_F(FrontTest, WhoIsSilentForLongIsClosed) {
+  FrontOptions options;
+  options.limits.greeting = std::chrono::milliseconds(50);
+  Start(std::move(options));
+  EXPECT_TRUE(Ends(Connect()));
+}
+
+TEST_F(FrontTest, IdleConnectionsMakeRoomAndBusyOnesStay) {
+  FrontOptions options;
+  options.limits.connections_of_peer = 3;
+  Start(std::move(options));
+  std::vector<Descriptor> clients, servers;
+  for (int i = 0; i < 3; ++i) {
+    clients.push_back(Connect());
+    Say(clients.back(), Greeting() + (i == 0 ? OpenFrame(1) : ""));
+    servers.push_back(NextServer());
+    Hear(servers.back(), Greeting().size());
+  }
+  ExpectServed();
+  EXPECT_TRUE(Ends(servers[1])) << "the longest silent of the idle ones";
+  EXPECT_NE(Hear(clients[1], 30).find("room is needed for others"), std::string::npos);
+  // With calls in progress everywhere there is no room.
+  for (const int i : {0, 2}) Say(clients[i], OpenFrame(3));
+  EXPECT_NE(Hear(servers[2], OpenFrame(3).size()), "");
+  clients.push_back(Connect());
+  Say(clients.back(), Greeting() + OpenFrame(1));
+  NextServer();
+  clients.push_back(Connect());
+  Say(clients.back(), Greeting());
+  Hear(clients.back(), 9 + 17 + 1);
+}
+
+TEST_F(FrontTest, StoppingDeliversWhatTheServerSaidLast) {
+  Start();
+  const Descriptor client = Connect();
+  Say(client, Greeting());
+  Descriptor server = NextServer();
+  front_->StopAccepting();
+  Say(server, "goodbye");
+  server.Reset();
+  front_->Stop();
+  EXPECT_EQ(Hear(client, 7), "goodbye");
+  front_->Stop();
+}
+
+TEST_F(FrontTest, WhoIsLateIsNotHandedOver) {
+  Start();
+  const Descriptor client = Connect();
+  ExpectServed();  // so that the first was accepted
+  front_->StopAccepting();
+  Say(client, Greeting());
+  EXPECT_NE(Hear(client, 40).find("the coordinator stops"), std::string::npos);
+  EXPECT_TRUE(servers_.empty());
+}
+
+}  // namespace
+}  // namespace merganser::front

@@ -1,0 +1,213 @@
+"""Strangers who flood a coordinator stop neither it nor its users: raw HTTP/2 frames, without a
+token, by clients of the same machine and user as those that are served meanwhile."""
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import harness
+import raw_http2
+from harness import SLOW, main, run
+
+LONG = os.environ.get("MERGANSER_LONG", "") not in ("", "0")
+SECONDS = 10 if LONG else 3
+CONNECTIONS = 4
+# Bars: memory at any time; a client's answer during a flood, and after it.
+MEMORY = (1200 if SLOW else 400) << 20
+DURING = 20 if SLOW else 2
+AFTER = 20 if SLOW else 1
+# Where tests run side by side, a client is given this much longer.
+PATIENCE = 4
+
+
+def memory(pid, field="VmRSS"):
+    with open("/proc/%d/status" % pid, encoding="ascii") as f:
+        for line in f:
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
+def bar(seconds):
+    return seconds if LONG else seconds * PATIENCE
+
+
+class Watch(threading.Thread):
+    """Ends a process that takes more memory than it may, before the machine suffers."""
+
+    def __init__(self, process):
+        super().__init__(daemon=True)
+        self._process, self._over = process, threading.Event()
+        self.peak = 0
+
+    def run(self):
+        while not self._over.wait(0.05) and self._process.poll() is None:
+            try:
+                self.peak = max(self.peak, memory(self._process.pid))
+            except (OSError, ValueError):
+                return
+            if self.peak > 2 * MEMORY:
+                self._process.kill()
+
+    def end(self):
+        self._over.set()
+        self.join()
+
+
+class Victim(harness.Case):
+    def coordinator(self, descriptors=1024):
+        """A coordinator on loopback with the token that it makes itself."""
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+        log = open(self.path("log"), "wb")
+        process = subprocess.Popen(
+            [harness.BIN, "coordinator", "--listen", "127.0.0.1:0"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=log, env=harness.environment(), preexec_fn=limit)
+        log.close()
+        self.addCleanup(self.stop, process)
+        line = process.stdout.readline().decode()
+        self.assertTrue(line.startswith("listening on "), line)
+        self.address = line.split()[-1]
+        self.host, port = self.address.rsplit(":", 1)
+        self.port = int(port)
+        self.watch = Watch(process)
+        self.watch.start()
+        self.addCleanup(self.watch.end)
+        return process
+
+    def stop(self, process):
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        process.stdout.close()
+
+    def answered(self):
+        """How long a client with a token waits for its answer."""
+        began = time.monotonic()
+        result = run("list", "--coordinator", self.address, timeout=60)
+        self.assertEqual(result.code, 0, str(result))
+        return time.monotonic() - began
+
+    def log(self):
+        with open(self.path("log"), encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+
+class FloodTest(Victim):
+    def flood(self, kind):
+        process = self.coordinator()
+        usual = min(self.answered() for _ in range(3))
+        attacker = subprocess.Popen(
+            [sys.executable, raw_http2.__file__, kind, self.host, str(self.port),
+             str(CONNECTIONS), str(SECONDS)], stdout=subprocess.PIPE)
+        times = []
+        try:
+            while attacker.poll() is None:
+                times.append(self.answered())
+                time.sleep(0.1)
+        finally:
+            if attacker.poll() is None:
+                attacker.kill()
+            sent = attacker.communicate()[0].decode().strip()
+        after = self.answered()
+        self.assertIsNone(process.poll())
+        peak = max(self.watch.peak, memory(process.pid, "VmHWM"))
+        print("%s: %s, peak %d MB, answered in %.2f s (%.2f usual, %.2f after)"
+              % (kind, sent, peak >> 20, max(times), usual, after), file=sys.stderr)
+        self.assertGreater(len(times), 1)
+        self.assertLess(peak, MEMORY)
+        self.assertLess(max(times), bar(DURING))
+        self.assertLess(after, bar(AFTER))
+        # A few lines say what happened, however much did.
+        lines = self.log().splitlines()
+        self.assertLess(len(lines), 12, lines)
+
+    def test_streams_opened_and_reset(self):
+        self.flood("reset")
+
+    def test_streams_opened_and_left(self):
+        self.flood("leave")
+
+    def test_calls_without_a_token(self):
+        self.flood("calls")
+
+    def test_watches_of_health(self):
+        self.flood("health")
+
+    def test_settings(self):
+        self.flood("settings")
+
+    def test_pings(self):
+        self.flood("ping")
+
+    def test_empty_frames(self):
+        self.flood("empty")
+
+    def test_headers_without_an_end(self):
+        self.flood("continuation")
+
+
+class DeafTest(Victim):
+    def storm(self, greeting):
+        """More connections than there are descriptors, that stay; a client is answered while
+        they are there, and when they are gone."""
+        process = self.coordinator()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        clients = []
+        try:
+            for i in range(1100):
+                client = socket.create_connection((self.host, self.port), 5)
+                clients.append(client)
+                client.setblocking(False)
+                try:
+                    client.send(greeting)
+                except OSError:
+                    pass
+                if i % 300 == 299:
+                    self.assertLess(self.answered(), bar(5))
+            self.assertLess(self.answered(), bar(5))
+        finally:
+            for client in clients:
+                client.close()
+        self.assertLess(self.answered(), bar(5))
+        self.assertIsNone(process.poll())
+        self.assertLess(max(self.watch.peak, memory(process.pid, "VmHWM")), MEMORY)
+
+    def test_silent_connections(self):
+        self.storm(b"")
+
+    def test_connections_that_greet_and_are_silent(self):
+        self.storm(raw_http2.GREETING)
+
+    def test_an_answer_says_why(self):
+        self.coordinator()
+        with socket.create_connection((self.host, self.port), 5) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            frames = raw_http2.read_frames(client, lambda f: len(f) == 2)
+        self.assertEqual([f[0] for f in frames], [raw_http2.SETTINGS, raw_http2.GOAWAY])
+        self.assertIn(b"HTTP/2", frames[1][3])
+
+
+class ListenTest(harness.Case):
+    def test_what_is_no_address_is_refused(self):
+        for listen, words in [("127.0.0.1:99999", "a port above 65535"),
+                              ("unix:/tmp/x", "a path"), ("127.0.0.1", "no port")]:
+            with self.subTest(listen=listen):
+                result = run("coordinator", "--listen", listen, timeout=30)
+                self.assertOneError(result, 2, "--listen " + listen, words)
+
+
+if __name__ == "__main__":
+    main()
