@@ -25,8 +25,8 @@ const absl::Status& OutOfMemory() {
 
 const absl::Status& OutOfThreads() {
   static const absl::Status* const status = new absl::Status(absl::ResourceExhaustedError(
-      "the system refuses to start threads; raise its limit (ulimit -u, pids.max) or lower "
-      "--threads"));
+      "the system refuses to start threads; raise its limit (ulimit -u, pids.max; "
+      "ulimit -v for their stacks) or lower --threads"));
   return *status;
 }
 

@@ -58,6 +58,7 @@ struct CoordinatorFlags {
   int keep_jobs = 1000;
   int keep_days = 30;       // 0: for ever
   int worker_timeout = 30;  // seconds
+  int call_threads = 256;   // that serve calls, at most
   ServerSecurity security;
   std::vector<std::string> roots;  // of `security`, as they were given
 };

@@ -14,6 +14,7 @@
 #include "common/linalg/kernels.h"
 #include "common/plan/plan.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/process_limits.h"
 
 namespace merganser::cli {
 namespace {
@@ -107,6 +108,7 @@ int RunMain(const std::function<int()>& run) {
   // report, not an end without clearing up.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
+  FitHeapToLimits();
   KeepMemoryReserve();
   int code = kFailed;
   const absl::Status status = Guarded([&] { code = run(); });

@@ -11,6 +11,7 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/flags.h"
+#include "coordinator/cli/process_limits.h"
 #include "coordinator/cli/security_flags.h"
 
 namespace merganser::cli {
@@ -148,6 +149,16 @@ int Run(int argc, char** argv) {
   if (inspect->parsed()) return RunInspect(checkpoint, json);
   if (verify->parsed()) return RunVerify(checkpoint, threads);
   if (methods->parsed()) return RunMethods(json, markdown);
+  if (!merge->parsed()) {  // all others have gRPC start threads
+    const ProcessLimits limits = ReadProcessLimits();
+    const ProcessNeeds needs = serve->parsed()    ? CoordinatorNeeds(serve_flags.active_jobs)
+                               : worker->parsed() ? WorkerNeeds(threads, memory)
+                                                  : ClientNeeds();
+    if (const absl::Status room = CheckProcessLimits(limits, needs); !room.ok()) {
+      return Fail(room, Phase::kPlanning);
+    }
+    serve_flags.call_threads = ThreadsForCalls(limits, needs, serve_flags.call_threads);
+  }
   if (list->parsed()) return RunList(coordinator, json);
   if (get->parsed()) return RunGet(coordinator, job, json);
   if (cancel->parsed()) return RunCancel(coordinator, job);

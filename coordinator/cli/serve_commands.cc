@@ -68,6 +68,7 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
   ServerOptions options;
   options.listen = flags.listen;
+  options.call_threads = flags.call_threads;
   options.jobs.active_jobs = flags.active_jobs;
   options.jobs.finished_jobs = static_cast<size_t>(flags.keep_jobs);
   options.jobs.schedule.worker_timeout = std::chrono::seconds(flags.worker_timeout);

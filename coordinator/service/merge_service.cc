@@ -70,10 +70,10 @@ grpc::Status MergeServiceImpl::WatchJob(grpc::ServerContext* context,
     std::atomic<int>& taken;
     const int number;
   } seat(watchers_);
-  if (seat.number > kMaxWatchers) {
-    return ToGrpc(ReasonedError(
-        absl::StatusCode::kResourceExhausted, "TOO_MANY_WATCHERS",
-        absl::StrCat("found ", kMaxWatchers, " clients watching jobs, expected fewer; use `get`")));
+  if (seat.number > max_watchers_) {
+    return ToGrpc(ReasonedError(absl::StatusCode::kResourceExhausted, "TOO_MANY_WATCHERS",
+                                absl::StrCat("found ", max_watchers_,
+                                             " clients watching jobs, expected fewer; use `get`")));
   }
   return ToGrpc(jobs_.Watch(
       request->name(), [&](const JobInfo& job) { return writer->Write(EncodeJob(job)); },

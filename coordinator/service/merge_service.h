@@ -18,8 +18,12 @@ inline constexpr int kMaxWatchers = 64;
 class MergeServiceImpl final : public v1::MergeService::Service {
  public:
   // `jobs` and `authorizer` must outlive the service.
-  MergeServiceImpl(JobManager& jobs, const Authorizer& authorizer, AllowedRoots roots)
-      : jobs_(jobs), authorizer_(authorizer), roots_(std::move(roots)) {}
+  MergeServiceImpl(JobManager& jobs, const Authorizer& authorizer, AllowedRoots roots,
+                   int max_watchers = kMaxWatchers)
+      : jobs_(jobs),
+        authorizer_(authorizer),
+        roots_(std::move(roots)),
+        max_watchers_(max_watchers) {}
 
   grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request,
                          v1::Job* response) override;
@@ -36,6 +40,7 @@ class MergeServiceImpl final : public v1::MergeService::Service {
   JobManager& jobs_;
   const Authorizer& authorizer_;
   const AllowedRoots roots_;
+  const int max_watchers_;
   std::atomic<int> watchers_{0};
 };
 

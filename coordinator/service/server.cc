@@ -1,5 +1,6 @@
 #include "coordinator/service/server.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 #include <vector>
@@ -22,9 +23,6 @@ namespace merganser {
 namespace {
 
 constexpr int kMaxReceiveBytes = 64 << 20;
-// Watchers hold up to kMaxWatchers of them; beyond the limit calls are refused
-// with RESOURCE_EXHAUSTED and repeated.
-constexpr int kMaxThreads = 256;
 // Of one connection at a time; further calls wait at the client.
 constexpr int kMaxStreams = 256;
 constexpr size_t kTokenBytes = 32;
@@ -91,7 +89,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   MERGANSER_ASSIGN_OR_RETURN(impl.jobs,
                              JobManager::Start(options.jobs, clock, store, std::move(runs)));
   impl.authorizer = std::make_unique<Authorizer>(std::move(tokens));
-  impl.merges = std::make_unique<MergeServiceImpl>(*impl.jobs, *impl.authorizer, security.roots);
+  impl.merges =
+      std::make_unique<MergeServiceImpl>(*impl.jobs, *impl.authorizer, security.roots,
+                                         std::min(kMaxWatchers, options.call_threads / 2));
   impl.workers = std::make_unique<WorkerServiceImpl>(*impl.jobs, *impl.authorizer);
 
   const std::vector<std::string> services = ServiceNames();
@@ -110,7 +110,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 15'000);
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   grpc::ResourceQuota quota("merganser");
-  quota.SetMaxThreads(kMaxThreads);
+  quota.SetMaxThreads(options.call_threads);
   builder.SetResourceQuota(quota);
   impl.acceptor = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);

@@ -18,6 +18,9 @@ struct ServerOptions {
   std::string listen = "127.0.0.1:0";  // HOST:PORT; port 0 takes a free one
   JobManagerOptions jobs;
   ServerSecurity security;
+  // Those that serve calls, one each; watchers hold up to kMaxWatchers of them, at most half.
+  // Beyond the limit calls are refused with RESOURCE_EXHAUSTED and repeated.
+  int call_threads = 256;
 };
 
 // Every call but health needs a token with the role that MethodRoles names.
