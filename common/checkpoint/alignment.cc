@@ -1,5 +1,6 @@
 #include "common/checkpoint/alignment.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -8,79 +9,36 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/checkpoint/config_checks.h"
+#include "common/checkpoint/missing_tensors.h"
+#include "common/checkpoint/names.h"
 #include "common/checkpoint/refusals.h"
 #include "common/checkpoint/renaming.h"
+#include "common/checkpoint/settled_ties.h"
+#include "common/checkpoint/slice_checks.h"
 #include "common/format/text.h"
 
 namespace merganser {
 namespace {
 
 constexpr size_t kNamedDifferences = 3;
-constexpr std::string_view kHead = "lm_head.weight";
-constexpr std::string_view kEmbedding = "embed_tokens.weight";
 
 std::string ShapeText(const Shape& shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
 
-// `name` is `last` or ends in ".last".
-bool EndsInComponent(std::string_view name, std::string_view last) {
-  return name.ends_with(last) &&
-         (name.size() == last.size() || name[name.size() - last.size() - 1] == '.');
-}
-
-bool IsHead(std::string_view name) { return EndsInComponent(name, kHead); }
-
-bool HasHead(const Checkpoint& model) {
-  for (const CheckpointTensor& tensor : model.tensors) {
-    if (IsHead(tensor.name)) return true;
-  }
-  return false;
-}
-
-// The input embedding that a tied head shares: model.embed_tokens.weight, else
-// the only tensor of such a name.
-const CheckpointTensor* FindEmbedding(const Checkpoint& model) {
-  if (const CheckpointTensor* usual = model.Find("model.embed_tokens.weight")) return usual;
-  const CheckpointTensor* found = nullptr;
-  for (const CheckpointTensor& tensor : model.tensors) {
-    if (!EndsInComponent(tensor.name, kEmbedding)) continue;
-    if (found != nullptr) return nullptr;
-    found = &tensor;
-  }
-  return found;
-}
-
-// config.json leaves out what is the class's own default. A reference that says
-// nothing and stores no head is tied by its class, and so is a model of the
-// same class that says nothing either.
-bool IsTied(const Checkpoint& model, const Checkpoint& reference, bool reference_has_head) {
-  if (model.config.tie_stated) return model.config.tie_word_embeddings;
-  return !reference.config.tie_stated && !reference_has_head;
-}
-
 bool IsVocabularySized(std::string_view name) {
-  return IsHead(name) || EndsInComponent(name, kEmbedding) ||
+  return EndsInComponent(name, "lm_head.weight") || EndsInComponent(name, "embed_tokens.weight") ||
          name.find("word_embeddings") != std::string_view::npos ||
          EndsInComponent(name, "wte.weight");
 }
 
-// "model.layers.12.x" -> "model.layers.*.x".
-std::string Pattern(std::string_view name) {
-  std::string out;
-  for (size_t i = 0; i < name.size();) {
-    size_t end = i;
-    while (end < name.size() && name[end] >= '0' && name[end] <= '9') ++end;
-    const bool component =
-        end > i && (i == 0 || name[i - 1] == '.') && (end == name.size() || name[end] == '.');
-    if (component) {
-      out.push_back('*');
-      i = end;
-    } else {
-      out.push_back(name[i++]);
-    }
-  }
-  return out;
+// "model.norm.weight" -> "norm.weight".
+std::string_view LastTwo(std::string_view name) {
+  const size_t last = name.rfind('.');
+  if (last == std::string_view::npos || last == 0) return name;
+  const size_t before = name.rfind('.', last - 1);
+  return before == std::string_view::npos ? name : name.substr(before + 1);
 }
 
 std::string_view ExtraKind(std::string_view name) {
@@ -89,20 +47,19 @@ std::string_view ExtraKind(std::string_view name) {
     return "a value or reward head";
   }
   if (name.ends_with("inv_freq")) return "computed when the model is loaded";
-  if (IsHead(name)) return "heads are tied to embed_tokens";
   return "the merge would not know what to add them to";
 }
 
 class Aligner {
  public:
   Aligner(const std::vector<const Checkpoint*>& models, const std::vector<LayerSlice>& slices,
-          uint32_t reference)
+          const AlignOptions& options)
       : models_(models),
         whole_(slices.empty()),
         slices_(slices),
-        reference_index_(reference),
-        reference_(*models[reference]),
-        reference_has_head_(HasHead(reference_)) {
+        options_(options),
+        reference_index_(options.reference),
+        reference_(*models[options.reference]) {
     if (!whole_) return;
     slices_.emplace_back();
     for (uint32_t m = 0; m < models.size(); ++m) slices_[0].sources.push_back({m, 0});
@@ -112,9 +69,10 @@ class Aligner {
     for (const Checkpoint* model : models_) MERGANSER_RETURN_IF_ERROR(RefuseQuantised(*model));
     for (size_t m = 0; m < models_.size(); ++m) {
       if (m == reference_index_) continue;
-      MERGANSER_RETURN_IF_ERROR(CheckConfig(*models_[m]));
-      MERGANSER_RETURN_IF_ERROR(CheckTies(*models_[m]));
+      MERGANSER_ASSIGN_OR_RETURN(std::string warning, CompareKinds(*models_[m], reference_));
+      if (!warning.empty()) alignment_.warnings.push_back(std::move(warning));
     }
+    MERGANSER_ASSIGN_OR_RETURN(ties_, SettleTies(models_, reference_index_));
     if (whole_) {
       WantAll();
     } else {
@@ -123,6 +81,7 @@ class Aligner {
     for (size_t m = 0; m < models_.size(); ++m) {
       MERGANSER_RETURN_IF_ERROR(AlignModel(static_cast<uint32_t>(m)));
     }
+    SettleMissing();
     if (differences_ > 0) {
       std::string message = absl::StrJoin(named_, "; ");
       if (differences_ > named_.size()) {
@@ -130,6 +89,7 @@ class Aligner {
       }
       return absl::InvalidArgumentError(message);
     }
+    NoteTies();
     return std::move(alignment_);
   }
 
@@ -140,10 +100,11 @@ class Aligner {
     const CheckpointTensor* tensor = nullptr;
   };
 
-  AlignedTensor& Want(const Checkpoint& model, const CheckpointTensor& tensor) {
+  AlignedTensor& Want(const Checkpoint& model, const CheckpointTensor& tensor,
+                      std::string_view name) {
     wanted_.push_back({&model, &tensor});
     AlignedTensor& aligned = alignment_.tensors.emplace_back();
-    aligned.name = tensor.name;
+    aligned.name = std::string(name);
     aligned.shape = tensor.shape;
     aligned.dtype = tensor.dtype;
     aligned.copied = IsIntegral(tensor.dtype);
@@ -163,33 +124,51 @@ class Aligner {
     const LayerSlice& from = slices_[slice];
     aligned.sources.resize(from.sources.size());
     for (size_t k = 0; k < from.sources.size(); ++k) {
-      aligned.sources[k].model = from.sources[k].model;
+      aligned.sources[k].model = aligned.sources[k].stands_for = from.sources[k].model;
       aligned.sources[k].name = whole_ || !layer.has_value()
                                     ? aligned.name
                                     : WithLayer(aligned.name, from.sources[k].first_layer + *layer);
     }
   }
 
+  // Wants a tensor of the reference under its name, or under the one of the names of
+  // a tied parameter that is kept; null where the output leaves it out.
+  AlignedTensor* WantOfReference(const CheckpointTensor& tensor) {
+    const SettledTie* tie = ties_.LeftOut(tensor.name);
+    if (tie == nullptr) return &Want(reference_, tensor, tensor.name);
+    const std::string& kept = tie->tie.kept;
+    // One model goes through as it is, with both names.
+    if (models_.size() == 1 && whole_) {
+      AlignedTensor& copy = Want(reference_, tensor, tensor.name);
+      copy.merged_as = kept;
+      return &copy;
+    }
+    if (reference_.Find(kept) != nullptr) return nullptr;
+    for (const AlignedTensor& wanted : alignment_.tensors) {
+      if (wanted.name == kept) return nullptr;
+    }
+    return &Want(reference_, tensor, kept);
+  }
+
   void WantAll() {
     const LayerCounts counts = CountLayers(reference_);
     for (const CheckpointTensor& tensor : reference_.tensors) {
-      AlignedTensor& aligned = Want(reference_, tensor);
+      AlignedTensor* aligned = WantOfReference(tensor);
+      if (aligned == nullptr) continue;
       std::optional<uint64_t> layer;
       if (const std::optional<LayerName> parsed = ParseLayer(tensor.name)) {
-        aligned.layers = counts.find(parsed->stack)->second;
-        if (parsed->layer < aligned.layers) layer = parsed->layer;
+        aligned->layers = counts.find(parsed->stack)->second;
+        if (parsed->layer < aligned->layers) layer = parsed->layer;
       }
-      FromSlice(aligned, 0, layer);
+      FromSlice(*aligned, 0, layer);
     }
   }
 
   absl::Status WantSlices() {
-    MERGANSER_RETURN_IF_ERROR(CheckStacks());
+    MERGANSER_RETURN_IF_ERROR(CheckStacks(models_, slices_));
+    UntieEnds();
     const auto last = static_cast<uint32_t>(slices_.size() - 1);
-    for (const CheckpointTensor& tensor : reference_.tensors) {
-      if (ParseLayer(tensor.name).has_value() || !IsBeforeLayers(tensor.name)) continue;
-      FromSlice(Want(reference_, tensor), 0, std::nullopt);
-    }
+    WantOutside(0, true);
     uint64_t number = 0;
     for (uint32_t s = 0; s <= last; ++s) {
       const LayerSlice::Source& source = slices_[s].sources[0];
@@ -201,63 +180,89 @@ class Aligner {
       }
       for (uint64_t i = 0; i < slices_[s].layers; ++i, ++number) {
         for (const CheckpointTensor* tensor : layers[source.first_layer + i]) {
-          if (const CheckpointTensor* same = reference_.Find(tensor->name)) {
-            Compare(model, *tensor, {&reference_, same});
-          }
-          AlignedTensor& aligned = Want(model, *tensor);
+          CompareWithReference(model, *tensor);
+          AlignedTensor& aligned = Want(model, *tensor, WithLayer(tensor->name, number));
           aligned.layers = slices_[s].layers;
-          aligned.name = WithLayer(tensor->name, number);
           FromSlice(aligned, s, i);
         }
       }
     }
-    for (const CheckpointTensor& tensor : reference_.tensors) {
-      if (ParseLayer(tensor.name).has_value() || IsBeforeLayers(tensor.name)) continue;
-      FromSlice(Want(reference_, tensor), last, std::nullopt);
-    }
+    WantOutside(last, false);
     return absl::OkStatus();
   }
 
-  // Slices are of models with one stack of layers, which has what they ask for.
-  absl::Status CheckStacks() const {
-    for (const Checkpoint* model : models_) {
-      const LayerCounts counts = CountLayers(*model);
-      if (counts.empty()) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            Name(*model), ": no tensor of ", model->uri,
-            " is of a layer (such as model.layers.0.mlp.up_proj.weight), expected layers for "
-            "slices"));
+  // The reference's tensors before the layers, or those behind them.
+  void WantOutside(uint32_t slice, bool before) {
+    for (const CheckpointTensor& tensor : reference_.tensors) {
+      if (ParseLayer(tensor.name).has_value() || IsBeforeLayers(Kept(tensor.name)) != before) {
+        continue;
       }
-      if (counts.size() > 1) {
-        std::vector<std::string> stacks;
-        for (const auto& [stack, count] : counts) stacks.push_back(Quoted(stack));
-        return absl::InvalidArgumentError(
-            absl::StrCat(Name(*model), ": found layers of ", absl::StrJoin(stacks, ", "),
-                         ", expected one stack of layers: slices of several are not supported"));
-      }
-      const auto& [stack, count] = *counts.begin();
-      for (const CheckpointTensor& tensor : model->tensors) {
-        const std::optional<LayerName> parsed = ParseLayer(tensor.name);
-        if (!parsed.has_value() || parsed->layer < count) continue;
-        return absl::InvalidArgumentError(absl::StrCat(
-            Name(*model), ": ", model->DescribeShard(tensor.shard), ": tensor ",
-            Quoted(tensor.name), " is of a layer for multi-token prediction behind the ", count,
-            " of ", Quoted(stack), ": slices of such models are not supported"));
-      }
-      for (size_t s = 0; s < slices_.size(); ++s) {
-        for (const LayerSlice::Source& source : slices_[s].sources) {
-          if (models_[source.model] != model || source.first_layer + slices_[s].layers <= count) {
-            continue;
-          }
-          return absl::InvalidArgumentError(absl::StrCat(
-              Name(*model), ": found ", count, " layers of ", Quoted(stack), " in ", model->uri,
-              ", expected at least ", source.first_layer + slices_[s].layers, " for layer_range [",
-              source.first_layer, ", ", source.first_layer + slices_[s].layers, "] of slices[", s,
-              "]"));
-        }
+      if (AlignedTensor* aligned = WantOfReference(tensor)) {
+        FromSlice(*aligned, slice, std::nullopt);
       }
     }
-    return absl::OkStatus();
+    // What the reference does not store, as it was its embedding, or its head.
+    for (const Tie& tie : untied_) {
+      const std::string& name = before ? tie.kept : tie.copy;
+      if (reference_.Find(name) != nullptr) continue;
+      const CheckpointTensor* other = reference_.Find(before ? tie.copy : tie.kept);
+      FromSlice(Want(reference_, *other, name), slice, std::nullopt);
+    }
+  }
+
+  // The name that the output has for a parameter.
+  std::string_view Kept(std::string_view name) const {
+    const SettledTie* tie = ties_.LeftOut(name);
+    return tie == nullptr ? name : std::string_view(tie->tie.kept);
+  }
+
+  // Embedding and head are one only if what stands before the layers and behind them
+  // is merged from the same models with the same parameters.
+  void UntieEnds() {
+    const auto models = [](const LayerSlice& slice) {
+      std::vector<uint32_t> of;
+      for (const LayerSlice::Source& source : slice.sources) of.push_back(source.model);
+      return of;
+    };
+    const bool same = models(slices_.front()) == models(slices_.back());
+    for (SettledTie& settled : ties_.ties) {
+      const Tie& tie = settled.tie;
+      if (!settled.one || !IsBeforeLayers(tie.kept) || IsBeforeLayers(tie.copy)) continue;
+      const bool alike = same && (!options_.same_at_both_ends || slices_.size() == 1 ||
+                                  options_.same_at_both_ends(tie.kept));
+      if (alike) continue;
+      alignment_.warnings.push_back(
+          absl::StrCat("the first slice and the last have other ", same ? "parameters" : "models",
+                       ": ", Quoted(tie.copy), " and ", Quoted(tie.kept), ", which are tied in ",
+                       Name(reference_), ", are both in the output",
+                       tie.by_config ? ", and config.json gets tie_word_embeddings: false" : ""));
+      ties_.Untie(settled);
+      untied_.push_back(tie);
+    }
+  }
+
+  // A layer's tensor against the reference's of that name, else against those of its
+  // kind in other layers: config.json of the reference has to describe it.
+  void CompareWithReference(const Checkpoint& model, const CheckpointTensor& tensor) {
+    if (const CheckpointTensor* same = reference_.Find(tensor.name)) {
+      Compare(model, tensor, {&reference_, same});
+      return;
+    }
+    if (kinds_.empty()) {
+      for (const CheckpointTensor& other : reference_.tensors) {
+        kinds_[Pattern(other.name)].push_back(&other);
+      }
+    }
+    const auto kind = kinds_.find(Pattern(tensor.name));
+    if (kind != kinds_.end()) {
+      const auto fits = std::find_if(kind->second.begin(), kind->second.end(),
+                                     [&](const auto* one) { return one->shape == tensor.shape; });
+      Compare(model, tensor, {&reference_, fits == kind->second.end() ? kind->second[0] : *fits});
+    } else if (!IsComputedBuffer(tensor.name, tensor.shape)) {
+      Differ(absl::StrCat(Name(model), ": ", model.DescribeShard(tensor.shard), ": tensor ",
+                          Quoted(tensor.name), " is of a kind that no layer of ", Name(reference_),
+                          " has, whose config.json the output gets"));
+    }
   }
 
   static std::string Name(const Checkpoint& model) {
@@ -268,52 +273,6 @@ class Aligner {
     if (++differences_ <= kNamedDifferences) named_.push_back(std::move(what));
   }
 
-  absl::Status CheckConfig(const Checkpoint& model) const {
-    const auto check = [&](std::string_view key, const std::string& found,
-                           const std::string& expected) -> absl::Status {
-      if (found.empty() || expected.empty() || found == expected) return absl::OkStatus();
-      return absl::InvalidArgumentError(absl::StrCat(
-          model.store->Describe("config.json"), ": ", std::string(key), " is ", Quoted(found),
-          ", expected ", Quoted(expected), " as in ", reference_.store->Describe("config.json"),
-          ": the models are not of one kind"));
-    };
-    MERGANSER_RETURN_IF_ERROR(
-        check("model_type", model.config.model_type, reference_.config.model_type));
-    return check("architectures", model.config.architecture, reference_.config.architecture);
-  }
-
-  // A head of its own has no place in an output whose head is the embedding.
-  absl::Status CheckTies(const Checkpoint& model) const {
-    if (IsTied(model, reference_, reference_has_head_)) return absl::OkStatus();
-    // A reference may store the head that it ties. Then only a model that says that it does not
-    // tie is known to have another.
-    const bool stored =
-        reference_has_head_ && (!IsTied(reference_, reference_, true) || !model.config.tie_stated);
-    if (stored) return absl::OkStatus();
-    for (const CheckpointTensor& tensor : model.tensors) {
-      if (!IsHead(tensor.name)) continue;
-      return absl::InvalidArgumentError(absl::StrCat(
-          Name(model), ": ", model.DescribeShard(tensor.shard), ": tensor ", Quoted(tensor.name),
-          " is a head of its own (embeddings not tied), but ", Name(reference_), " at ",
-          reference_.uri,
-          " ties its head to embed_tokens: untie the base, or train with tied embeddings"));
-    }
-    return absl::OkStatus();
-  }
-
-  // The tensor of `model` that stands for `wanted`, and whether it is a tied head's.
-  std::pair<const CheckpointTensor*, bool> Source(const Checkpoint& model,
-                                                  const std::string& wanted) const {
-    const CheckpointTensor* stored = model.Find(wanted);
-    if (!IsHead(wanted)) return {stored, false};
-    const bool tied = IsTied(model, reference_, reference_has_head_);
-    const bool may_be_tied = tied || (stored == nullptr && !model.config.tie_stated);
-    if (!may_be_tied) return {stored, false};
-    const CheckpointTensor* embedding = FindEmbedding(model);
-    if (embedding == nullptr) return {stored, false};
-    return {embedding, true};
-  }
-
   absl::Status AlignModel(uint32_t m) {
     const Checkpoint& model = *models_[m];
     std::vector<std::vector<size_t>> sources_of(slices_.size());  // which are this model's
@@ -322,46 +281,138 @@ class Aligner {
         if (slices_[s].sources[k].model == m) sources_of[s].push_back(k);
       }
     }
-    std::vector<std::pair<std::string, size_t>> missing;  // and what it was wanted for
+    const size_t first_missing = missing_.size();
     std::vector<bool> used(model.tensors.size(), false);
     for (size_t t = 0; t < alignment_.tensors.size(); ++t) {
       AlignedTensor& aligned = alignment_.tensors[t];
       for (const size_t k : sources_of[aligned.slice]) {
         TensorSource& place = aligned.sources[k];
-        if (const auto own = model.by_name.find(place.name); own != model.by_name.end()) {
-          used[own->second] = true;
-        }
-        const auto [source, tied] = Source(model, place.name);
+        const auto [source, tied] = ties_.Source(model, place.name);
         if (source == nullptr) {
-          missing.emplace_back(place.name, t);
+          missing_.push_back(
+              {m, t, k, place.name, wanted_[t].model == &reference_, ties_.IsEnd(place.name), ""});
           continue;
         }
         aligned.tied = aligned.tied || tied;
         place.tensor = static_cast<uint32_t>(source - model.tensors.data());
+        used[place.tensor] = true;
         Compare(model, *source, wanted_[t]);
       }
     }
-    if (!missing.empty()) {
+    if (missing_.size() > first_missing) {
       std::vector<std::string> names;
-      for (const auto& [name, t] : missing) names.push_back(name);
+      for (size_t i = first_missing; i < missing_.size(); ++i) names.push_back(missing_[i].name);
       if (const auto renamed = ExplainRenaming(names, reference_, model)) {
         return absl::InvalidArgumentError(absl::StrCat(Name(model), ": ", *renamed));
       }
     }
-    for (const auto& [name, t] : missing) {
-      const Wanted& expected = wanted_[t];
-      Differ(absl::StrCat(Name(model), ": tensor ", Quoted(name), " is missing from ", model.uri,
-                          ", expected ", ShapeText(expected.tensor->shape), " as in ",
-                          expected.model->DescribeShard(expected.tensor->shard),
-                          expected.tensor->name == name
-                              ? ""
-                              : absl::StrCat(" (tensor ", Quoted(expected.tensor->name), ")")));
+    for (size_t i = 0; i < used.size(); ++i) {
+      if (ties_.LeftOut(model.tensors[i].name) != nullptr) used[i] = true;
     }
     if (m != reference_index_) {
       if (!whole_) MarkUnasked(m, used);
+      FindSimilar(model, used, first_missing);
       WarnOfExtras(model, used);
     }
     return absl::OkStatus();
+  }
+
+  // Tensors of `model` that nothing uses and that may be what is missing: of its shape,
+  // and ending as it does, or in layers that lack something.
+  void FindSimilar(const Checkpoint& model, const std::vector<bool>& used, size_t first) {
+    std::map<std::string_view, std::vector<const CheckpointTensor*>> extras;
+    std::map<std::string_view, const CheckpointTensor*> in_layers;
+    for (size_t i = 0; i < used.size(); ++i) {
+      const CheckpointTensor& extra = model.tensors[i];
+      if (used[i] || IsComputedBuffer(extra.name, extra.shape)) continue;
+      extras[LastTwo(extra.name)].push_back(&extra);
+      if (const auto layer = ParseLayer(extra.name)) in_layers.try_emplace(layer->stack, &extra);
+    }
+    for (size_t i = first; i < missing_.size() && !extras.empty(); ++i) {
+      MissingTensor& missing = missing_[i];
+      const auto like = extras.find(LastTwo(missing.name));
+      if (like != extras.end()) {
+        for (const CheckpointTensor* extra : like->second) {
+          if (extra->shape == wanted_[missing.tensor].tensor->shape) missing.similar = extra->name;
+        }
+      }
+      const std::optional<LayerName> layer = ParseLayer(missing.name);
+      if (!layer.has_value() || !missing.similar.empty()) continue;
+      const auto beside = in_layers.find(layer->stack);
+      if (beside != in_layers.end()) missing.similar = beside->second->name;
+    }
+  }
+
+  // Takes from the reference what may be taken from there.
+  void SettleMissing() {
+    if (missing_.empty()) return;
+    const LayerCounts counts = whole_ ? CountLayers(reference_) : LayerCounts();
+    const std::vector<JudgedTensor> judged =
+        JudgeMissing(missing_, alignment_.tensors, counts, reference_index_, options_.is_base);
+    for (const std::string& line :
+         DescribeMissing(missing_, judged, alignment_.tensors, models_, reference_index_)) {
+      alignment_.warnings.push_back(line);
+    }
+    for (size_t i = 0; i < missing_.size(); ++i) {
+      const MissingTensor& missing = missing_[i];
+      AlignedTensor& aligned = alignment_.tensors[missing.tensor];
+      const Wanted& expected = wanted_[missing.tensor];
+      if (judged[i].verdict == MissingVerdict::kRefused) {
+        const Checkpoint& model = *models_[missing.model];
+        Differ(absl::StrCat(Name(model), ": tensor ", Quoted(missing.name), " is missing from ",
+                            model.uri, ", expected ", ShapeText(expected.tensor->shape), " as in ",
+                            expected.model->DescribeShard(expected.tensor->shard),
+                            expected.tensor->name == missing.name
+                                ? ""
+                                : absl::StrCat(" (tensor ", Quoted(expected.tensor->name), ")"),
+                            judged[i].reason));
+        continue;
+      }
+      TensorSource source;
+      source.model = reference_index_;
+      source.tensor = static_cast<uint32_t>(expected.tensor - reference_.tensors.data());
+      source.name = expected.tensor->name;
+      if (judged[i].verdict == MissingVerdict::kCopied) {
+        source.stands_for = reference_index_;
+        aligned.copied = true;
+        aligned.sources = {source};
+        continue;
+      }
+      TensorSource& place = aligned.sources[missing.source];
+      source.name = place.name;
+      source.stands_for = place.model;
+      place = source;
+    }
+  }
+
+  // Says which names of tied parameters the output leaves out.
+  void NoteTies() {
+    alignment_.tie_word_embeddings = ties_.tie_word_embeddings;
+    alignment_.warnings.insert(alignment_.warnings.begin(), ties_.warnings.begin(),
+                               ties_.warnings.end());
+    for (const SettledTie& settled : ties_.ties) {
+      const Tie& tie = settled.tie;
+      for (AlignedTensor& aligned : alignment_.tensors) {
+        if (!settled.one || aligned.name != tie.kept) continue;
+        if (models_.size() == 1 && whole_) continue;
+        aligned.aliases.push_back(tie.copy);
+        NoteLeftOut(tie, aligned);
+      }
+    }
+  }
+
+  void NoteLeftOut(const Tie& tie, AlignedTensor& aligned) {
+    std::vector<std::string> in;
+    for (const Checkpoint* model : models_) {
+      if (model->Find(tie.copy) != nullptr) in.push_back(Quoted(model->given));
+    }
+    if (in.empty()) return;
+    aligned.tied = true;
+    alignment_.warnings.push_back(
+        absl::StrCat("tensor ", Quoted(tie.copy), " of ", in.size() == 1 ? "model " : "models ",
+                     absl::StrJoin(in, ", "), " is ", Quoted(tie.kept), " under another name (",
+                     tie.by_config ? "heads are tied" : "they are one parameter",
+                     "): merged once and stored under the latter alone"));
   }
 
   // What slices did not ask for, though the output has its like, is no extra.
@@ -432,11 +483,15 @@ class Aligner {
   const std::vector<const Checkpoint*>& models_;
   const bool whole_;
   std::vector<LayerSlice> slices_;  // of whole models: one with all of them
+  const AlignOptions& options_;
   const uint32_t reference_index_;
   const Checkpoint& reference_;
-  const bool reference_has_head_;
+  SettledTies ties_;
+  std::vector<Tie> untied_;  // by slices
   Alignment alignment_;
   std::vector<Wanted> wanted_;  // one a tensor of the alignment
+  std::vector<MissingTensor> missing_;
+  std::map<std::string, std::vector<const CheckpointTensor*>> kinds_;  // of the reference
   std::vector<std::string> named_;
   size_t differences_ = 0;
 };
@@ -444,9 +499,10 @@ class Aligner {
 }  // namespace
 
 absl::StatusOr<Alignment> AlignModels(const std::vector<const Checkpoint*>& models,
-                                      const std::vector<LayerSlice>& slices, uint32_t reference) {
+                                      const std::vector<LayerSlice>& slices,
+                                      const AlignOptions& options) {
   if (models.empty()) return absl::InvalidArgumentError("no models, expected at least one");
-  return Aligner(models, slices, reference).Align();
+  return Aligner(models, slices, options).Align();
 }
 
 }  // namespace merganser

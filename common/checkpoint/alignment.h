@@ -1,9 +1,10 @@
-// Holds base and experts against each other from their headers alone, before
-// any tensor data is read.
+// Holds base and experts against each other before they are merged, from their
+// headers.
 #ifndef MERGANSER_COMMON_CHECKPOINT_ALIGNMENT_H_
 #define MERGANSER_COMMON_CHECKPOINT_ALIGNMENT_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,17 +21,25 @@ struct TensorSource {
   uint32_t tensor = 0;  // index into that checkpoint's tensors
   // What the output's tensor is called there, were it not for tied heads.
   std::string name;
+  // The model in whose place this is read: another than `model` where that one
+  // lacks the tensor and counts as unchanged.
+  uint32_t stands_for = 0;
 };
 
 struct AlignedTensor {
   std::string name;  // in the output
   Shape shape;
   DType dtype = DType::kF32;  // the reference's own
-  // Integers and bool: to be found equal while running, and copied.
+  // No method sees it: integers and bool, to be found equal while running, and what
+  // the reference alone has, which is then the only source. Copied bit for bit.
   bool copied = false;
-  // Filled from another tensor of its model because heads are tied
-  // (lm_head.weight <- embed_tokens.weight).
+  // Stands for several names of one parameter, or is filled from the tensor of
+  // another name in some model (lm_head.weight <- embed_tokens.weight).
   bool tied = false;
+  // Other names of the parameter, which the output leaves out.
+  std::vector<std::string> aliases;
+  // Whose parameters it is merged with, where not its own: it is a copy of that.
+  std::string merged_as;
   std::vector<TensorSource> sources;  // one a source of its slice, in their order
   uint32_t slice = 0;
   // Its layer within the slice; none outside of layers. Of whole models: within
@@ -39,19 +48,34 @@ struct AlignedTensor {
   uint64_t layers = 0;  // of the slice or stack
 };
 
+// What is known of the models beside their files.
+struct AlignOptions {
+  // models[reference] gives names, order and dtypes (the base, or the first model
+  // where a method has none).
+  uint32_t reference = 0;
+  // The others were trained from it: it stands in for what they lack.
+  bool is_base = false;
+  // Whether a tensor of this name outside of layers has the same parameters in the
+  // first and the last slice; none: it has.
+  std::function<bool(const std::string& name)> same_at_both_ends;
+};
+
 struct Alignment {
   // In the reference's order; of slices: those before the layers, layer by layer,
   // those behind.
   std::vector<AlignedTensor> tensors;
-  std::vector<std::string> warnings;  // dropped extra tensors, one line each, grouped by pattern
+  // Tied, copied and dropped tensors, one line each, grouped by pattern.
+  std::vector<std::string> warnings;
+  // What config.json of the output has to say, where that of the reference differs.
+  std::optional<bool> tie_word_embeddings;
 };
 
-// `models[reference]` gives names, order and dtypes (the base, or the first model
-// where a method has none). The rules are those of the recipe documentation:
-// missing tensors, other shapes, prefix renamings, tied heads, quantised and
-// integer tensors. A model that does not fit is kInvalidArgument, and the
-// message names model, file, tensor, what was found and what was expected; the
-// first three differences are named, the rest counted.
+// The rules are those of the recipe documentation: missing tensors, other shapes,
+// prefix renamings, tied tensors, quantised and integer tensors. A model that does
+// not fit is kInvalidArgument, and the message names model, file, tensor, what was
+// found and what was expected; the first three differences are named, the rest
+// counted. Headers are enough but where a model stores tied tensors twice: those are
+// compared, and the store's errors are this function's.
 //
 // With `slices` the output's layers are those of the slices, numbered anew; each
 // slice's first source gives their names and dtypes. Tensors before the layers
@@ -59,7 +83,7 @@ struct Alignment {
 // must have one stack of layers each, with those that the slices ask for.
 absl::StatusOr<Alignment> AlignModels(const std::vector<const Checkpoint*>& models,
                                       const std::vector<LayerSlice>& slices = {},
-                                      uint32_t reference = 0);
+                                      const AlignOptions& options = {});
 
 }  // namespace merganser
 

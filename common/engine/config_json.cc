@@ -30,20 +30,27 @@ std::string Quote(const std::string& text) {
 class Rewriter final : public nlohmann::json_sax<Json> {
  public:
   // `python`: what the text has for Python's numbers.
-  Rewriter(std::string_view dtype, bool add, const ConfigLayers& layers,
+  Rewriter(std::string_view dtype, bool add, const ConfigChanges& changes,
            const PythonNumbers& python)
-      : dtype_(dtype), add_(add), layers_(layers), python_(python) {}
+      : dtype_(dtype), add_(add), changes_(changes), python_(python) {}
 
   bool null() override {
     if (Replaces() && levels_.size() == 1) return Dtype();
+    if (SaysTie()) return boolean(false);
     return Value("null");
   }
-  bool boolean(bool value) override { return Value(value ? "true" : "false"); }
+  bool boolean(bool value) override {
+    if (SaysTie()) {
+      levels_.back().tie = true;
+      value = *changes_.tie_word_embeddings;
+    }
+    return Value(value ? "true" : "false");
+  }
   bool number_integer(number_integer_t value) override { return Value(std::to_string(value)); }
   bool number_unsigned(number_unsigned_t value) override {
     if (HasLayers() && IsLayerCount(levels_.back().key)) {
       ++counts_;
-      return Value(std::to_string(layers_.origins.size()));
+      return Value(std::to_string(changes_.origins.size()));
     }
     if (HasLayers()) NotePlaced(levels_.back().key, value);
     return Value(std::to_string(value));
@@ -68,6 +75,11 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   bool start_object(size_t) override { return Open('{', '}'); }
   bool start_array(size_t) override { return Open('[', ']'); }
   bool end_object() override {
+    const Level& level = levels_.back();
+    if (changes_.tie_word_embeddings.has_value() && level.text && !level.tie) {
+      levels_.back().key = "tie_word_embeddings";
+      boolean(false);
+    }
     if (levels_.size() == 1 && add_) {
       levels_.back().key = "torch_dtype";
       Value(Quote(dtype_));
@@ -97,6 +109,7 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     char close = 0;
     bool config = false;  // the top, or nested under keys that end in "_config"
     bool text = false;    // the top, or its text_config
+    bool tie = false;     // tie_word_embeddings is written
     bool empty = true;
     std::string key;
     size_t begin = 0;              // of its content in the output
@@ -105,9 +118,15 @@ class Rewriter final : public nlohmann::json_sax<Json> {
 
   // Whether keys of the object say something of the output's layers.
   bool HasLayers(const Level& level) const {
-    return !layers_.origins.empty() && level.close == '}' && level.text;
+    return !changes_.origins.empty() && level.close == '}' && level.text;
   }
   bool HasLayers() const { return !levels_.empty() && HasLayers(levels_.back()); }
+
+  // Whether the value that comes next is of a tie_word_embeddings that changes.
+  bool SaysTie() const {
+    return changes_.tie_word_embeddings.has_value() && !levels_.empty() && levels_.back().text &&
+           levels_.back().close == '}' && levels_.back().key == "tie_word_embeddings";
+  }
 
   // Keys that make the kind of a layer depend on its number.
   void NotePlaced(const std::string& key, uint64_t value) {
@@ -117,8 +136,8 @@ class Rewriter final : public nlohmann::json_sax<Json> {
                                            "interleave_moe_layer_step", "moe_layer_freq",
                                            "no_rope_layer_interval",    "sliding_window_pattern"};
     bool moved = false;
-    for (uint64_t layer = 0; layer < layers_.origins.size(); ++layer) {
-      const uint64_t origin = layers_.origins[layer];
+    for (uint64_t layer = 0; layer < changes_.origins.size(); ++layer) {
+      const uint64_t origin = changes_.origins[layer];
       if (std::find(std::begin(kFirst), std::end(kFirst), key) != std::end(kFirst)) {
         moved |= (layer < value) != (origin < value);
       } else if (std::find(std::begin(kEvery), std::end(kEvery), key) != std::end(kEvery)) {
@@ -134,7 +153,7 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     const Level& array = levels_.back();
     const std::string& key = levels_[levels_.size() - 2].key;
     const bool lists_layers = key == "mlp_only_layers" || key == "attn_layer_indices";
-    const bool per_layer = array.elements.size() == layers_.reference_layers &&
+    const bool per_layer = array.elements.size() == changes_.reference_layers &&
                            key != "architectures" && key.find("token") == std::string::npos;
     if (array.empty || (!lists_layers && !per_layer)) return true;
     std::vector<std::string> elements;
@@ -146,8 +165,8 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     }
     const std::string indent = "\n" + std::string(2 * levels_.size(), ' ');
     std::vector<std::string> chosen;
-    for (uint64_t layer = 0; layer < layers_.origins.size(); ++layer) {
-      const uint64_t origin = layers_.origins[layer];
+    for (uint64_t layer = 0; layer < changes_.origins.size(); ++layer) {
+      const uint64_t origin = changes_.origins[layer];
       if (lists_layers) {
         const std::string entry = indent + std::to_string(origin);
         if (std::find(elements.begin(), elements.end(), entry) == elements.end()) continue;
@@ -229,7 +248,7 @@ class Rewriter final : public nlohmann::json_sax<Json> {
 
   std::string dtype_;
   bool add_;
-  const ConfigLayers& layers_;
+  const ConfigChanges& changes_;
   const PythonNumbers& python_;
   bool root_is_object_ = false;
   int replaced_ = 0;
@@ -256,13 +275,13 @@ std::string DominantTorchDtype(const Plan& plan) {
 }
 
 absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_view torch_dtype,
-                                          std::string_view what, const ConfigLayers& layers,
+                                          std::string_view what, const ConfigChanges& changes,
                                           std::vector<std::string>* notes) {
   const PythonNumbers python = UnusedNumbers(text);
   const std::string standard = ReplacePythonNumbers(text, python);
   // Whether a key must be added shows at the end only: a second pass adds it.
   for (bool add : {false, true}) {
-    Rewriter rewriter(torch_dtype, add, layers, python);
+    Rewriter rewriter(torch_dtype, add, changes, python);
     bool parsed = false;
     try {
       parsed = Json::sax_parse(standard.begin(), standard.end(), &rewriter);
@@ -278,7 +297,7 @@ absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_vie
           rewriter.error().empty() ? std::string("another value") : OneLine(rewriter.error())));
     }
     if (!add && rewriter.replaced() == 0 && !torch_dtype.empty()) continue;
-    if (!layers.origins.empty() && rewriter.counts() == 0) {
+    if (!changes.origins.empty() && rewriter.counts() == 0) {
       return absl::InvalidArgumentError(
           absl::StrCat(OneLine(what),
                        ": key 'num_hidden_layers': missing, expected the number of "

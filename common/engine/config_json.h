@@ -1,8 +1,10 @@
-// config.json of an output: the reference's own, with the dtype that was written.
+// config.json of an output: the reference's own, with the dtype that was written, the
+// layers that it has, and whether its embeddings are tied.
 #ifndef MERGANSER_COMMON_ENGINE_CONFIG_JSON_H_
 #define MERGANSER_COMMON_ENGINE_CONFIG_JSON_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,12 +18,15 @@ namespace merganser {
 // have; the first tensor's on a tie, empty when no tensor is of a float dtype.
 std::string DominantTorchDtype(const Plan& plan);
 
-// Which layers an output has. With no `origins` those of the reference.
-struct ConfigLayers {
+// What the output's config.json says otherwise than the reference's. With no
+// `origins` it has the reference's layers.
+struct ConfigChanges {
   uint64_t reference_layers = 0;  // what the reference's config.json says
   // Of every layer of the output, the reference's layer whose entries in lists of
   // one entry a layer (layer_types, ...) it takes.
   std::vector<uint64_t> origins;
+  // Written to the top and to a nested text_config, there or not; none: kept.
+  std::optional<bool> tie_word_embeddings;
 };
 
 // `text` with the value of `torch_dtype` and `dtype` replaced by `torch_dtype`
@@ -30,7 +35,7 @@ struct ConfigLayers {
 // `torch_dtype` is added at the end. With an empty `torch_dtype` nothing of that
 // is replaced.
 //
-// With `layers`, the number of layers is replaced at the top and in a nested
+// With `changes.origins`, the number of layers is replaced at the top and in a nested
 // text_config, and there the lists that have one entry a layer are put together
 // anew, as well as `mlp_only_layers` and `attn_layer_indices`, which list layers.
 // `notes`, unless null, receives the names of keys that tell kinds of layers by
@@ -41,7 +46,7 @@ struct ConfigLayers {
 // has no number of layers to replace, or a list that lacks a layer; `what` names
 // the file.
 absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_view torch_dtype,
-                                          std::string_view what, const ConfigLayers& layers = {},
+                                          std::string_view what, const ConfigChanges& changes = {},
                                           std::vector<std::string>* notes = nullptr);
 
 }  // namespace merganser

@@ -343,7 +343,7 @@ absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Ou
   if (!reference.config.text.empty()) {
     MERGANSER_ASSIGN_OR_RETURN(config,
                                RewriteConfig(reference.config.text, DominantTorchDtype(*plan_),
-                                             reference.store->Describe(kConfigKey), donors.layers));
+                                             reference.store->Describe(kConfigKey), donors.config));
   }
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<AuxiliaryFile> auxiliary,
                              ListAuxiliaryFiles(reference, *donors.tokenizer));

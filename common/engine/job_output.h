@@ -52,7 +52,7 @@ struct OutputDonors {
 
   const Checkpoint* reference;
   const Checkpoint* tokenizer;
-  ConfigLayers layers;
+  ConfigChanges config;
 };
 
 // Where a claim may have to be taken over, `watch` says of its holder what is known; without one

@@ -146,8 +146,8 @@ absl::Status SettleTokenizer(const ResolvedMethod& resolved,
 
 // Per-layer entries of the reference's config go where its layers go; layers of
 // other models take those of the same number.
-ConfigLayers LayersOf(const std::vector<LayerSlice>& slices, const ModelConfig& config) {
-  ConfigLayers layers;
+ConfigChanges LayersOf(const std::vector<LayerSlice>& slices, const ModelConfig& config) {
+  ConfigChanges layers;
   layers.reference_layers = config.layers.value_or(0);
   bool as_they_were = true;
   for (const LayerSlice& slice : slices) {
@@ -214,7 +214,7 @@ absl::Status CheckModelRoots(const Recipe& recipe, const std::vector<std::string
 OutputDonors PreparedMerge::donors() const {
   OutputDonors donors(*reference);
   donors.tokenizer = tokenizer.get();
-  donors.layers = layers;
+  donors.config = config;
   return donors;
 }
 
@@ -238,7 +238,7 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   }
   const std::vector<LayerSlice> slices = SlicesOf(resolved);
   MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment,
-                             AlignModels(pointers, slices, resolved.reference));
+                             AlignModels(pointers, slices, OptionsOf(resolved)));
   MERGANSER_ASSIGN_OR_RETURN(prepared.plan,
                              MakePlan(prepared.recipe, resolved, pointers, alignment));
   for (const Checkpoint* model : pointers) {
@@ -253,11 +253,12 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   const Checkpoint& reference = *prepared.reference;
   MERGANSER_RETURN_IF_ERROR(ListAuxiliaryFiles(reference, *prepared.tokenizer).status());
   if (!reference.config.text.empty()) {
-    prepared.layers = LayersOf(slices, reference.config);
+    prepared.config = LayersOf(slices, reference.config);
+    prepared.config.tie_word_embeddings = alignment.tie_word_embeddings;
     std::vector<std::string> placed;
     MERGANSER_RETURN_IF_ERROR(
         RewriteConfig(reference.config.text, DominantTorchDtype(prepared.plan),
-                      reference.store->Describe("config.json"), prepared.layers, &placed)
+                      reference.store->Describe("config.json"), prepared.config, &placed)
             .status());
     for (const std::string& key : placed) {
       prepared.plan.warnings.push_back(

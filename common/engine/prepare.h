@@ -24,7 +24,7 @@ struct PreparedMerge {
   // The base, or the first model: its config and small files go into the output.
   std::shared_ptr<const Checkpoint> reference;
   std::shared_ptr<const Checkpoint> tokenizer;  // whose tokenizer does; mostly the reference
-  ConfigLayers layers;
+  ConfigChanges config;
 
   // For publication; holds pointers into this.
   OutputDonors donors() const;

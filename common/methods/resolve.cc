@@ -147,6 +147,8 @@ class Resolver {
   bool AlwaysDropped(const RecipeModel& model, const ResolvedSlice& slice) const {
     // A method of a fixed number of models gives 0 a meaning (one end of the way).
     if (info_.min_models == info_.max_models) return false;
+    // A base gives config, tokenizer and order whatever its weight.
+    if (recipe_.base_model.has_value() && canonical_(model.model) == base_) return false;
     for (const ParameterSpec& spec : info_.parameters) {
       if (spec.key != "weight" || !spec.per_model || !spec.no_effect.empty()) continue;
       return AlwaysZero(spec, {&model.parameters, &slice.parameters, &recipe_.parameters});
@@ -197,7 +199,9 @@ class Resolver {
   // that stands apart does.
   void FindReference() {
     const auto found = std::find(names_.begin(), names_.end(), base_);
-    if (found != names_.end()) resolved_.reference = static_cast<uint32_t>(found - names_.begin());
+    if (found == names_.end()) return;
+    resolved_.reference = static_cast<uint32_t>(found - names_.begin());
+    resolved_.names_base = true;
   }
 
   void NoteDropped() {

@@ -53,6 +53,8 @@ struct ResolvedMethod {
   std::vector<std::string> warnings;  // dropped models, parameters without effect
   // Which of inputs() gives config, tensor order and tokenizer.
   uint32_t reference = 0;
+  // The recipe names it as the base, whether it stands apart or is one of `models`.
+  bool names_base = false;
   // One without `layers` for a recipe of whole models. Tensors before the layers
   // are of the first, those behind them of the last.
   std::vector<ResolvedSlice> slices;

@@ -38,7 +38,7 @@ DType OutputDType(const Recipe& recipe, const AlignedTensor& tensor, bool mostly
   return *recipe.out_dtype;
 }
 
-// Copied tensors (integers, bool) are no business of methods.
+// Copied tensors are no business of methods.
 TensorNeeds CopyNeeds() {
   TensorNeeds needs;
   needs.mode = "copy";
@@ -80,17 +80,18 @@ void SetLeaves(PlannedTensor& tensor) {
   tensor.leaves = CeilDiv(tensor.elements, tensor.leaf_elements);
 }
 
-// A group's leaves are of the same models, as many of them base as others.
-bool SameModels(const PlannedTensor& a, const PlannedTensor& b) {
-  return a.has_base_source == b.has_base_source && a.sources.size() == b.sources.size() &&
-         std::equal(
-             a.sources.begin(), a.sources.end(), b.sources.begin(),
-             [](const PlannedSource& x, const PlannedSource& y) { return x.model == y.model; });
+// A group's leaves are of the same models, as many of them base as others. One that
+// counts as unchanged is itself, wherever its values are read.
+bool SameModels(const AlignedTensor& a, const AlignedTensor& b) {
+  return std::equal(
+      a.sources.begin(), a.sources.end(), b.sources.begin(), b.sources.end(),
+      [](const TensorSource& x, const TensorSource& y) { return x.stands_for == y.stands_for; });
 }
 
 // Puts the tensor into the group that its method names. All of a group are reduced
 // by one method.
-absl::Status JoinGroup(uint32_t index, std::map<std::string, int32_t>& keys, Plan& plan) {
+absl::Status JoinGroup(uint32_t index, const Alignment& alignment,
+                       std::map<std::string, int32_t>& keys, Plan& plan) {
   PlannedTensor& tensor = plan.tensors[index];
   if (tensor.needs.group.empty() || tensor.needs.rounds == 0 || tensor.leaves == 0) {
     return absl::OkStatus();
@@ -109,7 +110,8 @@ absl::Status JoinGroup(uint32_t index, std::map<std::string, int32_t>& keys, Pla
           ") and have different parameters; expected gradients and filters only where the scope "
           "is a tensor, or a scope within which they do not change"));
     }
-    if (!SameModels(first, tensor)) {
+    if (first.has_base_source != tensor.has_base_source ||
+        !SameModels(alignment.tensors[group.tensors[0]], alignment.tensors[index])) {
       return absl::InvalidArgumentError(absl::StrCat(
           "tensors ", Shown(first.spec.name), " and ", Shown(tensor.spec.name), " share one gate (",
           Shown(group.key),
@@ -121,11 +123,14 @@ absl::Status JoinGroup(uint32_t index, std::map<std::string, int32_t>& keys, Pla
   return absl::OkStatus();
 }
 
-TensorPlace PlaceOf(const AlignedTensor& aligned) {
+// `as`: another name of the tensor, in the output and in all models; or empty.
+TensorPlace PlaceOf(const AlignedTensor& aligned, const std::string& as) {
   TensorPlace place;
-  place.name = aligned.name;
+  place.name = as.empty() ? aligned.name : as;
   place.slice = aligned.slice;
-  for (const TensorSource& source : aligned.sources) place.inputs.push_back(source.name);
+  for (const TensorSource& source : aligned.sources) {
+    place.inputs.push_back(as.empty() ? source.name : as);
+  }
   if (aligned.layer.has_value()) {
     // A single layer stands at the end of a gradient, as in mergekit.
     place.t = aligned.layers <= 1
@@ -133,6 +138,19 @@ TensorPlace PlaceOf(const AlignedTensor& aligned) {
                   : static_cast<double>(*aligned.layer) / static_cast<double>(aligned.layers - 1);
   }
   return place;
+}
+
+// Parameters that a filter gives to another name of a tied tensor alone have no effect.
+void NoteAliasParameters(const ResolvedMethod& resolved, const AlignedTensor& aligned, Plan& plan) {
+  const absl::StatusOr<MethodConfig> own = resolved.ConfigFor(PlaceOf(aligned, ""));
+  for (const std::string& alias : aligned.aliases) {
+    const absl::StatusOr<MethodConfig> other = resolved.ConfigFor(PlaceOf(aligned, alias));
+    if (own.ok() && other.ok() && *own == *other) continue;
+    plan.warnings.push_back(absl::StrCat("tensor ", OneLine(aligned.name),
+                                         ": the recipe has other parameters for ", OneLine(alias),
+                                         ", which is the same tensor under another name: those of ",
+                                         OneLine(aligned.name), " hold"));
+  }
 }
 
 // The methods of a plan in the making: one a distinct config, in order of their
@@ -146,7 +164,7 @@ class SettledMethods {
     const MergeMethod* method = nullptr;
   };
   absl::StatusOr<Settled> For(const AlignedTensor& aligned) {
-    absl::StatusOr<MethodConfig> config = resolved_.ConfigFor(PlaceOf(aligned));
+    absl::StatusOr<MethodConfig> config = resolved_.ConfigFor(PlaceOf(aligned, aligned.merged_as));
     if (!config.ok()) {  // begins with the recipe's line
       return absl::Status(
           config.status().code(),
@@ -202,11 +220,13 @@ void NumberMethods(const ResolvedMethod& resolved, SettledMethods& methods,
 
 bool MergesWholeModels(const Plan& plan) {
   for (const PlannedTensor& tensor : plan.tensors) {
-    if (tensor.sources.empty()) continue;
-    const size_t first = plan.has_base && !tensor.has_base_source && tensor.needs.mode != "copy";
+    if (tensor.sources.empty() || tensor.needs.mode == "copy") continue;
+    const size_t first = plan.has_base && !tensor.has_base_source;
     if (tensor.sources.size() + first != plan.models.size()) return false;
     for (size_t k = 0; k < tensor.sources.size(); ++k) {
-      if (tensor.sources[k].model != k + first) return false;
+      // The base stands in for a model that lacks the tensor.
+      const bool stands_in = plan.has_base && tensor.sources[k].model == 0;
+      if (tensor.sources[k].model != k + first && !stands_in) return false;
       if (!tensor.tied && tensor.sources[k].tensor != tensor.spec.name) return false;
     }
   }
@@ -224,6 +244,21 @@ std::vector<LayerSlice> SlicesOf(const ResolvedMethod& resolved) {
     }
   }
   return slices;
+}
+
+AlignOptions OptionsOf(const ResolvedMethod& resolved) {
+  AlignOptions options;
+  options.reference = resolved.reference;
+  options.is_base = resolved.names_base;
+  options.same_at_both_ends = [&resolved](const std::string& name) {
+    TensorPlace place;
+    place.name = name;
+    const absl::StatusOr<MethodConfig> first = resolved.ConfigFor(place);
+    place.slice = static_cast<uint32_t>(resolved.slices.size() - 1);
+    const absl::StatusOr<MethodConfig> last = resolved.ConfigFor(place);
+    return first.ok() && last.ok() && *first == *last;
+  };
+  return options;
 }
 
 absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolved,
@@ -254,6 +289,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
     } else {
       MERGANSER_ASSIGN_OR_RETURN(const SettledMethods::Settled settled, methods.For(aligned));
       used.back() = settled.index;
+      NoteAliasParameters(resolved, aligned, plan);
       absl::StatusOr<TensorNeeds> needs = settled.method->Needs(tensor.spec);
       if (!needs.ok()) {
         return Annotate(needs.status(), absl::StrCat("tensor ", Shown(aligned.name)));
@@ -277,7 +313,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
   NumberMethods(resolved, methods, used, plan);
   std::map<std::string, int32_t> groups;
   for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
-    MERGANSER_RETURN_IF_ERROR(JoinGroup(t, groups, plan));
+    MERGANSER_RETURN_IF_ERROR(JoinGroup(t, alignment, groups, plan));
   }
   MERGANSER_RETURN_IF_ERROR(LayOutShards(recipe.max_shard_size, plan));
   MERGANSER_RETURN_IF_ERROR(CutUnits(recipe.unit_size, recipe.split_size, plan));

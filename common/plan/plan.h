@@ -22,7 +22,9 @@
 namespace merganser {
 
 // Raised whenever the bytes of any merge may change; part of every plan digest.
-inline constexpr int kNumericsVersion = 5;
+// 6: a parameter with several names counts once in a statistic, and a head that is
+// stored under a tied config with values of its own is merged as what it is.
+inline constexpr int kNumericsVersion = 6;
 
 // A segment's inputs and output each begin at a multiple of this in its buffer.
 inline constexpr uint64_t kBufferAlignment = 64;
@@ -50,7 +52,7 @@ struct PlannedSource {
 struct PlannedTensor {
   TensorSpec spec;
   DType dtype = DType::kF32;  // of the output
-  TensorNeeds needs;          // mode "copy": integers and bool, method not asked
+  TensorNeeds needs;          // mode "copy": AlignedTensor::copied, method not asked
   bool tied = false;
   uint64_t elements = 0;
   uint64_t leaf_elements = 0;  // elements of every leaf but perhaps the last
@@ -152,6 +154,9 @@ inline uint64_t SegmentElements(const PlannedTensor& tensor, const Segment& segm
 
 // For AlignModels: the slices of a recipe that has some, else none.
 std::vector<LayerSlice> SlicesOf(const ResolvedMethod& resolved);
+
+// For AlignModels as well; `resolved` must outlive what is returned.
+AlignOptions OptionsOf(const ResolvedMethod& resolved);
 
 // `models` are ResolvedMethod::inputs(), as AlignModels took them. kInvalidArgument
 // when a parameter is wrong for a tensor, the method refuses one, or the output

@@ -32,9 +32,17 @@ def model_of_unknown_scheme(b):
     b.recipe["models"][0]["model"] = "gs://bucket/model"
 
 
-@case(2, "expert_1", Q)
-def tensor_missing(b):
+@case(2, "expert_1", Q, "1 of 2 such tensors")
+def one_tensor_of_its_kind_missing(b):
+    for model in [b.base] + b.experts:
+        model[Q.replace(".0.", ".1.")] = model[Q]
     del b.experts[1][Q]
+
+
+@case(2, "expert_1", Q, "qkv_proj", "packed")
+def tensors_packed_into_one(b):
+    del b.experts[1][Q]
+    b.experts[1]["model.layers.0.self_attn.qkv_proj.weight"] = ("F32", np.ones((18, 6)))
 
 
 @case(2, "expert_0", Q, "[6", "[6, 7]")

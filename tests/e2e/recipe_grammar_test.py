@@ -55,6 +55,10 @@ def places(recipe):
         if not LAYER.match(name):
             part = slices[0 if "embed" in name else -1]
             found.append((name, 0.0, part, [(s, name) for s in part["sources"]]))
+    ends = [[s["model"] for s in part["sources"]] for part in (slices[0], slices[-1])]
+    if ends[0] != ends[1]:  # the samples' heads are tied to their embeddings: no longer here
+        found.append(("lm_head.weight", 0.0, slices[-1],
+                      [(s, "model.embed_tokens.weight") for s in slices[-1]["sources"]]))
     at = 0
     for part in slices:
         first, end = part["sources"][0]["layer_range"]
@@ -230,6 +234,7 @@ class RecipeGrammarTest(harness.Case):
         config = self.config(output)
         self.assertEqual(config["num_hidden_layers"], 8)
         self.assertEqual(config["rms_norm_eps"], 1e-6)
+        self.assertIs(config["tie_word_embeddings"], False)
         # What stands before the layers is the first model's, what behind the last's.
         got = stio.Checkpoint(output)
         self.assertTrue(np.array_equal(got.values("model.embed_tokens.weight"),

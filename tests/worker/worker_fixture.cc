@@ -94,7 +94,7 @@ TestJob::TestJob(std::string_view recipe_text,
   context_->uid = "test";
   context_->plan =
       Must(MakePlan(recipe, resolved, pointers,
-                    Must(AlignModels(pointers, SlicesOf(resolved), resolved.reference))));
+                    Must(AlignModels(pointers, SlicesOf(resolved), OptionsOf(resolved)))));
   context_->methods = Must(PlanMethods::Make(context_->plan));
   output_ = Wrap(MakeMemoryStore("output"));
   context_->output = output_.calls;

@@ -45,7 +45,9 @@ class SlicesTest : public ::testing::Test {
       checkpoints_.back()->given = absl::StrCat("m", i);
       pointers.push_back(checkpoints_.back().get());
     }
-    return AlignModels(pointers, slices, reference);
+    AlignOptions options;
+    options.reference = reference;
+    return AlignModels(pointers, slices, options);
   }
   std::string Refusal(const std::vector<TinyCheckpoint>& models,
                       const std::vector<LayerSlice>& slices) {
@@ -164,6 +166,20 @@ TEST_F(SlicesTest, LayersMustFitTheReferencesConfig) {
               AllOf(HasSubstr("model 'm1'"), HasSubstr("'model.layers.1.mlp.weight': found shape "
                                                        "[5, 4], expected [4, 4]")));
   EXPECT_THAT(Refusal({Model(3), wide}, {{{{0, 0}, {1, 1}}, 1}}), HasSubstr("found shape [5, 4]"));
+}
+
+TEST_F(SlicesTest, LayersBehindTheReferencesAreHeldAgainstItsOthers) {
+  TinyCheckpoint deep = Model(4);
+  deep.tensors[8].shape = {5, 4};
+  EXPECT_THAT(Refusal({Model(2), deep}, {{{{0, 0}}, 1}, {{{1, 3}}, 1}}),
+              AllOf(HasSubstr("model 'm1'"), HasSubstr("'model.layers.3.mlp.weight': found shape "
+                                                       "[5, 4], expected [4, 4]")));
+  TinyCheckpoint other = Model(4);
+  other.tensors.push_back({"model.layers.3.gate.weight", DType::kBF16, {4, 4}});
+  EXPECT_THAT(
+      Refusal({Model(2), other}, {{{{0, 0}}, 1}, {{{1, 3}}, 1}}),
+      AllOf(HasSubstr("'model.layers.3.gate.weight'"), HasSubstr("no layer of model 'm0'")));
+  EXPECT_TRUE(Align({Model(2), Model(4)}, {{{{0, 0}}, 1}, {{{1, 3}}, 1}}).ok());
 }
 
 TEST_F(SlicesTest, ModelsMustHaveOneStackOfLayers) {

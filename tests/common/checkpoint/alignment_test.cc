@@ -210,6 +210,30 @@ TEST_F(AlignmentTest, OtherKindsOfModelsAreNamed) {
   EXPECT_TRUE(Align({Model(Body(), R"({"model_type": "qwen2"})"), Model(Body(), "")}).ok());
 }
 
+TEST_F(AlignmentTest, ArchitecturesThatAWrapperSpelledAreAWarning) {
+  const auto model = [&](const std::string& name) {
+    return Model(Body(), absl::StrCat("{\"architectures\": [\"", name, "\"]}"));
+  };
+  for (const char* name : {"FSDPLlamaForCausalLM", "LLaMAForCausalLM", "OptimizedModule",
+                           "PeftModelForCausalLM", "ParallelLlamaForCausalLM"}) {
+    for (const bool reversed : {false, true}) {
+      const TinyCheckpoint plain = model("LlamaForCausalLM"), other = model(name);
+      const auto alignment = reversed ? Align({other, plain}) : Align({plain, other});
+      ASSERT_TRUE(alignment.ok()) << alignment.status();
+      EXPECT_THAT(alignment->warnings,
+                  ElementsAre(AllOf(HasSubstr(name), HasSubstr("'LlamaForCausalLM'"),
+                                    HasSubstr("spelling"))));
+    }
+  }
+  EXPECT_THAT(Refusal({model("BertForMaskedLM"), model("DistilBertForMaskedLM")}),
+              HasSubstr("not of one kind"));
+  std::vector<TinyTensor> tensors = Body();
+  tensors.pop_back();
+  EXPECT_THAT(Refusal({model("LlamaForCausalLM"),
+                       Model(tensors, R"({"architectures": ["FSDPLlamaForCausalLM"]})")}),
+              HasSubstr("is missing"));
+}
+
 // --- Tied heads.
 
 TEST_F(AlignmentTest, AMissingTiedHeadIsFilledFromTheEmbedding) {
@@ -230,43 +254,6 @@ TEST_F(AlignmentTest, AMissingHeadThatIsNotTiedIsMissing) {
               HasSubstr("tensor 'lm_head.weight' is missing"));
 }
 
-TEST_F(AlignmentTest, UnderATiedConfigTheEmbeddingWins) {
-  const auto alignment = Align({WithHead(kTied), WithHead(kTied), Model(Body(), kTied)});
-  ASSERT_TRUE(alignment.ok()) << alignment.status();
-  const AlignedTensor& head = alignment->tensors[4];
-  EXPECT_EQ(head.name, "lm_head.weight");
-  EXPECT_TRUE(head.tied);
-  for (size_t m = 0; m < 3; ++m) EXPECT_EQ(SourceName(head, m), "model.embed_tokens.weight");
-  EXPECT_THAT(alignment->warnings, IsEmpty());
-}
-
-TEST_F(AlignmentTest, TiedBaseAndUntiedExpertAreNamed) {
-  const auto expect = [&](const TinyCheckpoint& base, const TinyCheckpoint& expert) {
-    EXPECT_THAT(
-        Refusal({base, expert}),
-        AllOf(HasSubstr("model 'e1'"), HasSubstr("tensor 'lm_head.weight' is a head of its"),
-              HasSubstr("model 'base'"), HasSubstr("ties its head")));
-  };
-  expect(Model(Body(), kTied), WithHead(kUntied));
-  // A base that has to say that it is tied is of a class that is not by itself.
-  expect(Model(Body(), kTied), WithHead(kSilent));
-  // A base that ties its head and stores it all the same: who loads the output would take the
-  // embedding for it.
-  expect(WithHead(kTied), WithHead(kUntied));
-  expect(Model(Body(), kSilent), WithHead(kUntied));
-}
-
-TEST_F(AlignmentTest, ARedundantHeadOfATiedExpertIsDropped) {
-  for (const auto& [base, expert] :
-       {std::pair(kTied, kTied), std::pair(kSilent, kSilent), std::pair(kSilent, kTied)}) {
-    const auto alignment = Align({Model(Body(), base), WithHead(expert)});
-    ASSERT_TRUE(alignment.ok()) << alignment.status();
-    EXPECT_EQ(alignment->tensors.size(), 4u);
-    EXPECT_THAT(alignment->warnings,
-                ElementsAre(AllOf(HasSubstr("'lm_head.weight'"), HasSubstr("heads are tied"))));
-  }
-}
-
 TEST_F(AlignmentTest, TheEmbeddingIsFoundUnderAnotherPrefix) {
   std::vector<TinyTensor> tensors = Body(DType::kBF16, "language_model.");
   std::vector<TinyTensor> with_head = tensors;
@@ -276,9 +263,9 @@ TEST_F(AlignmentTest, TheEmbeddingIsFoundUnderAnotherPrefix) {
   EXPECT_EQ(SourceName(alignment->tensors[4], 1), "language_model.embed_tokens.weight");
 }
 
-TEST_F(AlignmentTest, TwoEmbeddingsAreNoEmbedding) {
-  std::vector<TinyTensor> tensors = {{"encoder.embed_tokens.weight", DType::kBF16, {8, 4}},
-                                     {"decoder.embed_tokens.weight", DType::kBF16, {8, 4}}};
+TEST_F(AlignmentTest, EmbeddingsOfOneRankAreNoEmbedding) {
+  std::vector<TinyTensor> tensors = {{"left.embed_tokens.weight", DType::kBF16, {8, 4}},
+                                     {"right.embed_tokens.weight", DType::kBF16, {8, 4}}};
   std::vector<TinyTensor> with_head = tensors;
   with_head.push_back({"lm_head.weight", DType::kBF16, {8, 4}});
   EXPECT_THAT(Refusal({Model(with_head, kUntied), Model(tensors, kTied)}),

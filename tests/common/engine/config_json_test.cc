@@ -107,14 +107,14 @@ TEST(RewriteConfig, RefusesWhatIsNoObjectAndNamesTheFile) {
 }
 
 // Of the three layers of the reference: 2 1 1 0.
-ConfigLayers SomeLayers() {
-  ConfigLayers layers;
+ConfigChanges SomeLayers() {
+  ConfigChanges layers;
   layers.reference_layers = 3;
   layers.origins = {2, 1, 1, 0};
   return layers;
 }
 
-std::string WithLayers(const std::string& text, const ConfigLayers& layers = SomeLayers()) {
+std::string WithLayers(const std::string& text, const ConfigChanges& layers = SomeLayers()) {
   const auto out = RewriteConfig(text, "", "config.json", layers);
   EXPECT_TRUE(out.ok()) << out.status();
   return out.ok() ? *out : "";
@@ -156,7 +156,7 @@ TEST(RewriteConfig, ListsOfLayersAreNumberedAnew) {
   EXPECT_EQ(WithLayers(R"({"mlp_only_layers": [1, 2], "num_hidden_layers": 3})"),
             "{\n  \"mlp_only_layers\": [\n    0,\n    1,\n    2\n  ],\n"
             "  \"num_hidden_layers\": 4\n}\n");
-  ConfigLayers first;
+  ConfigChanges first;
   first.reference_layers = 3;
   first.origins = {0};
   EXPECT_EQ(WithLayers(R"({"mlp_only_layers": [1], "num_hidden_layers": 3})", first),
@@ -164,7 +164,7 @@ TEST(RewriteConfig, ListsOfLayersAreNumberedAnew) {
 }
 
 TEST(RewriteConfig, AListThatLacksALayerIsNamed) {
-  ConfigLayers layers = SomeLayers();
+  ConfigChanges layers = SomeLayers();
   layers.origins.push_back(5);
   const auto out = RewriteConfig(R"({"layer_types": [1, 2, 3], "num_hidden_layers": 3})", "",
                                  "/m/config.json", layers);
@@ -175,7 +175,7 @@ TEST(RewriteConfig, AListThatLacksALayerIsNamed) {
 
 TEST(RewriteConfig, NotesKeysThatPlaceLayersByTheirNumber) {
   const auto notes = [](const std::string& text, std::vector<uint64_t> origins) {
-    ConfigLayers layers;
+    ConfigChanges layers;
     layers.reference_layers = 8;
     layers.origins = std::move(origins);
     std::vector<std::string> found;
@@ -189,6 +189,33 @@ TEST(RewriteConfig, NotesKeysThatPlaceLayersByTheirNumber) {
   EXPECT_THAT(notes(text, {0, 3, 4}), ElementsAre());
   EXPECT_THAT(notes(text, {2, 3, 4}), ElementsAre("first_k_dense_replace"));
   EXPECT_THAT(notes(text, {0, 2, 3}), ElementsAre("full_attention_interval"));
+}
+
+TEST(RewriteConfig, TellsWhetherEmbeddingsAreTied) {
+  const auto tie = [](const std::string& text, bool tied) {
+    ConfigChanges changes;
+    changes.tie_word_embeddings = tied;
+    const auto out = RewriteConfig(text, "", "config.json", changes);
+    EXPECT_TRUE(out.ok()) << out.status();
+    return out.value_or("");
+  };
+  EXPECT_EQ(tie("{\"a\": 1}", false), "{\n  \"a\": 1,\n  \"tie_word_embeddings\": false\n}\n");
+  EXPECT_EQ(tie("{\"tie_word_embeddings\": true, \"a\": true}", false),
+            "{\n  \"tie_word_embeddings\": false,\n  \"a\": true\n}\n");
+  EXPECT_EQ(tie("{\"tie_word_embeddings\": null}", true),
+            "{\n  \"tie_word_embeddings\": true\n}\n");
+  // Loaders of models with several parts ask the text's config.
+  EXPECT_EQ(
+      tie("{\"text_config\": {\"tie_word_embeddings\": true}, \"vision_config\": {\"x\": 1}}",
+          false),
+      "{\n  \"text_config\": {\n    \"tie_word_embeddings\": false\n  },\n  \"vision_config\": {\n"
+      "    \"x\": 1\n  },\n  \"tie_word_embeddings\": false\n}\n");
+  // With a dtype that has to be added as well.
+  ConfigChanges changes;
+  changes.tie_word_embeddings = false;
+  const auto both = RewriteConfig("{\"tie_word_embeddings\": true}", "float16", "c", changes);
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_EQ(*both, "{\n  \"tie_word_embeddings\": false,\n  \"torch_dtype\": \"float16\"\n}\n");
 }
 
 TEST(RewriteConfig, RefusesABombOfNesting) {

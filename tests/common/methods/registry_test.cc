@@ -238,6 +238,18 @@ TEST(ResolveMethodTest, WeightZeroDropsTheModelAndSaysSo) {
   EXPECT_THAT(resolved->warnings, ElementsAre(AllOf(HasSubstr("model a"), HasSubstr("weight 0"))));
 }
 
+// It gives the config, the tokenizer and the order of tensors.
+TEST(ResolveMethodTest, WeightZeroDropsNoBase) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: linear\nbase_model: base\nmodels:\n- model: a\n- model: base\n"
+      "  parameters: {weight: 0}\n- model: b\nparameters: {weight: 1}\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->models, ElementsAre("a", "base", "b"));
+  EXPECT_EQ(resolved->reference, 1u);
+  EXPECT_TRUE(resolved->names_base);
+  EXPECT_THAT(resolved->warnings, IsEmpty());
+}
+
 TEST(ResolveMethodTest, WeightZeroDropsNoModelWhereTheirNumberIsFixed) {
   const absl::StatusOr<ResolvedMethod> resolved = Resolve(
       "merge_method: nuslerp\nmodels:\n- model: a\n  parameters: {weight: 0}\n"

@@ -58,7 +58,7 @@ absl::StatusOr<Plan> PlanOf(std::string_view recipe_text, const std::vector<Chec
   std::vector<const Checkpoint*> pointers;
   for (const Checkpoint& model : models) pointers.push_back(&model);
   MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment,
-                             AlignModels(pointers, SlicesOf(resolved), resolved.reference));
+                             AlignModels(pointers, SlicesOf(resolved), OptionsOf(resolved)));
   return MakePlan(recipe, resolved, pointers, alignment);
 }
 

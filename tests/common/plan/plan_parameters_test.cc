@@ -191,5 +191,78 @@ TEST(PlanParametersTest, TextAndJsonTellThem) {
   EXPECT_FALSE(nlohmann::ordered_json::parse(PlanJson(*whole))["tensors"][1].contains("sources"));
 }
 
+// --- One parameter under several names, and tensors that not every model has.
+
+std::vector<Checkpoint> TiedModels() {
+  std::vector<FakeTensor> tensors = Tensors(2);
+  std::vector<Checkpoint> models = FakeModels(tensors);
+  for (Checkpoint& model : models) {
+    model.config.tie_stated = model.config.tie_word_embeddings = true;
+    model.config.architecture = "LlamaForCausalLM";
+  }
+  return models;
+}
+
+TEST(PlanParametersTest, AFilterOnATiedHeadAloneIsAWarning) {
+  const auto head = PlanOf(
+      With(kTaskArithmetic, "parameters: {lambda: [{filter: lm_head, value: 3}, {value: 1}]}"),
+      TiedModels());
+  ASSERT_TRUE(head.ok()) << head.status();
+  EXPECT_THAT(head->warnings, ElementsAre(AllOf(HasSubstr("tensor model.embed_tokens.weight"),
+                                                HasSubstr("other parameters for lm_head.weight"))));
+  EXPECT_EQ(Lambda(*head, "model.embed_tokens.weight"), 1);
+  const auto embedding =
+      PlanOf(With(kTaskArithmetic,
+                  "parameters: {lambda: [{filter: embed, value: 3}, {filter: lm_head, "
+                  "value: 3}, {value: 1}]}"),
+             TiedModels());
+  ASSERT_TRUE(embedding.ok()) << embedding.status();
+  EXPECT_THAT(embedding->warnings, IsEmpty());
+  EXPECT_EQ(Lambda(*embedding, "model.embed_tokens.weight"), 3);
+}
+
+TEST(PlanParametersTest, NoMethodSeesWhatTheBaseAloneHas) {
+  std::vector<FakeTensor> tensors = Tensors(2);
+  tensors.push_back({"mtp.fc.weight", DType::kBF16, {40, 40}});
+  std::vector<Checkpoint> models = FakeModels(Tensors(2));
+  models[0] = FakeCheckpoint("base", tensors);
+  const std::string recipe =
+      "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\n"
+      "parameters: {scope: model, rank_topk: 1}\nout_dtype: float32\n";
+  const auto plan = PlanOf(recipe, models);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  const PlannedTensor& copied = TensorOf(*plan, "mtp.fc.weight");
+  EXPECT_EQ(copied.needs.mode, "copy");
+  EXPECT_EQ(copied.group, -1);
+  EXPECT_EQ(copied.dtype, DType::kBF16) << "bit for bit";
+  EXPECT_THAT(copied.sources, SizeIs(1));
+  EXPECT_EQ(copied.sources[0].model, 0u);
+  EXPECT_TRUE(MergesWholeModels(*plan));
+  const auto without = PlanOf(recipe, FakeModels(Tensors(2)));
+  ASSERT_TRUE(without.ok()) << without.status();
+  ASSERT_EQ(plan->groups.size(), without->groups.size());
+  for (size_t g = 0; g < plan->groups.size(); ++g) {
+    EXPECT_EQ(plan->groups[g].elements, without->groups[g].elements);
+  }
+}
+
+TEST(PlanParametersTest, WhoCountsAsUnchangedSharesTheOthersGate) {
+  std::vector<FakeTensor> tensors = Tensors(2);
+  tensors.push_back({"visual.mlp.weight", DType::kBF16, {8, 8}});
+  std::vector<Checkpoint> models = FakeModels(tensors);
+  models[1] = FakeCheckpoint("a", Tensors(2));
+  const auto plan = PlanOf(
+      "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\n"
+      "parameters: {scope: model, rank_topk: 1}\n",
+      models);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  const PlannedTensor& tensor = TensorOf(*plan, "visual.mlp.weight");
+  EXPECT_EQ(tensor.group, TensorOf(*plan, "model.layers.0.mlp.weight").group);
+  ASSERT_THAT(tensor.sources, SizeIs(3));
+  EXPECT_EQ(tensor.sources[1].model, 0u);
+  EXPECT_EQ(tensor.sources[1].offset, tensor.sources[0].offset);
+  EXPECT_TRUE(MergesWholeModels(*plan));
+}
+
 }  // namespace
 }  // namespace merganser

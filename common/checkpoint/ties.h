@@ -1,0 +1,44 @@
+// Parameters that a model stores under several names: an output head that is the
+// input embedding, the encoder's and decoder's copies of a shared embedding, a
+// bias that a head and its decoder share. Private to this folder.
+#ifndef MERGANSER_COMMON_CHECKPOINT_TIES_H_
+#define MERGANSER_COMMON_CHECKPOINT_TIES_H_
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/checkpoint/checkpoint.h"
+
+namespace merganser {
+
+struct Tie {
+  std::string kept;  // the name that transformers' save_pretrained keeps
+  std::string copy;  // another name of the same parameter
+  // Holds only where `tie_word_embeddings` does; else always.
+  bool by_config = true;
+};
+
+// The ties among the names of all `models`, told by names and shapes; where two
+// models have a name, the first one's shape counts. A head with no embedding of
+// its shape, or with several of one rank, has none.
+std::vector<Tie> FindTies(const std::vector<const Checkpoint*>& models);
+
+// The tie of a model that generates text, ties its head by config.json or class and
+// stores no tensor for it.
+std::optional<Tie> ImpliedTie(const Checkpoint& model);
+
+// Whether head and embedding are one in models of this `model_type` whose
+// config.json does not say so; nullopt of types that are not known.
+std::optional<bool> TiesByClass(std::string_view model_type);
+
+// Whether two tensors of one model hold the same bytes under one dtype and shape.
+// Reads them up to the first difference; the store's errors.
+absl::StatusOr<bool> SameBytes(const Checkpoint& model, const CheckpointTensor& a,
+                               const CheckpointTensor& b);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_CHECKPOINT_TIES_H_
