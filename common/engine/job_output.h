@@ -130,11 +130,12 @@ class JobOutput {
   static absl::Status Discard(ObjectStore& store, const std::string& job_uid,
                               HolderWatch* watch = nullptr);
 
-  // The report of the output, if that is `plan`'s merge, whole and visible; then what
-  // `job_uid` may have left beside it is removed. Holds only where a publication had
-  // begun: before, an older output of the same plan may stand there.
+  // The report of the output, if that is `plan`'s merge, whole and visible, and the run's that
+  // calls itself `job` (RunFacts::job): an older output of the same plan is not. Then what
+  // `job_uid` may have left beside it is removed.
   static absl::StatusOr<std::optional<std::string>> FindPublished(ObjectStore& store,
                                                                   const Plan& plan,
+                                                                  std::string_view job,
                                                                   const std::string& job_uid,
                                                                   HolderWatch* watch = nullptr);
 

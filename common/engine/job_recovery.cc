@@ -139,12 +139,14 @@ absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid,
 
 absl::StatusOr<std::optional<std::string>> JobOutput::FindPublished(ObjectStore& store,
                                                                     const Plan& plan,
+                                                                    std::string_view job,
                                                                     const std::string& job_uid,
                                                                     HolderWatch* watch) {
   MERGANSER_ASSIGN_OR_RETURN(const bool published, HoldsMergeOf(store, plan));
   if (!published) return std::nullopt;
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> report,
                              ReadWhole(store, kReportKey, kMaxReportBytes));
+  if (!report.has_value() || !ReportIsOf(*report, job)) return std::nullopt;
   MERGANSER_ASSIGN_OR_RETURN(const std::string claim, ClaimOf(store, job_uid, watch));
   MERGANSER_RETURN_IF_ERROR(claim.empty() ? ClearEmptyFolders(store)
                                           : ClearUpAfter(store, job_uid, claim));

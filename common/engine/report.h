@@ -36,6 +36,9 @@ struct RunFacts {
 std::string BuildReport(const Plan& plan, const std::vector<UnitResult>& results,
                         const RunFacts& facts);
 
+// Whether `job` (RunFacts::job) made the report, which BuildReport wrote.
+bool ReportIsOf(std::string_view report_json, std::string_view job);
+
 // A few lines for people: tensors by mode, coherence quantiles, how many took
 // the mean branch, head agreement, slowest tensors. From the report's JSON.
 absl::StatusOr<std::string> SummariseReport(std::string_view report_json);

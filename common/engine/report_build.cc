@@ -369,4 +369,10 @@ std::string BuildReport(const Plan& plan, const std::vector<UnitResult>& results
   return writer.Take();
 }
 
+// As Member and Run write it. No text holds the like: its line ends and quotes are escaped.
+bool ReportIsOf(std::string_view report_json, std::string_view job) {
+  const std::string line = absl::StrCat("\n\"run\": {\"job\":", Dump(std::string(job)), ",");
+  return report_json.rfind(line) != std::string_view::npos;
+}
+
 }  // namespace merganser

@@ -7,7 +7,9 @@
 
 #include <cerrno>
 #include <chrono>
+#include <deque>
 #include <list>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -86,9 +88,12 @@ struct Journal::Impl {
   struct Work {
     std::function<absl::Status(Tables&)> run;
     bool writes = true;
+    std::string events_of;  // a job's uid
+    bool taken = false;     // by the thread
     bool done = false;
     absl::Status status;
   };
+  using Place = std::list<std::shared_ptr<Work>>::iterator;
 
   Impl(const JournalOptions& from, const Clock& with) : options(from), clock(with) {}
 
@@ -106,6 +111,62 @@ struct Journal::Impl {
     });
   }
 
+  // The same for a change that is waited for no longer than `limit`, and outlives the call.
+  absl::Status DoWithin(Duration limit, std::function<absl::Status(Tables&)> run) {
+    return Guarded([&]() -> absl::Status {
+      auto work = std::make_shared<Work>();
+      work->run = std::move(run);
+      MutexLock lock(mutex);
+      const auto now = std::chrono::steady_clock::now();
+      if (busy_since.has_value() && now - *busy_since >= limit) return Late(limit);
+      queue.push_back(work);
+      queued.NotifyOne();
+      const auto until = now + limit;
+      while (!work->done) {
+        const auto left = until - std::chrono::steady_clock::now();
+        if (left > Duration::zero()) {
+          finished.WaitFor(mutex, left);
+          continue;
+        }
+        if (!work->taken) queue.remove(work);
+        return Late(limit);
+      }
+      return work->status;
+    });
+  }
+
+  absl::Status Late(Duration limit) const {
+    return absl::UnavailableError(absl::StrCat(
+        "journal ", OneLine(file), ": its disk has not answered for ",
+        std::chrono::duration_cast<std::chrono::milliseconds>(limit).count(), " ms; look at it"));
+  }
+
+  // Queues events of a job. Nobody waits for them: a disk that hangs must not let them pile up.
+  void PostEvents(const std::string& uid, std::function<absl::Status(Tables&)> run) {
+    auto work = std::make_shared<Work>();
+    work->events_of = uid;
+    work->run = std::move(run);
+    std::list<std::shared_ptr<Work>> one = {std::move(work)};
+    MutexLock lock(mutex);
+    std::deque<Place>& places = queued_events[uid];
+    places.push_back(one.begin());
+    queue.splice(queue.end(), one);  // takes no memory
+    if (places.size() > options.waiting_events) {
+      queue.erase(places.front());
+      places.pop_front();
+    }
+    queued.NotifyOne();
+  }
+
+  // Under the lock, of what leaves the queue at its front.
+  void Take(Work& work) MERGANSER_REQUIRES(mutex) {
+    work.taken = true;
+    const auto it = queued_events.find(work.events_of);
+    if (it == queued_events.end()) return;
+    it->second.pop_front();
+    if (it->second.empty()) queued_events.erase(it);
+  }
+
   void Loop() {
     std::optional<std::chrono::steady_clock::time_point> last_commit;
     while (true) {
@@ -115,20 +176,24 @@ struct Journal::Impl {
         while (queue.empty() && !closing) queued.Wait(mutex);
         if (queue.empty()) return;
         // 1. What comes within the interval shares a commit.
-        while (queue.front()->writes && last_commit.has_value() && !closing) {
+        while (!queue.empty() && queue.front()->writes && last_commit.has_value() && !closing) {
           const auto left =
               *last_commit + options.commit_interval - std::chrono::steady_clock::now();
           if (left <= Duration::zero()) break;
           queued.WaitFor(mutex, left);
         }
+        if (queue.empty()) continue;  // what was there is not wanted any more
         const bool writes = queue.front()->writes;
         do {
+          Take(*queue.front());
           batch.splice(batch.end(), queue, queue.begin());
         } while (writes && !queue.empty() && queue.front()->writes);
+        busy_since = std::chrono::steady_clock::now();
+        if (writes) last_commit = busy_since;
       }
-      if (batch.front()->writes) last_commit = std::chrono::steady_clock::now();
       const absl::Status status = Guarded([&] { return Run(batch); });
       MutexLock lock(mutex);
+      busy_since.reset();
       // 4. Nobody hears of success before.
       for (const std::shared_ptr<Work>& work : batch) {
         if (!status.ok()) work->status = status;
@@ -165,6 +230,10 @@ struct Journal::Impl {
   CondVar queued;
   CondVar finished;
   std::list<std::shared_ptr<Work>> queue MERGANSER_GUARDED_BY(mutex);
+  // Where events stand in it, by job.
+  std::map<std::string, std::deque<Place>> queued_events MERGANSER_GUARDED_BY(mutex);
+  // Since when the thread has been at the present batch.
+  std::optional<std::chrono::steady_clock::time_point> busy_since MERGANSER_GUARDED_BY(mutex);
   bool closing MERGANSER_GUARDED_BY(mutex) = false;
   Thread thread;
 };
@@ -249,11 +318,12 @@ absl::Status Journal::Remove(const std::string& uid) {
   });
 }
 
-absl::Status Journal::AddResults(const std::vector<StoredResult>& results) {
-  return impl_->Do(true, [&](Tables& tables) {
-    tables.AddResults(results);
-    return absl::OkStatus();
-  });
+absl::Status Journal::AddResults(std::vector<StoredResult> results) {
+  return impl_->DoWithin(impl_->options.results_wait,
+                         [results = std::move(results)](Tables& tables) {
+                           tables.AddResults(results);
+                           return absl::OkStatus();
+                         });
 }
 
 absl::StatusOr<std::vector<StoredResult>> Journal::Results(const std::string& uid) {
@@ -273,14 +343,10 @@ absl::Status Journal::ForgetResults(const std::string& uid) {
 }
 
 void Journal::AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) {
-  auto work = std::make_shared<Impl::Work>();
-  work->run = [uid, events](Tables& tables) {
+  impl_->PostEvents(uid, [uid, events](Tables& tables) {
     tables.AddEvents(uid, events);
     return absl::OkStatus();
-  };
-  MutexLock lock(impl_->mutex);
-  impl_->queue.push_back(std::move(work));
-  impl_->queued.NotifyOne();
+  });
 }
 
 absl::StatusOr<std::vector<StoredEvent>> Journal::Events(const std::string& uid) {

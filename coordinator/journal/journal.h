@@ -3,6 +3,7 @@
 #ifndef MERGANSER_COORDINATOR_JOURNAL_JOURNAL_H_
 #define MERGANSER_COORDINATOR_JOURNAL_JOURNAL_H_
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -21,6 +22,11 @@ struct JournalOptions {
   std::string directory;  // --state
   // Least time between the starts of two commits: what comes meanwhile shares one.
   Duration commit_interval = std::chrono::milliseconds(10);
+  // The longest that results are waited for: less than workers wait for an answer, and than the
+  // schedule takes for their silence.
+  Duration results_wait = std::chrono::seconds(5);
+  // Of a job's events that wait for the disk the last ones stay.
+  size_t waiting_events = 10'000;
 };
 
 // Thread-safe. Errors name the file, and what to do about it: kResourceExhausted when
@@ -40,9 +46,12 @@ class Journal final : public JobStore {
   absl::StatusOr<std::vector<JobRecord>> Load() override;
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;
-  absl::Status AddResults(const std::vector<StoredResult>& results) override;
+  // kUnavailable after `results_wait`: they may come to be on record all the same. While the disk
+  // has been busy with a commit for as long, none are taken: what waits in memory is bounded.
+  absl::Status AddResults(std::vector<StoredResult> results) override;
   absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) override;
   absl::Status ForgetResults(const std::string& uid) override;
+  // Of what waits for the disk the last `waiting_events` of a job stay.
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
 

@@ -64,6 +64,12 @@ absl::Status CheckSamePlan(const PlanRecord& record, const Plan& plan) {
       record.digest, "; ", why, ". What was done cannot be used; submit it again"));
 }
 
+// An output that is taken or cannot be named is the request's fault; a disk that fails is not.
+bool OutputRefused(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) ||
+         absl::IsPermissionDenied(status);
+}
+
 // Of a job that has a plan on record: inputs that are not there now were there when it was made,
 // and are waited for as storage is that does not answer. More likely than a model that somebody
 // removed is a share that is mounted late.
@@ -269,13 +275,13 @@ void JobManager::EndPlanning(Job& job) {
 absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
     const JobPtr& job, const std::shared_ptr<JobRun>& run, ActivePlan& active,
     ResultsOnRecord& on_record, JobWorkers& workers, bool& request_wrong) {
-  // What was begun once was right.
-  request_wrong = !job->recovered;
   bool planned = false;
   {
     MutexLock lock(mutex_);
     planned = !job->record.plan.digest.empty();
   }
+  // What was planned once was right.
+  request_wrong = !planned;
   const auto prepare = [&]() -> absl::Status {
     const absl::StatusOr<const Plan*> plan = run->Prepare();
     if (!plan.ok()) return planned ? AwaitInputs(plan.status()) : plan.status();
@@ -293,7 +299,7 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
   std::optional<std::vector<PlannedWrite>> writes;
   std::vector<UnitResult> done;
   if (job->recovered) {
-    if (!record.plan.digest.empty()) {
+    if (planned) {
       MERGANSER_RETURN_IF_ERROR(CheckSamePlan(record.plan, *active.plan));
       MERGANSER_RETURN_IF_ERROR(
           Patiently(job, [&] { return ReadResults(uid, *active.plan, done, workers); }));
@@ -306,12 +312,14 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
       }));
       if (summary.has_value()) return summary;
     }
-    MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
+    const absl::Status resumed = Patiently(job, [&]() -> absl::Status {
       MERGANSER_ASSIGN_OR_RETURN(
           writes, run->Resume(epoch_, done, [&] { return store_.ForgetResults(uid); }));
       return absl::OkStatus();
-    }));
-    if (!writes.has_value() && !record.plan.digest.empty()) {
+    });
+    request_wrong = !planned && OutputRefused(resumed);
+    MERGANSER_RETURN_IF_ERROR(resumed);
+    if (!writes.has_value() && planned) {
       return absl::FailedPreconditionError(absl::StrCat(
           OneLine(record.info.request.output_uri),
           ": the job's claim is gone, expected it as the coordinator left it; another merge took "
@@ -326,11 +334,7 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
       begun = run->Begin(epoch_);
       return absl::IsAborted(begun.status()) ? begun.status() : absl::OkStatus();
     }));
-    // An output that is taken or cannot be named is the request's fault; a disk
-    // that fails is not.
-    request_wrong = absl::IsFailedPrecondition(begun.status()) ||
-                    absl::IsInvalidArgument(begun.status()) ||
-                    absl::IsPermissionDenied(begun.status());
+    request_wrong = OutputRefused(begun.status());
     MERGANSER_RETURN_IF_ERROR(begun.status());
     writes = *std::move(begun);
   }
@@ -371,8 +375,11 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
   const auto start = [&](JobRecord& record) -> absl::Status {
     mutex_.AssertHeld();
     MERGANSER_RETURN_IF_ERROR(Interruption(*job));
-    // A publication that was begun is no longer to be cancelled.
-    if (record.info.state != JobState::kPublishing) record.info.state = JobState::kRunning;
+    // A publication that was begun is no longer to be cancelled. One that has lost what it was to
+    // publish is none any more.
+    if (record.info.state != JobState::kPublishing || on_record.empty()) {
+      record.info.state = JobState::kRunning;
+    }
     record.info.warnings = plan.warnings;
     BoundWarnings(kMaxPlanWarnings, record.info.warnings);
     record.plan = RecordOf(plan);

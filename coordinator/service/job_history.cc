@@ -97,7 +97,7 @@ void JobManager::RecordResults(WorkerReport& report) {
     result.worker = report.worker;
     results[i].bytes = PackResults(digests[i], {result});
   }
-  const absl::Status kept = Guarded([&] { return store_.AddResults(results); });
+  const absl::Status kept = Guarded([&] { return store_.AddResults(std::move(results)); });
   if (!kept.ok()) {
     for (auto place = places.rbegin(); place != places.rend(); ++place) {
       report.unrecorded.push_back(report.completed[*place].token);

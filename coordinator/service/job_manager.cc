@@ -524,17 +524,19 @@ JobInfo JobManager::Snapshot(const Job& job, bool with_recipe) const {
 
 // Keeps the last progress and takes the job's leases away.
 void JobManager::Unschedule(Job& job) {
-  if (!job.scheduled) return;
-  Guarded([&] {
-    mutex_.AssertHeld();
-    job.progress = Snapshot(job, /*with_recipe=*/false).progress;
-  }).IgnoreError();
-  job.progress.units_leased = 0;
-  job.progress.workers = 0;
-  job.progress.detail.clear();
-  schedule_.RemoveJob(job.record.info.uid);
-  job.scheduled = false;
-  TakeBack(job);
+  if (job.scheduled) {
+    Guarded([&] {
+      mutex_.AssertHeld();
+      job.progress = Snapshot(job, /*with_recipe=*/false).progress;
+    }).IgnoreError();
+    job.progress.units_leased = 0;
+    job.progress.workers = 0;
+    job.progress.detail.clear();
+    schedule_.RemoveJob(job.record.info.uid);
+    job.scheduled = false;
+    TakeBack(job);
+  }
+  // Between two rounds it is not scheduled, and has both.
   job.plan.reset();
   job.gates.reset();
 }

@@ -19,7 +19,8 @@ namespace {
 class EngineJobRun final : public JobRun {
  public:
   EngineJobRun(const JobInfo& job, const AllowedRoots& roots)
-      : uid_(job.uid),
+      : name_(job.name),
+        uid_(job.uid),
         begun_(job.state == JobState::kRunning || job.state == JobState::kPublishing),
         request_(job.request),
         roots_(roots) {}
@@ -57,8 +58,9 @@ class EngineJobRun final : public JobRun {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
                                OpenStore(request_.output_uri, roots_));
     MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> report,
-                               JobOutput::FindPublished(*store, prepared_->plan, uid_, &watch_));
+    MERGANSER_ASSIGN_OR_RETURN(
+        const std::optional<std::string> report,
+        JobOutput::FindPublished(*store, prepared_->plan, name_, uid_, &watch_));
     if (!report.has_value()) return std::nullopt;
     return SummariseReport(*report);
   }
@@ -111,6 +113,7 @@ class EngineJobRun final : public JobRun {
                      "its storage, or cancel the job"));
   }
 
+  const std::string name_;
   const std::string uid_;
   const bool begun_;  // by an earlier process
   const JobRequest request_;

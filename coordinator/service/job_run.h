@@ -44,7 +44,7 @@ class JobRun {
       uint64_t epoch, std::vector<UnitResult>& done,
       const std::function<absl::Status()>& forget) = 0;
 
-  // For a job whose publication an earlier process had begun: the summary, if the
+  // For a job whose publication an earlier process had begun: the summary, if its
   // output is whole and visible. Then nothing is left to do.
   virtual absl::StatusOr<std::optional<std::string>> FindPublished() = 0;
 

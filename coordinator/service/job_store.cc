@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace merganser {
 
@@ -52,12 +53,12 @@ absl::Status MemoryJobStore::Remove(const std::string& uid) {
   return absl::OkStatus();
 }
 
-absl::Status MemoryJobStore::AddResults(const std::vector<StoredResult>& results) {
+absl::Status MemoryJobStore::AddResults(std::vector<StoredResult> results) {
   MutexLock lock(mutex_);
-  for (const StoredResult& result : results) {
+  for (StoredResult& result : results) {
     const auto it = entries_.find(result.job);
     if (it == entries_.end() || IsTerminal(it->second.record.info.state)) continue;
-    it->second.results.try_emplace({result.round, result.unit}, result);
+    it->second.results.try_emplace({result.round, result.unit}, std::move(result));
   }
   return absl::OkStatus();
 }

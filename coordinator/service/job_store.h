@@ -96,8 +96,9 @@ class JobStore {
   virtual absl::Status Remove(const std::string& uid) = 0;
 
   // Kept when it returns. What is there of a unit and round stays as it is; results
-  // of a job that is not there, or has ended, are dropped.
-  virtual absl::Status AddResults(const std::vector<StoredResult>& results) = 0;
+  // of a job that is not there, or has ended, are dropped. Waits for a disk for a few seconds at
+  // most (kUnavailable): who reports them is waited for in turn.
+  virtual absl::Status AddResults(std::vector<StoredResult> results) = 0;
   // By round and unit.
   virtual absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) = 0;
   // Gone when it returns.
@@ -121,7 +122,7 @@ class MemoryJobStore final : public JobStore {
   absl::StatusOr<std::vector<JobRecord>> Load() override;
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;
-  absl::Status AddResults(const std::vector<StoredResult>& results) override;
+  absl::Status AddResults(std::vector<StoredResult> results) override;
   absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) override;
   absl::Status ForgetResults(const std::string& uid) override;
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;

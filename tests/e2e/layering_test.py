@@ -42,7 +42,7 @@ THIRD_PARTY = [
     (r"gtest/|gmock/", ["tests"], False),
     (r"benchmark/", ["tests/bench"], True),
     (r"curl/|pugixml", ["common/storage"], True),
-    (r"sqlite|SQLiteCpp/", ["coordinator/journal"], True),
+    (r"sqlite|SQLiteCpp/", ["coordinator/journal", "tests/coordinator/journal"], True),
     (r"mpi\.h", ["worker/sources/mpi"], True),
     (r"httplib", ["coordinator/web"], True),
     (r"openssl/", ["proto/channel"], True),

@@ -102,9 +102,9 @@ absl::Status FaultJobStore::Remove(const std::string& uid) {
   return Run<absl::Status>(JobStoreOp::kRemove, std::nullopt, [&] { return wrapped_.Remove(uid); });
 }
 
-absl::Status FaultJobStore::AddResults(const std::vector<StoredResult>& results) {
+absl::Status FaultJobStore::AddResults(std::vector<StoredResult> results) {
   return Run<absl::Status>(JobStoreOp::kAddResults, std::nullopt,
-                           [&] { return wrapped_.AddResults(results); });
+                           [&] { return wrapped_.AddResults(std::move(results)); });
 }
 
 absl::StatusOr<std::vector<StoredResult>> FaultJobStore::Results(const std::string& uid) {

@@ -62,7 +62,7 @@ class FaultJobStore final : public JobStore {
   absl::StatusOr<std::vector<JobRecord>> Load() override;
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;
-  absl::Status AddResults(const std::vector<StoredResult>& results) override;
+  absl::Status AddResults(std::vector<StoredResult> results) override;
   absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) override;
   absl::Status ForgetResults(const std::string& uid) override;
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;

@@ -33,6 +33,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr char kJob[] = "job-1";
+constexpr char kRun[] = "jobs/job-1";
 
 absl::Status NothingToForget() {
   ADD_FAILURE() << "the record was forgotten";
@@ -76,9 +77,11 @@ class JobRecoveryTest : public ::testing::TestWithParam<const char*> {
       const std::function<absl::Status()>& forget = NothingToForget) {
     return JobOutput::ResumeJob(store_, uri_, plan, Options(6), done, forget);
   }
-  absl::Status Publish(JobOutput& output, const Plan& plan,
-                       const std::vector<UnitResult>& results) {
-    return output.Publish(results, reference_, BuildReport(plan, results, SomeRun()));
+  absl::Status Publish(JobOutput& output, const Plan& plan, const std::vector<UnitResult>& results,
+                       const std::string& job = kRun) {
+    RunFacts run = SomeRun();
+    run.job = job;
+    return output.Publish(results, reference_, BuildReport(plan, results, run));
   }
   void ExpectWhole(const Plan& plan) {
     SerialExecutor executor;
@@ -116,7 +119,7 @@ TEST_P(JobRecoveryTest, APublicationKilledAtAnyCallIsBroughtToItsEnd) {
       const bool over = store_->failed().empty();
       store_->FailAt(-1, FailWhen::kBefore);
 
-      const auto report = JobOutput::FindPublished(*store_, plan, kJob);
+      const auto report = JobOutput::FindPublished(*store_, plan, kRun, kJob);
       ASSERT_TRUE(report.ok()) << report.status();
       if (report->has_value()) {
         ++found;
@@ -398,12 +401,39 @@ TEST_P(JobRecoveryTest, AnOutputOfAnotherPlanIsNotTakenForPublished) {
   const auto results = WriteUnits(plan, (*output)->writes(), *store_);
   ASSERT_TRUE(results.ok());
   ASSERT_TRUE(Publish(**output, plan, *results).ok());
-  EXPECT_TRUE(JobOutput::FindPublished(*store_, plan, kJob).value().has_value());
+  EXPECT_TRUE(JobOutput::FindPublished(*store_, plan, kRun, kJob).value().has_value());
   Plan other = plan;
   other.digest = std::string(32, 'b');
-  EXPECT_FALSE(JobOutput::FindPublished(*store_, other, kJob).value().has_value());
+  EXPECT_FALSE(JobOutput::FindPublished(*store_, other, kRun, kJob).value().has_value());
   ASSERT_TRUE(store_->Delete("model.safetensors.index.json").ok());
-  EXPECT_FALSE(JobOutput::FindPublished(*store_, plan, kJob).value().has_value());
+  EXPECT_FALSE(JobOutput::FindPublished(*store_, plan, kRun, kJob).value().has_value());
+}
+
+// Killed once its publication is on record and before the old output goes: what stands there is
+// of the same plan, and another job's.
+TEST_P(JobRecoveryTest, AnOlderOutputOfTheSamePlanIsNotTakenForPublished) {
+  const Plan plan = TwoShardPlan();
+  Renew();
+  auto older = Begin(plan);
+  ASSERT_TRUE(older.ok());
+  const auto results = WriteUnits(plan, (*older)->writes(), *store_);
+  ASSERT_TRUE(results.ok());
+  ASSERT_TRUE(Publish(**older, plan, *results, "jobs/older").ok());
+
+  JobOutputOptions options = Options(5);
+  options.overwrite = true;
+  auto killed = JobOutput::Begin(store_, uri_, plan, options);
+  ASSERT_TRUE(killed.ok()) << killed.status();
+  ASSERT_TRUE(WriteUnits(plan, (*killed)->writes(), *store_).ok());
+  EXPECT_FALSE(JobOutput::FindPublished(*store_, plan, kRun, kJob).value().has_value());
+  std::vector<UnitResult> done = *results;
+  auto resumed = Resume(plan, done);
+  ASSERT_TRUE(resumed.ok()) << resumed.status();
+  ASSERT_NE(*resumed, nullptr);
+  EXPECT_EQ(done.size(), results->size());
+  ASSERT_TRUE(Publish(**resumed, plan, done).ok());
+  EXPECT_TRUE(JobOutput::FindPublished(*store_, plan, kRun, kJob).value().has_value());
+  ExpectWhole(plan);
 }
 
 }  // namespace

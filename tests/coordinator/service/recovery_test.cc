@@ -322,6 +322,24 @@ TEST_F(RecoveryTest, ARoundThatIsHalfDoneGoesOn) {
   EXPECT_EQ(Get().state, JobState::kSucceeded);
 }
 
+// The gate cannot be derived: the job is not scheduled then, and what workers needed goes all
+// the same.
+TEST_F(RecoveryTest, AJobThatEndsBetweenRoundsKeepsNoPlan) {
+  storage_.UseRounds();
+  Killed(JobState::kRunning);
+  for (uint32_t unit = 0; unit < kUnits; ++unit) {
+    UnitResult nothing = Result(unit);
+    nothing.segment_digests.clear();
+    PutOnRecord(nothing);
+  }
+  Start();
+  const JobInfo job = AwaitEnd(*jobs_, kName);
+  EXPECT_EQ(job.state, JobState::kFailed);
+  EXPECT_THAT(std::string(job.error.message()), HasSubstr("stats of 0 sums"));
+  EXPECT_EQ(jobs_->FindPlan("j1"), nullptr);
+  EXPECT_EQ(jobs_->FindGates("j1", 0), nullptr);
+}
+
 TEST_F(RecoveryTest, AGracefulStopLeavesJobsToTheNextStart) {
   Start();
   const auto job = jobs_->Create(ValidRequest(), "");
@@ -410,6 +428,31 @@ TEST_F(RecoveryTest, WithoutUsableWritesTheRecordIsForgottenFirst) {
   EXPECT_EQ(storage_.resumed(), 2);
 }
 
+TEST_F(RecoveryTest, AWrongRequestStaysWrongWhereItsFirstPlanningWasInterrupted) {
+  Killed(JobState::kPlanning);
+  storage_.FailPrepare(absl::InvalidArgumentError("tensor t has another shape"));
+  Start();
+  EXPECT_EQ(AwaitEnd(*jobs_, kName).error_reason, "REQUEST_WRONG");
+}
+
+TEST_F(RecoveryTest, AnOutputThatIsTakenIsTheRequestsFaultWhoeverBeginsIt) {
+  Killed(JobState::kPlanning);
+  storage_.FailResumeOnce(absl::FailedPreconditionError("held by job j2"));
+  Start();
+  EXPECT_EQ(AwaitEnd(*jobs_, kName).error_reason, "REQUEST_WRONG");
+}
+
+TEST_F(RecoveryTest, WhatWasPlannedOnceWasNoWrongRequest) {
+  for (const bool prepared : {false, true}) {
+    Killed(JobState::kRunning);
+    const auto wrong = absl::FailedPreconditionError("no longer so");
+    storage_.FailPrepare(prepared ? absl::OkStatus() : wrong);
+    if (prepared) storage_.FailResumeOnce(wrong);
+    Start();
+    EXPECT_EQ(AwaitEnd(*jobs_, kName).error_reason, "RUN_FAILED");
+  }
+}
+
 TEST_F(RecoveryTest, InputsThatAreNotThereYetAreWaitedFor) {
   Killed(JobState::kRunning);
   PutOnRecord(Result(0));
@@ -496,6 +539,20 @@ TEST_F(RecoveryTest, APublicationThatWasNotIsRepeated) {
   EXPECT_EQ(storage_.published(), 1);
 }
 
+// All of it is to be done again: that is no publication.
+TEST_F(RecoveryTest, APublicationThatLostItsWritesRunsAndMayBeCancelled) {
+  Killed(JobState::kPublishing);
+  for (uint32_t unit = 0; unit < kUnits; ++unit) PutOnRecord(Result(unit));
+  storage_.LoseWrites();
+  Start();
+  Take("w", 1);
+  EXPECT_EQ(Get().state, JobState::kRunning);
+  const auto cancelled = jobs_->Cancel(kName);
+  EXPECT_TRUE(cancelled.ok()) << cancelled.status();
+  EXPECT_EQ(AwaitEnd(*jobs_, kName).state, JobState::kCancelled);
+  EXPECT_EQ(storage_.published(), 0);
+}
+
 TEST_F(RecoveryTest, AJobThatWasBeingCancelledEndsCancelled) {
   JobRecord record = Killed(JobState::kRunning);
   record.info.cancelling = true;
@@ -548,6 +605,36 @@ TEST_F(RecoveryTest, AttemptsCountAcrossStarts) {
   EXPECT_EQ(job.state, JobState::kFailed);
   EXPECT_THAT(std::string(job.error.message()), HasSubstr("was tried 5 times"));
   EXPECT_THAT(Events(), Contains(HasSubstr("unit 0 failed on worker w: gone")));
+}
+
+// Failures on three workers end a job, whenever they were; losses do not.
+TEST_F(RecoveryTest, WhoFailedOnAUnitAndWhoLostItAreToldApartAcrossStarts) {
+  for (const bool reported : {true, false}) {
+    SCOPED_TRACE(reported);
+    memory_.Remove("j1").IgnoreError();
+    Killed(JobState::kRunning);
+    for (const char* worker : {"early", "late"}) {
+      StoredEvent event;
+      event.event.text = "trouble";
+      event.attempt = UnitAttempt{0, 0, worker, reported};
+      memory_.AddEvents("j1", {event});
+    }
+    Start();
+    const LeaseGrant lease = Take("w", 1).at(0);
+    ASSERT_EQ(lease.unit, 0u);
+    WorkerReport report = From("w", 0);
+    report.failed.push_back({lease.token, lease.job, 0, absl::UnavailableError("gone")});
+    Sync(report);
+    if (reported) {
+      const JobInfo job = AwaitEnd(*jobs_, kName);
+      EXPECT_EQ(job.state, JobState::kFailed);
+      EXPECT_THAT(std::string(job.error.message()), HasSubstr("was tried 3 times"));
+    } else {
+      EXPECT_EQ(Get().state, JobState::kRunning);
+      EXPECT_EQ(Get().progress.retries, 3u);
+      EXPECT_EQ(Take("other", 1).at(0).unit, 0u);
+    }
+  }
 }
 
 TEST_F(RecoveryTest, ARequestIdOutlivesTheStart) {
