@@ -4,116 +4,78 @@
 
 namespace merganser::front {
 
+Shared Shared::OfPeer(const FrameLimits& limits) {
+  const auto calls = [](const CallLimits& of) {
+    return Calls{Bucket(of.opened_of_peer), Bucket(of.resets_of_peer)};
+  };
+  return {calls(limits.strangers), calls(limits.known)};
+}
+
+Shared Shared::OfAll(const FrameLimits& limits) {
+  const auto calls = [](const CallLimits& of) {
+    return Calls{Bucket(of.opened_of_all), Bucket(of.resets_of_all)};
+  };
+  return {calls(limits.strangers), calls(limits.known)};
+}
+
+bool Shared::Full(MonotonicTime now) {
+  return strangers.opened.Full(now) && strangers.resets.Full(now) && known.opened.Full(now) &&
+         known.resets.Full(now);
+}
+
 Conduct::Conduct(const FrameLimits& limits, Shared& peer, Shared& all)
     : limits_(limits),
-      peer_(peer),
-      all_(all),
-      opened_own_(limits.opened_own),
-      opened_(limits.opened),
-      resets_own_(limits.resets_own),
-      resets_(limits.resets),
+      strangers_(limits.strangers, peer.strangers, all.strangers),
+      known_(limits.known, peer.known, all.known),
       controls_(limits.controls),
-      empties_(limits.empties) {}
+      empties_(limits.empties),
+      swallowed_(limits.swallowed) {}
 
-Conduct::Judgement Conduct::Judge(std::string_view bytes, MonotonicTime now) {
-  Judgement judgement;
-  judgement.passed = client_.Scan(bytes, [&](const FrameHeader& frame) {
-    judgement.verdict = See(frame, now, judgement);
-    return judgement.verdict == Verdict::kPass;
-  });
-  return judgement;
-}
-
-Conduct::Verdict Conduct::See(const FrameHeader& frame, MonotonicTime now, Judgement& judgement) {
-  const auto end_unless = [&](bool fine, std::string_view why) {
-    judgement.why = why;
-    return fine ? Verdict::kPass : Verdict::kEnd;
-  };
-  if (frame.Is(FrameType::kHeaders)) {
-    header_block_ = frame.length;
-    if (header_block_ > limits_.header_block) return end_unless(false, "headers over the limit");
-    if (frame.stream <= last_) {  // trailers, or not HTTP/2
-      return end_unless(controls_.Take(1, now), "too many trailers");
-    }
-    const Verdict verdict = Open(now, judgement);
-    if (verdict == Verdict::kPass) {
-      last_ = frame.stream;
-      streams_.push_back(frame.stream);
-      ++peer_.streams;
-      ++all_.streams;
-    }
-    return verdict;
-  }
-  if (frame.Is(FrameType::kContinuation)) {
-    header_block_ += frame.length;
-    if (header_block_ > limits_.header_block) return end_unless(false, "headers over the limit");
-    const bool something = frame.length > 0 || (frame.flags & kEndHeaders) != 0;
-    return end_unless(something || empties_.Take(1, now), "too many empty frames");
-  }
-  if (frame.Is(FrameType::kData)) {
-    const bool something = frame.length > 0 || (frame.flags & kEndStream) != 0;
-    return end_unless(something || empties_.Take(1, now), "too many empty frames");
-  }
-  if (frame.Is(FrameType::kReset))
-    return end_unless(Reset(frame.stream, now), "too many streams were reset");
-  // Taken in as fast as it comes, and answered by nothing.
-  if (frame.Is(FrameType::kWindowUpdate)) return Verdict::kPass;
-  // The answer to what the server asks, which is not often.
-  return end_unless(controls_.Take(1, now), "too many control frames");
-}
-
-Conduct::Verdict Conduct::Open(MonotonicTime now, Judgement& judgement) {
-  if (streams_.size() >= limits_.streams || peer_.streams >= limits_.streams_of_peer ||
-      all_.streams >= limits_.streams_of_all) {
-    judgement.why = "too many streams at a time";
+Conduct::Verdict Conduct::Open(Caller caller, bool refused, MonotonicTime now,
+                               MonotonicTime& again) {
+  Own& own = Of(caller);
+  if (!refused &&
+      (own.streams >= own.limits.streams || own.peer.streams >= own.limits.streams_of_peer ||
+       own.all.streams >= own.limits.streams_of_all)) {
     return Verdict::kEnd;
   }
-  if (opened_own_.Take(1, now)) return Verdict::kPass;
-  // Who lately left behind what he had begun begins nothing more for a while.
-  const MonotonicTime when =
-      std::max({opened_.When(1, now), peer_.opened.When(1, now), all_.opened.When(1, now),
-                peer_.resets.When(1, now), all_.resets.When(1, now)});
-  if (when > now) {
-    judgement.again = when;
-    return Verdict::kWait;
+  if (!own.opened_own.Take(1, now)) {
+    again = std::max(
+        {own.opened.When(1, now), own.peer.opened.When(1, now), own.all.opened.When(1, now)});
+    // Who lately left behind what he had begun begins nothing more for a while.
+    if (!refused) {
+      again = std::max({again, own.peer.resets.When(1, now), own.all.resets.When(1, now)});
+    }
+    if (again > now) return Verdict::kWait;
+    for (Bucket* bucket : {&own.opened, &own.peer.opened, &own.all.opened}) {
+      bucket->Charge(1, now);
+    }
   }
-  for (Bucket* bucket : {&opened_, &peer_.opened, &all_.opened}) bucket->Charge(1, now);
+  if (!refused) {
+    for (size_t* streams : {&own.streams, &own.peer.streams, &own.all.streams}) ++*streams;
+  }
   return Verdict::kPass;
 }
 
-bool Conduct::Reset(uint32_t stream, MonotonicTime now) {
-  Forget(stream);
-  if (resets_own_.Take(1, now)) return true;
-  if (!resets_.Has(1, now) || !peer_.resets.Has(1, now) || !all_.resets.Has(1, now)) return false;
-  for (Bucket* bucket : {&resets_, &peer_.resets, &all_.resets}) bucket->Charge(1, now);
-  return true;
+void Conduct::End(Caller caller) {
+  Own& own = Of(caller);
+  for (size_t* streams : {&own.streams, &own.peer.streams, &own.all.streams}) --*streams;
 }
 
-void Conduct::Forget(uint32_t stream) {
-  const auto at = std::lower_bound(streams_.begin(), streams_.end(), stream);
-  if (at == streams_.end() || *at != stream) return;
-  streams_.erase(at);
-  --peer_.streams;
-  --all_.streams;
+bool Conduct::Reset(Caller caller, MonotonicTime now) {
+  End(caller);
+  Own& own = Of(caller);
+  if (own.resets_own.Take(1, now)) return true;
+  const bool fine =
+      own.resets.Has(1, now) && own.peer.resets.Has(1, now) && own.all.resets.Has(1, now);
+  for (Bucket* bucket : {&own.resets, &own.peer.resets, &own.all.resets}) bucket->Charge(1, now);
+  return fine;
 }
 
-void Conduct::SeeServer(std::string_view bytes) {
-  server_.Scan(bytes, [&](const FrameHeader& frame) {
-    const bool ends = frame.Is(FrameType::kReset) ||
-                      ((frame.Is(FrameType::kHeaders) || frame.Is(FrameType::kData)) &&
-                       (frame.flags & kEndStream) != 0);
-    if (ends) Forget(frame.stream);
-    return true;
-  });
-}
-
-void Conduct::Leave(MonotonicTime now) {
-  const auto open = static_cast<double>(streams_.size());
-  peer_.resets.Charge(open, now);
-  all_.resets.Charge(open, now);
-  peer_.streams -= streams_.size();
-  all_.streams -= streams_.size();
-  streams_.clear();
+void Conduct::Leave(Caller caller, MonotonicTime now) {
+  End(caller);
+  Own& own = Of(caller);
+  for (Bucket* bucket : {&own.peer.resets, &own.all.resets}) bucket->Charge(1, now);
 }
 
 }  // namespace merganser::front

@@ -1,67 +1,78 @@
-// What a client does to the server behind, frame by frame, and whether it may.
+// What a client may do to the server behind, counted.
 #ifndef MERGANSER_COORDINATOR_FRONT_CONDUCT_H_
 #define MERGANSER_COORDINATOR_FRONT_CONDUCT_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
-#include <vector>
 
 #include "common/base/clock.h"
+#include "coordinator/front/admission.h"
 #include "coordinator/front/bucket.h"
-#include "coordinator/front/frames.h"
 #include "coordinator/front/limits.h"
 
 namespace merganser::front {
 
 // What connections of one peer, or all connections, have left together.
 struct Shared {
-  Shared(Rate opened_in, Rate resets_in) : opened(opened_in), resets(resets_in) {}
-  Bucket opened, resets;
-  size_t streams = 0;  // that are open
+  struct Calls {
+    Bucket opened, resets;
+    size_t streams = 0;  // that are open
+  };
+  Calls strangers, known;
+
+  static Shared OfPeer(const FrameLimits& limits);
+  static Shared OfAll(const FrameLimits& limits);
+  // Nothing is missing that time would bring back.
+  bool Full(MonotonicTime now);
 };
 
 // Of one connection. Not thread-safe.
 class Conduct {
  public:
   enum class Verdict : uint8_t { kPass, kWait, kEnd };
-  struct Judgement {
-    Verdict verdict = Verdict::kPass;
-    size_t passed = 0;     // bytes that may go to the server
-    MonotonicTime again;   // kWait: when to ask again, for the bytes that were left
-    std::string_view why;  // kEnd: words for people
-  };
 
   // All must outlive this.
   Conduct(const FrameLimits& limits, Shared& peer, Shared& all);
-  Conduct(Conduct&& other) noexcept = default;  // of one that saw nothing yet
 
-  // What the client sent, in order and without the preface.
-  Judgement Judge(std::string_view bytes, MonotonicTime now);
-  // What the server sent.
-  void SeeServer(std::string_view bytes);
-  // The connection is over: what it left open is charged.
-  void Leave(MonotonicTime now);
+  const FrameLimits& limits() const { return limits_; }
 
-  // Streams that neither side has ended.
-  size_t streams() const { return streams_.size(); }
-  // Whether what the server sent ends where a frame does.
-  bool ServerAtBoundary() const { return server_.AtBoundary(); }
+  // A stream more that the server is to see, or, `refused`, that is answered at once. kWait:
+  // not before `again`.
+  Verdict Open(Caller caller, bool refused, MonotonicTime now, MonotonicTime& again);
+  // It ended, as streams do.
+  void End(Caller caller);
+  // It is given up by the client, which goes on: false where that was once too often.
+  bool Reset(Caller caller, MonotonicTime now);
+  // It is left open by a client that goes.
+  void Leave(Caller caller, MonotonicTime now);
+
+  bool Control(MonotonicTime now) { return controls_.Take(1, now); }
+  bool Empty(MonotonicTime now) { return empties_.Take(1, now); }
+  bool Swallow(size_t bytes, MonotonicTime now) {
+    return swallowed_.Take(static_cast<double>(bytes), now);
+  }
 
  private:
-  Verdict See(const FrameHeader& frame, MonotonicTime now, Judgement& judgement);
-  Verdict Open(MonotonicTime now, Judgement& judgement);
-  bool Reset(uint32_t stream, MonotonicTime now);
-  void Forget(uint32_t stream);
+  struct Own {
+    Own(const CallLimits& limits_in, Shared::Calls& peer_in, Shared::Calls& all_in)
+        : limits(limits_in),
+          peer(peer_in),
+          all(all_in),
+          opened_own(limits_in.opened_own),
+          opened(limits_in.opened),
+          resets_own(limits_in.resets_own),
+          resets(limits_in.resets) {}
+    const CallLimits& limits;
+    Shared::Calls& peer;
+    Shared::Calls& all;
+    Bucket opened_own, opened, resets_own, resets;
+    size_t streams = 0;
+  };
+  Own& Of(Caller caller) { return caller == Caller::kStranger ? strangers_ : known_; }
 
   const FrameLimits& limits_;
-  Shared& peer_;
-  Shared& all_;
-  Bucket opened_own_, opened_, resets_own_, resets_, controls_, empties_;
-  FrameScanner client_, server_;
-  std::vector<uint32_t> streams_;  // in order
-  uint32_t last_ = 0;              // the highest stream that was opened
-  size_t header_block_ = 0;
+  Own strangers_, known_;
+  Bucket controls_, empties_, swallowed_;
 };
 
 }  // namespace merganser::front

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "coordinator/front/frames.h"
@@ -28,18 +29,16 @@ void ByteQueue::Drop(size_t count) {
   if (begin_ == bytes_.size()) {
     bytes_.clear();
     begin_ = 0;
-    // Most connections are idle most of the time.
-    if (bytes_.capacity() > 4096) bytes_.shrink_to_fit();
   } else if (begin_ > kFull) {
     bytes_.erase(0, begin_);
     begin_ = 0;
   }
 }
 
-Connection::Connection(Descriptor client, bool plain, const Limits& limits, Conduct conduct,
-                       Join join, MonotonicTime now)
+Connection::Connection(Descriptor client, bool plain, const Limits& limits, Relay relay, Join join,
+                       MonotonicTime now)
     : limits_(limits),
-      conduct_(std::move(conduct)),
+      relay_(std::move(relay)),
       join_(std::move(join)),
       plain_(plain),
       client_(std::move(client)),
@@ -49,7 +48,7 @@ Connection::Connection(Descriptor client, bool plain, const Limits& limits, Cond
 
 uint32_t Connection::WantedOfClient() const {
   uint32_t wanted = 0;
-  if (!waits_ && !up_.full()) wanted |= EPOLLIN;
+  if (!waits_ && !up_.full() && !down_.full()) wanted |= EPOLLIN;
   if (waits_) wanted |= EPOLLRDHUP;
   if (!down_.empty()) wanted |= EPOLLOUT;
   return wanted;
@@ -82,7 +81,7 @@ void Connection::Step(MonotonicTime now) {
   }
   if (waits_ && now >= again_) {
     waits_ = false;
-    state_ == State::kGreeting ? Greet(now) : Judge(now);
+    state_ == State::kGreeting ? Greet(now) : PassOn(now);
   }
   for (int round = 0; round < kRounds && state_ != State::kDone; ++round) {
     const bool idle = down_.empty();
@@ -103,7 +102,8 @@ void Connection::Step(MonotonicTime now) {
 }
 
 bool Connection::ReadClient(MonotonicTime now) {
-  if (waits_ || up_.full()) return false;
+  // Who does not read what he is told by the front says no more.
+  if (waits_ || up_.full() || down_.full()) return false;
   std::array<char, kBlock> block;
   const ssize_t count = ::recv(client_.get(), block.data(), block.size(), 0);
   if (count <= 0) {
@@ -119,7 +119,7 @@ bool Connection::ReadClient(MonotonicTime now) {
     return true;
   }
   said_.Append(std::string_view(block.data(), static_cast<size_t>(count)));
-  state_ == State::kGreeting ? Greet(now) : Judge(now);
+  state_ == State::kGreeting ? Greet(now) : PassOn(now);
   return true;
 }
 
@@ -146,7 +146,7 @@ void Connection::Greet(MonotonicTime now) {
       up_.Append(kPreface);
       said_.Drop(kPreface.size());
     }
-    Judge(now);
+    PassOn(now);
   } else if (!joined.why.empty()) {
     SendAway(Http2Error::kEnhanceYourCalm, joined.why, now);
   } else {
@@ -155,16 +155,20 @@ void Connection::Greet(MonotonicTime now) {
   }
 }
 
-void Connection::Judge(MonotonicTime now) {
-  Conduct::Judgement judgement;
-  judgement.passed = said_.view().size();
-  if (plain_) judgement = conduct_.Judge(said_.view(), now);
-  up_.Append(said_.view().substr(0, judgement.passed));
-  said_.Drop(judgement.passed);
-  waits_ = judgement.verdict == Conduct::Verdict::kWait;
-  if (waits_) again_ = judgement.again;
-  if (judgement.verdict == Conduct::Verdict::kEnd)
-    SendAway(Http2Error::kEnhanceYourCalm, judgement.why, now);
+void Connection::PassOn(MonotonicTime now) {
+  if (!plain_) {
+    up_.Append(said_.view());
+    said_.Drop(said_.view().size());
+    return;
+  }
+  const Relay::Step step = relay_.FromClient(said_.view(), now, up_.end());
+  said_.Drop(step.used);
+  waits_ = step.verdict == Conduct::Verdict::kWait;
+  if (waits_) again_ = step.again;
+  relay_.Tell(down_.end());
+  if (step.verdict == Conduct::Verdict::kEnd) {
+    SendAway(Http2Error::kEnhanceYourCalm, step.why, now);
+  }
 }
 
 bool Connection::ReadServer(MonotonicTime now) {
@@ -173,8 +177,7 @@ bool Connection::ReadServer(MonotonicTime now) {
   const ssize_t count = ::recv(server_.get(), block.data(), block.size(), 0);
   if (count > 0) {
     const std::string_view bytes(block.data(), static_cast<size_t>(count));
-    if (plain_) conduct_.SeeServer(bytes);
-    down_.Append(bytes);
+    plain_ ? relay_.FromServer(bytes, down_.end()) : down_.Append(bytes);
     return true;
   }
   if (count < 0 && Transient(errno)) return false;
@@ -194,7 +197,7 @@ bool Connection::Write(int fd, ByteQueue& queue) {
 
 void Connection::SendAway(Http2Error error, std::string_view why, MonotonicTime now) {
   why_ = why;
-  if (plain_ && conduct_.ServerAtBoundary()) {
+  if (plain_ && relay_.AtBoundary()) {
     // The server's own greeting is missing where there was no server.
     if (state_ == State::kGreeting) down_.Append(SettingsFrame());
     down_.Append(GoAwayFrame(error, why));
@@ -204,16 +207,23 @@ void Connection::SendAway(Http2Error error, std::string_view why, MonotonicTime 
 
 void Connection::Farewell(Duration patience, MonotonicTime now) {
   state_ = State::kFarewell;
-  conduct_.Leave(now);
+  relay_.Leave(now);
   server_.Reset();
   waits_ = false;
   up_ = said_ = ByteQueue();
   due_ = now + patience;
 }
 
+void Connection::Tidy(MonotonicTime now) {
+  if (now - heard_ < std::chrono::seconds(1)) return;
+  for (ByteQueue* queue : {&said_, &up_, &down_}) {
+    if (queue->empty()) *queue = ByteQueue();
+  }
+}
+
 void Connection::Close(MonotonicTime now) {
   state_ = State::kDone;
-  conduct_.Leave(now);
+  relay_.Leave(now);
   client_.Reset();
   server_.Reset();
 }

@@ -9,9 +9,10 @@
 #include <string_view>
 
 #include "common/base/clock.h"
-#include "coordinator/front/conduct.h"
 #include "coordinator/front/descriptor.h"
+#include "coordinator/front/frames.h"
 #include "coordinator/front/limits.h"
+#include "coordinator/front/relay.h"
 
 namespace merganser::front {
 
@@ -25,6 +26,7 @@ class ByteQueue {
   bool full() const { return bytes_.size() - begin_ >= kFull; }
   std::string_view view() const { return std::string_view(bytes_).substr(begin_); }
   void Append(std::string_view bytes) { bytes_.append(bytes); }
+  std::string& end() { return bytes_; }  // to append to
   void Drop(size_t count);
 
  private:
@@ -51,9 +53,9 @@ class Connection {
   };
   using Join = std::function<Joined(MonotonicTime)>;
 
-  // `plain`: HTTP/2 is expected as it is, and `conduct` judges it; else TLS, which is the
+  // `plain`: HTTP/2 is expected as it is, and `relay` reads it; else TLS, which is the
   // server's affair.
-  Connection(Descriptor client, bool plain, const Limits& limits, Conduct conduct, Join join,
+  Connection(Descriptor client, bool plain, const Limits& limits, Relay relay, Join join,
              MonotonicTime now);
 
   // Does what can be done at once. To be called when a descriptor is ready in a way that
@@ -71,11 +73,15 @@ class Connection {
   // When to call Step though nothing is ready.
   MonotonicTime NextTime() const;
   // Whether nobody would miss it, as far as is known: no call is in progress.
-  bool idle() const { return plain_ && state_ == State::kOpen && conduct_.streams() == 0; }
+  bool idle() const { return plain_ && state_ == State::kOpen && relay_.calls() == 0; }
+  // Whether the client has shown a token, as far as is known.
+  bool known() const { return !plain_ || relay_.known(); }
   // When the client last said something.
   MonotonicTime heard() const { return heard_; }
   // Why the client was sent away, or nothing.
   std::string_view why() const { return why_; }
+  // To be called now and then: most connections are idle most of the time, and hold no memory.
+  void Tidy(MonotonicTime now);
   void Close(MonotonicTime now);
 
  private:
@@ -86,19 +92,19 @@ class Connection {
   bool Write(int fd, ByteQueue& queue);
   void Greet(MonotonicTime now);
   // Passes on to the server what the client may say.
-  void Judge(MonotonicTime now);
+  void PassOn(MonotonicTime now);
   // Writes what waits, and no more.
   void Farewell(Duration patience, MonotonicTime now);
 
   const Limits& limits_;
-  Conduct conduct_;
+  Relay relay_;
   const Join join_;
   const bool plain_;
   State state_ = State::kGreeting;
   Descriptor client_, server_;
-  ByteQueue said_;  // by the client, and not judged yet
+  ByteQueue said_;  // by the client, and not passed on yet
   ByteQueue up_, down_;
-  bool waits_ = false;  // what was said is judged at again_
+  bool waits_ = false;  // what was said is passed on at again_
   MonotonicTime again_;
   bool told_ = false;    // nothing more is written to the client
   size_t ignored_ = 0;   // bytes read after the end

@@ -9,15 +9,6 @@ void Append(std::string& to, uint64_t number, int bytes) {
   for (int i = bytes - 1; i >= 0; --i) to += static_cast<char>(number >> (8 * i) & 0xff);
 }
 
-std::string Frame(FrameType type, std::string_view payload) {
-  std::string frame;
-  Append(frame, payload.size(), 3);
-  Append(frame, static_cast<uint8_t>(type), 1);
-  Append(frame, 0, 1);  // flags
-  Append(frame, 0, 4);  // of the connection, no stream's
-  return frame.append(payload);
-}
-
 }  // namespace
 
 FrameHeader ParseFrameHeader(std::string_view bytes) {
@@ -34,13 +25,28 @@ FrameHeader ParseFrameHeader(std::string_view bytes) {
   return header;
 }
 
-std::string SettingsFrame() { return Frame(FrameType::kSettings, ""); }
+void AppendFrame(std::string& to, FrameType type, uint8_t flags, uint32_t stream,
+                 std::string_view payload) {
+  Append(to, payload.size(), 3);
+  Append(to, static_cast<uint8_t>(type), 1);
+  Append(to, flags, 1);
+  Append(to, stream, 4);
+  to.append(payload);
+}
+
+std::string SettingsFrame() {
+  std::string frame;
+  AppendFrame(frame, FrameType::kSettings, 0, 0, "");
+  return frame;
+}
 
 std::string GoAwayFrame(Http2Error error, std::string_view why) {
   std::string payload;
   Append(payload, 0x7fffffff, 4);  // the last stream: nothing is said about any
   Append(payload, static_cast<uint32_t>(error), 4);
-  return Frame(FrameType::kGoAway, payload.append(why));
+  std::string frame;
+  AppendFrame(frame, FrameType::kGoAway, 0, 0, payload.append(why));
+  return frame;
 }
 
 }  // namespace merganser::front

@@ -1,8 +1,7 @@
-// HTTP/2 frames (RFC 9113) in bytes that come in pieces.
+// HTTP/2 frames (RFC 9113).
 #ifndef MERGANSER_COORDINATOR_FRONT_FRAMES_H_
 #define MERGANSER_COORDINATOR_FRONT_FRAMES_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -12,6 +11,8 @@ namespace merganser::front {
 
 inline constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 inline constexpr size_t kFrameHeaderBytes = 9;
+// Of a payload, unless the other side says that it takes more.
+inline constexpr size_t kMaxFrame = 16384;
 
 enum class FrameType : uint8_t {
   kData = 0,
@@ -27,7 +28,7 @@ enum class FrameType : uint8_t {
 };
 inline constexpr uint8_t kAck = 1, kEndStream = 1, kEndHeaders = 4;
 
-enum class Http2Error : uint32_t { kNone = 0, kProtocol = 1, kEnhanceYourCalm = 11 };
+enum class Http2Error : uint32_t { kNone = 0, kProtocol = 1, kCancel = 8, kEnhanceYourCalm = 11 };
 
 struct FrameHeader {
   uint32_t length = 0;  // of the payload
@@ -40,42 +41,10 @@ struct FrameHeader {
 
 // Precondition: kFrameHeaderBytes bytes at least.
 FrameHeader ParseFrameHeader(std::string_view bytes);
+void AppendFrame(std::string& to, FrameType type, uint8_t flags, uint32_t stream,
+                 std::string_view payload);
 std::string SettingsFrame();
 std::string GoAwayFrame(Http2Error error, std::string_view why);
-
-// Finds the frame headers; holds no payload. Not thread-safe.
-class FrameScanner {
- public:
-  // `see(header)` is called when a header is whole, before its payload is passed over; what it
-  // returns says whether to go on. Returns how many bytes were passed over: all of them, or
-  // those up to a header that `see` would not have. A header that was refused is shown again by
-  // the next call, which begins at the bytes that were left.
-  template <typename See>
-  size_t Scan(std::string_view bytes, See&& see) {
-    size_t at = 0;
-    while (true) {
-      if (have_ == kFrameHeaderBytes) {
-        const FrameHeader header = ParseFrameHeader(std::string_view(head_.data(), head_.size()));
-        if (!see(header)) return at;
-        payload_ = header.length;
-        have_ = 0;
-      }
-      const size_t skipped = payload_ < bytes.size() - at ? payload_ : bytes.size() - at;
-      payload_ -= skipped;
-      at += skipped;
-      while (at < bytes.size() && have_ < kFrameHeaderBytes) head_[have_++] = bytes[at++];
-      if (have_ < kFrameHeaderBytes) return at;
-    }
-  }
-
-  // Whether a frame may begin here.
-  bool AtBoundary() const { return have_ == 0 && payload_ == 0; }
-
- private:
-  std::array<char, kFrameHeaderBytes> head_;
-  size_t have_ = 0;
-  size_t payload_ = 0;
-};
 
 }  // namespace merganser::front
 

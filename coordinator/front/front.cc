@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <list>
 #include <map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -54,11 +55,11 @@ class Front::Loop {
       : options_(std::move(options)),
         listener_(std::move(listener)),
         tally_(options_.log),
-        all_(options_.limits.frames.opened_of_all, options_.limits.frames.resets_of_all) {}
+        all_(Shared::OfAll(options_.limits.frames)) {}
   ~Loop() { Stop(); }
 
   uint16_t port() const { return listener_.port; }
-  absl::Status Serve(HandOver hand_over);
+  absl::Status Serve(HandOver hand_over, Admit admit);
   void StopAccepting() {
     {
       MutexLock lock(joining_);
@@ -84,11 +85,9 @@ class Front::Loop {
   };
   struct Peer {
     explicit Peer(const Limits& limits)
-        : shared(limits.frames.opened_of_peer, limits.frames.resets_of_peer),
-          joins(limits.joins_of_peer) {}
+        : shared(Shared::OfPeer(limits.frames)), joins(limits.joins_of_peer) {}
     bool Quiet(MonotonicTime now) {
-      return open == 0 && pending.empty() && joins.Full(now) && shared.opened.Full(now) &&
-             shared.resets.Full(now);
+      return open == 0 && pending.empty() && joins.Full(now) && shared.Full(now);
     }
     size_t open = 0;
     std::list<Entry*> pending;  // the oldest first
@@ -101,7 +100,7 @@ class Front::Loop {
           key(key_in),
           connection(
               std::move(fd), !loop.options_.tls, loop.options_.limits,
-              Conduct(loop.options_.limits.frames, peer_in.shared, loop.all_),
+              Relay(Conduct(loop.options_.limits.frames, peer_in.shared, loop.all_), loop.admit_),
               [this, &loop](MonotonicTime now) { return loop.Join(*this, now); }, Now()) {
       client.entry = server.entry = this;
     }
@@ -134,15 +133,16 @@ class Front::Loop {
   void Step(Entry& entry);
   void Want(Watched& watched, int fd, uint32_t events);
   void EvictPending();
-  // Makes room: sends away who has been silent longest among those without a call; of one peer,
-  // or of any. False where there is none.
-  bool EvictIdle(const Peer* of, MonotonicTime now);
+  // Sends away who is missed least, of one peer or of any: of those who have shown no token, or
+  // else of those without a call in progress, the longest silent. False where there is none.
+  bool MakeRoom(const Peer* of, MonotonicTime now);
   void Listening(bool on);
   int TimeToWait() const;
 
   const FrontOptions options_;
   Listener listener_;
   HandOver hand_over_;
+  Admit admit_;
   Thread thread_;
   Descriptor epoll_, wake_;
   Descriptor spare_;  // given up for a moment when there are no more
@@ -164,8 +164,9 @@ class Front::Loop {
   bool listens_ = false;
 };
 
-absl::Status Front::Loop::Serve(HandOver hand_over) {
+absl::Status Front::Loop::Serve(HandOver hand_over, Admit admit) {
   hand_over_ = std::move(hand_over);
+  admit_ = std::move(admit);
   epoll_.Reset(::epoll_create1(EPOLL_CLOEXEC));
   wake_.Reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   spare_.Reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -234,6 +235,7 @@ void Front::Loop::Turn() {
     for (auto at = peers_.begin(); at != peers_.end();) {
       at = at->second.Quiet(now) ? peers_.erase(at) : std::next(at);
     }
+    for (const auto& entry : entries_) entry->connection.Tidy(now);
     tally_.Tell(now);
   }
 }
@@ -332,18 +334,22 @@ void Front::Loop::Step(Entry& entry) {
   }
 }
 
-bool Front::Loop::EvictIdle(const Peer* of, MonotonicTime now) {
-  Entry* oldest = nullptr;
+bool Front::Loop::MakeRoom(const Peer* of, MonotonicTime now) {
+  // The lower, the less it is missed.
+  const auto rank = [](const Entry& entry) {
+    return std::make_tuple(entry.connection.known(), !entry.connection.idle(),
+                           entry.connection.heard());
+  };
+  Entry* least = nullptr;
   for (const auto& entry : entries_) {
-    if ((of != nullptr && &entry->peer != of) || !entry->connection.idle()) continue;
-    if (oldest == nullptr || entry->connection.heard() < oldest->connection.heard()) {
-      oldest = entry.get();
-    }
+    if ((of != nullptr && &entry->peer != of) || !entry->counted) continue;
+    if (entry->connection.known() && !entry->connection.idle()) continue;
+    if (least == nullptr || rank(*entry) < rank(*least)) least = entry.get();
   }
-  if (oldest == nullptr) return false;
-  oldest->connection.SendAway(Http2Error::kNone, "room is needed for others", now);
-  Uncount(*oldest);
-  Settle(*oldest);
+  if (least == nullptr) return false;
+  least->connection.SendAway(Http2Error::kNone, "room is needed for others", now);
+  Uncount(*least);
+  Settle(*least);
   return true;
 }
 
@@ -353,8 +359,8 @@ Joined Front::Loop::Join(Entry& entry, MonotonicTime now) {
     joined.again = entry.peer.joins.When(1, now);
     return joined;
   }
-  if ((entry.peer.open >= options_.limits.connections_of_peer && !EvictIdle(&entry.peer, now)) ||
-      (open_ >= options_.limits.connections && !EvictIdle(nullptr, now))) {
+  if ((entry.peer.open >= options_.limits.connections_of_peer && !MakeRoom(&entry.peer, now)) ||
+      (open_ >= options_.limits.connections && !MakeRoom(nullptr, now))) {
     joined.why = "too many connections";
     return joined;
   }
@@ -426,7 +432,9 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Open(FrontOptions options) {
 
 uint16_t Front::port() const { return loop_->port(); }
 
-absl::Status Front::Serve(HandOver hand_over) { return loop_->Serve(std::move(hand_over)); }
+absl::Status Front::Serve(HandOver hand_over, Admit admit) {
+  return loop_->Serve(std::move(hand_over), std::move(admit));
+}
 
 void Front::StopAccepting() { loop_->StopAccepting(); }
 

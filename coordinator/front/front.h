@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "coordinator/front/admission.h"
 #include "coordinator/front/limits.h"
 
 namespace merganser::front {
@@ -39,8 +40,8 @@ class Front {
   uint16_t port() const;
 
   // `hand_over` is given one end of a socket pair for every client that begins to speak
-  // HTTP/2. kResourceExhausted where the system gives no thread.
-  absl::Status Serve(HandOver hand_over);
+  // HTTP/2; `admit` is asked about every call. kResourceExhausted where the system gives no thread.
+  absl::Status Serve(HandOver hand_over, Admit admit);
   // The port closes, and nothing more is handed over; connections go on.
   void StopAccepting();
   // Ends all connections; what the server has written is delivered to clients that read it

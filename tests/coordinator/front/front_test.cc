@@ -30,11 +30,13 @@ class FrontTest : public ::testing::Test {
     absl::StatusOr<std::unique_ptr<Front>> front = Front::Open(std::move(options));
     ASSERT_TRUE(front.ok()) << front.status();
     front_ = *std::move(front);
-    const absl::Status serves = front_->Serve([this](int fd) {
-      MutexLock lock(mutex_);
-      servers_.emplace_back(fd);
-      came_.NotifyAll();
-    });
+    const absl::Status serves = front_->Serve(
+        [this](int fd) {
+          MutexLock lock(mutex_);
+          servers_.emplace_back(fd);
+          came_.NotifyAll();
+        },
+        TestAdmit());
     ASSERT_TRUE(serves.ok()) << serves;
   }
   Descriptor Connect() {
@@ -189,10 +191,11 @@ TEST_F(FrontTest, StoppingDeliversWhatTheServerSaidLast) {
   Say(client, Greeting());
   Descriptor server = NextServer();
   front_->StopAccepting();
-  Say(server, "goodbye");
+  const std::string bye = GoAwayFrame(Http2Error::kNone, "bye");
+  Say(server, bye);
   server.Reset();
   front_->Stop();
-  EXPECT_EQ(Hear(client, 7), "goodbye");
+  EXPECT_EQ(Hear(client, bye.size()), bye);
   front_->Stop();
 }
 
