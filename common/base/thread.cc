@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/base/detached_thread.h"
 #include "common/base/guarded.h"
 
 namespace merganser {
@@ -46,6 +47,11 @@ absl::Status Thread::Join() {
 }
 
 void Thread::Signal(int signal) { pthread_kill(state_->thread.native_handle(), signal); }
+
+absl::Status StartDetached(std::function<void()> body) {
+  return Guarded(
+      [&] { std::thread([run = std::move(body)] { Guarded(run).IgnoreError(); }).detach(); });
+}
 
 absl::Status ThreadGroup::Start(size_t count, const std::function<void()>& body) {
   const absl::Status status = Guarded([&]() -> absl::Status {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/engine/prepare.h"
 #include "common/storage/uri.h"
@@ -23,6 +24,11 @@ namespace {
 
 // How long a watched coordinator may be away: time to start it anew on another machine.
 constexpr std::chrono::minutes kWatchPatience(15);
+
+// A job as people give it: what they copy may lack the collection.
+std::string FullName(const std::string& job) {
+  return job.find('/') == std::string::npos ? absl::StrCat("jobs/", job) : job;
+}
 
 // The job's own end as the command's: what failed, and whether a retry helps.
 int JobExitCode(const JobInfo& job) {
@@ -95,6 +101,31 @@ int Follow(MergeClient& client, const std::string& name, InterruptWatcher& inter
   return JobExitCode(*last);
 }
 
+int DryRun(MergeClient& client, const JobRequest& request) {
+  const absl::StatusOr<JobInfo> job = client.Validate(request);
+  if (!job.ok()) return Fail(job.status(), Phase::kPlanning);
+  if (!job->name.empty()) {
+    const absl::Status cancelled = client.Cancel(job->name).status();
+    return Fail(absl::FailedPreconditionError(absl::StrCat(
+                    "found a coordinator that knows no dry runs and took the job; ", job->name,
+                    cancelled.ok() ? " was cancelled"
+                                   : " could not be cancelled, look at it with merganser get")),
+                Phase::kPlanning);
+  }
+  for (const std::string& warning : job->warnings) {
+    std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
+  }
+  const JobProgress& plan = job->progress;
+  if (plan.units_total == 0) {
+    std::printf("would be accepted\n");
+  } else {
+    std::printf("would be accepted: %llu units, %s to analyze and write\n",
+                static_cast<unsigned long long>(plan.units_total),
+                FormatBytes(plan.bytes_total).c_str());
+  }
+  return kDone;
+}
+
 }  // namespace
 
 int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
@@ -112,6 +143,7 @@ int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
   request.output_uri = uri->ToString();
 
   MergeClient client(flags.coordinator.address, flags.coordinator.security);
+  if (flags.dry_run) return DryRun(client, request);
   const absl::StatusOr<JobInfo> job = client.Submit(request, flags.request_id);
   if (!job.ok()) return Fail(job.status(), Phase::kPlanning);
   std::printf("%s\n", job->name.c_str());
@@ -135,7 +167,7 @@ int RunList(const Target& coordinator, bool json) {
 
 int RunGet(const Target& coordinator, const std::string& job, bool json) {
   const absl::StatusOr<JobInfo> found =
-      MergeClient(coordinator.address, coordinator.security).Get(job);
+      MergeClient(coordinator.address, coordinator.security).Get(FullName(job));
   if (!found.ok()) return Fail(found.status(), Phase::kPlanning);
   std::fputs((json ? JobJson(*found) : JobText(*found)).c_str(), stdout);
   return kDone;
@@ -143,12 +175,12 @@ int RunGet(const Target& coordinator, const std::string& job, bool json) {
 
 int RunWatch(const Target& coordinator, const std::string& job, InterruptWatcher& interrupts) {
   MergeClient client(coordinator.address, coordinator.security);
-  return Follow(client, job, interrupts);
+  return Follow(client, FullName(job), interrupts);
 }
 
 int RunCancel(const Target& coordinator, const std::string& job) {
   const absl::StatusOr<JobInfo> found =
-      MergeClient(coordinator.address, coordinator.security).Cancel(job);
+      MergeClient(coordinator.address, coordinator.security).Cancel(FullName(job));
   if (!found.ok()) return Fail(found.status(), Phase::kPlanning);
   std::fputs(JobText(*found).c_str(), stdout);
   return kDone;

@@ -72,6 +72,7 @@ struct SubmitFlags {
   int priority = 0;
   bool overwrite = false;
   bool watch = false;
+  bool dry_run = false;
 };
 int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts);
 int RunList(const Target& coordinator, bool json);

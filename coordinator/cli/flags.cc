@@ -1,5 +1,8 @@
 #include "coordinator/cli/flags.h"
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
@@ -20,6 +23,12 @@ namespace merganser::cli {
 namespace {
 
 constexpr char kDefaultMemory[] = "8GiB";
+
+// Whether nobody reads a pipe any more: `merganser list | head` has what it wants.
+bool ReaderLeft(int fd) {
+  pollfd pipe = {fd, POLLOUT, 0};
+  return poll(&pipe, 1, /*timeout=*/0) == 1 && (pipe.revents & POLLERR) != 0;
+}
 
 }  // namespace
 
@@ -113,7 +122,7 @@ int RunMain(const std::function<int()>& run) {
   int code = kFailed;
   const absl::Status status = Guarded([&] { code = run(); });
   if (!status.ok()) code = Fail(status, Phase::kRunning);
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+  if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && !ReaderLeft(STDOUT_FILENO)) {
     PrintError(absl::UnavailableError("standard output could not be written whole"));
     if (code == kDone) code = kRetryable;
   }

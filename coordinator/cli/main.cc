@@ -103,7 +103,12 @@ int Run(int argc, char** argv) {
   submit->add_option("RECIPE", submit_flags.recipe, "Recipe (YAML)")->required();
   submit->add_option("OUTPUT", submit_flags.output, "Folder or URI of the merged checkpoint")
       ->required();
-  submit->add_flag("--watch", submit_flags.watch, "Follow the job to its end");
+  CLI::Option* follow =
+      submit->add_flag("--watch", submit_flags.watch, "Follow the job to its end");
+  submit
+      ->add_flag("--dry-run", submit_flags.dry_run,
+                 "Have the coordinator judge recipe and models, and submit nothing")
+      ->excludes(follow);
   submit->add_flag("--overwrite", submit_flags.overwrite, "Replace what OUTPUT holds");
   submit
       ->add_option("--priority", submit_flags.priority,
@@ -121,7 +126,7 @@ int Run(int argc, char** argv) {
   CLI::App* watch = app.add_subcommand("watch", "Follow a job to its end");
   CLI::App* cancel = app.add_subcommand("cancel", "Cancel a job");
   for (CLI::App* command : {get, watch, cancel}) {
-    command->add_option("JOB", job, "jobs/ID")->required();
+    command->add_option("JOB", job, "jobs/ID, or ID")->required();
     AddCoordinator(command, coordinator);
   }
   get->add_flag("--json", json, "Print JSON");

@@ -80,16 +80,24 @@ absl::Status Call(CoordinatorChannel& channel, Duration timeout, const Request& 
 
 }  // namespace
 
+absl::StatusOr<JobInfo> MergeClient::Create(const v1::CreateJobRequest& request) {
+  v1::Job job;
+  MERGANSER_RETURN_IF_ERROR(Explain(
+      Call(*impl_->channel, timeout_, request, job, [&](auto* context, const auto& in, auto* out) {
+        return impl_->stub->CreateJob(context, in, out);
+      })));
+  return DecodeJob(job);
+}
+
 absl::StatusOr<JobInfo> MergeClient::Submit(const JobRequest& request,
                                             const std::string& request_id) {
-  v1::Job job;
-  MERGANSER_RETURN_IF_ERROR(
-      Explain(Call(*impl_->channel, timeout_,
-                   EncodeRequest(request, request_id.empty() ? RandomHex(16) : request_id), job,
-                   [&](auto* context, const auto& in, auto* out) {
-                     return impl_->stub->CreateJob(context, in, out);
-                   })));
-  return DecodeJob(job);
+  return Create(EncodeRequest(request, request_id.empty() ? RandomHex(16) : request_id));
+}
+
+absl::StatusOr<JobInfo> MergeClient::Validate(const JobRequest& request) {
+  v1::CreateJobRequest validate = EncodeRequest(request, "");
+  validate.set_validate_only(true);
+  return Create(validate);
 }
 
 absl::StatusOr<JobInfo> MergeClient::Get(const std::string& name) {

@@ -16,6 +16,10 @@
 
 namespace merganser {
 
+namespace v1 {
+class CreateJobRequest;
+}  // namespace v1
+
 struct ListedJobs {
   std::vector<JobInfo> jobs;  // newest first, without recipes
   std::string next_page_token;
@@ -45,6 +49,9 @@ class MergeClient {
   // Repeating with the same `request_id` and request returns the first job. An
   // empty one is replaced by a random one.
   absl::StatusOr<JobInfo> Submit(const JobRequest& request, const std::string& request_id = "");
+  // Has the request judged, and nothing done: the job that would be, with the plan's
+  // warnings. A job with a name was made all the same, by a coordinator that is too old.
+  absl::StatusOr<JobInfo> Validate(const JobRequest& request);
   absl::StatusOr<JobInfo> Get(const std::string& name);
   absl::StatusOr<ListedJobs> List(int page_size = 0, const std::string& page_token = "");
   absl::StatusOr<JobInfo> Cancel(const std::string& name);
@@ -67,6 +74,7 @@ class MergeClient {
  private:
   struct Impl;
   absl::Status Explain(const absl::Status& original) const;
+  absl::StatusOr<JobInfo> Create(const v1::CreateJobRequest& request);
   // One stream. `last` holds the last job seen, also from before. True when the watching is
   // over: with the job, or because `on_change` said so. It never ends with false.
   absl::StatusOr<bool> WatchOnce(const std::string& name,

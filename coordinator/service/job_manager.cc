@@ -19,14 +19,19 @@ namespace {
 constexpr size_t kTokenBytes = 16;
 constexpr Duration kLookForOldJobs = std::chrono::minutes(1);
 constexpr int kMaxRunners = 100;
+// What clients are told: a disk is seldom full for less, nor a queue.
+constexpr std::chrono::seconds kRetryRecord(5);
+constexpr std::chrono::seconds kRetryQueue(15);
 
 std::string Text(const absl::Status& status) { return OneLine(std::string(status.message())); }
 
 // Nothing was changed, as far as is known: the client may repeat it.
 absl::Status NotRecorded(const absl::Status& status) {
-  return ReasonedError(absl::StatusCode::kUnavailable, "NOT_RECORDED",
-                       absl::StrCat("the coordinator cannot record it now, so it was not done: ",
-                                    Text(status), "; try again"));
+  return RetryAfter(
+      ReasonedError(absl::StatusCode::kUnavailable, "NOT_RECORDED",
+                    absl::StrCat("the coordinator cannot record it now, so it was not done: ",
+                                 Text(status), "; try again")),
+      kRetryRecord);
 }
 
 }  // namespace
@@ -163,10 +168,12 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request,
     }
     if (stopping_) return CoordinatorStopping();
     if (queue_.size() >= options_.queued_jobs) {
-      return ReasonedError(
-          absl::StatusCode::kResourceExhausted, "TOO_MANY_JOBS",
-          absl::StrCat("found ", queue_.size(), " jobs in the queue, expected fewer than ",
-                       options_.queued_jobs, "; try again later"));
+      return RetryAfter(ReasonedError(absl::StatusCode::kResourceExhausted, "TOO_MANY_JOBS",
+                                      absl::StrCat("found ", queue_.size(),
+                                                   " jobs in the queue, expected fewer than ",
+                                                   options_.queued_jobs, "; try again later"),
+                                      {{"limit", absl::StrCat(options_.queued_jobs)}}),
+                        kRetryQueue);
     }
     job->record.sequence = next_sequence_++;
   }
@@ -203,6 +210,11 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request,
   AddEvent(*job, "created");
   changed_.NotifyAll();
   return Snapshot(*job, /*with_recipe=*/true);
+}
+
+bool JobManager::HasRequest(const std::string& request_id) {
+  MutexLock lock(mutex_);
+  return !request_id.empty() && by_request_.contains(request_id);
 }
 
 absl::StatusOr<JobInfo> JobManager::Get(const std::string& name) {

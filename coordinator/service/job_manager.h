@@ -77,6 +77,8 @@ class JobManager {
   ~JobManager();
 
   absl::StatusOr<JobInfo> Create(const JobRequest& request, const std::string& request_id);
+  // Whether Create would look for an earlier job in place of making one.
+  bool HasRequest(const std::string& request_id);
   absl::StatusOr<JobInfo> Get(const std::string& name);
   absl::StatusOr<JobPage> List(int page_size, const std::string& page_token);
   absl::StatusOr<JobInfo> Cancel(const std::string& name);

@@ -1,8 +1,12 @@
 #include "coordinator/service/merge_service.h"
 
+#include <algorithm>
+#include <chrono>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
 #include "coordinator/service/job_codec.h"
+#include "coordinator/service/job_limits.h"
 #include "coordinator/service/request_roots.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/status_codec.h"
@@ -15,6 +19,26 @@ grpc::Status Answer(const absl::StatusOr<JobInfo>& job, v1::Job* response) {
   return ToGrpc(job.status());
 }
 
+// For the models: the answer has to arrive as well.
+Duration HalfOfTheTimeLeft(const grpc::ServerContext& context) {
+  const Duration left = context.deadline() - std::chrono::system_clock::now();
+  return std::max(Duration::zero(), left / 2);
+}
+
+// The job that would be, for validate_only.
+JobInfo Preview(const JobRequest& request, const Judgement& judgement) {
+  JobInfo job;
+  job.request = request;
+  job.progress.units_total = judgement.units;
+  job.progress.bytes_total = judgement.bytes;
+  job.warnings = judgement.warnings;
+  if (!judgement.unseen.empty()) {
+    job.warnings.push_back(absl::StrCat("the models were not looked at: ", judgement.unseen));
+  }
+  BoundTexts(job);
+  return job;
+}
+
 }  // namespace
 
 grpc::Status MergeServiceImpl::CreateJob(grpc::ServerContext* context,
@@ -25,6 +49,12 @@ grpc::Status MergeServiceImpl::CreateJob(grpc::ServerContext* context,
   absl::Status allowed = CheckJobRequest(job, request->request_id());
   if (allowed.ok()) allowed = CheckRequestRoots(job, roots_);
   if (!allowed.ok()) return ToGrpc(allowed);
+  // What was accepted once stays so, whatever has become of its models.
+  if (request->validate_only() || !jobs_.HasRequest(request->request_id())) {
+    const absl::StatusOr<Judgement> judged = judge_.Judge(job, HalfOfTheTimeLeft(*context));
+    if (!judged.ok()) return ToGrpc(judged.status());
+    if (request->validate_only()) return Answer(Preview(job, *judged), response);
+  }
   return Answer(jobs_.Create(job, request->request_id()), response);
 } catch (...) {
   return ToGrpc(CaughtStatus());
@@ -71,9 +101,10 @@ grpc::Status MergeServiceImpl::WatchJob(grpc::ServerContext* context,
     const int number;
   } seat(watchers_);
   if (seat.number > max_watchers_) {
-    return ToGrpc(ReasonedError(absl::StatusCode::kResourceExhausted, "TOO_MANY_WATCHERS",
-                                absl::StrCat("found ", max_watchers_,
-                                             " clients watching jobs, expected fewer; use `get`")));
+    return ToGrpc(ReasonedError(
+        absl::StatusCode::kResourceExhausted, "TOO_MANY_WATCHERS",
+        absl::StrCat("found ", max_watchers_, " clients watching jobs, expected fewer; use `get`"),
+        {{"limit", absl::StrCat(max_watchers_)}}));
   }
   return ToGrpc(jobs_.Watch(
       request->name(), [&](const JobInfo& job) { return writer->Write(EncodeJob(job)); },

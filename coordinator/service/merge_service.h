@@ -8,6 +8,7 @@
 #include "common/storage/roots.h"
 #include "coordinator/service/auth/authorizer.h"
 #include "coordinator/service/job_manager.h"
+#include "coordinator/service/request_judge.h"
 #include "proto/merganser/v1/merge_service.grpc.pb.h"
 
 namespace merganser {
@@ -17,10 +18,11 @@ inline constexpr int kMaxWatchers = 64;
 
 class MergeServiceImpl final : public v1::MergeService::Service {
  public:
-  // `jobs` and `authorizer` must outlive the service.
-  MergeServiceImpl(JobManager& jobs, const Authorizer& authorizer, AllowedRoots roots,
-                   int max_watchers = kMaxWatchers)
+  // All but `roots` must outlive the service.
+  MergeServiceImpl(JobManager& jobs, RequestJudge& judge, const Authorizer& authorizer,
+                   AllowedRoots roots, int max_watchers = kMaxWatchers)
       : jobs_(jobs),
+        judge_(judge),
         authorizer_(authorizer),
         roots_(std::move(roots)),
         max_watchers_(max_watchers) {}
@@ -38,6 +40,7 @@ class MergeServiceImpl final : public v1::MergeService::Service {
 
  private:
   JobManager& jobs_;
+  RequestJudge& judge_;
   const Authorizer& authorizer_;
   const AllowedRoots roots_;
   const int max_watchers_;

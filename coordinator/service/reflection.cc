@@ -1,6 +1,7 @@
 #include "coordinator/service/reflection.h"
 
 #include <atomic>
+#include <chrono>
 #include <set>
 #include <string>
 #include <string_view>
@@ -86,9 +87,13 @@ class Stream final
         !admitted.ok()) {
       this->Finish(admitted);
     } else if (!seat_.Take()) {
-      Refuse(absl::StatusCode::kResourceExhausted, "TOO_MANY_STREAMS",
-             absl::StrCat("found ", kMaxReflectionStreams,
-                          " streams of reflection open, expected fewer; try again later"));
+      this->Finish(ToGrpc(RetryAfter(
+          ReasonedError(
+              absl::StatusCode::kResourceExhausted, "TOO_MANY_STREAMS",
+              absl::StrCat("found ", kMaxReflectionStreams,
+                           " streams of reflection open, expected fewer; try again later"),
+              {{"limit", absl::StrCat(kMaxReflectionStreams)}}),
+          std::chrono::seconds(10))));
     } else {
       this->StartRead(&request_);
     }

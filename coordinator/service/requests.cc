@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <chrono>
+#include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -26,8 +28,11 @@ constexpr size_t kMaxPath = 4096;
 constexpr size_t kMaxDirectories = 8;
 constexpr int32_t kMaxPriority = 1000;
 
-absl::Status Invalid(std::string_view reason, const std::string& message) {
-  return ReasonedError(absl::StatusCode::kInvalidArgument, reason, message);
+// `field` of the request is wrong. Messages begin with its name.
+absl::Status Invalid(std::string_view reason, std::string_view field, const std::string& message,
+                     std::map<std::string, std::string> metadata = {}) {
+  metadata.emplace("field", field);
+  return ReasonedError(absl::StatusCode::kInvalidArgument, reason, message, metadata);
 }
 
 std::string Quote(const std::string& text) { return absl::StrCat("\"", Shown(text), "\""); }
@@ -40,26 +45,28 @@ std::string TokenDigest(uint64_t sequence) {
 
 absl::Status CheckJobRequest(const JobRequest& request, const std::string& request_id) {
   if (request.recipe.size() > kMaxRecipeBytes) {
-    return Invalid("RECIPE_TOO_LARGE",
+    return Invalid("RECIPE_TOO_LARGE", "recipe",
                    absl::StrCat("recipe: found ", FormatBytes(request.recipe.size()),
-                                ", expected at most ", FormatBytes(kMaxRecipeBytes)));
+                                ", expected at most ", FormatBytes(kMaxRecipeBytes)),
+                   {{"limit", absl::StrCat(kMaxRecipeBytes)}});
   }
   if (request.source_name.size() > kMaxPath) {
-    return Invalid("RECIPE_INVALID",
+    return Invalid("RECIPE_INVALID", "recipe_source",
                    absl::StrCat("recipe_source: found ", Quote(request.source_name),
                                 ", expected a file name"));
   }
   const absl::StatusOr<Recipe> recipe = ParseRecipe(request.recipe, request.source_name);
   if (const absl::Status valid = recipe.ok() ? CheckMethod(*recipe) : recipe.status();
       !valid.ok()) {
-    return ReasonedError(valid.code(), "RECIPE_INVALID", std::string(valid.message()));
+    return ReasonedError(valid.code(), "RECIPE_INVALID", std::string(valid.message()),
+                         {{"field", "recipe"}});
   }
   const absl::StatusOr<Uri> output = ParseUri(request.output_uri);
   if (request.output_uri.empty() || request.output_uri.size() > kMaxPath || !output.ok() ||
       (output->scheme == "file" && !absl::StartsWith(output->path, "/"))) {
     const bool reasoned =
         !request.output_uri.empty() && request.output_uri.size() <= kMaxPath && !output.ok();
-    return Invalid("OUTPUT_INVALID",
+    return Invalid("OUTPUT_INVALID", "output_uri",
                    reasoned
                        ? absl::StrCat("output_uri: ", std::string(output.status().message()))
                        : absl::StrCat("output_uri: found ", Quote(request.output_uri),
@@ -67,35 +74,35 @@ absl::Status CheckJobRequest(const JobRequest& request, const std::string& reque
   }
   // Every process would have one of its own.
   if (output->scheme == "memory") {
-    return Invalid("OUTPUT_INVALID",
+    return Invalid("OUTPUT_INVALID", "output_uri",
                    absl::StrCat("output_uri: found ", Quote(request.output_uri),
                                 ", expected storage that the coordinator and all workers share"));
   }
   if (const auto store = OpenStore(request.output_uri); !store.ok()) {
-    return Invalid("OUTPUT_INVALID",
+    return Invalid("OUTPUT_INVALID", "output_uri",
                    absl::StrCat("output_uri: ", std::string(store.status().message())));
   }
   if (request.directories.empty() || request.directories.size() > kMaxDirectories) {
-    return Invalid("DIRECTORY_INVALID",
+    return Invalid("DIRECTORY_INVALID", "directories",
                    absl::StrCat("directories: found ", request.directories.size(),
                                 ", expected 1 to ", kMaxDirectories));
   }
   for (const std::string& directory : request.directories) {
     if (absl::StartsWith(directory, "/") && directory.size() <= kMaxPath) continue;
-    return Invalid("DIRECTORY_INVALID",
+    return Invalid("DIRECTORY_INVALID", "directories",
                    absl::StrCat("directories: found ", Quote(directory),
                                 ", expected absolute paths: relative models of the recipe are "
                                 "looked for there"));
   }
   if (request.priority < -kMaxPriority || request.priority > kMaxPriority) {
-    return Invalid("PRIORITY_INVALID",
+    return Invalid("PRIORITY_INVALID", "priority",
                    absl::StrCat("priority: found ", request.priority, ", expected ", -kMaxPriority,
                                 " to ", kMaxPriority));
   }
   const bool printable = std::all_of(request_id.begin(), request_id.end(),
                                      [](unsigned char c) { return c > 0x20 && c < 0x7f; });
   if (request_id.size() > kMaxRequestId || !printable) {
-    return Invalid("REQUEST_ID_INVALID",
+    return Invalid("REQUEST_ID_INVALID", "request_id",
                    absl::StrCat("request_id: found ", Quote(request_id), ", expected at most ",
                                 kMaxRequestId, " printable characters without spaces"));
   }
@@ -109,9 +116,10 @@ absl::StatusOr<std::string> ParseJobName(const std::string& name) {
         return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
       });
   if (!valid) {
-    return Invalid("JOB_NAME_INVALID", absl::StrCat("name: found ", Quote(name),
-                                                    ", expected the form jobs/{id} that submit "
-                                                    "printed"));
+    return Invalid("JOB_NAME_INVALID", "name",
+                   absl::StrCat("name: found ", Quote(name),
+                                ", expected the form jobs/{id} that submit "
+                                "printed"));
   }
   return uid;
 }
@@ -120,7 +128,7 @@ std::string JobName(const std::string& uid) { return absl::StrCat(kJobPrefix, ui
 
 absl::StatusOr<int> CoercePageSize(int page_size) {
   if (page_size < 0) {
-    return Invalid("PAGE_SIZE_INVALID",
+    return Invalid("PAGE_SIZE_INVALID", "page_size",
                    absl::StrCat("page_size: found ", page_size, ", expected at least 0"));
   }
   return page_size == 0 ? kDefaultPageSize : std::min(page_size, kMaxPageSize);
@@ -137,7 +145,7 @@ absl::StatusOr<uint64_t> ParsePageToken(const std::string& token) {
   // The digest keeps clients from making tokens of their own, which would hold
   // every later version to this form.
   if (error != std::errc() || std::string(rest, end) != absl::StrCat("-", TokenDigest(sequence))) {
-    return Invalid("PAGE_TOKEN_INVALID",
+    return Invalid("PAGE_TOKEN_INVALID", "page_token",
                    absl::StrCat("page_token: found ", Quote(token),
                                 ", expected a next_page_token of an earlier answer"));
   }
@@ -154,8 +162,9 @@ absl::Status JobNotFound(const std::string& name) {
 }
 
 absl::Status CoordinatorStopping() {
-  return ReasonedError(absl::StatusCode::kUnavailable, "COORDINATOR_STOPPING",
-                       "the coordinator is shutting down; try again when it is back");
+  return RetryAfter(ReasonedError(absl::StatusCode::kUnavailable, "COORDINATOR_STOPPING",
+                                  "the coordinator is shutting down; try again when it is back"),
+                    std::chrono::seconds(5));
 }
 
 bool IsCoordinatorStopping(const absl::Status& status) {

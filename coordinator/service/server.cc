@@ -66,6 +66,7 @@ struct Server::Impl {
   std::unique_ptr<Authorizer> authorizer;  // the services and the guard point to it
   std::unique_ptr<TokenHandout> handout;
   std::unique_ptr<JobManager> jobs;
+  std::unique_ptr<RequestJudge> judge;
   std::unique_ptr<MergeServiceImpl> merges;
   std::unique_ptr<WorkerServiceImpl> workers;
   std::unique_ptr<HealthService> health;
@@ -104,11 +105,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   front.log = security.log;
   MERGANSER_ASSIGN_OR_RETURN(impl.front, front::Front::Open(std::move(front)));
   self->port_ = impl.front->port();
+  impl.judge = std::make_unique<RequestJudge>(runs, options.judging);
   MERGANSER_ASSIGN_OR_RETURN(impl.jobs,
                              JobManager::Start(options.jobs, clock, store, std::move(runs)));
   impl.authorizer = std::make_unique<Authorizer>(std::move(tokens));
   impl.merges =
-      std::make_unique<MergeServiceImpl>(*impl.jobs, *impl.authorizer, security.roots,
+      std::make_unique<MergeServiceImpl>(*impl.jobs, *impl.judge, *impl.authorizer, security.roots,
                                          std::min(kMaxWatchers, options.call_threads / 2));
   impl.workers = std::make_unique<WorkerServiceImpl>(*impl.jobs, *impl.authorizer);
 

@@ -2,6 +2,7 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_SERVER_H_
 #define MERGANSER_COORDINATOR_SERVICE_SERVER_H_
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -17,6 +18,9 @@ namespace merganser {
 struct ServerOptions {
   std::string listen = "127.0.0.1:0";  // HOST:PORT; port 0 takes a free one
   JobManagerOptions jobs;
+  // How long CreateJob looks at a request's models before it accepts them unseen; zero:
+  // not at all.
+  Duration judging = std::chrono::seconds(3);
   ServerSecurity security;
   // Those that serve calls, one each; watchers hold up to kMaxWatchers of them, at most half.
   // Beyond the limit calls are refused with RESOURCE_EXHAUSTED and repeated.

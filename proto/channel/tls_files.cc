@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/private_file.h"
 #include "common/base/status.h"
 
 namespace merganser {
@@ -74,7 +75,9 @@ absl::StatusOr<TlsIdentity> ReadIdentity(const std::string& cert_path,
                                          const std::string& key_path) {
   TlsIdentity identity;
   MERGANSER_ASSIGN_OR_RETURN(identity.certificates, ReadCertificates(cert_path, "--tls-cert"));
-  MERGANSER_ASSIGN_OR_RETURN(identity.key, ReadPem(key_path, "--tls-key"));
+  absl::StatusOr<PrivateFile> private_key = ReadPrivateFile(key_path, kMaxPemBytes);
+  if (!private_key.ok()) return Annotate(private_key.status(), "--tls-key");
+  identity.key = std::move(private_key->text);
   const Owned<BIO> key_bio = Memory(identity.key);
   const Owned<EVP_PKEY> key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, NoPassPhrase, nullptr));
   const Owned<BIO> cert_bio = Memory(identity.certificates);

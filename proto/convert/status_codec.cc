@@ -1,5 +1,6 @@
 #include "proto/convert/status_codec.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/cord.h"
@@ -11,6 +12,7 @@ namespace merganser {
 namespace {
 
 constexpr char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
+constexpr char kRetryInfoUrl[] = "type.googleapis.com/google.rpc.RetryInfo";
 
 // Trailers carry the message twice: percent-encoded (grpc-message) and, as clients hold the
 // two against each other, the same text in base64 (grpc-status-details-bin). Clients refuse
@@ -54,6 +56,20 @@ v1::ErrorInfo Bounded(const v1::ErrorInfo& info) {
   return bounded;
 }
 
+template <typename Message>
+std::optional<Message> Payload(const absl::Status& status, const char* url) {
+  const auto payload = status.GetPayload(url);
+  Message message;
+  if (!payload.has_value() || !message.ParseFromString(std::string(*payload))) return std::nullopt;
+  return message;
+}
+
+void AddDetail(const char* url, const std::string& value, v1::StatusDetails& details) {
+  google::protobuf::Any& any = *details.add_details();
+  any.set_type_url(url);
+  any.set_value(value);
+}
+
 }  // namespace
 
 absl::Status ReasonedError(absl::StatusCode code, std::string_view reason, std::string_view message,
@@ -70,10 +86,27 @@ absl::Status ReasonedError(absl::StatusCode code, std::string_view reason, std::
 }
 
 std::string ReasonOf(const absl::Status& status) {
-  const auto payload = status.GetPayload(kErrorInfoUrl);
-  v1::ErrorInfo info;
-  if (!payload.has_value() || !info.ParseFromString(std::string(*payload))) return {};
-  return info.reason();
+  const std::optional<v1::ErrorInfo> info = Payload<v1::ErrorInfo>(status, kErrorInfoUrl);
+  return info.has_value() ? info->reason() : "";
+}
+
+std::map<std::string, std::string> MetadataOf(const absl::Status& status) {
+  const std::optional<v1::ErrorInfo> info = Payload<v1::ErrorInfo>(status, kErrorInfoUrl);
+  if (!info.has_value()) return {};
+  return {info->metadata().begin(), info->metadata().end()};
+}
+
+absl::Status RetryAfter(absl::Status status, std::chrono::seconds delay) {
+  v1::RetryInfo info;
+  info.mutable_retry_delay()->set_seconds(delay.count());
+  status.SetPayload(kRetryInfoUrl, absl::Cord(info.SerializeAsString()));
+  return status;
+}
+
+std::optional<std::chrono::seconds> RetryDelayOf(const absl::Status& status) {
+  const std::optional<v1::RetryInfo> info = Payload<v1::RetryInfo>(status, kRetryInfoUrl);
+  if (!info.has_value()) return std::nullopt;
+  return std::chrono::seconds(info->retry_delay().seconds());
 }
 
 grpc::Status ToGrpc(const absl::Status& status) {
@@ -82,15 +115,16 @@ grpc::Status ToGrpc(const absl::Status& status) {
   details.set_code(static_cast<int>(status.code()));
   const std::string message = FittingTrailers(std::string(status.message()));
   details.set_message(message);
-  v1::ErrorInfo info;
-  const auto payload = status.GetPayload(kErrorInfoUrl);
-  if (!payload.has_value() || !info.ParseFromString(std::string(*payload))) {
-    info.set_reason(absl::StatusCodeToString(status.code()));
-    info.set_domain(std::string(kErrorDomain));
+  std::optional<v1::ErrorInfo> info = Payload<v1::ErrorInfo>(status, kErrorInfoUrl);
+  if (!info.has_value()) {
+    info.emplace();
+    info->set_reason(absl::StatusCodeToString(status.code()));
+    info->set_domain(std::string(kErrorDomain));
   }
-  google::protobuf::Any& any = *details.add_details();
-  any.set_type_url(kErrorInfoUrl);
-  any.set_value(Bounded(info).SerializeAsString());
+  AddDetail(kErrorInfoUrl, Bounded(*info).SerializeAsString(), details);
+  if (const auto retry = status.GetPayload(kRetryInfoUrl); retry.has_value()) {
+    AddDetail(kRetryInfoUrl, std::string(*retry), details);
+  }
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message,
                       details.SerializeAsString());
 }
@@ -102,8 +136,10 @@ absl::Status FromGrpc(const grpc::Status& status) {
   if (details.ParseFromString(status.error_details())) {
     for (const google::protobuf::Any& any : details.details()) {
       v1::ErrorInfo info;
-      if (any.type_url() == kErrorInfoUrl && info.ParseFromString(any.value())) {
-        result.SetPayload(kErrorInfoUrl, absl::Cord(any.value()));
+      v1::RetryInfo retry;
+      if ((any.type_url() == kErrorInfoUrl && info.ParseFromString(any.value())) ||
+          (any.type_url() == kRetryInfoUrl && retry.ParseFromString(any.value()))) {
+        result.SetPayload(any.type_url(), absl::Cord(any.value()));
       }
     }
   }

@@ -2,8 +2,10 @@
 #ifndef MERGANSER_PROTO_CONVERT_STATUS_CODEC_H_
 #define MERGANSER_PROTO_CONVERT_STATUS_CODEC_H_
 
+#include <chrono>
 #include <initializer_list>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,6 +23,13 @@ absl::Status ReasonedError(absl::StatusCode code, std::string_view reason, std::
 
 // The reason of an error that ReasonedError or FromGrpc made; empty without one.
 std::string ReasonOf(const absl::Status& status);
+
+// The same error, and when to call again. Also payload.
+absl::Status RetryAfter(absl::Status status, std::chrono::seconds delay);
+std::optional<std::chrono::seconds> RetryDelayOf(const absl::Status& status);
+
+// What an error's reason comes with: {"field", "output_uri"}.
+std::map<std::string, std::string> MetadataOf(const absl::Status& status);
 
 // A status without a reason gets the name of its code.
 grpc::Status ToGrpc(const absl::Status& status);

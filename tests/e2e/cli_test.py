@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 
 import harness
 from harness import SAMPLE, SAMPLE_BASE
@@ -34,6 +35,21 @@ class CliTest(harness.Case):
         self.assertEqual(harness.run().code, 2)
 
     # --- plan, inspect ---------------------------------------------------------------
+
+    def test_a_reader_that_leaves_is_no_error(self):
+        # As `merganser methods | head -1`; a full disk is one.
+        for args in (("methods",), ("methods", "--json"), ("inspect", harness.SAMPLE_BASE)):
+            reader, writer = os.pipe()
+            os.close(reader)
+            done = subprocess.run([harness.BIN, *args], stdin=subprocess.DEVNULL, stdout=writer,
+                                  stderr=subprocess.PIPE, env=harness.environment(), timeout=60)
+            os.close(writer)
+            self.assertEqual((done.returncode, done.stderr), (0, b""))
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([harness.BIN, "methods"], stdin=subprocess.DEVNULL, stdout=full,
+                                  stderr=subprocess.PIPE, env=harness.environment(), timeout=60)
+        self.assertEqual(done.returncode, 4)
+        self.assertIn(b"standard output could not be written whole", done.stderr)
 
     def test_plan_json_parses_and_is_stable(self):
         file = self.sample()

@@ -398,6 +398,17 @@ class TlsTest(SecurityCase):
                              self.path("server.pem"), timeout=60)
         self.assertOneError(result, 2, "--tls-key")
 
+    def test_a_key_that_others_can_read_is_refused(self):
+        os.chmod(self.path("server.key"), 0o644)
+        result = harness.run("coordinator", "--listen", "127.0.0.1:0", *self.identity("server"),
+                             timeout=60)
+        self.assertOneError(result, 2, "--tls-key", self.path("server.key"), "found mode 0644",
+                            "chmod 600")
+        result = harness.run("list", "--coordinator", "127.0.0.1:1", "--tls-ca", self.ca,
+                             *self.identity("server"), env={"MERGANSER_TOKEN": token("read")},
+                             timeout=60)
+        self.assertOneError(result, 2, "--tls-key", "found mode 0644")
+
 
 if __name__ == "__main__":
     harness.main()

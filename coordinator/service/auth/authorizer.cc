@@ -1,5 +1,7 @@
 #include "coordinator/service/auth/authorizer.h"
 
+#include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -18,8 +20,9 @@ absl::Status Unauthenticated(std::string_view reason, std::string_view message) 
   return ReasonedError(absl::StatusCode::kUnauthenticated, reason, message);
 }
 
-absl::Status Denied(std::string_view reason, const std::string& message) {
-  return ReasonedError(absl::StatusCode::kPermissionDenied, reason, message);
+absl::Status Denied(std::string_view reason, const std::string& message,
+                    const std::map<std::string, std::string>& metadata) {
+  return ReasonedError(absl::StatusCode::kPermissionDenied, reason, message, metadata);
 }
 
 std::string ShortName(std::string_view method) {
@@ -31,8 +34,9 @@ std::string ShortName(std::string_view method) {
 absl::Status Authorizer::Check(std::string_view method,
                                const std::vector<std::string_view>& authorization) const {
   if (!open_) {
-    return ReasonedError(absl::StatusCode::kUnavailable, "COORDINATOR_STARTING",
-                         "the coordinator is starting; call again");
+    return RetryAfter(ReasonedError(absl::StatusCode::kUnavailable, "COORDINATOR_STARTING",
+                                    "the coordinator is starting; call again"),
+                      std::chrono::seconds(1));
   }
   if (authorization.empty()) {
     return Unauthenticated("TOKEN_MISSING",
@@ -56,15 +60,18 @@ absl::Status Authorizer::Check(std::string_view method,
   }
   const std::optional<Role> role = RoleOf(method);
   if (!role.has_value()) {
-    return Denied("METHOD_UNLISTED", absl::StrCat(std::string(method),
-                                                  ": found no role that may call it, expected an "
-                                                  "rpc that this coordinator knows"));
+    return Denied("METHOD_UNLISTED",
+                  absl::StrCat(std::string(method),
+                               ": found no role that may call it, expected an "
+                               "rpc that this coordinator knows"),
+                  {{"method", std::string(method)}});
   }
   if (!roles.Allows(*role)) {
     return Denied("ROLE_MISSING",
                   absl::StrCat(ShortName(method), ": found a token with the role ",
                                roles.ToString(), ", expected one with ",
-                               std::string(RoleName(*role)), "; ask the coordinator's operator"));
+                               std::string(RoleName(*role)), "; ask the coordinator's operator"),
+                  {{"method", std::string(method)}, {"role", std::string(RoleName(*role))}});
   }
   return absl::OkStatus();
 }

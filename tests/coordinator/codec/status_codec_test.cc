@@ -1,6 +1,8 @@
 #include "proto/convert/status_codec.h"
 
+#include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -63,8 +65,10 @@ TEST(StatusCodec, TrailersStayBelowFourKilobytes) {
     std::map<std::string, std::string> metadata;
     for (int i = 0; i < 50; ++i) metadata[std::to_string(i) + text] = text;
     const absl::Status plain = absl::InvalidArgumentError(text);
+    const absl::Status reasoned =
+        ReasonedError(absl::StatusCode::kInvalidArgument, text, text, metadata);
     for (const absl::Status& status :
-         {plain, ReasonedError(absl::StatusCode::kInvalidArgument, text, text, metadata)}) {
+         {plain, reasoned, RetryAfter(reasoned, std::chrono::hours(1'000'000))}) {
       const grpc::Status wire = ToGrpc(status);
       EXPECT_LT(TrailerBytes(wire), 4096u) << part;
       EXPECT_GT(TrailerBytes(wire), 2000u) << part;
@@ -86,6 +90,25 @@ TEST(StatusCodec, MetadataIsAsHarmlessAsTheMessage) {
   v1::ErrorInfo info;
   ASSERT_TRUE(info.ParseFromString(details.details(0).value()));
   EXPECT_EQ(info.metadata().at("job"), "jobs/?[2J?../../x?");
+}
+
+TEST(StatusCodec, SaysWhenToCallAgain) {
+  const absl::Status status =
+      RetryAfter(ReasonedError(absl::StatusCode::kUnavailable, "R", "m", {{"limit", "7"}}),
+                 std::chrono::seconds(5));
+  const grpc::Status wire = ToGrpc(status);
+  v1::StatusDetails details;
+  ASSERT_TRUE(details.ParseFromString(wire.error_details()));
+  ASSERT_EQ(details.details_size(), 2);
+  EXPECT_EQ(details.details(1).type_url(), "type.googleapis.com/google.rpc.RetryInfo");
+  // As google.rpc.RetryInfo is on the wire: field 1, a Duration of 5 s.
+  EXPECT_EQ(details.details(1).value(), std::string("\x0a\x02\x08\x05"));
+  const absl::Status back = FromGrpc(wire);
+  EXPECT_EQ(RetryDelayOf(back), std::chrono::seconds(5));
+  EXPECT_EQ(ReasonOf(back), "R");
+  EXPECT_EQ(MetadataOf(back), (std::map<std::string, std::string>{{"limit", "7"}}));
+  EXPECT_EQ(RetryDelayOf(absl::UnavailableError("m")), std::nullopt);
+  EXPECT_TRUE(MetadataOf(absl::UnavailableError("m")).empty());
 }
 
 TEST(Utf8, KeepsWhatIsValidAndReplacesTheRest) {

@@ -72,6 +72,7 @@ TEST_P(RefusedRequest, IsInvalidArgumentWithItsReason) {
   GetParam().spoil(request, id);
   const auto job = client_->Submit(request, id);
   EXPECT_TRUE(absl::IsInvalidArgument(job.status())) << job.status();
+  EXPECT_TRUE(MetadataOf(job.status()).contains("field")) << job.status();
   EXPECT_EQ(ReasonOf(job.status()), GetParam().reason);
   EXPECT_TRUE(client_->List()->jobs.empty());
 }

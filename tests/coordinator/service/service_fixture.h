@@ -122,6 +122,8 @@ class ServiceTest : public ::testing::Test {
   // Does every unit of everything there is until `name` ends.
   JobInfo WorkOff(const std::string& worker, const std::string& name);
 
+  // Of servers started from now on: none, so that jobs fail and wait where a test looks.
+  Duration judging_ = Duration::zero();
   FakeStorage storage_{/*units=*/3};
   MemoryJobStore store_{SystemClock()};
   std::unique_ptr<Server> server_;
