@@ -61,7 +61,7 @@ absl::Status BoundedCalls::Run(Duration limit, std::function<absl::Status()> bod
     }
     ++state_->under_way;
   }
-  const absl::Status started = StartDetached([state = state_, call] {
+  absl::Status started = StartDetached([state = state_, call] {
     absl::Status status = Guarded(call->body);
     call->body = nullptr;  // whoever is told has it to himself again
     MutexLock lock(state->mutex);

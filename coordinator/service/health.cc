@@ -30,6 +30,7 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<v1::HealthC
     }
     if (sent_ == now) return Act::kNothing;
     sent_ = now;
+    message_.set_status(now);
     writing_ = true;
     return Act::kWrite;
   }
@@ -37,7 +38,6 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<v1::HealthC
   void Refused() { finished_ = true; }
   void Do(Act act) {
     if (act == Act::kWrite) {
-      message_.set_status(*sent_);  // not changed while it is being written
       StartWrite(&message_);
     } else if (act == Act::kFinish) {
       Finish(grpc::Status::OK);
@@ -74,7 +74,7 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<v1::HealthC
  private:
   HealthService& service_;
   const bool known_;
-  v1::HealthCheckResponse message_;
+  v1::HealthCheckResponse message_;  // not changed while it is being written
   // Under the service's lock.
   std::optional<Status::ServingStatus> sent_;
   bool writing_ = false;
