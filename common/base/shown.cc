@@ -1,7 +1,10 @@
 #include "common/base/shown.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/base/utf8.h"
 
 namespace merganser {
 namespace {
@@ -26,6 +29,24 @@ std::string Cut(std::string_view text, size_t most) {
   constexpr size_t kMarkBytes = sizeof(kMark) - 1;
   return absl::StrCat(std::string(WholeCharacters(text, most - kMarkBytes)), kMark);
 }
+
+std::string Harmless(std::string_view text, std::string_view kept) {
+  std::string shown;
+  shown.reserve(text.size());
+  while (!text.empty()) {
+    const auto [point, bytes] = FirstCharacter(text);
+    const bool keep = bytes == 1 && kept.find(text.front()) != std::string_view::npos;
+    if (bytes == 0 || (IsHidden(point) && !keep)) {
+      shown.push_back('?');
+    } else {
+      shown.append(text.substr(0, bytes));
+    }
+    text.remove_prefix(std::max<size_t>(bytes, 1));
+  }
+  return shown;
+}
+
+std::string ShownLines(std::string_view text) { return Harmless(text, "\n"); }
 
 std::string Shown(std::string_view text) {
   if (text.size() <= kShownBytes) return OneLine(text);

@@ -1,4 +1,4 @@
-// Text of others in our messages: bounded, and cut between two characters.
+// Text of others in our messages: harmless, bounded, and cut between two characters.
 #ifndef MERGANSER_COMMON_BASE_SHOWN_H_
 #define MERGANSER_COMMON_BASE_SHOWN_H_
 
@@ -14,6 +14,13 @@ inline constexpr size_t kShownBytes = 320;
 // `text` on one line (OneLine) for a message. What is longer than kShownBytes loses its
 // middle, since both ends of a path say something: "/a/b...c/d (5000 bytes)".
 std::string Shown(std::string_view text);
+
+// OneLine of each line of `text`; its line ends stay.
+std::string ShownLines(std::string_view text);
+
+// `text` with '?' for each character that IsHidden and is not in `kept`, and for each byte
+// that is not part of well-formed UTF-8.
+std::string Harmless(std::string_view text, std::string_view kept);
 
 // The longest beginning of UTF-8 `text` of at most `most` bytes that ends with a whole
 // character. What is not UTF-8 is cut there too, up to three bytes early.

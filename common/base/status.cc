@@ -79,13 +79,6 @@ absl::Status ErrnoStatus(int error_number, std::string_view action) {
   return absl::Status(CodeOf(error_number), absl::StrCat(Shown(action), ": ", reason));
 }
 
-std::string OneLine(std::string_view text) {
-  std::string line(text);
-  for (char& c : line) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) c = '?';
-  }
-  return line;
-}
+std::string OneLine(std::string_view text) { return Harmless(text, ""); }
 
 }  // namespace merganser

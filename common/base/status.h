@@ -27,9 +27,9 @@ bool IsRetryable(const absl::Status& status);
 // gone kUnavailable; ENAMETOOLONG kInvalidArgument; the rest kInternal.
 absl::Status ErrnoStatus(int error_number, std::string_view action);
 
-// "path:" of a message is never longer than one line: newlines and other
-// control characters are replaced, so that an error stays one line whatever a
-// tensor or file was named.
+// `text` as a message or a terminal may show it, whatever a tensor or file was named:
+// each character that IsHidden, newlines among them, and each byte that is no UTF-8 is
+// '?'.
 std::string OneLine(std::string_view text);
 
 }  // namespace merganser

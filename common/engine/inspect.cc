@@ -10,6 +10,7 @@
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/engine/numbers.h"
+#include "common/format/text.h"
 #include "nlohmann/json.hpp"
 
 namespace merganser {
@@ -122,7 +123,7 @@ std::string InspectJson(const Checkpoint& checkpoint) {
                        {"dtypes", std::move(dtypes)}}},
                      {"shards", std::move(shards)},
                      {"tensors", std::move(tensors)}};
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return ShownJson(json.dump(1, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
 }  // namespace merganser

@@ -8,51 +8,20 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/base/utf8.h"
 #include "common/engine/config_json.h"
 #include "common/engine/numbers.h"
 
 namespace merganser {
 namespace {
 
-constexpr uint32_t kReplacement = 0xFFFD;
+constexpr char32_t kReplacement = 0xFFFD;
 
-// The next code point of `text`, which is shortened; U+FFFD for one byte that
-// begins none (overlong forms and surrogates among them).
-uint32_t NextCodePoint(std::string_view& text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const uint8_t lead = byte(0);
-  size_t more = lead < 0x80 ? 0 : lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
-  uint32_t point = more == 0 ? lead : lead & (0x3F >> more);
-  bool good = lead < 0x80 || (lead >= 0xC2 && lead <= 0xF4);
-  for (size_t i = 1; good && i <= more; ++i) {
-    good = i < text.size() && (byte(i) & 0xC0) == 0x80;
-    if (good) point = point << 6 | (byte(i) & 0x3F);
-  }
-  constexpr uint32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
-  good = good && point >= kLeast[more] && point <= 0x10FFFF && (point < 0xD800 || point > 0xDFFF);
-  text.remove_prefix(good ? more + 1 : 1);
-  return good ? point : kReplacement;
-}
-
-void AppendUtf8(uint32_t point, std::string& out) {
-  if (point < 0x80) {
-    out += static_cast<char>(point);
-    return;
-  }
-  const int more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
-  constexpr uint8_t kLead[] = {0, 0xC0, 0xE0, 0xF0};
-  out += static_cast<char>(kLead[more] | (point >> (6 * more)));
-  for (int i = more - 1; i >= 0; --i) {
-    out += static_cast<char>(0x80 | ((point >> (6 * i)) & 0x3F));
-  }
-}
-
-// Controls, and what some YAML and markdown readers take for a line's end or
-// for writing direction.
-bool IsInvisible(uint32_t point) {
-  return point < 0x20 || (point >= 0x7F && point <= 0x9F) || (point >= 0x200B && point <= 0x200F) ||
-         (point >= 0x2028 && point <= 0x202E) || (point >= 0x2066 && point <= 0x2069) ||
-         point == 0xFEFF;
+// The next character of `text`, which is shortened; U+FFFD for one byte that begins none.
+char32_t NextCharacter(std::string_view& text) {
+  const auto [point, bytes] = FirstCharacter(text);
+  text.remove_prefix(std::max<size_t>(bytes, 1));
+  return bytes > 0 ? point : kReplacement;
 }
 
 std::vector<std::string_view> PathParts(std::string_view text) {
@@ -184,12 +153,13 @@ std::string DisplayModel(const PlannedModel& model) {
 std::string YamlQuoted(std::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
-    const uint32_t point = NextCodePoint(text);
+    const char32_t point = NextCharacter(text);
     if (point == '"' || point == '\\') {
       out += '\\';
       out += static_cast<char>(point);
-    } else if (IsInvisible(point)) {
-      out += absl::StrFormat("\\u%04X", point);
+    } else if (IsHidden(point)) {
+      const auto code = static_cast<uint32_t>(point);
+      out += code < 0x10000 ? absl::StrFormat("\\u%04X", code) : absl::StrFormat("\\U%08X", code);
     } else {
       AppendUtf8(point, out);
     }
@@ -200,8 +170,8 @@ std::string YamlQuoted(std::string_view text) {
 std::string MarkdownCell(std::string_view text) {
   std::string out;
   while (!text.empty()) {
-    const uint32_t point = NextCodePoint(text);
-    if (IsInvisible(point)) {
+    const char32_t point = NextCharacter(text);
+    if (IsHidden(point)) {
       out += ' ';
     } else if (point == '<') {
       out += "&lt;";

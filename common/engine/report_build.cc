@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/engine/claim.h"
 #include "common/engine/report.h"
+#include "common/format/text.h"
 #include "common/tensor/dtype.h"
 #include "nlohmann/json.hpp"
 
@@ -28,7 +29,7 @@ Json Number(double value) {
 Json Seconds(double seconds) { return Number(std::round(seconds * 1e6) / 1e6); }
 
 std::string Dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return ShownJson(json.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 // One line a top-level member, and one an element of its long lists: small, yet

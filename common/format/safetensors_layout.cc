@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/checked.h"
+#include "common/base/utf8.h"
 #include "common/format/safetensors.h"
 #include "common/format/text.h"
 

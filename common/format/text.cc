@@ -1,71 +1,67 @@
 #include "common/format/text.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/base/utf8.h"
 
 namespace merganser {
 namespace {
 
 constexpr size_t kQuotedBytes = 160;
 
-// Bytes of the sequence that starts `text`, 0 if it is ill-formed.
-size_t Utf8SequenceLength(std::string_view text) {
-  const auto byte = [&](size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+// One or, as JSON counts in UTF-16, two "\\u....".
+void AppendEscape(char32_t point, std::string& out) {
+  const auto unit = [&](uint32_t value) {
+    absl::StrAppend(&out, "\\u", absl::Hex(value, absl::kZeroPad4));
   };
-  const auto tail = [&](size_t i) { return (byte(i) & 0xC0u) == 0x80u; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return tail(1) ? 2 : 0;
-  if (first >= 0xE0 && first <= 0xEF) {
-    if (first == 0xE0 && byte(1) < 0xA0) return 0;  // overlong
-    if (first == 0xED && byte(1) > 0x9F) return 0;  // surrogates
-    return tail(1) && tail(2) ? 3 : 0;
-  }
-  if (first >= 0xF0 && first <= 0xF4) {
-    if (first == 0xF0 && byte(1) < 0x90) return 0;  // overlong
-    if (first == 0xF4 && byte(1) > 0x8F) return 0;  // above U+10FFFF
-    return tail(1) && tail(2) && tail(3) ? 4 : 0;
-  }
-  return 0;
+  if (point < 0x10000) return unit(point);
+  unit(0xD800 + ((point - 0x10000) >> 10));
+  unit(0xDC00 + ((point - 0x10000) & 0x3FF));
 }
 
 }  // namespace
 
-std::optional<size_t> FirstInvalidUtf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const size_t length = Utf8SequenceLength(text.substr(at));
-    if (length == 0) return at;
-    at += length;
-  }
-  return std::nullopt;
-}
-
 std::string Quoted(std::string_view name) {
   if (name.size() <= kQuotedBytes) return absl::StrCat("'", OneLine(name), "'");
-  size_t cut = kQuotedBytes;
-  // Not in the middle of a character.
-  while (cut > 0 && (static_cast<unsigned char>(name[cut]) & 0xC0u) == 0x80u) --cut;
-  return absl::StrCat("'", OneLine(name.substr(0, cut)), "...' (", name.size(), " bytes)");
+  return absl::StrCat("'", OneLine(WholeCharacters(name, kQuotedBytes)), "...' (", name.size(),
+                      " bytes)");
 }
 
 void AppendJsonString(std::string_view text, std::string& out) {
-  constexpr char kHex[] = "0123456789abcdef";
   out.push_back('"');
-  for (const char c : text) {
-    const auto code = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out.push_back('\\');
-      out.push_back(c);
-    } else if (code < 0x20) {
-      out.append("\\u00");
-      out.push_back(kHex[code >> 4]);
-      out.push_back(kHex[code & 15]);
+  while (!text.empty()) {
+    const auto [point, bytes] = FirstCharacter(text);
+    const std::string_view character = text.substr(0, std::max<size_t>(bytes, 1));
+    if (point == '"' || point == '\\') out.push_back('\\');
+    if (bytes > 0 && IsHidden(point)) {
+      AppendEscape(point, out);
     } else {
-      out.push_back(c);
+      out.append(character);
     }
+    text.remove_prefix(character.size());
   }
   out.push_back('"');
+}
+
+std::string ShownJson(std::string_view json) {
+  std::string out;
+  out.reserve(json.size());
+  while (!json.empty()) {
+    const auto [point, bytes] = FirstCharacter(json);
+    const std::string_view character = json.substr(0, std::max<size_t>(bytes, 1));
+    // What is below stands between the strings.
+    if (bytes > 0 && point >= 0x7F && IsHidden(point)) {
+      AppendEscape(point, out);
+    } else {
+      out.append(character);
+    }
+    json.remove_prefix(character.size());
+  }
+  return out;
 }
 
 }  // namespace merganser

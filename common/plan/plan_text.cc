@@ -11,6 +11,7 @@
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 #include "common/checkpoint/layers.h"
+#include "common/format/text.h"
 
 namespace merganser {
 namespace {
@@ -203,7 +204,7 @@ std::string PlanJson(const Plan& plan) {
   }
   json["groups"] = std::move(groups);
   json["warnings"] = plan.warnings;
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return ShownJson(json.dump(1, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
 }  // namespace merganser

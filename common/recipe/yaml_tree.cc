@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
 #include "common/base/shown.h"
+#include "common/base/utf8.h"
 #include "common/format/text.h"
 
 namespace merganser {
@@ -207,12 +208,15 @@ absl::StatusOr<std::shared_ptr<const YamlNode>> ParseYaml(std::string_view text,
   if (const auto bad = FirstInvalidUtf8(text); bad.has_value()) {
     return YamlError(source_name, LineAt(text, *bad), "not valid UTF-8");
   }
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if ((c < 0x20 && c != '\n' && c != '\r' && c != '\t') || c == 0x7F) {
-      return YamlError(source_name, LineAt(text, i),
-                       absl::StrCat("a control character (code ", static_cast<int>(c), ")"));
+  for (size_t at = 0; at < text.size();) {
+    const auto [point, bytes] = FirstCharacter(text.substr(at));
+    const bool control = point < 0x20 || (point >= 0x7F && point <= 0x9F);
+    if (control && point != '\n' && point != '\r' && point != '\t') {
+      return YamlError(
+          source_name, LineAt(text, at),
+          absl::StrCat("a control character (code ", static_cast<uint32_t>(point), ")"));
     }
+    at += bytes;
   }
   Builder builder;
   try {

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/prepare.h"
 #include "common/storage/uri.h"
@@ -92,12 +93,13 @@ int Follow(MergeClient& client, const std::string& name, InterruptWatcher& inter
     return kFailed;
   }
   if (!IsTerminal(last->state)) {
-    std::fprintf(stderr, "%s goes on; stop it with: merganser cancel %s\n", name.c_str(),
-                 name.c_str());
+    const std::string shown = OneLine(name);
+    std::fprintf(stderr, "%s goes on; stop it with: merganser cancel %s\n", shown.c_str(),
+                 shown.c_str());
     return kInterrupted;
   }
   // On stderr: stdout of `submit` is the job's name and nothing else.
-  std::fputs(last->report_summary.c_str(), stderr);
+  std::fputs(ShownLines(last->report_summary).c_str(), stderr);
   return JobExitCode(*last);
 }
 
@@ -146,7 +148,7 @@ int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
   if (flags.dry_run) return DryRun(client, request);
   const absl::StatusOr<JobInfo> job = client.Submit(request, flags.request_id);
   if (!job.ok()) return Fail(job.status(), Phase::kPlanning);
-  std::printf("%s\n", job->name.c_str());
+  std::printf("%s\n", OneLine(job->name).c_str());
   std::fflush(stdout);
   return flags.watch ? Follow(client, job->name, interrupts, *job) : kDone;
 }

@@ -22,9 +22,10 @@ void PrintError(const absl::Status& status) {
     std::fprintf(stderr, "merganser: error: %s\n", message.c_str());
   });
   if (printed.ok()) return;
-  // No memory for one line; stderr has no buffer of its own.
-  const absl::string_view plain = status.message();
-  std::fprintf(stderr, "merganser: error: %.*s\n", static_cast<int>(plain.size()), plain.data());
+  // No memory for the line; stderr has no buffer of its own.
+  std::fputs("merganser: error: ", stderr);
+  for (const char c : status.message()) std::fputc(c >= 0x20 && c < 0x7f ? c : '?', stderr);
+  std::fputc('\n', stderr);
 }
 
 int Fail(const absl::Status& status, Phase phase) {

@@ -9,7 +9,9 @@
 #include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/format/text.h"
 
 namespace merganser::cli {
 namespace {
@@ -57,14 +59,14 @@ Json ToJson(const JobInfo& job) {
 }
 
 std::string Dump(const Json& json) {
-  return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return ShownJson(json.dump(1, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
 }  // namespace
 
 std::string JobText(const JobInfo& job) {
   const JobProgress& progress = job.progress;
-  std::string text = absl::StrCat(job.name, "\n");
+  std::string text = absl::StrCat(OneLine(job.name), "\n");
   const auto line = [&](const char* key, const std::string& value) {
     if (!value.empty()) absl::StrAppendFormat(&text, "  %-10s %s\n", key, value);
   };
@@ -79,7 +81,7 @@ std::string JobText(const JobInfo& job) {
     line("bytes",
          absl::StrCat(FormatBytes(progress.bytes_done), " of ", FormatBytes(progress.bytes_total)));
   }
-  line("waits for", progress.detail);
+  line("waits for", OneLine(progress.detail));
   line("created", TimeText(job.created));
   line("started", TimeText(job.started));
   line("finished", TimeText(job.finished));
@@ -89,7 +91,7 @@ std::string JobText(const JobInfo& job) {
   for (const JobEvent& event : job.events) {
     line(FormatWallTime(event.time).c_str(), OneLine(event.text));
   }
-  if (!job.report_summary.empty()) absl::StrAppend(&text, "\n", job.report_summary);
+  if (!job.report_summary.empty()) absl::StrAppend(&text, "\n", ShownLines(job.report_summary));
   return text;
 }
 
@@ -99,8 +101,9 @@ std::string JobTable(const std::vector<JobInfo>& jobs) {
   std::string text = absl::StrFormat("%-*s  %-12s  %-20s  %s\n", static_cast<int>(width), "job",
                                      "state", "created", "output");
   for (const JobInfo& job : jobs) {
-    absl::StrAppendFormat(&text, "%-*s  %-12s  %-20s  %s\n", static_cast<int>(width), job.name,
-                          StateText(job), TimeText(job.created), OneLine(job.request.output_uri));
+    absl::StrAppendFormat(&text, "%-*s  %-12s  %-20s  %s\n", static_cast<int>(width),
+                          OneLine(job.name), StateText(job), TimeText(job.created),
+                          OneLine(job.request.output_uri));
   }
   return text;
 }

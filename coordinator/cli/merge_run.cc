@@ -194,7 +194,7 @@ class MergeRun {
       if (!absl::IsResourceExhausted(abandoned)) break;
     }
     if (!abandoned.ok()) {
-      std::fprintf(stderr, "warning: left behind in %s: %s\n", output_uri_.c_str(),
+      std::fprintf(stderr, "warning: left behind in %s: %s\n", OneLine(output_uri_).c_str(),
                    OneLine(std::string(abandoned.message())).c_str());
     }
   }
@@ -263,7 +263,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
     std::printf(
         "%s holds this merge already (weights are compared, tokenizer and configuration are not: "
         "--overwrite merges again)\n",
-        output_uri.c_str());
+        OneLine(output_uri).c_str());
     return kDone;
   }
   // The claim must not outlive an exception.
@@ -277,7 +277,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   if (const absl::StatusOr<std::string> summary = SummariseReport(*report); summary.ok()) {
     std::printf("%s", summary->c_str());
   }
-  std::printf("merged into %s\n", output_uri.c_str());
+  std::printf("merged into %s\n", OneLine(output_uri).c_str());
   return kDone;
 }
 

@@ -53,7 +53,7 @@ int RunVerify(const std::string& checkpoint, int threads) {
     return Fail(result.status(),
                 absl::IsNotFound(result.status()) ? Phase::kPlanning : Phase::kRunning);
   }
-  std::printf("%s: %s in %d shards match their %d checksums\n", uri->c_str(),
+  std::printf("%s: %s in %d shards match their %d checksums\n", OneLine(*uri).c_str(),
               FormatBytes(result->bytes).c_str(), static_cast<int>(result->shards),
               static_cast<int>(result->segments));
   return kDone;

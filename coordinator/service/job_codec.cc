@@ -4,7 +4,9 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/base/utf8.h"
 #include "proto/convert/status_codec.h"
 
 namespace merganser {
@@ -88,8 +90,8 @@ v1::Job EncodeJob(const JobInfo& job) {
   if (!job.error.ok()) {
     v1::Job::Error& error = *proto.mutable_error();
     error.set_code(static_cast<int>(job.error.code()));
-    error.set_message(Utf8(std::string(job.error.message())));
-    error.set_reason(Utf8(job.error_reason));
+    error.set_message(OneLine(std::string(job.error.message())));
+    error.set_reason(OneLine(job.error_reason));
   }
   v1::Job::Progress& progress = *proto.mutable_progress();
   progress.set_units_total(job.progress.units_total);
@@ -99,16 +101,16 @@ v1::Job EncodeJob(const JobInfo& job) {
   progress.set_units_leased(static_cast<uint32_t>(job.progress.units_leased));
   progress.set_workers(job.progress.workers);
   progress.set_retries(job.progress.retries);
-  progress.set_detail(Utf8(job.progress.detail));
+  progress.set_detail(OneLine(job.progress.detail));
   if (job.created) EncodeTime(job.created, proto.mutable_create_time());
   if (job.started) EncodeTime(job.started, proto.mutable_start_time());
   if (job.finished) EncodeTime(job.finished, proto.mutable_finish_time());
-  proto.set_report_summary(Utf8(job.report_summary));
-  for (const std::string& warning : job.warnings) proto.add_warnings(Utf8(warning));
+  proto.set_report_summary(ShownLines(job.report_summary));
+  for (const std::string& warning : job.warnings) proto.add_warnings(OneLine(warning));
   for (const JobEvent& event : job.events) {
     v1::Job::Event& added = *proto.add_events();
     EncodeTime(event.time, added.mutable_time());
-    added.set_text(Utf8(event.text));
+    added.set_text(OneLine(event.text));
   }
   return proto;
 }

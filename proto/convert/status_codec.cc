@@ -32,7 +32,7 @@ size_t TrailerBytes(std::string_view text) {
 }
 
 std::string FittingTrailers(std::string_view message) {
-  std::string text = Utf8(OneLine(message));
+  std::string text = OneLine(message);
   while (TrailerBytes(text) > kMaxMessageInTrailers) {
     text = Cut(text, text.size() * kMaxMessageInTrailers / (TrailerBytes(text) + 1));
   }
@@ -42,13 +42,13 @@ std::string FittingTrailers(std::string_view message) {
 // The ErrorInfo as it may travel: what it quotes is as harmless as the message.
 v1::ErrorInfo Bounded(const v1::ErrorInfo& info) {
   v1::ErrorInfo bounded;
-  bounded.set_reason(Cut(Utf8(OneLine(info.reason())), 64));
-  bounded.set_domain(Cut(Utf8(OneLine(info.domain())), 64));
+  bounded.set_reason(Cut(OneLine(info.reason()), 64));
+  bounded.set_domain(Cut(OneLine(info.domain()), 64));
   const std::map<std::string, std::string> entries(info.metadata().begin(), info.metadata().end());
   size_t bytes = 0;
   for (const auto& [key, value] : entries) {
-    const std::string name = Cut(Utf8(OneLine(key)), kMaxMetadataKey);
-    std::string text = Cut(Utf8(OneLine(value)), kMaxMetadataValue);
+    const std::string name = Cut(OneLine(key), kMaxMetadataKey);
+    std::string text = Cut(OneLine(value), kMaxMetadataValue);
     bytes += name.size() + text.size();
     if (bounded.metadata_size() == kMaxMetadataEntries || bytes > kMaxMetadata) break;
     (*bounded.mutable_metadata())[name] = std::move(text);
@@ -144,31 +144,6 @@ absl::Status FromGrpc(const grpc::Status& status) {
     }
   }
   return result;
-}
-
-std::string Utf8(std::string_view text) {
-  std::string valid;
-  for (size_t i = 0; i < text.size();) {
-    const auto at = [&](size_t k) { return static_cast<unsigned char>(text[k]); };
-    const unsigned char lead = at(i);
-    const size_t length = lead < 0x80   ? 1
-                          : lead < 0xc2 ? 0
-                          : lead < 0xe0 ? 2
-                          : lead < 0xf0 ? 3
-                          : lead < 0xf5 ? 4
-                                        : 0;
-    bool ok = length > 0 && i + length <= text.size();
-    for (size_t k = 1; ok && k < length; ++k) ok = (at(i + k) & 0xc0) == 0x80;
-    // Overlong forms, surrogates, and what lies beyond the last code point.
-    if (ok && length >= 3) {
-      const unsigned char next = at(i + 1);
-      ok = !((lead == 0xe0 && next < 0xa0) || (lead == 0xed && next > 0x9f) ||
-             (lead == 0xf0 && next < 0x90) || (lead == 0xf4 && next > 0x8f));
-    }
-    valid.append(ok ? std::string(text.substr(i, length)) : "?");
-    i += ok ? length : 1;
-  }
-  return valid;
 }
 
 absl::StatusCode FailureCode(int code) {

@@ -36,10 +36,6 @@ grpc::Status ToGrpc(const absl::Status& status);
 // Details that cannot be decoded are dropped; code and message remain.
 absl::Status FromGrpc(const grpc::Status& status);
 
-// `text` with every byte that is not part of valid UTF-8 replaced by '?': what a
-// protobuf `string` may hold. Messages name files, whose names may be any bytes.
-std::string Utf8(std::string_view text);
-
 // A code as it stands in messages (UnitFailure.code). What is no code, and OK,
 // becomes kUnknown: the sender meant a failure.
 absl::StatusCode FailureCode(int code);

@@ -37,6 +37,10 @@ TEST(Shown, NeverCutsACharacter) {
   }
 }
 
+TEST(ShownLines, KeepsNothingHiddenButLineEnds) {
+  EXPECT_EQ(ShownLines("a\n b\t\x1b[2J\n\u202e\xff\n"), "a\n b??[2J\n??\n");
+}
+
 TEST(Cut, KeepsWholeCharactersWithinTheLimit) {
   EXPECT_EQ(Cut("abc", 3), "abc");
   EXPECT_EQ(Cut("abcd", 3), "...");

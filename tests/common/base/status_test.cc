@@ -49,7 +49,11 @@ TEST(ErrnoStatus, MapsCodesAndStaysOneLine) {
 
 TEST(OneLine, ReplacesControlCharactersAndKeepsUtf8) {
   EXPECT_EQ(OneLine(std::string_view("a\n\t\0\x7f\x1b", 6)), "a?????");
-  EXPECT_EQ(OneLine("Gewicht/ä"), "Gewicht/ä");
+  EXPECT_EQ(OneLine("Gewicht/ä 語 😀"), "Gewicht/ä 語 😀");
+  EXPECT_EQ(OneLine("\u009b31m \u202egnp.exe\u2028\u061c\u2067"), "?31m ?gnp.exe???");
+  EXPECT_EQ(OneLine("\x9b"
+                    "31m \xff\xe2\x80"),
+            "?31m ???");
 }
 
 absl::StatusOr<int> Half(int value) {

@@ -33,6 +33,15 @@ TEST(InspectText, TellsTotalsShardsAndTensors) {
   EXPECT_EQ(text.find("odd\nname"), std::string::npos);
 }
 
+TEST(Inspect, ShowsNothingHidden) {
+  Checkpoint checkpoint = Small();
+  checkpoint.tensors[1].name = "w\u009b31m\u202e\U000e0041";
+  checkpoint.config.model_type = "\u061c\u2067";
+  EXPECT_THAT(InspectText(checkpoint), AllOf(HasSubstr("w?31m?? "), HasSubstr("model type ??,")));
+  EXPECT_THAT(InspectJson(checkpoint), AllOf(HasSubstr("\"w\\u009b31m\\u202e\\udb40\\udc41\""),
+                                             HasSubstr("\"model_type\": \"\\u061c\\u2067\"")));
+}
+
 TEST(InspectJson, IsStable) {
   EXPECT_EQ(InspectJson(Small()), R"({
  "model": "small",

@@ -38,6 +38,7 @@ TEST(YamlQuoted, KeepsEverythingOneScalarOnOneLine) {
                        "b\xE2\x80\xA8"
                        "c\xE2\x80\xA9"),
             "\"a\\u0085b\\u2028c\\u2029\"");
+  EXPECT_EQ(YamlQuoted("\u202e\u061c\U000e0041"), "\"\\u202E\\u061C\\U000E0041\"");
   // Not UTF-8: a stray byte, an overlong slash, a surrogate, a cut-off sequence.
   EXPECT_EQ(YamlQuoted("\xFF"), "\"\xEF\xBF\xBD\"");
   EXPECT_EQ(YamlQuoted("\xC0\xAF"), "\"\xEF\xBF\xBD\xEF\xBF\xBD\"");
@@ -48,6 +49,7 @@ TEST(YamlQuoted, KeepsEverythingOneScalarOnOneLine) {
 TEST(MarkdownCell, CannotLeaveItsCell) {
   EXPECT_EQ(MarkdownCell("a|b\nc"), "a\\|b c");
   EXPECT_EQ(MarkdownCell("<script>`x`"), "&lt;script\\>\\`x\\`");
+  EXPECT_EQ(MarkdownCell("a\u009b\u202eb\u2066"), "a  b ");
   EXPECT_EQ(MarkdownCell("[t](u)"), "\\[t\\](u)");
 }
 

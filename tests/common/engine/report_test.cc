@@ -223,6 +223,18 @@ TEST(BuildReport, SurvivesNamesThatAreNotUtf8) {
               HasSubstr("\"model\":\"a\xEF\xBF\xBD\\n\\\"b\""));
 }
 
+TEST(BuildReport, EscapesWhatATerminalWouldObey) {
+  Plan plan = OneShardPlan();
+  plan.models[1].given = plan.warnings.emplace_back("a\u009b31m\u202e");
+  const std::string report = BuildReport(plan, Results(plan), SomeRun());
+  EXPECT_THAT(report, HasSubstr("\"model\":\"a\\u009b31m\\u202e\""));
+  EXPECT_EQ(report.find("\u009b"), std::string::npos);
+  const auto summary = SummariseReport(report);
+  ASSERT_TRUE(summary.ok()) << summary.status();
+  EXPECT_EQ(summary->find("\u009b"), std::string::npos) << *summary;
+  EXPECT_EQ(summary->find("\u202e"), std::string::npos) << *summary;
+}
+
 TEST(SummariseReport, TellsOfAMethodThatMeasuresNothing) {
   const Plan plan = TwoShardPlan();
   const auto text = SummariseReport(BuildReport(plan, Results(plan), SomeRun()));

@@ -7,24 +7,6 @@
 namespace merganser {
 namespace {
 
-TEST(Utf8, AcceptsEveryLengthAndTheBorders) {
-  for (const char* text : {"", "plain", "\xC2\x80", "\xDF\xBF", "\xE0\xA0\x80", "\xED\x9F\xBF",
-                           "\xEE\x80\x80", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"}) {
-    EXPECT_EQ(FirstInvalidUtf8(text), std::nullopt) << text;
-  }
-}
-
-TEST(Utf8, NamesTheFirstBadByte) {
-  EXPECT_EQ(FirstInvalidUtf8("ab\xFFq"), 2u);
-  EXPECT_EQ(FirstInvalidUtf8("\xC0\x80"), 0u) << "overlong, two bytes";
-  EXPECT_EQ(FirstInvalidUtf8("\xE0\x9F\xBF"), 0u) << "overlong, three bytes";
-  EXPECT_EQ(FirstInvalidUtf8("\xF0\x8F\xBF\xBF"), 0u) << "overlong, four bytes";
-  EXPECT_EQ(FirstInvalidUtf8("\xED\xA0\x80"), 0u) << "surrogate";
-  EXPECT_EQ(FirstInvalidUtf8("\xF4\x90\x80\x80"), 0u) << "above U+10FFFF";
-  EXPECT_EQ(FirstInvalidUtf8("x\xE2\x82"), 1u) << "cut short";
-  EXPECT_EQ(FirstInvalidUtf8("\x80"), 0u) << "a tail alone";
-}
-
 TEST(Quoted, IsOneLineAndBounded) {
   EXPECT_EQ(Quoted("model.norm.weight"), "'model.norm.weight'");
   const std::string nasty = Quoted("a\nb\r\x1b[31m");
@@ -39,6 +21,17 @@ TEST(JsonString, EscapesWhatJsonForbids) {
   std::string out;
   AppendJsonString("a\"b\\c\n\x01\xC3\xA9", out);
   EXPECT_EQ(out, "\"a\\\"b\\\\c\\u000a\\u0001\xC3\xA9\"");
+}
+
+TEST(JsonString, EscapesWhatATerminalWouldObey) {
+  std::string out;
+  AppendJsonString("\u00e9\x7f\u009b31m \u202egnp.exe \U000e0041", out);
+  EXPECT_EQ(out, "\"\u00e9\\u007f\\u009b31m \\u202egnp.exe \\udb40\\udc41\"");
+}
+
+TEST(ShownJson, IsTheSameJsonWithoutHiddenCharacters) {
+  const std::string json = "{\n \"a\\\"\u009b\": [\"\u202e\u8a9e\", 1]\n}\n";
+  EXPECT_EQ(ShownJson(json), "{\n \"a\\\"\\u009b\": [\"\\u202e\u8a9e\", 1]\n}\n");
 }
 
 class Count final : public JsonHandler {

@@ -116,6 +116,17 @@ TEST(PlanTextTest, HostileNamesStayOnOneLine) {
   EXPECT_EQ(lines(PlanText(plan)), before);
 }
 
+TEST(PlanTextTest, NothingHiddenIsShown) {
+  Plan plan = SomePlan();
+  plan.tensors[0].spec.name = "w\u009b31m\u202e";
+  plan.models[0].uri = "/m\u2066\x9b";
+  plan.warnings[0] = "\u061c\u009d";
+  EXPECT_THAT(PlanText(plan), AllOf(HasSubstr("w?31m?"), HasSubstr("/m??"), HasSubstr(": ??\n")));
+  const std::string json = PlanJson(plan);
+  EXPECT_THAT(json, AllOf(HasSubstr("w\\u009b31m\\u202e"), HasSubstr("/m\\u2066")));
+  EXPECT_EQ(Json::parse(json)["tensors"][0]["name"], plan.tensors[0].spec.name);
+}
+
 TEST(WarningsTextTest, CountsWhatItLeavesOut) {
   Plan plan;
   EXPECT_EQ(WarningsText(plan, 3), "");

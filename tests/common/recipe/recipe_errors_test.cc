@@ -41,6 +41,7 @@ std::vector<Wrong> Catalogue() {
       {"merge_method: m\nmodels: [\xFF]\n", "r.yaml:2: not valid UTF-8"},
       {"merge_method: m\n\x04models: [a]\n", "r.yaml:2: a control character (code 4)"},
       {std::string("merge_method: m\n") + '\0', "r.yaml:2: a control character (code 0)"},
+      {"merge_method: m\n# \u009b31m\n", "r.yaml:2: a control character (code 155)"},
       {With("parameters: !!python/object:os.system {x: 1}"), "r.yaml:3: the tag"},
       {With("parameters: {x: !secret 1}"), "r.yaml:3: the tag '!secret' is not supported"},
       {With("? [a, b]\n: 1"), "r.yaml:3: a key that is a list"},

@@ -56,6 +56,22 @@ TEST(JobCodec, TextOfADamagedJournalDoesNotSpoilTheAnswer) {
   EXPECT_EQ(proto.error().reason(), "?");
 }
 
+TEST(JobCodec, WhatIsToBeShownHidesNothing) {
+  JobInfo job = SampleJob(JobState::kFailed);
+  job.error = absl::InternalError("a\u009b31m");
+  job.error_reason = job.progress.detail = "\u202eb";
+  job.report_summary = "c\u2066\nd\u009d\n";
+  job.warnings = {"\u061ce\n"};
+  job.events = {{WallTime(), "f\x1b"}};
+  const v1::Job proto = EncodeJob(job);
+  EXPECT_EQ(proto.error().message(), "a?31m");
+  EXPECT_EQ(proto.error().reason(), "?b");
+  EXPECT_EQ(proto.progress().detail(), "?b");
+  EXPECT_EQ(proto.report_summary(), "c?\nd?\n");
+  EXPECT_EQ(proto.warnings(0), "?e?");
+  EXPECT_EQ(proto.events(0).text(), "f?");
+}
+
 TEST(JobCodec, UnknownStateIsRefused) {
   v1::Job proto = EncodeJob(SampleJob(JobState::kQueued));
   proto.set_state(static_cast<v1::Job::State>(99));

@@ -37,7 +37,7 @@ void EncodeReport(const LeaseReport& report, v1::SyncRequest& request) {
       failed.set_job_uid(report.lease.job_uid);
       failed.set_unit(report.lease.unit);
       failed.set_code(static_cast<int>(report.status.code()));
-      failed.set_message(Utf8(OneLine(std::string(report.status.message()))));
+      failed.set_message(OneLine(std::string(report.status.message())));
       break;
     }
     case LeaseReport::Kind::kReturned:
