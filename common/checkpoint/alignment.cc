@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/checkpoint/applied.h"
 #include "common/checkpoint/config_checks.h"
 #include "common/checkpoint/missing_tensors.h"
 #include "common/checkpoint/names.h"
@@ -67,6 +68,7 @@ class Aligner {
 
   absl::StatusOr<Alignment> Align() {
     for (const Checkpoint* model : models_) MERGANSER_RETURN_IF_ERROR(RefuseQuantised(*model));
+    MERGANSER_RETURN_IF_ERROR(RefuseWrappedLayers(models_));
     for (size_t m = 0; m < models_.size(); ++m) {
       if (m == reference_index_) continue;
       MERGANSER_ASSIGN_OR_RETURN(std::string warning, CompareKinds(*models_[m], reference_));
