@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/plan/plan.h"
@@ -19,8 +20,20 @@ namespace merganser {
 namespace {
 
 constexpr int kMaxReceiveBytes = 64 << 20;
+// The coordinator takes messages of 64 MiB; beside the one result stand the units in flight.
+constexpr size_t kMaxResultBytes = size_t{60} << 20;
 constexpr int kReconnectMs = 100;
 constexpr int kMaxReconnectMs = 10'000;
+
+void EncodeFailure(const LeaseReport& report, const absl::Status& status,
+                   v1::SyncRequest& request) {
+  v1::UnitFailure& failed = *request.add_failed();
+  failed.set_token(report.lease.token);
+  failed.set_job_uid(report.lease.job_uid);
+  failed.set_unit(report.lease.unit);
+  failed.set_code(static_cast<int>(status.code()));
+  failed.set_message(OneLine(std::string(status.message())));
+}
 
 void EncodeReport(const LeaseReport& report, v1::SyncRequest& request) {
   switch (report.kind) {
@@ -29,17 +42,21 @@ void EncodeReport(const LeaseReport& report, v1::SyncRequest& request) {
       done.set_token(report.lease.token);
       done.set_job_uid(report.lease.job_uid);
       *done.mutable_result() = EncodeUnitResult(report.result);
+      const size_t bytes = done.ByteSizeLong();
+      if (bytes <= kMaxResultBytes) break;
+      // It would be refused as often as it is sent.
+      request.mutable_completed()->RemoveLast();
+      EncodeFailure(report,
+                    absl::InternalError(absl::StrCat(
+                        "unit ", report.lease.unit, ": its result takes ", FormatBytes(bytes),
+                        ", expected at most ", FormatBytes(kMaxResultBytes),
+                        " of what is measured of one unit: give the recipe a smaller unit_size")),
+                    request);
       break;
     }
-    case LeaseReport::Kind::kFailed: {
-      v1::UnitFailure& failed = *request.add_failed();
-      failed.set_token(report.lease.token);
-      failed.set_job_uid(report.lease.job_uid);
-      failed.set_unit(report.lease.unit);
-      failed.set_code(static_cast<int>(report.status.code()));
-      failed.set_message(OneLine(std::string(report.status.message())));
+    case LeaseReport::Kind::kFailed:
+      EncodeFailure(report, report.status, request);
       break;
-    }
     case LeaseReport::Kind::kReturned:
       request.add_returned(report.lease.token);
       break;

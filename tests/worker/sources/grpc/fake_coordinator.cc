@@ -44,6 +44,7 @@ FakeCoordinator::FakeCoordinator(const std::string& output_uri, int port)
   grpc::ServerBuilder builder;
   builder.AddListeningPort(absl::StrCat("127.0.0.1:", port), grpc::InsecureServerCredentials(),
                            &port_);
+  builder.SetMaxReceiveMessageSize(64 << 20);  // as the real one
   builder.RegisterService(this);
   server_ = builder.BuildAndStart();
   EXPECT_NE(server_, nullptr);

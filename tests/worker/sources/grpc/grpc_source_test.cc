@@ -132,6 +132,32 @@ TEST_F(GrpcSource, LeaseBecomesAUnitOfItsPlan) {
   EXPECT_NE(a.job->output, nullptr);
 }
 
+// What no message can carry would be sent, and refused, for ever.
+TEST_F(GrpcSource, AResultThatNoMessageTakesIsAFailure) {
+  Lease(2);
+  const auto write = store_->BeginWrite("model.safetensors", 400, "job");
+  ASSERT_TRUE(write.ok());
+  Start();
+  const auto complete = [&](LeasedUnit unit, UnitResult result) {
+    auto context = std::make_shared<JobContext>(*unit.job);
+    context->writes = {*write};
+    unit.job = context;
+    source_->Complete(unit, std::move(result));
+  };
+  const LeasedUnit large = Next();
+  const LeasedUnit small = Next();
+  UnitResult result = Result(large.unit);
+  result.leaves.push_back({0, 0, {{"row", std::vector<double>((size_t{70} << 20) / 8, 0.5)}}, 0});
+  complete(large, std::move(result));
+  complete(small, Result(small.unit));
+  const v1::SyncRequest failed = coordinator_->Await(
+      [](const v1::SyncRequest& request) { return request.failed_size() == 1; });
+  EXPECT_EQ(failed.failed(0).token(), large.token);
+  EXPECT_EQ(failed.failed(0).code(), static_cast<int>(absl::StatusCode::kInternal));
+  EXPECT_THAT(failed.failed(0).message(), HasSubstr("its result takes 70.0 MiB"));
+  coordinator_->Await([](const v1::SyncRequest& request) { return request.completed_size() == 1; });
+}
+
 TEST_F(GrpcSource, ProgressTravels) {
   Lease(1);
   Start();
