@@ -3,7 +3,6 @@
 #include "common/checkpoint/checkpoint.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -30,10 +29,6 @@ constexpr uint64_t kFirstRead = 64 * 1024;
 // Headers are small and far away: what counts is how many requests are on the way.
 constexpr size_t kConcurrentReads = 8;
 
-std::span<std::byte> WritableBytes(std::string& text, size_t from) {
-  return std::as_writable_bytes(std::span<char>(text.data() + from, text.size() - from));
-}
-
 struct ShardHeader {
   absl::Status status;
   CheckpointShard shard;
@@ -47,18 +42,17 @@ absl::Status ReadHeader(ObjectStore& store, ShardHeader& out) {
   out.missing = !info.has_value();
   if (out.missing) return absl::OkStatus();
   out.shard.info = *info;
-  std::string bytes(std::min(info->size, kFirstRead), '\0');
-  if (!bytes.empty()) {
-    MERGANSER_RETURN_IF_ERROR(store.Read(key, 0, WritableBytes(bytes, 0), info->identity));
-  }
+  MERGANSER_ASSIGN_OR_RETURN(std::string bytes,
+                             ReadPart(store, key, *info, 0, std::min(info->size, kFirstRead)));
   const absl::StatusOr<uint64_t> length = ParseSafetensorsPrefix(bytes, info->size);
   if (!length.ok()) return Annotate(length.status(), store.Describe(key));
   const uint64_t end = kSafetensorsPrefix + *length;
-  const size_t have = std::min<uint64_t>(bytes.size(), end);
-  bytes.resize(end);
-  if (have < end) {
-    MERGANSER_RETURN_IF_ERROR(store.Read(key, have, WritableBytes(bytes, have), info->identity));
+  if (bytes.size() < end) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::string rest,
+                               ReadPart(store, key, *info, bytes.size(), end - bytes.size()));
+    bytes += rest;
   }
+  bytes.resize(end);
   absl::StatusOr<SafetensorsHeader> header =
       ParseSafetensorsHeader(std::string_view(bytes).substr(kSafetensorsPrefix), info->size);
   if (!header.ok()) return Annotate(header.status(), store.Describe(key));

@@ -4,12 +4,12 @@
 #include <array>
 #include <iterator>
 #include <optional>
-#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/storage/read_whole.h"
 
 namespace merganser {
 namespace {
@@ -135,12 +135,8 @@ absl::StatusOr<std::vector<AuxiliaryFile>> ListAuxiliaryFiles(const Checkpoint& 
 
 absl::Status CopyAuxiliaryFile(const Checkpoint& checkpoint, const ListedObject& file,
                                ObjectStore& output) {
-  std::string bytes(file.info.size, '\0');
-  if (!bytes.empty()) {
-    MERGANSER_RETURN_IF_ERROR(checkpoint.store->Read(
-        file.key, 0, std::as_writable_bytes(std::span<char>(bytes.data(), bytes.size())),
-        file.info.identity));
-  }
+  MERGANSER_ASSIGN_OR_RETURN(const std::string bytes,
+                             ReadPart(*checkpoint.store, file.key, file.info, 0, file.info.size));
   return output.Put(file.key, bytes);
 }
 

@@ -9,13 +9,13 @@
 #include "common/base/status.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/claim.h"
-#include "common/engine/config_json.h"
 #include "common/engine/holder.h"
 #include "common/engine/model_card.h"
 #include "common/engine/overlap.h"
 #include "common/engine/progress_log.h"
 #include "common/engine/report.h"
 #include "common/engine/rounds.h"
+#include "common/engine/small_files.h"
 #include "common/format/hf_index.h"
 #include "common/format/safetensors.h"
 
@@ -338,15 +338,7 @@ absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Ou
   }
   const bool single = plan_->shards.size() == 1;
   MERGANSER_ASSIGN_OR_RETURN(const HfIndex index, MakeIndex(*plan_));
-  const Checkpoint& reference = *donors.reference;
-  std::string config;
-  if (!reference.config.text.empty()) {
-    MERGANSER_ASSIGN_OR_RETURN(config,
-                               RewriteConfig(reference.config.text, DominantTorchDtype(*plan_),
-                                             reference.store->Describe(kConfigKey), donors.config));
-  }
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<AuxiliaryFile> auxiliary,
-                             ListAuxiliaryFiles(reference, *donors.tokenizer));
+  MERGANSER_ASSIGN_OR_RETURN(const SmallFiles files, SmallFilesOf(*plan_, donors));
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
 
   // Where a shard is in its place already, or may be, what was old went before it.
@@ -356,7 +348,7 @@ absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const Ou
   for (size_t i = 0; !single && i < writes_.size(); ++i) {
     MERGANSER_RETURN_IF_ERROR(CommitShard(i, by_shard[i]));
   }
-  MERGANSER_RETURN_IF_ERROR(PutSmallFiles(auxiliary, config, report_json));
+  MERGANSER_RETURN_IF_ERROR(PutSmallFiles(files.auxiliary, files.config, report_json));
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
   if (single) {
     MERGANSER_RETURN_IF_ERROR(CommitShard(0, by_shard[0]));

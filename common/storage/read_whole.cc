@@ -19,12 +19,18 @@ absl::StatusOr<std::optional<std::string>> ReadWhole(ObjectStore& store, std::st
         store.Describe(key), ": found ", info->size, " bytes, expected at most ", max_bytes, " (",
         FormatBytes(max_bytes), "), because it is read into memory as a whole"));
   }
-  std::string bytes(info->size, '\0');
+  MERGANSER_ASSIGN_OR_RETURN(std::string bytes, ReadPart(store, key, *info, 0, info->size));
+  return std::optional<std::string>(std::move(bytes));
+}
+
+absl::StatusOr<std::string> ReadPart(ObjectStore& store, std::string_view key,
+                                     const ObjectInfo& info, uint64_t begin, uint64_t size) {
+  std::string bytes(size, '\0');
   if (!bytes.empty()) {
     MERGANSER_RETURN_IF_ERROR(
-        store.Read(key, 0, std::as_writable_bytes(std::span<char>(bytes)), info->identity));
+        store.Read(key, begin, std::as_writable_bytes(std::span<char>(bytes)), info.identity));
   }
-  return std::optional<std::string>(std::move(bytes));
+  return bytes;
 }
 
 }  // namespace merganser

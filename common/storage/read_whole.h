@@ -17,6 +17,10 @@ namespace merganser {
 absl::StatusOr<std::optional<std::string>> ReadWhole(ObjectStore& store, std::string_view key,
                                                      uint64_t max_bytes);
 
+// `size` bytes of it from `begin`, of an object whose info is known: those that `info` tells of.
+absl::StatusOr<std::string> ReadPart(ObjectStore& store, std::string_view key,
+                                     const ObjectInfo& info, uint64_t begin, uint64_t size);
+
 }  // namespace merganser
 
 #endif  // MERGANSER_COMMON_STORAGE_READ_WHOLE_H_

@@ -27,6 +27,7 @@
 #include "common/engine/progress_log.h"
 #include "common/engine/report.h"
 #include "common/engine/rounds.h"
+#include "common/engine/small_files.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/plan_text.h"
 #include "common/storage/open.h"
@@ -203,7 +204,7 @@ class MergeRun {
   absl::Status BeginOnce(HolderWatch& watch) {
     if (flags_.resume) {
       MERGANSER_ASSIGN_OR_RETURN(complete_, JobOutput::EndedBefore(store_, prepared_.plan, &watch));
-      if (complete_) return absl::OkStatus();
+      if (complete_) return CompareSmallFiles(*store_, prepared_.plan, prepared_.donors());
       MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::Resume(store_, output_uri_, prepared_.plan,
                                                             done_, &watch, Beats(flags_).period));
       if (output_ != nullptr) {
@@ -260,10 +261,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
     return Fail(begun, BeginPhase(begun));
   }
   if (run.complete()) {
-    std::printf(
-        "%s holds this merge already (weights are compared, tokenizer and configuration are not: "
-        "--overwrite merges again)\n",
-        OneLine(output_uri).c_str());
+    std::printf("%s holds this merge already\n", OneLine(output_uri).c_str());
     return kDone;
   }
   // The claim must not outlive an exception.

@@ -270,6 +270,39 @@ class ResumeTest(harness.Case):
         self.assertOneError(harness.run("merge", other, output, "--resume"), 2, "--overwrite")
         self.check(output, before)
 
+    def test_where_all_is_done_a_changed_tokenizer_or_config_is_noticed(self):
+        models = harness.data("tiny", seed=13, experts=3)
+        base = harness.link_folder(models[0], self.path("base"))
+        settings = os.path.join(base, "tokenizer_config.json")
+        with open(settings, "w", encoding="utf-8") as f:
+            f.write("{}")
+        file = harness.recipe(self.path("r.yaml"), "task_arithmetic", base, models[1:],
+                              {"weight": 1})
+        output = self.path("out")
+        self.ok("merge", file, output, "--resume")
+        self.ok("merge", file, output, "--resume")
+        before = harness.hash_output(output)
+        for name in ("tokenizer_config.json", "config.json"):
+            path, copy = os.path.join(base, name), os.path.join(output, name)
+            with open(path, encoding="utf-8") as f:
+                text = f.read()
+            with open(path, "w", encoding="utf-8") as f:
+                json.dump({**json.loads(text), "chat_template": "x"}, f)
+            self.assertOneError(harness.run("merge", file, output, "--resume"), 2, copy, path,
+                                "--overwrite")
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text)
+            self.ok("merge", file, output, "--resume")
+            os.rename(copy, copy + ".gone")
+            self.assertOneError(harness.run("merge", file, output, "--resume"), 2, copy,
+                                "is missing", "--overwrite")
+            os.rename(copy + ".gone", copy)
+            self.check(output, before)
+        # What a user put beside it is none of the merge's business.
+        with open(os.path.join(output, "notes.txt"), "w", encoding="utf-8") as f:
+            f.write("mine")
+        self.ok("merge", file, output, "--resume")
+
     def test_a_share_that_disappears_keeps_what_is_done(self):
         models = [harness.link_folder(m, self.path("model-%d" % i))
                   for i, m in enumerate(harness.data("generated"))]
