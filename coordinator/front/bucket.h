@@ -28,6 +28,8 @@ class Bucket {
     Fill(now);
     left_ = std::max(left_ - count, -rate_.burst);
   }
+  // As if it had not been taken.
+  void Refund(double count) { left_ = std::min(left_ + count, rate_.burst); }
   bool Take(double count, MonotonicTime now) {
     if (!Has(count, now)) return false;
     left_ -= count;

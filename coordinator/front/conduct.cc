@@ -57,14 +57,22 @@ Conduct::Verdict Conduct::Open(Caller caller, bool refused, MonotonicTime now,
   return Verdict::kPass;
 }
 
-void Conduct::End(Caller caller) {
-  Own& own = Of(caller);
+void Conduct::Close(Own& own) {
   for (size_t* streams : {&own.streams, &own.peer.streams, &own.all.streams}) --*streams;
 }
 
-bool Conduct::Reset(Caller caller, MonotonicTime now) {
-  End(caller);
+void Conduct::End(Caller caller) {
   Own& own = Of(caller);
+  Close(own);
+  if (caller == Caller::kStranger) return;
+  for (Bucket* bucket : {&own.opened_own, &own.opened, &own.peer.opened, &own.all.opened}) {
+    bucket->Refund(1);
+  }
+}
+
+bool Conduct::Reset(Caller caller, MonotonicTime now) {
+  Own& own = Of(caller);
+  Close(own);
   if (own.resets_own.Take(1, now)) return true;
   const bool fine =
       own.resets.Has(1, now) && own.peer.resets.Has(1, now) && own.all.resets.Has(1, now);
@@ -73,8 +81,8 @@ bool Conduct::Reset(Caller caller, MonotonicTime now) {
 }
 
 void Conduct::Leave(Caller caller, MonotonicTime now) {
-  End(caller);
   Own& own = Of(caller);
+  Close(own);
   for (Bucket* bucket : {&own.peer.resets, &own.all.resets}) bucket->Charge(1, now);
 }
 

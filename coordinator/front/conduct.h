@@ -39,7 +39,8 @@ class Conduct {
   // A stream more that the server is to see, or, `refused`, that is answered at once. kWait:
   // not before `again`.
   Verdict Open(Caller caller, bool refused, MonotonicTime now, MonotonicTime& again);
-  // It ended, as streams do.
+  // It ended, as streams do. What somebody with a token opens one after the other is no flood,
+  // and is not slowed down.
   void End(Caller caller);
   // It is given up by the client, which goes on: false where that was once too often.
   bool Reset(Caller caller, MonotonicTime now);
@@ -68,6 +69,7 @@ class Conduct {
     Bucket opened_own, opened, resets_own, resets;
     size_t streams = 0;
   };
+  static void Close(Own& own);
   Own& Of(Caller caller) { return caller == Caller::kStranger ? strangers_ : known_; }
 
   const FrameLimits& limits_;

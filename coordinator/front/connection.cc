@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "coordinator/front/frames.h"
@@ -15,6 +16,7 @@ namespace merganser::front {
 namespace {
 
 constexpr size_t kMaxFirstSettings = 16384;
+constexpr char kTlsHandshake = 0x16;  // what TLS begins with
 constexpr size_t kMaxIgnored = size_t{1} << 20;
 constexpr size_t kBlock = size_t{64} << 10;
 // Blocks in each direction before others have their turn.
@@ -35,13 +37,15 @@ void ByteQueue::Drop(size_t count) {
   }
 }
 
-Connection::Connection(Descriptor client, bool plain, const Limits& limits, Relay relay, Join join,
-                       MonotonicTime now)
+Connection::Connection(Descriptor client, std::unique_ptr<Transport> transport, bool tls,
+                       const Limits& limits, Relay relay, Turn turn, Join join, MonotonicTime now)
     : limits_(limits),
       relay_(std::move(relay)),
+      turn_(std::move(turn)),
       join_(std::move(join)),
-      plain_(plain),
+      tls_(tls),
       client_(std::move(client)),
+      transport_(std::move(transport)),
       due_(now + limits.greeting),
       moved_(now),
       heard_(now) {}
@@ -50,7 +54,7 @@ uint32_t Connection::WantedOfClient() const {
   uint32_t wanted = 0;
   if (!waits_ && !up_.full() && !down_.full()) wanted |= EPOLLIN;
   if (waits_) wanted |= EPOLLRDHUP;
-  if (!down_.empty()) wanted |= EPOLLOUT;
+  if (!down_.empty() || (begun_ && transport_->WaitsToWrite())) wanted |= EPOLLOUT;
   return wanted;
 }
 
@@ -69,6 +73,7 @@ MonotonicTime Connection::Deadline() const {
 }
 
 MonotonicTime Connection::NextTime() const {
+  if (busy_) return MonotonicTime::min();
   return waits_ ? std::min(Deadline(), again_) : Deadline();
 }
 
@@ -81,86 +86,88 @@ void Connection::Step(MonotonicTime now) {
   }
   if (waits_ && now >= again_) {
     waits_ = false;
-    state_ == State::kGreeting ? Greet(now) : PassOn(now);
+    if (state_ == State::kOpen) PassOn(now);
   }
-  for (int round = 0; round < kRounds && state_ != State::kDone; ++round) {
+  bool more = true;
+  for (int round = 0; more && round < kRounds && state_ != State::kDone; ++round) {
     const bool idle = down_.empty();
-    bool more = ReadClient(now);
+    more = ReadClient(now);
     // A server that takes no more has said its last words, which are still to be read.
-    if (state_ == State::kOpen && !Write(server_.get(), up_)) up_ = ByteQueue();
+    if (state_ == State::kOpen && !WriteServer()) up_ = ByteQueue();
     if (state_ == State::kOpen) more |= ReadServer(now);
     const size_t waiting = down_.view().size();
-    if (!Write(client_.get(), down_)) state_ = State::kDone;
+    if (!WriteClient()) state_ = State::kDone;
     if (idle || down_.view().size() != waiting) moved_ = now;
     if (state_ == State::kFarewell && down_.empty() && !told_) {
       told_ = true;
       due_ = std::min(due_, now + limits_.farewell);
-      ::shutdown(client_.get(), SHUT_WR);
+      transport_->Finish();
     }
-    if (!more) break;
   }
+  busy_ = more && state_ != State::kDone && transport_->HoldsBytes();
 }
 
 bool Connection::ReadClient(MonotonicTime now) {
   // Who does not read what he is told by the front says no more.
   if (waits_ || up_.full() || down_.full()) return false;
+  if (!begun_ && !Begin(now)) return false;
   std::array<char, kBlock> block;
-  const ssize_t count = ::recv(client_.get(), block.data(), block.size(), 0);
-  if (count <= 0) {
-    if (count < 0 && Transient(errno)) return false;
-    state_ = State::kDone;
-    return false;
-  }
+  const std::optional<size_t> count = transport_->Read(block.data(), block.size());
+  if (!count.has_value()) state_ = State::kDone;
+  if (count.value_or(0) == 0) return false;
   heard_ = now;
   if (state_ == State::kFarewell) {
     // Read so that what it is told does not perish in a reset; a flood's is not worth that.
-    ignored_ += static_cast<size_t>(count);
+    ignored_ += *count;
     if (ignored_ > kMaxIgnored) state_ = State::kDone;
     return true;
   }
-  said_.Append(std::string_view(block.data(), static_cast<size_t>(count)));
+  said_.Append(std::string_view(block.data(), *count));
   state_ == State::kGreeting ? Greet(now) : PassOn(now);
   return true;
 }
 
+bool Connection::Begin(MonotonicTime now) {
+  char first = 0;
+  const ssize_t count = ::recv(client_.get(), &first, 1, MSG_PEEK);
+  if (count <= 0) {
+    if (count == 0 || !Transient(errno)) state_ = State::kDone;
+    return false;
+  }
+  if (tls_ && first != kTlsHandshake) {
+    why_ = "TLS is spoken here";
+    state_ = State::kDone;
+    return false;
+  }
+  again_ = turn_(now);
+  waits_ = again_ > now;
+  begun_ = !waits_;
+  return begun_;
+}
+
 void Connection::Greet(MonotonicTime now) {
   const std::string_view said = said_.view();
-  if (plain_) {
-    // The preface, then a whole SETTINGS frame (RFC 9113, 3.4).
-    const size_t common = std::min(said.size(), kPreface.size());
-    const bool other = said.substr(0, common) != kPreface.substr(0, common);
-    const size_t head = kPreface.size() + kFrameHeaderBytes;
-    if (!other && said.size() < head) return;
-    const FrameHeader first =
-        other ? FrameHeader() : ParseFrameHeader(said.substr(kPreface.size()));
-    if (!first.Is(FrameType::kSettings) || first.length > kMaxFirstSettings) {
-      return SendAway(Http2Error::kProtocol, "HTTP/2 is spoken here, without TLS", now);
-    }
-    if (said.size() < head + first.length) return;
+  // The preface, then a whole SETTINGS frame (RFC 9113, 3.4).
+  const size_t common = std::min(said.size(), kPreface.size());
+  const bool other = said.substr(0, common) != kPreface.substr(0, common);
+  const size_t head = kPreface.size() + kFrameHeaderBytes;
+  if (!other && said.size() < head) return;
+  const FrameHeader first = other ? FrameHeader() : ParseFrameHeader(said.substr(kPreface.size()));
+  if (!first.Is(FrameType::kSettings) || first.length > kMaxFirstSettings) {
+    return SendAway(Http2Error::kProtocol,
+                    tls_ ? "HTTP/2 is spoken here" : "HTTP/2 is spoken here, without TLS", now);
   }
+  if (said.size() < head + first.length) return;
   Joined joined = join_(now);
-  if (joined.server.valid()) {
-    server_ = std::move(joined.server);
-    state_ = State::kOpen;
-    if (plain_) {
-      up_.Append(kPreface);
-      said_.Drop(kPreface.size());
-    }
-    PassOn(now);
-  } else if (!joined.why.empty()) {
-    SendAway(Http2Error::kEnhanceYourCalm, joined.why, now);
-  } else {
-    waits_ = true;
-    again_ = joined.again;
-  }
+  if (!joined.server.valid()) return SendAway(Http2Error::kEnhanceYourCalm, joined.why, now);
+  server_ = std::move(joined.server);
+  state_ = State::kOpen;
+  up_.Append(kPreface);
+  said_.Drop(kPreface.size());
+  PassOn(now);
 }
 
 void Connection::PassOn(MonotonicTime now) {
-  if (!plain_) {
-    up_.Append(said_.view());
-    said_.Drop(said_.view().size());
-    return;
-  }
   const Relay::Step step = relay_.FromClient(said_.view(), now, up_.end());
   said_.Drop(step.used);
   waits_ = step.verdict == Conduct::Verdict::kWait;
@@ -177,7 +184,7 @@ bool Connection::ReadServer(MonotonicTime now) {
   const ssize_t count = ::recv(server_.get(), block.data(), block.size(), 0);
   if (count > 0) {
     const std::string_view bytes(block.data(), static_cast<size_t>(count));
-    plain_ ? relay_.FromServer(bytes, down_.end()) : down_.Append(bytes);
+    relay_.FromServer(bytes, down_.end());
     return true;
   }
   if (count < 0 && Transient(errno)) return false;
@@ -185,19 +192,29 @@ bool Connection::ReadServer(MonotonicTime now) {
   return false;
 }
 
-bool Connection::Write(int fd, ByteQueue& queue) {
-  while (!queue.empty()) {
-    const std::string_view bytes = queue.view();
-    const ssize_t count = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+bool Connection::WriteClient() {
+  while (!down_.empty()) {
+    const std::optional<size_t> count = transport_->Write(down_.view());
+    if (!count.has_value()) return false;
+    if (*count == 0) break;
+    down_.Drop(*count);
+  }
+  return true;
+}
+
+bool Connection::WriteServer() {
+  while (!up_.empty()) {
+    const std::string_view bytes = up_.view();
+    const ssize_t count = ::send(server_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (count < 0) return Transient(errno);
-    queue.Drop(static_cast<size_t>(count));
+    up_.Drop(static_cast<size_t>(count));
   }
   return true;
 }
 
 void Connection::SendAway(Http2Error error, std::string_view why, MonotonicTime now) {
   why_ = why;
-  if (plain_ && relay_.AtBoundary()) {
+  if (relay_.AtBoundary()) {
     // The server's own greeting is missing where there was no server.
     if (state_ == State::kGreeting) down_.Append(SettingsFrame());
     down_.Append(GoAwayFrame(error, why));
@@ -224,6 +241,7 @@ void Connection::Tidy(MonotonicTime now) {
 void Connection::Close(MonotonicTime now) {
   state_ = State::kDone;
   relay_.Leave(now);
+  transport_.reset();
   client_.Reset();
   server_.Reset();
 }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,7 @@
 #include "coordinator/front/frames.h"
 #include "coordinator/front/limits.h"
 #include "coordinator/front/relay.h"
+#include "coordinator/front/transport.h"
 
 namespace merganser::front {
 
@@ -37,7 +39,6 @@ class ByteQueue {
 // What became of a client that has greeted.
 struct Joined {
   Descriptor server;     // one end of a socket pair whose other end is the server's
-  MonotonicTime again;   // no server yet: when to ask again
   std::string_view why;  // no server at all: words for people
 };
 
@@ -52,11 +53,12 @@ class Connection {
     kDone,
   };
   using Join = std::function<Joined(MonotonicTime)>;
+  // Asked when the client begins to speak, before that costs anything: when it may.
+  using Turn = std::function<MonotonicTime(MonotonicTime)>;
 
-  // `plain`: HTTP/2 is expected as it is, and `relay` reads it; else TLS, which is the
-  // server's affair.
-  Connection(Descriptor client, bool plain, const Limits& limits, Relay relay, Join join,
-             MonotonicTime now);
+  // `transport` is over `client`, and within TLS or not: who speaks the other is turned away.
+  Connection(Descriptor client, std::unique_ptr<Transport> transport, bool tls,
+             const Limits& limits, Relay relay, Turn turn, Join join, MonotonicTime now);
 
   // Does what can be done at once. To be called when a descriptor is ready in a way that
   // Wanted asks for, and when it is time.
@@ -73,9 +75,9 @@ class Connection {
   // When to call Step though nothing is ready.
   MonotonicTime NextTime() const;
   // Whether nobody would miss it, as far as is known: no call is in progress.
-  bool idle() const { return plain_ && state_ == State::kOpen && relay_.calls() == 0; }
-  // Whether the client has shown a token, as far as is known.
-  bool known() const { return !plain_ || relay_.known(); }
+  bool idle() const { return state_ == State::kOpen && relay_.calls() == 0; }
+  // Whether the client has shown a token.
+  bool known() const { return relay_.known(); }
   // When the client last said something.
   MonotonicTime heard() const { return heard_; }
   // Why the client was sent away, or nothing.
@@ -89,7 +91,9 @@ class Connection {
   // Each returns whether there may be more to do.
   bool ReadClient(MonotonicTime now);
   bool ReadServer(MonotonicTime now);
-  bool Write(int fd, ByteQueue& queue);
+  bool Begin(MonotonicTime now);
+  bool WriteClient();
+  bool WriteServer();
   void Greet(MonotonicTime now);
   // Passes on to the server what the client may say.
   void PassOn(MonotonicTime now);
@@ -98,11 +102,15 @@ class Connection {
 
   const Limits& limits_;
   Relay relay_;
+  const Turn turn_;
   const Join join_;
-  const bool plain_;
+  const bool tls_;
   State state_ = State::kGreeting;
   Descriptor client_, server_;
-  ByteQueue said_;  // by the client, and not passed on yet
+  std::unique_ptr<Transport> transport_;  // goes before client_
+  bool begun_ = false;                    // the client to speak
+  bool busy_ = false;                     // there is more to do, of which no descriptor tells
+  ByteQueue said_;                        // by the client, and not passed on yet
   ByteQueue up_, down_;
   bool waits_ = false;  // what was said is passed on at again_
   MonotonicTime again_;

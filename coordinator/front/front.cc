@@ -27,6 +27,7 @@
 #include "coordinator/front/peer.h"
 #include "coordinator/front/socket_owner.h"
 #include "coordinator/front/tally.h"
+#include "coordinator/front/transport.h"
 
 namespace merganser::front {
 namespace {
@@ -95,12 +96,19 @@ class Front::Loop {
     Bucket joins;
   };
   struct Entry {
-    Entry(Loop& loop, Descriptor fd, Peer& peer_in, const PeerKey& key_in)
+    Entry(Loop& loop, Descriptor fd, std::unique_ptr<Transport> transport, Peer& peer_in,
+          const PeerKey& key_in)
         : peer(peer_in),
           key(key_in),
           connection(
-              std::move(fd), !loop.options_.tls, loop.options_.limits,
+              std::move(fd), std::move(transport), loop.options_.tls != nullptr,
+              loop.options_.limits,
               Relay(Conduct(loop.options_.limits.frames, peer_in.shared, loop.all_), loop.admit_),
+              [this](MonotonicTime now) {
+                const MonotonicTime when = peer.joins.When(1, now);
+                if (when <= now) peer.joins.Charge(1, now);
+                return when;
+              },
               [this, &loop](MonotonicTime now) { return loop.Join(*this, now); }, Now()) {
       client.entry = server.entry = this;
     }
@@ -123,6 +131,8 @@ class Front::Loop {
   void Run();
   void Turn();
   void Accept(Watched& listening);
+  // Null where there is no certificate just now.
+  std::unique_ptr<Transport> Over(int fd);
   void Take(Descriptor client, const sockaddr_storage& peer);
   // A way to the server, for a client that has greeted.
   Joined Join(Entry& entry, MonotonicTime now);
@@ -295,16 +305,25 @@ void Front::Loop::Accept(Watched& listening) {
   }
 }
 
+std::unique_ptr<Transport> Front::Loop::Over(int fd) {
+  if (options_.tls == nullptr) return std::make_unique<PlainTransport>(fd);
+  const std::shared_ptr<const TlsContext> context = options_.tls->Current();
+  return context == nullptr ? nullptr : context->Accept(fd);
+}
+
 void Front::Loop::Take(Descriptor client, const sockaddr_storage& from) {
   sockaddr_storage own{};
   socklen_t size = sizeof(own);
   ::getsockname(client.get(), reinterpret_cast<sockaddr*>(&own), &size);
   const PeerKey key = KeyOf(from, IsSameHost(from, own) ? owners_.Find(from, own) : std::nullopt);
+  std::unique_ptr<Transport> transport = Over(client.get());
+  if (transport == nullptr) return;  // it is closed
   if (pending_ >= options_.limits.pending) EvictPending();
   SetOptions(client.get());
   Peer& peer = peers_.try_emplace(key, options_.limits).first->second;
   std::list<std::unique_ptr<Entry>> one;
-  Entry& entry = *one.emplace_back(std::make_unique<Entry>(*this, std::move(client), peer, key));
+  Entry& entry = *one.emplace_back(
+      std::make_unique<Entry>(*this, std::move(client), std::move(transport), peer, key));
   std::list<Entry*> waiting{&entry};
   entry.timer = timers_.emplace(entry.connection.NextTime(), &entry);
   // Nothing throws from here on.
@@ -355,10 +374,6 @@ bool Front::Loop::MakeRoom(const Peer* of, MonotonicTime now) {
 
 Joined Front::Loop::Join(Entry& entry, MonotonicTime now) {
   Joined joined;
-  if (!entry.peer.joins.Take(1, now)) {
-    joined.again = entry.peer.joins.When(1, now);
-    return joined;
-  }
   if ((entry.peer.open >= options_.limits.connections_of_peer && !MakeRoom(&entry.peer, now)) ||
       (open_ >= options_.limits.connections && !MakeRoom(nullptr, now))) {
     joined.why = "too many connections";

@@ -14,12 +14,13 @@
 #include "absl/status/statusor.h"
 #include "coordinator/front/admission.h"
 #include "coordinator/front/limits.h"
+#include "coordinator/front/tls.h"
 
 namespace merganser::front {
 
 struct FrontOptions {
-  std::string listen;  // HOST:PORT; port 0 takes a free one
-  bool tls = false;    // what clients send is TLS
+  std::string listen;              // HOST:PORT; port 0 takes a free one
+  std::shared_ptr<TlsKeeper> tls;  // none: clients speak HTTP/2 as it is
   Limits limits;
   // Takes one line for people, at most a few a minute; may be empty. Called on the front's
   // thread.

@@ -6,23 +6,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
-#include "grpcpp/grpcpp.h"
-#include "grpcpp/security/server_credentials.h"
-#include "grpcpp/security/tls_certificate_provider.h"
-#include "grpcpp/security/tls_credentials_options.h"
+#include "coordinator/front/tls.h"
 #include "proto/channel/address.h"
 #include "proto/channel/security.h"
 #include "proto/channel/tls_files.h"
 
 namespace merganser {
-namespace {
-
-namespace experimental = grpc::experimental;
-
-constexpr unsigned kRereadSeconds = 2;
-
-}  // namespace
-
 absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity& security) {
   if (security.tls_cert.empty() != security.tls_key.empty()) {
     return absl::InvalidArgumentError(
@@ -53,24 +42,19 @@ absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
-    const ServerSecurity& security) {
-  if (security.tls_cert.empty()) return grpc::InsecureServerCredentials();
-  // Read here for their errors; the provider would only fail handshakes.
-  MERGANSER_RETURN_IF_ERROR(ReadIdentity(security.tls_cert, security.tls_key).status());
-  const bool mutual = !security.tls_client_ca.empty();
-  if (mutual) {
-    MERGANSER_RETURN_IF_ERROR(ReadCertificates(security.tls_client_ca, "--tls-client-ca").status());
-  }
-  experimental::TlsServerCredentialsOptions options(
-      std::make_shared<experimental::FileWatcherCertificateProvider>(
-          security.tls_key, security.tls_cert, security.tls_client_ca, kRereadSeconds));
-  options.watch_identity_key_cert_pairs();
-  if (mutual) {
-    options.watch_root_certs();
-    options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  }
-  return experimental::TlsServerCredentials(options);
+absl::StatusOr<std::unique_ptr<front::TlsKeeper>> MakeTls(const ServerSecurity& security) {
+  const auto read = [cert = security.tls_cert, key = security.tls_key,
+                     ca = security.tls_client_ca]() -> absl::StatusOr<front::TlsTexts> {
+    MERGANSER_ASSIGN_OR_RETURN(TlsIdentity identity, ReadIdentity(cert, key));
+    front::TlsTexts texts;
+    texts.certificates = std::move(identity.certificates);
+    texts.key = std::move(identity.key);
+    if (!ca.empty()) {
+      MERGANSER_ASSIGN_OR_RETURN(texts.client_ca, ReadCertificates(ca, "--tls-client-ca"));
+    }
+    return texts;
+  };
+  return front::TlsKeeper::Start(read, security.log);
 }
 
 TokenHandout::~TokenHandout() {

@@ -13,9 +13,9 @@
 #include "common/storage/roots.h"
 #include "coordinator/service/auth/token_keeper.h"
 
-namespace grpc {
-class ServerCredentials;
-}  // namespace grpc
+namespace merganser::front {
+class TlsKeeper;
+}  // namespace merganser::front
 
 namespace merganser {
 
@@ -44,9 +44,8 @@ absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity
 
 // Errors name the file and what is wrong with it. Files that replace these are taken
 // within seconds, for new connections. While they do not fit each other, or are gone,
-// there are no new connections; those there are go on.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeServerCredentials(
-    const ServerSecurity& security);
+// there are no new connections; those there are go on. Precondition: there is a certificate.
+absl::StatusOr<std::unique_ptr<front::TlsKeeper>> MakeTls(const ServerSecurity& security);
 
 // A token that was made by a start of a coordinator, and its file.
 class TokenHandout {

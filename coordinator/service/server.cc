@@ -11,6 +11,7 @@
 #include "common/base/status.h"
 #include "coordinator/front/front.h"
 #include "coordinator/front/listener.h"
+#include "coordinator/front/tls.h"
 #include "coordinator/service/auth/authorizer.h"
 #include "coordinator/service/auth/roles.h"
 #include "coordinator/service/health.h"
@@ -91,8 +92,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   const bool make_token = security.token_file.empty() && security.token.empty();
   if (make_token) security.token = RandomHex(kTokenBytes);
   MERGANSER_ASSIGN_OR_RETURN(std::unique_ptr<TokenKeeper> tokens, MakeTokens(security));
-  MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::ServerCredentials> credentials,
-                             MakeServerCredentials(security));
+  std::shared_ptr<front::TlsKeeper> tls;
+  if (!security.tls_cert.empty()) {
+    MERGANSER_ASSIGN_OR_RETURN(tls, MakeTls(security));
+  }
   if (!runs) runs = EngineJobRuns(security.roots);
   std::unique_ptr<Server> self(new Server());
   self->host_ = options.listen.substr(0, options.listen.rfind(':'));
@@ -100,7 +103,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   // First of all: nothing of the jobs is touched by a coordinator that is one too many.
   front::FrontOptions front;
   front.listen = options.listen;
-  front.tls = !security.tls_cert.empty();
+  front.tls = std::move(tls);
   front.limits = front::LimitsFor(RaiseDescriptorLimit());
   front.log = security.log;
   MERGANSER_ASSIGN_OR_RETURN(impl.front, front::Front::Open(std::move(front)));
@@ -128,13 +131,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
-  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 15'000);
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   grpc::ResourceQuota quota("merganser");
   quota.SetMaxThreads(options.call_threads);
   builder.SetResourceQuota(quota);
   impl.acceptor = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      grpc::InsecureServerCredentials());
   builder.RegisterService(impl.merges.get());
   builder.RegisterService(impl.workers.get());
   builder.RegisterService(impl.health.get());

@@ -135,7 +135,8 @@ absl::Status CoordinatorChannel::Explain(const absl::Status& status) {
     const std::string_view text = message;
     // One that was never made; what ends later has other causes.
     if (text.find("failed to connect") != text.npos &&
-        (text.find("Socket closed") != text.npos || text.find("Connection reset") != text.npos)) {
+        (text.find("Socket closed") != text.npos || text.find("Connection reset") != text.npos ||
+         text.find("Endpoint read failed") != text.npos)) {
       return absl::UnavailableError(absl::StrCat(
           message, security_.tls_ca.empty()
                        ? " (a coordinator with --tls-cert ends connections without --tls-ca so)"

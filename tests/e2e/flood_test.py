@@ -61,13 +61,15 @@ class Watch(threading.Thread):
 
 
 class Victim(harness.Case):
-    def coordinator(self, descriptors=1024):
+    tls = ()  # flags of a client
+
+    def coordinator(self, *args, descriptors=1024):
         """A coordinator on loopback with the token that it makes itself."""
         def limit():
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
         log = open(self.path("log"), "wb")
         process = subprocess.Popen(
-            [harness.BIN, "coordinator", "--listen", "127.0.0.1:0"], stdin=subprocess.DEVNULL,
+            [harness.BIN, "coordinator", "--listen", "127.0.0.1:0", *args], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=log, env=harness.environment(), preexec_fn=limit)
         log.close()
         self.addCleanup(self.stop, process)
@@ -94,7 +96,7 @@ class Victim(harness.Case):
     def answered(self):
         """How long a client with a token waits for its answer."""
         began = time.monotonic()
-        result = run("list", "--coordinator", self.address, timeout=60)
+        result = run("list", "--coordinator", self.address, *self.tls, timeout=60)
         self.assertEqual(result.code, 0, str(result))
         return time.monotonic() - began
 
@@ -108,16 +110,17 @@ class Victim(harness.Case):
         with open(self.path("log"), encoding="utf-8", errors="replace") as f:
             return f.read()
 
-
-class FloodTest(Victim):
-    def flood(self, kind, token=None):
-        """`token` says whose: a stranger's, unless it is one."""
-        process = self.coordinator()
+    def flood(self, kind, token=False, ca=None, args=()):
+        """`token`: by somebody who has one. `ca`: over TLS, to a coordinator with `args`."""
+        process = self.coordinator(*args)
+        extra = {"FLOOD_TOKEN": self.token()} if token else {}
+        if ca:
+            extra["FLOOD_CA"] = ca
         usual = min(self.answered() for _ in range(3))
         attacker = subprocess.Popen(
             [sys.executable, raw_http2.__file__, kind, self.host, str(self.port),
              str(CONNECTIONS), str(SECONDS)], stdout=subprocess.PIPE,
-            env=harness.environment({"FLOOD_TOKEN": self.token()} if token else None))
+            env=harness.environment(extra))
         times = []
         try:
             while attacker.poll() is None:
@@ -140,6 +143,35 @@ class FloodTest(Victim):
         lines = self.log().splitlines()
         self.assertLess(len(lines), 12, lines)
 
+    def storm(self, greeting, *args):
+        """More connections than there are descriptors, that stay; a client is answered while
+        they are there, and when they are gone."""
+        process = self.coordinator(*args)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        clients = []
+        try:
+            for i in range(1100):
+                client = socket.create_connection((self.host, self.port), 5)
+                clients.append(client)
+                client.setblocking(False)
+                try:
+                    client.send(greeting)
+                except OSError:
+                    pass
+                if i % 300 == 299:
+                    self.assertLess(self.answered(), bar(5))
+            self.assertLess(self.answered(), bar(5))
+        finally:
+            for client in clients:
+                client.close()
+        self.assertLess(self.answered(), bar(5))
+        self.assertIsNone(process.poll())
+        self.assertLess(max(self.watch.peak, memory(process.pid, "VmHWM")), MEMORY)
+
+
+class FloodTest(Victim):
     def test_streams_opened_and_reset(self):
         self.flood("reset")
 
@@ -177,34 +209,34 @@ class FloodTest(Victim):
         self.flood("continuation")
 
 
-class DeafTest(Victim):
-    def storm(self, greeting):
-        """More connections than there are descriptors, that stay; a client is answered while
-        they are there, and when they are gone."""
-        process = self.coordinator()
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        clients = []
-        try:
-            for i in range(1100):
-                client = socket.create_connection((self.host, self.port), 5)
-                clients.append(client)
-                client.setblocking(False)
-                try:
-                    client.send(greeting)
-                except OSError:
-                    pass
-                if i % 300 == 299:
-                    self.assertLess(self.answered(), bar(5))
-            self.assertLess(self.answered(), bar(5))
-        finally:
-            for client in clients:
-                client.close()
-        self.assertLess(self.answered(), bar(5))
-        self.assertIsNone(process.poll())
-        self.assertLess(max(self.watch.peak, memory(process.pid, "VmHWM")), MEMORY)
+class TlsTest(Victim):
+    """The same where a token is all that strangers lack, over TLS."""
 
+    def setUp(self):
+        super().setUp()
+        key, cert = self.path("key.pem"), self.path("cert.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+             "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=coordinator",
+             "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+            check=True, capture_output=True)
+        self.tls = ("--tls-ca", cert)
+        self.flags = ("--tls-cert", cert, "--tls-key", key)
+
+    def test_streams_opened_and_reset(self):
+        self.flood("reset", ca=self.tls[1], args=self.flags)
+
+    def test_streams_opened_and_left(self):
+        self.flood("leave", ca=self.tls[1], args=self.flags)
+
+    def test_messages(self):
+        self.flood("messages", ca=self.tls[1], args=self.flags)
+
+    def test_handshakes_without_an_end(self):
+        self.storm(b"\x16\x03\x01\x02\x00\x01", *self.flags)
+
+
+class DeafTest(Victim):
     def test_silent_connections(self):
         self.storm(b"")
 

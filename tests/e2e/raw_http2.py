@@ -2,12 +2,13 @@
 
 As a program it floods an address for some seconds, reconnecting whenever it is cut off:
 raw_http2.py KIND HOST PORT CONNECTIONS SECONDS. It prints how much it sent as JSON. With
-FLOOD_TOKEN in the environment its calls carry that token.
+FLOOD_TOKEN in the environment its calls carry that token; with FLOOD_CA, a file, they go over TLS.
 """
 
 import json
 import os
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -58,6 +59,19 @@ TOKEN = os.environ.get("FLOOD_TOKEN")
 LIST = "/merganser.v1.MergeService/ListJobs"
 CREATE = "/merganser.v1.MergeService/CreateJob"
 WATCH = "/grpc.health.v1.Health/Watch"
+
+
+def connect(host, port, ca=os.environ.get("FLOOD_CA")):
+    sock = socket.create_connection((host, port), 5)
+    if ca is None:
+        return sock
+    context = ssl.create_default_context(cafile=ca)
+    context.set_alpn_protocols(["h2"])
+    try:
+        return context.wrap_socket(sock, server_hostname=host)
+    except (OSError, ValueError):
+        sock.close()
+        raise
 
 
 def read_frames(sock, enough, limit=10):
@@ -174,7 +188,7 @@ def flood(kind, host, port, connections, seconds):
     def one(total):
         while time.monotonic() < end:
             try:
-                with socket.create_connection((host, port), 5) as sock:
+                with connect(host, port) as sock:
                     total[0] += 1
                     sock.sendall(GREETING)
                     reader = threading.Thread(target=_drain, args=(sock,), daemon=True)

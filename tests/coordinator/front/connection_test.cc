@@ -26,16 +26,18 @@ std::pair<Descriptor, Descriptor> Pair() {
 
 class ConnectionTest : public ::testing::Test {
  protected:
-  void Begin(bool plain = true) {
+  void Begin(bool tls = false) {
     auto [near, far] = Pair();
     client_ = std::move(far);
+    auto transport = std::make_unique<PlainTransport>(near.get());
     connection_ = std::make_unique<Connection>(
-        std::move(near), plain, limits_, Relay(Conduct(limits_.frames, peer_, all_), admit_),
+        std::move(near), std::move(transport), tls, limits_,
+        Relay(Conduct(limits_.frames, peer_, all_), admit_),
+        [this](MonotonicTime) { return turn_; },
         [this](MonotonicTime) {
           Joined joined;
-          joined.again = again_;
           joined.why = refusal_;
-          if (again_ == MonotonicTime() && refusal_.empty()) {
+          if (refusal_.empty()) {
             auto [ours, servers] = Pair();
             server_ = std::move(servers);
             joined.server = std::move(ours);
@@ -66,7 +68,7 @@ class ConnectionTest : public ::testing::Test {
   Shared all_ = Shared::OfAll(limits_.frames);
   Admit admit_ = TestAdmit();
   MonotonicTime now_ = MonotonicTime() + std::chrono::hours(1);
-  MonotonicTime again_;
+  MonotonicTime turn_;
   std::string refusal_;
   Descriptor client_, server_;
   std::unique_ptr<Connection> connection_;
@@ -124,13 +126,14 @@ TEST_F(ConnectionTest, WhoIsRefusedIsToldWhy) {
 }
 
 TEST_F(ConnectionTest, WhoHasToWaitIsServedLater) {
-  again_ = now_ + seconds(2);
+  turn_ = now_ + seconds(2);
   Begin();
+  EXPECT_EQ(connection_->NextTime(), now_ + limits_.greeting) << "nothing was said yet";
   Say(client_, Greeting() + OpenFrame(1));
   EXPECT_EQ(connection_->state(), State::kGreeting);
-  EXPECT_EQ(connection_->NextTime(), again_);
+  EXPECT_EQ(connection_->NextTime(), turn_);
   EXPECT_EQ(connection_->WantedOfClient(), uint32_t{EPOLLRDHUP});
-  now_ = std::exchange(again_, MonotonicTime());
+  now_ = turn_;
   connection_->Step(now_);
   EXPECT_EQ(Hear(server_), Greeting() + OpenFrame(1));
 }
@@ -250,11 +253,11 @@ TEST_F(ConnectionTest, ItIsIdleWhileNoCallIsInProgress) {
   EXPECT_EQ(connection_->heard(), now_);
 }
 
-TEST_F(ConnectionTest, TlsPassesAsItIs) {
-  Begin(/*plain=*/false);
-  Say(client_, "\x16\x03 anything");
-  EXPECT_EQ(Hear(server_), "\x16\x03 anything");
-  EXPECT_FALSE(connection_->idle());
+TEST_F(ConnectionTest, WhoSpeaksNoTlsWhereItIsSpokenIsClosed) {
+  Begin(/*tls=*/true);
+  Say(client_, Greeting());
+  EXPECT_EQ(connection_->state(), State::kDone);
+  EXPECT_EQ(connection_->why(), "TLS is spoken here");
 }
 
 }  // namespace
