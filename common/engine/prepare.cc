@@ -211,6 +211,21 @@ absl::Status CheckModelRoots(const Recipe& recipe, const std::vector<std::string
   return absl::OkStatus();
 }
 
+std::vector<std::string> ModelPaths(std::string_view recipe_text, std::string_view source_name,
+                                    const std::vector<std::string>& directories) {
+  std::vector<std::string> paths;
+  const absl::StatusOr<Recipe> recipe = ParseRecipe(recipe_text, source_name);
+  if (!recipe.ok()) return paths;
+  for (const std::string& model : NamedModels(*recipe)) {
+    for (const std::string& directory : directories) {
+      absl::StatusOr<Uri> uri = ParseUri(model);
+      if (uri.ok()) uri = Absolute(*uri, directory);
+      if (uri.ok() && uri->scheme == "file") paths.push_back(uri->path);
+    }
+  }
+  return paths;
+}
+
 OutputDonors PreparedMerge::donors() const {
   OutputDonors donors(*reference);
   donors.tokenizer = tokenizer.get();

@@ -45,6 +45,10 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
 absl::Status CheckModelRoots(const Recipe& recipe, const std::vector<std::string>& directories,
                              const AllowedRoots& roots);
 
+// Where in file systems PrepareMerge may look for models; none of a recipe that is wrong.
+std::vector<std::string> ModelPaths(std::string_view recipe_text, std::string_view source_name,
+                                    const std::vector<std::string>& directories);
+
 // The directories for a recipe file: the current one and the file's own, absolute.
 std::vector<std::string> RecipeDirectories(const std::string& recipe_path);
 

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -10,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
+#include "common/engine/result_fold.h"
 #include "common/engine/result_record.h"
 #include "common/storage/read_whole.h"
 
@@ -41,14 +41,13 @@ absl::Status ProgressLog::Append(const std::vector<UnitResult>& results) {
 }
 
 absl::StatusOr<std::vector<UnitResult>> ProgressLog::Read() {
-  std::vector<UnitResult> results;
-  std::set<std::pair<uint32_t, uint32_t>> seen;
+  ResultFold fold;
   for (next_ = 0;; ++next_) {
     const std::string key = Key(next_);
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
                                ReadWhole(*store_, key, kMaxRecordBytes));
     if (!bytes.has_value()) {
-      if (next_ > 0) return results;
+      if (next_ > 0) return fold.Take();
       return absl::NotFoundError(absl::StrCat(store_->Describe(key), ": no progress on record"));
     }
     absl::StatusOr<std::vector<UnitResult>> record = ParseResults(*bytes, plan_);
@@ -58,9 +57,7 @@ absl::StatusOr<std::vector<UnitResult>> ProgressLog::Read() {
                        "; what was done cannot be used, begin again with --overwrite"));
     }
     if (!record.ok()) return Annotate(record.status(), store_->Describe(key));
-    for (UnitResult& result : *record) {
-      if (seen.insert({result.round, result.unit}).second) results.push_back(std::move(result));
-    }
+    for (UnitResult& result : *record) fold.Add(std::move(result));
   }
 }
 

@@ -30,10 +30,10 @@ class ProgressLog {
   // Puts the first record.
   absl::Status Begin();
 
-  // All results on record, in the order in which they were put; a unit and round
-  // once. kNotFound when nothing was begun, kFailedPrecondition when it was begun
-  // under another plan, kDataLoss when a record is damaged. Append goes on after
-  // the last.
+  // All results on record, in the order in which they were put and as ResultFold has them: a
+  // unit and round once, and the histograms of a round's group together. kNotFound when nothing was
+  // begun, kFailedPrecondition when it was begun under another plan, kDataLoss when a record is
+  // damaged. Append goes on after the last.
   absl::StatusOr<std::vector<UnitResult>> Read();
 
   // The results' bytes must be durable.

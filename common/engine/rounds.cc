@@ -94,6 +94,23 @@ void JobRounds::BeginRound() {
   }
   stats_.assign(plan_.groups.size(), GroupStats());
   for (size_t g = 0; g < stats_.size(); ++g) stats_[g].elements = plan_.groups[g].elements;
+  missing_.assign(plan_.groups.size(), 0);
+  next_ = std::make_shared<Gates>(*gates_);
+  if (last()) return;
+  for (const uint32_t unit : units_) {
+    for (const size_t group : GroupsOf(plan_.units[unit])) ++missing_[group];
+  }
+}
+
+std::vector<size_t> JobRounds::GroupsOf(const Unit& unit) const {
+  std::vector<size_t> groups;
+  for (const Segment& segment : unit.segments) {
+    if (!TakesPart(plan_, segment, round_, *gates_)) continue;
+    groups.push_back(static_cast<size_t>(plan_.tensors[segment.tensor].group));
+  }
+  std::sort(groups.begin(), groups.end());
+  groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
+  return groups;
 }
 
 void JobRounds::TakeCounts(UnitResult& result) {
@@ -111,6 +128,11 @@ void JobRounds::Take(UnitResult result) {
     if (group >= 0) stats_[static_cast<size_t>(group)].leaves.push_back(std::move(leaf));
   }
   result.sums.clear();
+  if (!last()) {
+    for (const size_t group : GroupsOf(plan_.units[result.unit])) {
+      if (--missing_[group] == 0) Derive(group);
+    }
+  }
   result.keepsake_digests.clear();
   UnitResult& kept = results_[result.unit];
   std::move(kept.leaves.begin(), kept.leaves.end(), std::back_inserter(result.leaves));
@@ -121,25 +143,36 @@ void JobRounds::Take(UnitResult result) {
   kept = std::move(result);
 }
 
-absl::Status JobRounds::Advance() {
-  auto gates = std::make_shared<Gates>(*gates_);
-  for (size_t g = 0; g < plan_.groups.size(); ++g) {
-    const PlannedGroup& group = plan_.groups[g];
-    if (!AnalyzedIn(plan_, group, round_) || (*gates)[g].settled) continue;
-    std::sort(stats_[g].leaves.begin(), stats_[g].leaves.end(),
-              [](const GroupStats::LeafSums& a, const GroupStats::LeafSums& b) {
-                return std::tie(a.tensor, a.leaf) < std::tie(b.tensor, b.leaf);
-              });
-    const PlannedTensor& first = plan_.tensors[group.tensors.front()];
-    GroupReport report;
-    report.group = static_cast<uint32_t>(g);
-    absl::StatusOr<Gate> gate = methods_.of(first).Reduce(first.needs, static_cast<int>(round_),
-                                                          (*gates)[g], stats_[g], report.fields);
-    if (!gate.ok()) return Annotate(gate.status(), absl::StrCat("gate of ", Shown(group.key)));
-    (*gates)[g] = *std::move(gate);
-    if (!report.fields.empty()) reports_.push_back(std::move(report));
+void JobRounds::Derive(size_t g) {
+  GroupStats stats = std::exchange(stats_[g], {});
+  std::sort(stats.leaves.begin(), stats.leaves.end(),
+            [](const GroupStats::LeafSums& a, const GroupStats::LeafSums& b) {
+              return std::tie(a.tensor, a.leaf) < std::tie(b.tensor, b.leaf);
+            });
+  const PlannedGroup& group = plan_.groups[g];
+  const PlannedTensor& first = plan_.tensors[group.tensors.front()];
+  GroupReport report;
+  report.group = static_cast<uint32_t>(g);
+  absl::StatusOr<Gate> gate = methods_.of(first).Reduce(first.needs, static_cast<int>(round_),
+                                                        (*gates_)[g], stats, report.fields);
+  if (!gate.ok()) {
+    // The same one, whoever came last.
+    if (!failure_.has_value() || g < failure_->first) {
+      failure_ = {g, Annotate(gate.status(), absl::StrCat("gate of ", Shown(group.key)))};
+    }
+    return;
   }
-  gates_ = std::move(gates);
+  (*next_)[g] = *std::move(gate);
+  if (!report.fields.empty()) derived_.push_back(std::move(report));
+}
+
+absl::Status JobRounds::Advance() {
+  if (failure_.has_value()) return failure_->second;
+  std::sort(derived_.begin(), derived_.end(),
+            [](const GroupReport& a, const GroupReport& b) { return a.group < b.group; });
+  std::move(derived_.begin(), derived_.end(), std::back_inserter(reports_));
+  derived_.clear();
+  gates_ = std::move(next_);
   ++round_;
   BeginRound();
   return absl::OkStatus();

@@ -9,6 +9,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -75,11 +77,12 @@ class JobRounds {
   // are too many to be kept unit by unit. Take does it too, where it was not done.
   // Once a unit and round.
   void TakeCounts(UnitResult& result);
-  // The result of a unit of this round. Once a unit.
+  // The result of a unit of this round. Once a unit. With the last one of a group its gate is
+  // derived and its histograms go: those of groups that units are at are kept, not of all.
   void Take(UnitResult result);
 
-  // After all units of a round but the last: derives its gates and goes on to the
-  // next round. Rounds in which nothing is left to do are passed over.
+  // After all units of a round but the last: goes on to the next round under the gates that
+  // were derived. Rounds in which nothing is left to do are passed over.
   absl::Status Advance();
 
   // After all units of the last round: every unit's result, in unit order, with
@@ -88,6 +91,9 @@ class JobRounds {
 
  private:
   void BeginRound();
+  // Groups that `unit` tells of in this round, each once.
+  std::vector<size_t> GroupsOf(const Unit& unit) const;
+  void Derive(size_t group);
 
   const Plan& plan_;
   const PlanMethods& methods_;
@@ -95,6 +101,11 @@ class JobRounds {
   std::vector<uint32_t> units_;
   std::shared_ptr<const Gates> gates_;
   std::vector<GroupStats> stats_;     // one a group, of this round
+  std::vector<uint32_t> missing_;     // units of this round whose results are, one a group
+  std::shared_ptr<Gates> next_;       // as far as they are derived
+  std::vector<GroupReport> derived_;  // with them, in any order
+  // Of the first group whose gate could not be.
+  std::optional<std::pair<size_t, absl::Status>> failure_;
   std::vector<GroupReport> reports_;  // of all rounds
   std::vector<UnitResult> results_;   // one a unit
   std::vector<bool> written_;

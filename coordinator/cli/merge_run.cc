@@ -26,6 +26,7 @@
 #include "common/engine/prepare.h"
 #include "common/engine/progress_log.h"
 #include "common/engine/report.h"
+#include "common/engine/result_fold.h"
 #include "common/engine/rounds.h"
 #include "common/engine/small_files.h"
 #include "common/linalg/kernels.h"
@@ -61,6 +62,20 @@ absl::StatusOr<uint64_t> TensorMemory(uint64_t budget, const Plan& plan) {
         " and the program itself ", FormatBytes(process)));
   }
   return budget - process;
+}
+
+// What is left of `tensor_memory` beside the histograms of units that are done. What is on record
+// is no worse for an error: it is kept.
+absl::StatusOr<uint64_t> BesideHistograms(uint64_t tensor_memory, const Plan& plan,
+                                          const std::vector<UnitResult>& done) {
+  const uint64_t histograms = CountsBytes(done);
+  if (tensor_memory < histograms + plan.peak_leaf_memory) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "--memory: expected ", MemoryFlag(ProcessMemory(plan) + histograms + plan.peak_leaf_memory),
+        " or more: what units that are done have told of the whole takes ", FormatBytes(histograms),
+        ", and the largest piece of this merge ", FormatBytes(plan.peak_leaf_memory)));
+  }
+  return tensor_memory - histograms;
 }
 
 // What Begin refuses is the request's fault, unless storage failed.
@@ -124,6 +139,7 @@ class MergeRun {
     facts.started = SystemClock().WallNow();
     const Plan& plan = prepared_.plan;
 
+    MERGANSER_ASSIGN_OR_RETURN(tensor_memory, BesideHistograms(tensor_memory, plan, done_));
     MERGANSER_ASSIGN_OR_RETURN(
         std::shared_ptr<const JobContext> job,
         MakeJobContext(output_uri_, output_->job_uid(), plan, output_uri_, output_->writes()));

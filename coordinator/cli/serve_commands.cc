@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -95,7 +96,12 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
                    : "stopping: jobs that run are ended and their partial output removed");
   (*server)->Shutdown();
   interrupts.ClearHandler();
-  return kDone;
+  if ((*server)->jobs().left_behind() == 0) return kDone;
+  // Nothing ends threads that hang in planning; they must find nothing taken down if they wake.
+  server->reset();
+  store->reset();
+  std::fflush(nullptr);
+  std::_Exit(kDone);
 }
 
 int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {

@@ -326,10 +326,11 @@ absl::Status Journal::AddResults(std::vector<StoredResult> results) {
                          });
 }
 
-absl::StatusOr<std::vector<StoredResult>> Journal::Results(const std::string& uid) {
+absl::StatusOr<std::vector<StoredResult>> Journal::DoResults(
+    const std::string& uid, const std::optional<ResultPlace>& after, uint64_t bytes) {
   std::vector<StoredResult> results;
   MERGANSER_RETURN_IF_ERROR(impl_->Do(false, [&](Tables& tables) {
-    results = tables.Results(uid);
+    results = tables.Results(uid, after, bytes);
     return absl::OkStatus();
   }));
   return results;

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,13 +50,16 @@ class Journal final : public JobStore {
   // kUnavailable after `results_wait`: they may come to be on record all the same. While the disk
   // has been busy with a commit for as long, none are taken: what waits in memory is bounded.
   absl::Status AddResults(std::vector<StoredResult> results) override;
-  absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) override;
   absl::Status ForgetResults(const std::string& uid) override;
   // Of what waits for the disk the last `waiting_events` of a job stay.
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
 
  private:
+  absl::StatusOr<std::vector<StoredResult>> DoResults(const std::string& uid,
+                                                      const std::optional<ResultPlace>& after,
+                                                      uint64_t bytes) override;
+
   struct Impl;
   explicit Journal(std::unique_ptr<Impl> impl);
 

@@ -149,7 +149,7 @@ struct Tables::Statements {
         add_result(database, kAddResult),
         results(database,
                 "SELECT round, unit, worker, threads, simd, result FROM results WHERE job = ? "
-                "ORDER BY round, unit"),
+                "AND (round, unit) > (?, ?) ORDER BY round, unit"),
         forget_results(database, "DELETE FROM results WHERE job = ?"),
         add_event(database, kAddEvent),
         trim_events(database, kTrimEvents),
@@ -271,14 +271,22 @@ void Tables::AddResults(const std::vector<StoredResult>& results) {
   }
 }
 
-std::vector<StoredResult> Tables::Results(const std::string& uid) {
+std::vector<StoredResult> Tables::Results(const std::string& uid,
+                                          const std::optional<ResultPlace>& after, uint64_t bytes) {
   std::vector<StoredResult> results;
   Use row(statements_->results);
   row.Text(uid);
-  while (row.Step()) {
+  if (after.has_value()) {
+    row.Number(after->round).Number(after->unit);
+  } else {
+    row.Number(-1).Number(0);
+  }
+  uint64_t taken = 0;
+  while ((results.empty() || taken < bytes) && row.Step()) {
     results.push_back({uid, static_cast<uint32_t>(row.NumberAt(0)),
                        static_cast<uint32_t>(row.NumberAt(1)), row.TextAt(5), row.TextAt(2),
                        static_cast<uint32_t>(row.NumberAt(3)), row.TextAt(4)});
+    taken += results.back().bytes.size();
   }
   return results;
 }

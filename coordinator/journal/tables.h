@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,9 @@ class Tables {
   void RemoveJob(const std::string& uid);
 
   void AddResults(const std::vector<StoredResult>& results);
-  std::vector<StoredResult> Results(const std::string& uid);
+  // As JobStore has it.
+  std::vector<StoredResult> Results(const std::string& uid, const std::optional<ResultPlace>& after,
+                                    uint64_t bytes);
   void ForgetResults(const std::string& uid);
 
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events);

@@ -339,7 +339,8 @@ void Schedule::Grant(const WorkerReport& report, WorkerAnswer& answer, Monotonic
     const std::optional<uint32_t> found = job.pending.First(report.memory, [&](uint32_t unit) {
       return MayTake(job.units[unit], report.worker, report.memory, now);
     });
-    if (!found.has_value()) {
+    job.missed |= job.hold && found.has_value();
+    if (job.hold || !found.has_value()) {
       turns.erase(turn);  // nothing of it is for this worker, now
       continue;
     }
@@ -428,6 +429,16 @@ std::string Schedule::DescribeUnit(uint32_t unit, const Job& job) const {
     return absl::StrCat("unit ", Number(unit, job), " in round ", job.round + 1);
   }
   return absl::StrCat("unit ", unit, " of ", job.units.size());
+}
+
+void Schedule::Hold(const std::string& name, bool hold) {
+  const auto it = jobs_.find(name);
+  if (it != jobs_.end()) it->second.hold = hold;
+}
+
+bool Schedule::TakeMissed(const std::string& name) {
+  const auto it = jobs_.find(name);
+  return it != jobs_.end() && std::exchange(it->second.missed, false);
 }
 
 bool Schedule::IsIdle(const std::string& name) const {

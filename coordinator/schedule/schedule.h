@@ -51,6 +51,11 @@ class Schedule {
   // Expires what is due. To be called about once a second.
   void Tick(MonotonicTime now);
 
+  // While a job is on hold none of its units goes out.
+  void Hold(const std::string& job, bool hold);
+  // Whether a unit of it could have gone out since the last call, but for that.
+  bool TakeMissed(const std::string& job);
+
   // Whether units are to be done of the job, and no worker has one.
   bool IsIdle(const std::string& job) const;
 
@@ -86,6 +91,8 @@ class Schedule {
     std::vector<UnitState> units;
     PendingUnits pending;
     size_t leased = 0;
+    bool hold = false;
+    bool missed = false;
     std::map<std::string, uint32_t> issued;  // every token ever, for late results
     uint64_t done = 0;
     uint64_t bytes_total = 0;

@@ -1,6 +1,8 @@
 // JobManager, the part that takes one job from its plan to its publication, round by
 // round, and goes on with one that an earlier process began.
 #include <algorithm>
+#include <atomic>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -8,10 +10,12 @@
 #include "common/base/digest.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
+#include "common/engine/result_fold.h"
 #include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
 #include "coordinator/service/job_limits.h"
 #include "coordinator/service/job_manager.h"
+#include "coordinator/service/mounts.h"
 #include "coordinator/service/planning_deaths.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/plan_codec.h"
@@ -73,11 +77,10 @@ bool OutputRefused(const absl::Status& status) {
 // Of a job that has a plan on record: inputs that are not there now were there when it was made,
 // and are waited for as storage is that does not answer. More likely than a model that somebody
 // removed is a share that is mounted late.
-absl::Status AwaitInputs(const absl::Status& status) {
+absl::Status AwaitInputs(const absl::Status& status, std::string_view why) {
   if (!absl::IsNotFound(status)) return status;
-  return absl::UnavailableError(
-      absl::StrCat(std::string(status.message()),
-                   "; it was there when the job began: mount its storage, or cancel the job"));
+  return absl::UnavailableError(absl::StrCat(std::string(status.message()), "; ", std::string(why),
+                                             ": mount its storage, or cancel the job"));
 }
 
 }  // namespace
@@ -93,6 +96,11 @@ void JobManager::Run(const JobPtr& job) {
       info = job->record.info;
     }
     run = runs_(info);
+    std::vector<std::string> places = MountsOf(run->Paths());
+    {
+      MutexLock lock(mutex_);
+      job->places = std::move(places);
+    }
     // An error on record: it was to fail when the process ended that it failed in.
     absl::StatusOr<std::string> ended = std::string();
     if (info.error.ok() && job->planning_deaths >= kMostPlanningDeaths) {
@@ -146,10 +154,12 @@ void JobManager::RunToSuccess(const JobPtr& job, const JobRun& run, const std::s
 //   4. The end is on record.
 void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& run,
                               absl::Status status, bool request_wrong) {
+  std::optional<bool> left;
   {
     MutexLock lock(mutex_);
     Unschedule(*job);
     if (IsCoordinatorStopping(status) && store_.durable()) return;  // it goes on
+    left = job->left;
   }
   const absl::Status decided = Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
     if (job->cancel || !record.info.error.ok()) return absl::OkStatus();
@@ -159,8 +169,15 @@ void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& 
   });
   if (!decided.ok()) return;
   absl::Status abandoned;
-  if (run != nullptr) abandoned = run->Abandon();
-  if (run != nullptr && abandoned.ok() && job->recovered) {
+  if (left.has_value()) {
+    if (*left) {
+      abandoned = absl::UnavailableError(
+          "its storage does not answer; what was begun there is removed when it does");
+    }
+  } else if (run != nullptr) {
+    abandoned = run->Abandon();
+  }
+  if (run != nullptr && !left.has_value() && abandoned.ok() && job->recovered) {
     abandoned = run->Discard();
     while (absl::IsAborted(abandoned)) {
       {
@@ -187,21 +204,69 @@ void JobManager::RunToFailure(const JobPtr& job, const std::shared_ptr<JobRun>& 
   }).IgnoreError();
 }
 
-absl::Status JobManager::Patiently(const JobPtr& job, const std::function<absl::Status()>& step) {
+absl::Status JobManager::Patiently(const JobPtr& job, const std::function<absl::Status()>& step,
+                                   bool without) {
   absl::Status status = Guarded([&] {
     absl::Status done = step();
     while (IsRetryable(done)) {
-      MERGANSER_RETURN_IF_ERROR(AwaitStorage(*job, done));
+      MERGANSER_RETURN_IF_ERROR(AwaitStorage(*job, done, without));
       done = step();
     }
     return done;
   });
-  MutexLock lock(mutex_);
-  TakeBack(*job);
   return status;
 }
 
-absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why) {
+absl::Status JobManager::Leavable(const JobPtr& job, const std::shared_ptr<JobRun>& run,
+                                  bool writes, std::function<absl::Status()> step) {
+  const MonotonicTime began = clock_.Now();
+  const auto tidy = std::make_shared<std::atomic<bool>>(false);
+  bool lent = false;
+  const auto give_up = [&] {
+    MutexLock lock(mutex_);
+    const absl::Status interrupted = Interruption(*job);
+    if (!interrupted.ok()) {
+      // Else it goes on at the next start.
+      *tidy = !IsCoordinatorStopping(interrupted) || !store_.durable();
+      return true;
+    }
+    if (job->lent || clock_.Now() - began < options_.lend_after) return false;
+    Guarded([&] {
+      mutex_.AssertHeld();
+      job->trouble = absl::StrCat("waits for storage: it has not answered for ",
+                                  (clock_.Now() - began) / std::chrono::seconds(1), " s");
+      AddEvent(*job, job->trouble);
+      Log(absl::StrCat(job->record.info.name, ": ", job->trouble));
+    }).IgnoreError();
+    Lend(*job);
+    lent = true;
+    changed_.NotifyAll();
+    return false;
+  };
+  const auto late = [run, tidy, recovered = job->recovered] {
+    if (!*tidy) return;
+    run->Abandon().IgnoreError();
+    if (recovered) run->Discard().IgnoreError();
+  };
+  std::vector<std::string> places;
+  {
+    MutexLock lock(mutex_);
+    places = job->places;
+  }
+  std::optional<absl::Status> status = left_behind_.Run(places, std::move(step), give_up, late);
+  MutexLock lock(mutex_);
+  if (!status.has_value()) {
+    job->left = writes || job->recovered;
+    Log(absl::StrCat(job->record.info.name, ": its storage does not answer; left behind"));
+    return Interruption(*job);
+  }
+  if (!lent) return *std::move(status);
+  job->trouble.clear();
+  MERGANSER_RETURN_IF_ERROR(*status);
+  return AwaitPlace(*job);
+}
+
+absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why, bool without) {
   MutexLock lock(mutex_);
   MERGANSER_RETURN_IF_ERROR(Interruption(job));
   EndPlanning(job);  // the process lives, and others may plan
@@ -217,28 +282,36 @@ absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why) {
   Lend(job);
   changed_.NotifyAll();
   MERGANSER_RETURN_IF_ERROR(Pause(&job));
-  MERGANSER_RETURN_IF_ERROR(Interruption(job));
+  MERGANSER_RETURN_IF_ERROR(without ? Interruption(job) : AwaitPlace(job));
+  job.trouble = trouble;
   job.waits = false;
   return absl::OkStatus();
 }
 
 absl::Status JobManager::ReadResults(const std::string& uid, const Plan& plan,
                                      std::vector<UnitResult>& results, JobWorkers& workers) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<StoredResult> stored, store_.Results(uid));
-  results.clear();
+  constexpr uint64_t kPageBytes = 16 << 20;
+  ResultFold fold;
   workers = {};
-  for (const StoredResult& one : stored) {
-    absl::StatusOr<std::vector<UnitResult>> parsed = ParseResults(one.bytes, plan);
-    if (!parsed.ok() || parsed->size() != 1 || parsed->front().unit != one.unit ||
-        parsed->front().round != one.round) {
-      const absl::Status status =
-          parsed.ok() ? absl::DataLossError("found the result of another unit") : parsed.status();
-      return Annotate(
-          status, absl::StrCat("the result on record of unit ", one.unit, ", round ", one.round));
+  for (std::optional<ResultPlace> after;;) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::vector<StoredResult> page,
+                               store_.Results(uid, after, kPageBytes));
+    if (page.empty()) break;
+    for (const StoredResult& one : page) {
+      absl::StatusOr<std::vector<UnitResult>> parsed = ParseResults(one.bytes, plan);
+      if (!parsed.ok() || parsed->size() != 1 || parsed->front().unit != one.unit ||
+          parsed->front().round != one.round) {
+        const absl::Status status =
+            parsed.ok() ? absl::DataLossError("found the result of another unit") : parsed.status();
+        return Annotate(
+            status, absl::StrCat("the result on record of unit ", one.unit, ", round ", one.round));
+      }
+      fold.Add(std::move(parsed->front()));
+      workers.Add(one.worker, one.threads, one.simd);
     }
-    results.push_back(std::move(parsed->front()));
-    workers.Add(one.worker, one.threads, one.simd);
+    after = ResultPlace{page.back().round, page.back().unit};
   }
+  results = fold.Take();
   return absl::OkStatus();
 }
 
@@ -272,23 +345,66 @@ void JobManager::EndPlanning(Job& job) {
   changed_.NotifyAll();
 }
 
+absl::Status JobManager::TakeOverWrites(const JobPtr& job, const std::shared_ptr<JobRun>& run,
+                                        std::vector<UnitResult>& done,
+                                        std::optional<std::vector<PlannedWrite>>& writes) {
+  struct Taken {
+    std::vector<UnitResult> done;
+    std::optional<std::vector<PlannedWrite>> writes;
+    Mutex mutex;
+    bool left MERGANSER_GUARDED_BY(mutex) = false;
+  };
+  const auto taken = std::make_shared<Taken>();
+  taken->done = std::move(done);
+  const std::string uid = job->record.info.uid;
+  // The store may go once the job has left this behind.
+  const auto forget = [this, taken, uid] {
+    MutexLock lock(taken->mutex);
+    return taken->left ? absl::CancelledError("the job is over") : store_.ForgetResults(uid);
+  };
+  const absl::Status status = Patiently(job, [&] {
+    return Leavable(
+        job, run, /*writes=*/true, [run, taken, forget, epoch = epoch_]() -> absl::Status {
+          MERGANSER_ASSIGN_OR_RETURN(taken->writes, run->Resume(epoch, taken->done, forget));
+          return absl::OkStatus();
+        });
+  });
+  {
+    MutexLock lock(taken->mutex);
+    taken->left = true;
+  }
+  MERGANSER_RETURN_IF_ERROR(status);
+  done = std::move(taken->done);
+  writes = std::move(taken->writes);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
     const JobPtr& job, const std::shared_ptr<JobRun>& run, ActivePlan& active,
     ResultsOnRecord& on_record, JobWorkers& workers, bool& request_wrong) {
   bool planned = false;
+  std::vector<std::string> places;
   {
     MutexLock lock(mutex_);
     planned = !job->record.plan.digest.empty();
+    places = job->places;
   }
   // What was planned once was right.
   request_wrong = !planned;
   const auto prepare = [&]() -> absl::Status {
-    const absl::StatusOr<const Plan*> plan = run->Prepare();
-    if (!plan.ok()) return planned ? AwaitInputs(plan.status()) : plan.status();
+    MERGANSER_RETURN_IF_ERROR(left_behind_.Check(places));
+    const auto plan = std::make_shared<const Plan*>(nullptr);
+    const absl::Status prepared =
+        Leavable(job, run, /*writes=*/false, [run, plan]() -> absl::Status {
+          MERGANSER_ASSIGN_OR_RETURN(*plan, run->Prepare());
+          return absl::OkStatus();
+        });
     active.plan = *plan;
-    return absl::OkStatus();
+    if (planned) return AwaitInputs(prepared, "it was there when the job began");
+    if (!job->found || clock_.Now() - started_ >= options_.inputs_wait) return prepared;
+    return AwaitInputs(prepared, "it may be mounted late, and is looked for a while");
   };
-  MERGANSER_RETURN_IF_ERROR(job->recovered ? Patiently(job, prepare) : prepare());
+  MERGANSER_RETURN_IF_ERROR(job->found ? Patiently(job, prepare) : prepare());
   JobRecord record;
   {
     MutexLock lock(mutex_);
@@ -305,18 +421,16 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
           Patiently(job, [&] { return ReadResults(uid, *active.plan, done, workers); }));
     }
     if (record.info.state == JobState::kPublishing) {
-      std::optional<std::string> summary;
-      MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
-        MERGANSER_ASSIGN_OR_RETURN(summary, run->FindPublished());
-        return absl::OkStatus();
+      const auto summary = std::make_shared<std::optional<std::string>>();
+      MERGANSER_RETURN_IF_ERROR(Patiently(job, [&] {
+        return Leavable(job, run, /*writes=*/true, [run, summary]() -> absl::Status {
+          MERGANSER_ASSIGN_OR_RETURN(*summary, run->FindPublished());
+          return absl::OkStatus();
+        });
       }));
-      if (summary.has_value()) return summary;
+      if (summary->has_value()) return *summary;
     }
-    const absl::Status resumed = Patiently(job, [&]() -> absl::Status {
-      MERGANSER_ASSIGN_OR_RETURN(
-          writes, run->Resume(epoch_, done, [&] { return store_.ForgetResults(uid); }));
-      return absl::OkStatus();
-    });
+    const absl::Status resumed = TakeOverWrites(job, run, done, writes);
     request_wrong = !planned && OutputRefused(resumed);
     MERGANSER_RETURN_IF_ERROR(resumed);
     if (!writes.has_value() && planned) {
@@ -327,16 +441,20 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
     }
   }
   if (!writes.has_value()) {
-    absl::StatusOr<std::vector<PlannedWrite>> begun = std::vector<PlannedWrite>();
+    using Begun = absl::StatusOr<std::vector<PlannedWrite>>;
+    const auto begun = std::make_shared<Begun>(std::vector<PlannedWrite>());
     // Storage that fails fails the job while nothing was done; who may hold the claim is known
     // soon.
+    request_wrong = false;
     MERGANSER_RETURN_IF_ERROR(Patiently(job, [&] {
-      begun = run->Begin(epoch_);
-      return absl::IsAborted(begun.status()) ? begun.status() : absl::OkStatus();
+      return Leavable(job, run, /*writes=*/true, [run, begun, epoch = epoch_] {
+        *begun = run->Begin(epoch);
+        return absl::IsAborted(begun->status()) ? begun->status() : absl::OkStatus();
+      });
     }));
-    request_wrong = OutputRefused(begun.status());
-    MERGANSER_RETURN_IF_ERROR(begun.status());
-    writes = *std::move(begun);
+    request_wrong = OutputRefused(begun->status());
+    MERGANSER_RETURN_IF_ERROR(begun->status());
+    writes = **std::move(begun);
   }
   request_wrong = false;
   JobPlan job_plan;
@@ -421,12 +539,15 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
   facts.simd = absl::StrJoin(workers.simd, ", ");
   facts.program = options_.program;
   facts.finished = clock_.WallNow();
-  // The work of hours lacks no more than its name.
+  // The work of hours lacks no more than its name, which is short work: it waits for no place.
   std::string summary;
-  MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
-    MERGANSER_ASSIGN_OR_RETURN(summary, run->Publish(results, facts));
-    return absl::OkStatus();
-  }));
+  MERGANSER_RETURN_IF_ERROR(Patiently(
+      job,
+      [&]() -> absl::Status {
+        MERGANSER_ASSIGN_OR_RETURN(summary, run->Publish(results, facts));
+        return absl::OkStatus();
+      },
+      /*without=*/true));
   return summary;
 }
 
@@ -506,8 +627,9 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
         job->before.retries = job->progress.retries;
         schedule_.RemoveJob(uid);
         job->scheduled = false;
-        TakeBack(*job);
       }
+      // Results of leases that were lost may have ended it.
+      MERGANSER_RETURN_IF_ERROR(AwaitPlace(*job));
     }
     for (UnitResult& result : results) rounds.Take(std::move(result));
     if (rounds.last()) return rounds.TakeResults();

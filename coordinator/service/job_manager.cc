@@ -43,6 +43,8 @@ JobManager::JobManager(const JobManagerOptions& options, const Clock& clock, Job
       store_(store),
       runs_(std::move(runs)),
       epoch_(epoch),
+      started_(clock.Now()),
+      left_behind_(options.left_behind),
       schedule_(options.schedule, epoch, [] { return RandomHex(kTokenBytes); }) {}
 
 absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Start(const JobManagerOptions& options,
@@ -106,6 +108,7 @@ absl::Status JobManager::Recover() {
     if (!record.request_id.empty()) by_request_[record.request_id] = job;
     if (IsTerminal(record.info.state)) continue;
     ++unfinished;
+    job->found = true;
     job->recovered = record.info.state != JobState::kQueued;
     if (job->recovered) AddEvent(*job, kStartedAgain);
     queue_.push_back(job);
@@ -346,7 +349,10 @@ absl::StatusOr<WorkerAnswer> JobManager::Sync(WorkerReport report) {
   MutexLock lock(mutex_);
   if (stopping_) return CoordinatorStopping();
   const bool news = !report.completed.empty() || !report.failed.empty();
-  absl::StatusOr<WorkerAnswer> answer = schedule_.Sync(std::move(report), clock_.Now());
+  const MonotonicTime now = clock_.Now();
+  HoldLent();
+  absl::StatusOr<WorkerAnswer> answer = schedule_.Sync(std::move(report), now);
+  NoteMissed(now);
   NoteTrouble();
   if (answer.ok()) {
     for (const LeaseGrant& lease : answer->leases) TakeBack(*jobs_.at(lease.job));
@@ -403,7 +409,8 @@ void JobManager::RunnerLoop() {
     JobPtr job;
     {
       MutexLock lock(mutex_);
-      while (!stopping_ && (queue_.empty() || taken_jobs_ - lent_places_ >= options_.active_jobs)) {
+      // Jobs that lent their places go on first.
+      while (!stopping_ && (queue_.empty() || active() + wanted_places_ >= options_.active_jobs)) {
         changed_.Wait(mutex_);
       }
       if (stopping_) return;
@@ -441,6 +448,7 @@ void JobManager::Lend(Job& job) {
 
 void JobManager::TakeBack(Job& job) {
   job.idle_since.reset();
+  SetWantsPlace(job, false);
   if (!job.lent) return;
   job.lent = false;
   --lent_places_;
@@ -450,11 +458,50 @@ void JobManager::LendIdle(MonotonicTime now) {
   for (const auto& [uid, job] : jobs_) {
     if (!job->scheduled) continue;
     if (!schedule_.IsIdle(uid)) {
-      TakeBack(*job);
+      job->idle_since.reset();
       continue;
     }
     if (!job->idle_since.has_value()) job->idle_since = now;
     if (now - *job->idle_since >= options_.lend_after) Lend(*job);
+    // The worker that could have gone on with it may be gone.
+    if (now - job->wanted_at > options_.schedule.worker_timeout) SetWantsPlace(*job, false);
+  }
+}
+
+void JobManager::SetWantsPlace(Job& job, bool wants) {
+  if (job.wants_place == wants) return;
+  job.wants_place = wants;
+  wanted_places_ += wants ? 1 : -1;
+  changed_.NotifyAll();
+}
+
+absl::Status JobManager::AwaitPlace(Job& job) {
+  while (job.lent && active() >= options_.active_jobs) {
+    MERGANSER_RETURN_IF_ERROR(Interruption(job));
+    SetWantsPlace(job, true);
+    job.trouble = absl::StrCat("waits for a place: ", active(), " active");
+    changed_.Wait(mutex_);
+  }
+  TakeBack(job);
+  return Interruption(job);
+}
+
+void JobManager::HoldLent() {
+  if (lent_places_ == 0) return;
+  int free = options_.active_jobs - active();
+  for (const auto& [sequence, job] : by_sequence_) {
+    if (!job->lent || !job->scheduled) continue;
+    schedule_.Hold(job->record.info.uid, free <= 0);
+    --free;
+  }
+}
+
+void JobManager::NoteMissed(MonotonicTime now) {
+  if (lent_places_ == 0) return;
+  for (const auto& [sequence, job] : by_sequence_) {
+    if (!job->lent || !job->scheduled || !schedule_.TakeMissed(job->record.info.uid)) continue;
+    job->wanted_at = now;
+    SetWantsPlace(*job, true);
   }
 }
 
@@ -472,7 +519,7 @@ std::string JobManager::QueueText(const Job& job) const {
   }
   if (!found) return "";
   std::string text = absl::StrCat("queued: ", before, before == 1 ? " job" : " jobs",
-                                  " before it, ", taken_jobs_ - lent_places_, " active");
+                                  " before it, ", active(), " active");
   if (lent_places_ > 0) absl::StrAppend(&text, ", ", lent_places_, " that wait");
   return text;
 }

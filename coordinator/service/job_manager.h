@@ -26,15 +26,22 @@
 #include "coordinator/service/job.h"
 #include "coordinator/service/job_run.h"
 #include "coordinator/service/job_store.h"
+#include "coordinator/service/left_behind.h"
 
 namespace merganser {
 
 struct JobManagerOptions {
   ScheduleOptions schedule;
   // Planned, run or published at a time. One that waits for storage, or of which no worker
-  // has had a unit for `lend_after`, lends its place, and is one more when it goes on.
+  // has had a unit for `lend_after`, or whose planning has waited for a file system as long,
+  // lends its place. It goes on when one is free again, before what is queued.
   int active_jobs = 4;
   Duration lend_after = std::chrono::seconds(5);
+  // Threads at most that hang in the planning of jobs that are over.
+  size_t left_behind = 8;
+  // Inputs of a queued job that a start finds on record may be missing for so long after it:
+  // shares are mounted late.
+  Duration inputs_wait = std::chrono::minutes(10);
   size_t queued_jobs = 1000;                                 // more are refused
   size_t finished_jobs = 1000;                               // the oldest beyond are forgotten
   Duration finished_age = std::chrono::hours(30 * 24);       // older ones too; zero: none
@@ -98,6 +105,9 @@ class JobManager {
 
   uint64_t epoch() const { return epoch_; }
 
+  // Threads that hang in the planning of jobs that are over.
+  size_t left_behind() const { return left_behind_.count(); }
+
   // With a durable store jobs stay as they are, to go on at the next start; else those
   // that are not finished end (kUnavailable), their partial output removed. Waits for
   // publications. Later calls are kUnavailable, but Get, List, and Watch of ended jobs.
@@ -118,12 +128,17 @@ class JobManager {
     bool waits = false;       // for storage, and touches nothing
     bool saving = false;      // the store is at it
     bool recovered = false;   // an earlier process had taken it up
+    bool found = false;       // on record at the start
     int planning_deaths = 0;  // of earlier processes
     bool plans = false;
     bool plans_alone = false;  // it has the turn of those with such deaths
     bool cancel = false;
     bool scheduled = false;
     bool lent = false;                        // its place among the active jobs
+    bool wants_place = false;                 // and could go on
+    MonotonicTime wanted_at{};                // when that was seen last
+    std::vector<std::string> places;          // where its storage may hang
+    std::optional<bool> left;                 // its run, in a step that writes or not
     std::optional<MonotonicTime> idle_since;  // no worker has a unit of it
     std::shared_ptr<const ActivePlan> plan;
     uint32_t round = 0;
@@ -159,6 +174,10 @@ class JobManager {
                                                     const std::shared_ptr<JobRun>& run,
                                                     ActivePlan& active, ResultsOnRecord& on_record,
                                                     JobWorkers& workers, bool& request_wrong);
+  // JobRun::Resume, for TakeUp: may be left behind.
+  absl::Status TakeOverWrites(const JobPtr& job, const std::shared_ptr<JobRun>& run,
+                              std::vector<UnitResult>& done,
+                              std::optional<std::vector<PlannedWrite>>& writes);
   // Puts on record that planning begins. Jobs under which a process died while planning plan
   // one at a time, so that the next death is told of the one that causes it.
   absl::Status BeginPlanning(const JobPtr& job);
@@ -172,15 +191,29 @@ class JobManager {
   UnitBatch TakeFromRecord(const JobPtr& job, const Plan& plan, JobRounds& rounds,
                            ResultsOnRecord& on_record);
   // Repeats `step` while storage fails for now. Meanwhile the job may be cancelled, and
-  // another one has its place.
-  absl::Status Patiently(const JobPtr& job, const std::function<absl::Status()>& step);
+  // another one has its place: it is repeated in a place of its own, or `without`.
+  absl::Status Patiently(const JobPtr& job, const std::function<absl::Status()>& step,
+                         bool without = false);
   // One pause of that.
-  absl::Status AwaitStorage(Job& job, const absl::Status& why);
-  // Lets another job have its place, and back.
+  absl::Status AwaitStorage(Job& job, const absl::Status& why, bool without);
+  // Does a step of planning, which may hang in a file system: then the job may be cancelled and
+  // the manager stop all the same, and another job has its place. `step` must own all that it
+  // uses, and `run` is not to be used any more where it was left in it.
+  absl::Status Leavable(const JobPtr& job, const std::shared_ptr<JobRun>& run, bool writes,
+                        std::function<absl::Status()> step);
+  int active() const MERGANSER_REQUIRES(mutex_) { return taken_jobs_ - lent_places_; }
+  // Lets another job have its place, and back, though there be none free.
   void Lend(Job& job) MERGANSER_REQUIRES(mutex_);
   void TakeBack(Job& job) MERGANSER_REQUIRES(mutex_);
+  // Waits for a place where its own was lent. An error as Interruption has it.
+  absl::Status AwaitPlace(Job& job) MERGANSER_REQUIRES(mutex_);
+  void SetWantsPlace(Job& job, bool wants) MERGANSER_REQUIRES(mutex_);
   // Lends the places of jobs that no worker does anything of.
   void LendIdle(MonotonicTime now) MERGANSER_REQUIRES(mutex_);
+  // Before workers ask for units: of those jobs as many may go on as places are free.
+  void HoldLent() MERGANSER_REQUIRES(mutex_);
+  // After it: which of the others could have.
+  void NoteMissed(MonotonicTime now) MERGANSER_REQUIRES(mutex_);
   // Why a job that is in the queue waits; empty for others.
   std::string QueueText(const Job& job) const MERGANSER_REQUIRES(mutex_);
   // Starts a thread for a place that was lent, unless there are very many.
@@ -216,6 +249,8 @@ class JobManager {
   JobStore& store_;
   const JobRunFactory runs_;
   const uint64_t epoch_;
+  const MonotonicTime started_;
+  LeftBehind left_behind_;
 
   Mutex create_mutex_;  // taken before mutex_: one job is created at a time
   Mutex mutex_;
@@ -231,6 +266,7 @@ class JobManager {
   std::string record_trouble_ MERGANSER_GUARDED_BY(mutex_);  // of results, the last time
   int taken_jobs_ MERGANSER_GUARDED_BY(mutex_) = 0;          // by runners
   int lent_places_ MERGANSER_GUARDED_BY(mutex_) = 0;         // of these, by jobs that wait
+  int wanted_places_ MERGANSER_GUARDED_BY(mutex_) = 0;       // by these, to go on
   int runners_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool planning_alone_ MERGANSER_GUARDED_BY(mutex_) = false;  // by a job that plans_alone
   std::vector<Thread> threads_ MERGANSER_GUARDED_BY(mutex_);  // never more than reserved

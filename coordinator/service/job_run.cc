@@ -12,6 +12,7 @@
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
 #include "common/storage/open.h"
+#include "common/storage/uri.h"
 
 namespace merganser {
 namespace {
@@ -24,6 +25,14 @@ class EngineJobRun final : public JobRun {
         begun_(job.state == JobState::kRunning || job.state == JobState::kPublishing),
         request_(job.request),
         roots_(roots) {}
+
+  std::vector<std::string> Paths() const override {
+    std::vector<std::string> paths =
+        ModelPaths(request_.recipe, request_.source_name, request_.directories);
+    const absl::StatusOr<Uri> output = ParseUri(request_.output_uri);
+    if (output.ok() && output->scheme == "file") paths.push_back(output->path);
+    return paths;
+  }
 
   absl::StatusOr<const Plan*> Prepare() override {
     MERGANSER_ASSIGN_OR_RETURN(

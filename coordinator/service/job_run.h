@@ -26,6 +26,9 @@ class JobRun {
  public:
   virtual ~JobRun() = default;
 
+  // Where the methods may look, as far as that is in a file system; tells it without a look.
+  virtual std::vector<std::string> Paths() const = 0;
+
   // Reads the inputs' headers and plans. The plan is valid while the run lives.
   // A failure that is not IsRetryable means that the request is wrong.
   virtual absl::StatusOr<const Plan*> Prepare() = 0;

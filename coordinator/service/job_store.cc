@@ -63,12 +63,18 @@ absl::Status MemoryJobStore::AddResults(std::vector<StoredResult> results) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<StoredResult>> MemoryJobStore::Results(const std::string& uid) {
+absl::StatusOr<std::vector<StoredResult>> MemoryJobStore::DoResults(
+    const std::string& uid, const std::optional<ResultPlace>& after, uint64_t bytes) {
   MutexLock lock(mutex_);
   std::vector<StoredResult> results;
-  const auto it = entries_.find(uid);
-  if (it == entries_.end()) return results;
-  for (const auto& [place, result] : it->second.results) results.push_back(result);
+  const auto entry = entries_.find(uid);
+  if (entry == entries_.end()) return results;
+  const auto& all = entry->second.results;
+  auto it = after.has_value() ? all.upper_bound({after->round, after->unit}) : all.begin();
+  for (uint64_t taken = 0; it != all.end() && (results.empty() || taken < bytes); ++it) {
+    taken += it->second.bytes.size();
+    results.push_back(it->second);
+  }
   return results;
 }
 

@@ -51,6 +51,12 @@ struct StoredResult {
   bool operator==(const StoredResult&) const = default;
 };
 
+// Where a result stands among its job's.
+struct ResultPlace {
+  uint32_t round = 0;
+  uint32_t unit = 0;
+};
+
 // A lease that failed or was lost.
 struct UnitAttempt {
   uint32_t round = 0;
@@ -99,8 +105,13 @@ class JobStore {
   // of a job that is not there, or has ended, are dropped. Waits for a disk for a few seconds at
   // most (kUnavailable): who reports them is waited for in turn.
   virtual absl::Status AddResults(std::vector<StoredResult> results) = 0;
-  // By round and unit.
-  virtual absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) = 0;
+  // By round and unit: those behind `after`, of which about `bytes`, one at least. None: there
+  // are no more.
+  absl::StatusOr<std::vector<StoredResult>> Results(
+      const std::string& uid, const std::optional<ResultPlace>& after = std::nullopt,
+      uint64_t bytes = UINT64_MAX) {
+    return DoResults(uid, after, bytes);
+  }
   // Gone when it returns.
   virtual absl::Status ForgetResults(const std::string& uid) = 0;
 
@@ -108,6 +119,10 @@ class JobStore {
   // killed within moments, or the store fails.
   virtual void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) = 0;
   virtual absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) = 0;
+
+ private:
+  virtual absl::StatusOr<std::vector<StoredResult>> DoResults(
+      const std::string& uid, const std::optional<ResultPlace>& after, uint64_t bytes) = 0;
 };
 
 class MemoryJobStore final : public JobStore {
@@ -123,12 +138,15 @@ class MemoryJobStore final : public JobStore {
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;
   absl::Status AddResults(std::vector<StoredResult> results) override;
-  absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) override;
   absl::Status ForgetResults(const std::string& uid) override;
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
 
  private:
+  absl::StatusOr<std::vector<StoredResult>> DoResults(const std::string& uid,
+                                                      const std::optional<ResultPlace>& after,
+                                                      uint64_t bytes) override;
+
   struct Entry {
     JobRecord record;
     std::map<std::pair<uint32_t, uint32_t>, StoredResult> results;  // by round and unit

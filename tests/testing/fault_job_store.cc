@@ -107,9 +107,10 @@ absl::Status FaultJobStore::AddResults(std::vector<StoredResult> results) {
                            [&] { return wrapped_.AddResults(std::move(results)); });
 }
 
-absl::StatusOr<std::vector<StoredResult>> FaultJobStore::Results(const std::string& uid) {
-  return Run<absl::StatusOr<std::vector<StoredResult>>>(JobStoreOp::kResults, std::nullopt,
-                                                        [&] { return wrapped_.Results(uid); });
+absl::StatusOr<std::vector<StoredResult>> FaultJobStore::DoResults(
+    const std::string& uid, const std::optional<ResultPlace>& after, uint64_t bytes) {
+  return Run<absl::StatusOr<std::vector<StoredResult>>>(
+      JobStoreOp::kResults, std::nullopt, [&] { return wrapped_.Results(uid, after, bytes); });
 }
 
 absl::Status FaultJobStore::ForgetResults(const std::string& uid) {

@@ -63,12 +63,15 @@ class FaultJobStore final : public JobStore {
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;
   absl::Status AddResults(std::vector<StoredResult> results) override;
-  absl::StatusOr<std::vector<StoredResult>> Results(const std::string& uid) override;
   absl::Status ForgetResults(const std::string& uid) override;
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
 
  private:
+  absl::StatusOr<std::vector<StoredResult>> DoResults(const std::string& uid,
+                                                      const std::optional<ResultPlace>& after,
+                                                      uint64_t bytes) override;
+
   struct ActiveRule {
     JobFaultRule rule;
     uint64_t calls = 0;

@@ -166,6 +166,30 @@ TEST_P(JobStoreTest, ResultsComeBackInOrderAndTheFirstStays) {
   EXPECT_THAT(*store_->Results("b"), SizeIs(1));
 }
 
+TEST_P(JobStoreTest, ResultsComeByThePageToo) {
+  ASSERT_TRUE(store_->Save(Record("a", 1)).ok());
+  const std::string some(100, 'x');
+  for (const auto& [round, unit] :
+       std::vector<std::pair<uint32_t, uint32_t>>{{0, 0}, {0, 7}, {1, 0}, {1, 3}, {1, 4}}) {
+    ASSERT_TRUE(store_->AddResults({{"a", round, unit, some, "w", 1, ""}}).ok());
+  }
+  for (const uint64_t bytes : {1, 100, 101, 300, 10'000}) {
+    SCOPED_TRACE(bytes);
+    std::optional<ResultPlace> after;
+    std::vector<std::pair<uint32_t, uint32_t>> places;
+    while (true) {
+      const auto page = store_->Results("a", after, bytes);
+      ASSERT_TRUE(page.ok()) << page.status();
+      if (page->empty()) break;
+      EXPECT_LE(page->size(), bytes / 100 + 1);
+      for (const StoredResult& one : *page) places.emplace_back(one.round, one.unit);
+      after = ResultPlace{page->back().round, page->back().unit};
+    }
+    EXPECT_THAT(places, ElementsAre(std::pair(0, 0), std::pair(0, 7), std::pair(1, 0),
+                                    std::pair(1, 3), std::pair(1, 4)));
+  }
+}
+
 TEST_P(JobStoreTest, ResultsOfJobsThatEndedAreNobodys) {
   for (const JobState end : {JobState::kSucceeded, JobState::kFailed, JobState::kCancelled}) {
     const std::string uid(JobStateName(end));

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "coordinator/service/job_manager.h"
 #include "gmock/gmock.h"
@@ -90,9 +91,68 @@ TEST_F(FairnessTest, AJobThatWorkersAreAtKeepsItsPlace) {
   EXPECT_EQ(Detail(second), "queued: 0 jobs before it, 1 active");
 }
 
+// Two lend their places, as there are no workers. When one comes only the first goes on, and the
+// other after it, before what is queued.
+TEST_F(FairnessTest, JobsThatWaitedAreNotOneMoreWhenTheyGoOn) {
+  JobManagerOptions options = QuickOptions();
+  options.active_jobs = 1;
+  options.lend_after = std::chrono::milliseconds(20);
+  Start(options);
+  const std::string first = Submit(), second = Submit();
+  AwaitState(*jobs_, first, JobState::kRunning);
+  AwaitState(*jobs_, second, JobState::kRunning);
+  const std::string third = Submit();
+  AwaitState(*jobs_, third, JobState::kRunning);  // both have lent theirs
+  ASSERT_TRUE(jobs_->Cancel(third).ok());
+  AwaitEnd(*jobs_, third);
+
+  std::vector<LeaseGrant> leases;
+  const auto take = [&](uint32_t wanted) {
+    WorkerReport report;
+    report.worker = "w";
+    report.sequence = ++sequence_;
+    report.memory = 1000;
+    report.wanted = wanted;
+    for (const LeaseGrant& lease : leases) report.in_flight.push_back({lease.token, 0, 0});
+    const auto answer = jobs_->Sync(report);
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    for (const LeaseGrant& lease : answer->leases) leases.push_back(lease);
+  };
+  storage_.Close();
+  std::string queued;
+  for (int i = 0; i < 10; ++i) {
+    take(10);
+    if (i == 0) queued = Submit();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  ASSERT_EQ(leases.size(), 2u);
+  for (const LeaseGrant& lease : leases) EXPECT_EQ("jobs/" + lease.job, first);
+  EXPECT_EQ(Detail(queued), "queued: 0 jobs before it, 1 active, 1 that wait");
+
+  WorkerReport done;
+  done.worker = "w";
+  done.sequence = ++sequence_;
+  done.memory = 1000;
+  for (const LeaseGrant& lease : leases) {
+    UnitResult result;
+    result.unit = lease.unit;
+    result.segment_digests = {std::string(32, 'a')};
+    done.completed.push_back({lease.token, lease.job, result});
+  }
+  ASSERT_TRUE(jobs_->Sync(done).ok());
+  EXPECT_EQ(AwaitEnd(*jobs_, first).state, JobState::kSucceeded);
+  leases.clear();
+  while (leases.empty() && !HasFailure()) take(10);
+  ASSERT_FALSE(leases.empty());
+  EXPECT_EQ("jobs/" + leases[0].job, second);
+  EXPECT_EQ(jobs_->Get(queued)->state, JobState::kQueued);
+  storage_.Open();
+}
+
 TEST_F(FairnessTest, AQueuedJobSaysHowManyAreBeforeIt) {
   JobManagerOptions options = QuickOptions();
   options.active_jobs = 1;
+  options.lend_after = std::chrono::hours(1);
   storage_.Close();
   Start(options);
   const std::string active = Submit();

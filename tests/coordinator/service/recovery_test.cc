@@ -38,6 +38,7 @@ class RecoveryTest : public ::testing::Test {
     jobs_.reset();
     JobManagerOptions options = QuickOptions();
     options.retry_pause = std::chrono::milliseconds(1);
+    options.inputs_wait = inputs_wait_;
     auto jobs = JobManager::Start(options, SystemClock(), store_, storage_.Runs());
     ASSERT_TRUE(jobs.ok()) << jobs.status();
     jobs_ = *std::move(jobs);
@@ -145,6 +146,7 @@ class RecoveryTest : public ::testing::Test {
   FaultJobStore store_{memory_, /*seed=*/17};
   std::unique_ptr<JobManager> jobs_;
   uint64_t sequence_ = 0;
+  Duration inputs_wait_ = std::chrono::minutes(10);
   bool rounds_ = false;
 };
 
@@ -465,6 +467,32 @@ TEST_F(RecoveryTest, InputsThatAreNotThereYetAreWaitedFor) {
   storage_.FailPrepare(absl::OkStatus());
   EXPECT_EQ(WorkOff().size(), kUnits - 1);
   EXPECT_EQ(Get().state, JobState::kSucceeded);
+}
+
+// Nothing was begun of it: where the mounts come late it is no worse off than one that was.
+TEST_F(RecoveryTest, InputsOfAQueuedJobAreWaitedForToo) {
+  for (const JobState state : {JobState::kQueued, JobState::kPlanning}) {
+    Killed(state);
+    storage_.FailPrepare(absl::NotFoundError("model '/a': found no folder"));
+    Start();
+    while (Get().progress.detail.find("found no folder") == std::string::npos && !HasFailure()) {
+      std::this_thread::yield();
+    }
+    EXPECT_THAT(Events(), Contains(HasSubstr("it may be mounted late")));
+    storage_.FailPrepare(absl::OkStatus());
+    EXPECT_EQ(WorkOff().size(), kUnits);
+    EXPECT_EQ(Get().state, JobState::kSucceeded);
+  }
+}
+
+TEST_F(RecoveryTest, InputsThatNobodyEverSawAreNotWaitedForWithoutEnd) {
+  inputs_wait_ = std::chrono::milliseconds(20);
+  Killed(JobState::kQueued);
+  storage_.FailPrepare(absl::NotFoundError("model '/a': found no folder"));
+  Start();
+  const JobInfo end = AwaitEnd(*jobs_, kName);
+  EXPECT_EQ(end.error_reason, "REQUEST_WRONG");
+  EXPECT_EQ(end.error.message(), "model '/a': found no folder");
 }
 
 TEST_F(RecoveryTest, StorageThatIsNotThereYetIsWaitedFor) {

@@ -9,7 +9,17 @@ namespace merganser {
 
 class FakeRun final : public JobRun {
  public:
-  explicit FakeRun(FakeStorage& storage) : storage_(storage) {}
+  explicit FakeRun(FakeStorage& storage) : storage_(storage) {
+    MutexLock lock(storage_.mutex_);
+    ++storage_.runs_;
+  }
+  ~FakeRun() override {
+    MutexLock lock(storage_.mutex_);
+    --storage_.runs_;
+    storage_.changed_.NotifyAll();
+  }
+
+  std::vector<std::string> Paths() const override { return {"/"}; }
 
   absl::StatusOr<const Plan*> Prepare() override {
     MutexLock lock(storage_.mutex_);
@@ -134,6 +144,12 @@ class FakeRun final : public JobRun {
   FakeStorage& storage_;
   Plan plan_;
 };
+
+FakeStorage::~FakeStorage() {
+  Open();
+  MutexLock lock(mutex_);
+  while (runs_ > 0) changed_.Wait(mutex_);
+}
 
 JobRunFactory FakeStorage::Runs() {
   return [this](const JobInfo&) { return std::make_unique<FakeRun>(*this); };

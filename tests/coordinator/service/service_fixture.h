@@ -23,6 +23,7 @@ namespace merganser {
 class FakeStorage {
  public:
   explicit FakeStorage(uint32_t units) : units_(units) {}
+  ~FakeStorage();  // waits for runs that were left behind
 
   JobRunFactory Runs();
 
@@ -68,6 +69,7 @@ class FakeStorage {
   const uint32_t units_;
   mutable Mutex mutex_;
   CondVar changed_;
+  int runs_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool closed_ MERGANSER_GUARDED_BY(mutex_) = false;
   bool begin_closed_ MERGANSER_GUARDED_BY(mutex_) = false;
   int in_begin_ MERGANSER_GUARDED_BY(mutex_) = 0;
