@@ -10,7 +10,9 @@
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
 #include "common/checkpoint/applied.h"
+#include "common/checkpoint/buffers.h"
 #include "common/checkpoint/config_checks.h"
+#include "common/checkpoint/extra_tensors.h"
 #include "common/checkpoint/missing_tensors.h"
 #include "common/checkpoint/names.h"
 #include "common/checkpoint/refusals.h"
@@ -32,23 +34,6 @@ bool IsVocabularySized(std::string_view name) {
   return EndsInComponent(name, "lm_head.weight") || EndsInComponent(name, "embed_tokens.weight") ||
          name.find("word_embeddings") != std::string_view::npos ||
          EndsInComponent(name, "wte.weight");
-}
-
-// "model.norm.weight" -> "norm.weight".
-std::string_view LastTwo(std::string_view name) {
-  const size_t last = name.rfind('.');
-  if (last == std::string_view::npos || last == 0) return name;
-  const size_t before = name.rfind('.', last - 1);
-  return before == std::string_view::npos ? name : name.substr(before + 1);
-}
-
-std::string_view ExtraKind(std::string_view name) {
-  if (name.starts_with("v_head.") || name.find("value_head") != std::string_view::npos ||
-      name.starts_with("score.")) {
-    return "a value or reward head";
-  }
-  if (name.ends_with("inv_freq")) return "computed when the model is loaded";
-  return "the merge would not know what to add them to";
 }
 
 class Aligner {
@@ -84,13 +69,13 @@ class Aligner {
       MERGANSER_RETURN_IF_ERROR(AlignModel(static_cast<uint32_t>(m)));
     }
     SettleMissing();
-    if (differences_ > 0) {
-      std::string message = absl::StrJoin(named_, "; ");
-      if (differences_ > named_.size()) {
-        absl::StrAppend(&message, "; and ", differences_ - named_.size(), " more");
-      }
-      return absl::InvalidArgumentError(message);
-    }
+    MERGANSER_RETURN_IF_ERROR(Differences());
+    MERGANSER_ASSIGN_OR_RETURN(
+        SettledBuffers buffers,
+        SettleBuffers(models_, whole_ ? reference_index_ : 0, alignment_.tensors));
+    for (std::string& line : buffers.differences) Differ(std::move(line));
+    for (std::string& line : buffers.warnings) alignment_.warnings.push_back(std::move(line));
+    MERGANSER_RETURN_IF_ERROR(Differences());
     NoteTies();
     return std::move(alignment_);
   }
@@ -109,7 +94,7 @@ class Aligner {
     aligned.name = std::string(name);
     aligned.shape = tensor.shape;
     aligned.dtype = tensor.dtype;
-    aligned.copied = IsIntegral(tensor.dtype);
+    aligned.copied = IsIntegral(tensor.dtype) || IsComputedBuffer(tensor.name, tensor.shape);
     if (!aligned.copied && !IsComputable(tensor.dtype)) {
       Differ(absl::StrCat(model.DescribeShard(tensor.shard), ": tensor ", Quoted(tensor.name),
                           ": found dtype ", std::string(DTypeName(tensor.dtype)),
@@ -275,6 +260,16 @@ class Aligner {
     if (++differences_ <= kNamedDifferences) named_.push_back(std::move(what));
   }
 
+  // What was found so far.
+  absl::Status Differences() const {
+    if (differences_ == 0) return absl::OkStatus();
+    std::string message = absl::StrJoin(named_, "; ");
+    if (differences_ > named_.size()) {
+      absl::StrAppend(&message, "; and ", differences_ - named_.size(), " more");
+    }
+    return absl::InvalidArgumentError(message);
+  }
+
   absl::Status AlignModel(uint32_t m) {
     const Checkpoint& model = *models_[m];
     std::vector<std::vector<size_t>> sources_of(slices_.size());  // which are this model's
@@ -311,38 +306,17 @@ class Aligner {
     for (size_t i = 0; i < used.size(); ++i) {
       if (ties_.LeftOut(model.tensors[i].name) != nullptr) used[i] = true;
     }
-    if (m != reference_index_) {
-      if (!whole_) MarkUnasked(m, used);
-      FindSimilar(model, used, first_missing);
-      WarnOfExtras(model, used);
+    if (m == reference_index_) return absl::OkStatus();
+    if (!whole_) MarkUnasked(m, used);
+    const ExtraTensors extras(model, used);
+    for (size_t i = first_missing; i < missing_.size(); ++i) {
+      missing_[i].similar =
+          extras.Like(missing_[i].name, wanted_[missing_[i].tensor].tensor->shape);
+    }
+    for (std::string& line : extras.Describe(reference_)) {
+      alignment_.warnings.push_back(std::move(line));
     }
     return absl::OkStatus();
-  }
-
-  // Tensors of `model` that nothing uses and that may be what is missing: of its shape,
-  // and ending as it does, or in layers that lack something.
-  void FindSimilar(const Checkpoint& model, const std::vector<bool>& used, size_t first) {
-    std::map<std::string_view, std::vector<const CheckpointTensor*>> extras;
-    std::map<std::string_view, const CheckpointTensor*> in_layers;
-    for (size_t i = 0; i < used.size(); ++i) {
-      const CheckpointTensor& extra = model.tensors[i];
-      if (used[i] || IsComputedBuffer(extra.name, extra.shape)) continue;
-      extras[LastTwo(extra.name)].push_back(&extra);
-      if (const auto layer = ParseLayer(extra.name)) in_layers.try_emplace(layer->stack, &extra);
-    }
-    for (size_t i = first; i < missing_.size() && !extras.empty(); ++i) {
-      MissingTensor& missing = missing_[i];
-      const auto like = extras.find(LastTwo(missing.name));
-      if (like != extras.end()) {
-        for (const CheckpointTensor* extra : like->second) {
-          if (extra->shape == wanted_[missing.tensor].tensor->shape) missing.similar = extra->name;
-        }
-      }
-      const std::optional<LayerName> layer = ParseLayer(missing.name);
-      if (!layer.has_value() || !missing.similar.empty()) continue;
-      const auto beside = in_layers.find(layer->stack);
-      if (beside != in_layers.end()) missing.similar = beside->second->name;
-    }
   }
 
   // Takes from the reference what may be taken from there.
@@ -456,29 +430,13 @@ class Aligner {
       return;
     }
     if (IsComputable(expected.dtype) && IsComputable(found.dtype)) return;
-    if (found.dtype != expected.dtype) {
+    // Masks were floats, bytes and bool in turn; the reference's is taken.
+    const bool mask = IsComputedBuffer(expected.name, expected.shape) &&
+                      !EndsInComponent(expected.name, "position_ids");
+    if (found.dtype != expected.dtype && !mask) {
       differ(absl::StrCat("dtype ", std::string(DTypeName(found.dtype))),
              std::string(DTypeName(expected.dtype)),
              IsIntegral(expected.dtype) ? " (integers and bool are copied and must be equal)" : "");
-    }
-  }
-
-  void WarnOfExtras(const Checkpoint& model, const std::vector<bool>& used) {
-    struct Group {
-      size_t count = 0;
-      std::string first;
-    };
-    std::map<std::string, Group> groups;
-    for (size_t i = 0; i < model.tensors.size(); ++i) {
-      if (used[i]) continue;
-      Group& group = groups[Pattern(model.tensors[i].name)];
-      if (group.count++ == 0) group.first = model.tensors[i].name;
-    }
-    for (const auto& [pattern, group] : groups) {
-      alignment_.warnings.push_back(absl::StrCat(
-          Name(model), ": dropped ", group.count, group.count == 1 ? " tensor " : " tensors ",
-          Quoted(pattern), " that ", reference_.uri, " does not have (",
-          std::string(ExtraKind(group.first)), ")"));
     }
   }
 

@@ -30,8 +30,8 @@ struct AlignedTensor {
   std::string name;  // in the output
   Shape shape;
   DType dtype = DType::kF32;  // the reference's own
-  // No method sees it: integers and bool, to be found equal while running, and what
-  // the reference alone has, which is then the only source. Copied bit for bit.
+  // No method sees it: integers, bool, masks, what loading computes, and what the
+  // reference alone has. It has one source and is copied bit for bit.
   bool copied = false;
   // Stands for several names of one parameter, or is filled from the tensor of
   // another name in some model (lm_head.weight <- embed_tokens.weight).
@@ -74,8 +74,9 @@ struct Alignment {
 // prefix renamings, tied tensors, quantised and integer tensors. A model that does
 // not fit is kInvalidArgument, and the message names model, file, tensor, what was
 // found and what was expected; the first three differences are named, the rest
-// counted. Headers are enough but where a model stores tied tensors twice: those are
-// compared, and the store's errors are this function's.
+// counted. Headers are enough but for what must be equal: copies of tied tensors within
+// a model, integers and masks between models. Those are read, and the store's errors are
+// this function's.
 //
 // With `slices` the output's layers are those of the slices, numbered anew; each
 // slice's first source gives their names and dtypes. Tensors before the layers

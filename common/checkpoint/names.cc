@@ -30,9 +30,9 @@ std::string Pattern(std::string_view name) {
 
 bool IsComputedBuffer(std::string_view name, const Shape& shape) {
   constexpr std::string_view kBuffers[] = {
-      "inv_freq",     "original_inv_freq", "cos_cached",  "sin_cached", "embed_positions.weights",
-      "position_ids", "masked_bias",       "causal_mask", "rope.freqs", "relative_position_index",
-      "_float_tensor"};
+      "inv_freq",      "original_inv_freq", "cos_cached",  "sin_cached", "embed_positions.weights",
+      "position_ids",  "masked_bias",       "causal_mask", "rope.freqs", "relative_position_index",
+      "_float_tensor", "freqs_cis"};
   const auto named = [&](std::string_view buffer) { return EndsInComponent(name, buffer); };
   if (std::any_of(std::begin(kBuffers), std::end(kBuffers), named)) return true;
   // GPT-2's and its kin's causal mask is called as a bias is.

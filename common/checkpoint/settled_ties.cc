@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/checkpoint/stored_bytes.h"
 #include "common/format/text.h"
 
 namespace merganser {
@@ -21,6 +22,15 @@ std::optional<bool> Says(const Checkpoint& model, const Tie& tie) {
 // Whether the one name may stand for the other where only one is stored.
 bool MayFill(const Checkpoint& model, const Tie& tie) {
   return !tie.by_config || !model.config.tie_stated || model.config.tie_word_embeddings;
+}
+
+// Whether two names of one model hold the same. Reads them up to the first difference.
+absl::StatusOr<bool> SameBytes(const Checkpoint& model, const CheckpointTensor& a,
+                               const CheckpointTensor& b) {
+  if (a.dtype != b.dtype || a.shape != b.shape) return false;
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<uint64_t> difference,
+                             FirstDifference({&model, &a}, {&model, &b}));
+  return !difference.has_value();
 }
 
 class TieSettler {
@@ -89,9 +99,8 @@ class TieSettler {
       const CheckpointTensor* copy = model->Find(tie.copy);
       if (kept == nullptr || copy == nullptr) continue;
       if (said && !(model->config.tie_stated && model->config.tie_word_embeddings)) continue;
-      absl::StatusOr<bool> same = SameBytes(*model, *kept, *copy);
-      if (!same.ok()) return Annotate(same.status(), absl::StrCat("model ", Quoted(model->given)));
-      if (!*same) found.push_back(model);
+      MERGANSER_ASSIGN_OR_RETURN(const bool same, SameBytes(*model, *kept, *copy));
+      if (!same) found.push_back(model);
     }
     return found;
   }

@@ -2,20 +2,15 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <iterator>
 #include <map>
-#include <span>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status.h"
 #include "common/checkpoint/layers.h"
 #include "common/checkpoint/names.h"
 
 namespace merganser {
 namespace {
-
-constexpr uint64_t kPieceBytes = uint64_t{4} << 20;
 
 // What heads are called, below any prefix. `lm_head.decoder.weight` stands before
 // what it ends in.
@@ -389,26 +384,6 @@ std::optional<Tie> ImpliedTie(const Checkpoint& model) {
   const std::string head = HeadOf(embedding);
   if (head.empty() || names.contains(head)) return std::nullopt;
   return Tie{embedding, head, true};
-}
-
-absl::StatusOr<bool> SameBytes(const Checkpoint& model, const CheckpointTensor& a,
-                               const CheckpointTensor& b) {
-  if (a.dtype != b.dtype || a.shape != b.shape || a.size != b.size) return false;
-  std::vector<std::byte> one(std::min(a.size, kPieceBytes)), other(one.size());
-  for (uint64_t at = 0; at < a.size; at += kPieceBytes) {
-    const uint64_t size = std::min(a.size - at, kPieceBytes);
-    const auto read = [&](const CheckpointTensor& tensor, std::vector<std::byte>& piece) {
-      const CheckpointShard& shard = model.shards[tensor.shard];
-      return model.store->Read(shard.key, tensor.offset + at, std::span(piece).first(size),
-                               shard.info.identity);
-    };
-    MERGANSER_RETURN_IF_ERROR(read(a, one));
-    MERGANSER_RETURN_IF_ERROR(read(b, other));
-    if (!std::equal(one.begin(), one.begin() + static_cast<ptrdiff_t>(size), other.begin())) {
-      return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace merganser

@@ -9,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "common/checkpoint/checkpoint.h"
 
 namespace merganser {
@@ -33,11 +32,6 @@ std::optional<Tie> ImpliedTie(const Checkpoint& model);
 // Whether head and embedding are one in models of this `model_type` whose
 // config.json does not say so; nullopt of types that are not known.
 std::optional<bool> TiesByClass(std::string_view model_type);
-
-// Whether two tensors of one model hold the same bytes under one dtype and shape.
-// Reads them up to the first difference; the store's errors.
-absl::StatusOr<bool> SameBytes(const Checkpoint& model, const CheckpointTensor& a,
-                               const CheckpointTensor& b);
 
 }  // namespace merganser
 

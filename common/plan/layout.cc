@@ -49,24 +49,6 @@ uint64_t LeavesPerSegment(const Plan& plan, const PlannedTensor& tensor, uint64_
   return 1;
 }
 
-Segment MakeSegment(const Plan& plan, uint32_t index, uint64_t leaf_begin, uint64_t leaf_end) {
-  const PlannedTensor& tensor = plan.tensors[index];
-  Segment segment;
-  segment.tensor = index;
-  segment.leaf_begin = leaf_begin;
-  segment.leaf_end = leaf_end;
-  const uint64_t elements = SegmentElements(tensor, segment);
-  segment.bytes_out = elements * BytesPerElement(tensor.dtype);
-  for (const PlannedSource& source : tensor.sources) {
-    segment.bytes_in += elements * BytesPerElement(source.dtype);
-  }
-  segment.workspace =
-      tensor.needs.workspace_bytes + (leaf_end - leaf_begin) * tensor.needs.retained_bytes;
-  segment.memory = segment.bytes_in + segment.bytes_out + segment.workspace +
-                   (tensor.sources.size() + 1) * kBufferPadding;
-  return segment;
-}
-
 // Closes units when they are large enough, so that each is a run of segments.
 class UnitCutter {
  public:
@@ -98,6 +80,55 @@ class UnitCutter {
 };
 
 }  // namespace
+
+void SetLeaves(PlannedTensor& tensor) {
+  tensor.elements = 1;
+  for (uint64_t side : tensor.spec.shape) tensor.elements *= side;
+  if (tensor.elements == 0) return;
+  switch (tensor.needs.split) {
+    case Split::kWhole:
+      tensor.leaf_elements = tensor.elements;
+      break;
+    case Split::kMatrices:
+      tensor.leaf_elements = tensor.elements / tensor.spec.shape[0];
+      break;
+    case Split::kRows: {
+      const uint64_t cols = tensor.spec.shape.empty() ? 1 : tensor.spec.shape.back();
+      tensor.leaf_elements = std::max<uint64_t>(1, kLeafElements / cols) * cols;
+      break;
+    }
+    case Split::kElements:
+      tensor.leaf_elements = kLeafElements;
+      break;
+  }
+  tensor.leaves = CeilDiv(tensor.elements, tensor.leaf_elements);
+}
+
+Segment MakeSegment(const Plan& plan, uint32_t index, uint64_t leaf_begin, uint64_t leaf_end) {
+  const PlannedTensor& tensor = plan.tensors[index];
+  Segment segment;
+  segment.tensor = index;
+  segment.leaf_begin = leaf_begin;
+  segment.leaf_end = leaf_end;
+  const uint64_t elements = SegmentElements(tensor, segment);
+  segment.bytes_out = elements * BytesPerElement(tensor.dtype);
+  for (const PlannedSource& source : tensor.sources) {
+    segment.bytes_in += elements * BytesPerElement(source.dtype);
+  }
+  segment.workspace =
+      tensor.needs.workspace_bytes + (leaf_end - leaf_begin) * tensor.needs.retained_bytes;
+  segment.memory = segment.bytes_in + segment.bytes_out + segment.workspace +
+                   (tensor.sources.size() + 1) * kBufferPadding;
+  return segment;
+}
+
+Segment MakeHeaderSegment(const Plan& plan, uint32_t shard) {
+  Segment segment;
+  segment.header = true;
+  segment.bytes_out = plan.shards[shard].header.size();
+  segment.memory = segment.bytes_out + kBufferPadding;
+  return segment;
+}
 
 absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan) {
   std::vector<std::vector<uint32_t>> members(1);
@@ -158,11 +189,7 @@ absl::Status CutUnits(uint64_t unit_size, uint64_t split_size, Plan& plan) {
   }
   for (uint32_t s = 0; s < plan.shards.size(); ++s) {
     UnitCutter cutter(plan, s, unit_size);
-    Segment header;
-    header.header = true;
-    header.bytes_out = plan.shards[s].header.size();
-    header.memory = header.bytes_out + kBufferPadding;
-    cutter.Add(header);
+    cutter.Add(MakeHeaderSegment(plan, s));
     for (uint32_t i : members[s]) {
       if (plan.tensors[i].leaves == 0) continue;
       const uint64_t step = LeavesPerSegment(plan, plan.tensors[i], split_size);

@@ -9,6 +9,15 @@
 
 namespace merganser {
 
+// Sets elements, leaves and elements of a leaf, by the tensor's shape and the split that
+// it needs; at most kMaxElements, and matrices have a dimension.
+void SetLeaves(PlannedTensor& tensor);
+
+// Leaves [leaf_begin, leaf_end) of a tensor that has them, and a shard's header, with
+// what they read, write and take of memory.
+Segment MakeSegment(const Plan& plan, uint32_t tensor, uint64_t leaf_begin, uint64_t leaf_end);
+Segment MakeHeaderSegment(const Plan& plan, uint32_t shard);
+
 // Distributes `plan.tensors` over output shards of at most `max_shard_size`
 // bytes of tensor data (a larger tensor gets a shard of its own) and sets
 // plan.shards and every tensor's shard and offset.

@@ -57,29 +57,6 @@ absl::Status CheckSize(const TensorSpec& tensor) {
                                                  " elements, expected at most as many"));
 }
 
-void SetLeaves(PlannedTensor& tensor) {
-  tensor.elements = 1;
-  for (uint64_t side : tensor.spec.shape) tensor.elements *= side;
-  if (tensor.elements == 0) return;
-  switch (tensor.needs.split) {
-    case Split::kWhole:
-      tensor.leaf_elements = tensor.elements;
-      break;
-    case Split::kMatrices:
-      tensor.leaf_elements = tensor.elements / tensor.spec.shape[0];
-      break;
-    case Split::kRows: {
-      const uint64_t cols = tensor.spec.shape.empty() ? 1 : tensor.spec.shape.back();
-      tensor.leaf_elements = std::max<uint64_t>(1, kLeafElements / cols) * cols;
-      break;
-    }
-    case Split::kElements:
-      tensor.leaf_elements = kLeafElements;
-      break;
-  }
-  tensor.leaves = CeilDiv(tensor.elements, tensor.leaf_elements);
-}
-
 // A group's leaves are of the same models, as many of them base as others. One that
 // counts as unchanged is itself, wherever its values are read.
 bool SameModels(const AlignedTensor& a, const AlignedTensor& b) {

@@ -23,7 +23,7 @@ namespace merganser {
 
 // Raised whenever the bytes of any merge may change; part of every plan digest.
 // 6: a parameter with several names counts once in a statistic, and a head that is
-// stored under a tied config with values of its own is merged as what it is.
+// stored under a tied config is merged as what it is; buffers are copied.
 inline constexpr int kNumericsVersion = 6;
 
 // A segment's inputs and output each begin at a multiple of this in its buffer.

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/plan/validate.h"
 
 namespace merganser {
 namespace {
@@ -79,19 +80,6 @@ struct Place {
 
 absl::Status Malformed(const Place& place, const char* field, const std::string& problem) {
   return absl::InvalidArgumentError(absl::StrCat(place.Path(), ".", field, ": ", problem));
-}
-
-absl::Status CheckIndex(const Place& place, const char* field, uint64_t index, uint64_t size) {
-  if (index < size) return absl::OkStatus();
-  return Malformed(place, field, absl::StrCat("found ", index, ", expected less than ", size));
-}
-
-absl::Status CheckRange(const Place& place, const char* field, uint64_t begin, uint64_t end,
-                        uint64_t limit) {
-  if (begin <= end && end <= limit) return absl::OkStatus();
-  return Malformed(
-      place, field,
-      absl::StrCat("found [", begin, ", ", end, "), expected a range within [0, ", limit, ")"));
 }
 
 absl::StatusOr<DType> DecodeDType(const Place& place, v1::DType proto) {
@@ -177,8 +165,7 @@ void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
   proto.set_offset(tensor.offset);
 }
 
-absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::PlannedTensor& proto,
-                                           const Plan& plan) {
+absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::PlannedTensor& proto) {
   PlannedTensor tensor;
   tensor.spec.name = proto.name();
   tensor.spec.shape.assign(proto.shape().begin(), proto.shape().end());
@@ -189,46 +176,28 @@ absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::Planned
   tensor.needs.note = needs.note();
   MERGANSER_ASSIGN_OR_RETURN(tensor.needs.split, DecodeSplit(place, needs.split()));
   tensor.needs.reads_base = needs.reads_base();
-  if (needs.rounds() < 0) {
-    return Malformed(place, "needs.rounds",
-                     absl::StrCat("found ", needs.rounds(), ", expected at least 0"));
-  }
   tensor.needs.rounds = needs.rounds();
   tensor.needs.workspace_bytes = needs.workspace_bytes();
   tensor.needs.group = needs.group();
   tensor.needs.keeps = needs.keeps();
   tensor.needs.retained_bytes = needs.retained_bytes();
-  MERGANSER_RETURN_IF_ERROR(CheckIndex(place, "method", proto.method(), plan.overrides.size() + 1));
   tensor.method = proto.method();
-  MERGANSER_RETURN_IF_ERROR(CheckIndex(place, "group", proto.group(), plan.groups.size() + 1));
-  tensor.group = static_cast<int32_t>(proto.group()) - 1;
+  tensor.group = static_cast<int32_t>(proto.group() - 1);  // 0 stands for none
   tensor.tied = proto.tied();
   tensor.elements = proto.elements();
   tensor.leaf_elements = proto.leaf_elements();
   tensor.leaves = proto.leaves();
-  if (tensor.leaves > 0 && tensor.leaf_elements == 0) {
-    return Malformed(place, "leaf_elements",
-                     absl::StrCat("found 0 for a tensor of ", tensor.leaves, " leaves"));
-  }
   for (int i = 0; i < proto.sources_size(); ++i) {
     const v1::PlannedSource& s = proto.sources(i);
-    const Place at{&place, "sources", i};
     PlannedSource source;
-    MERGANSER_RETURN_IF_ERROR(CheckIndex(at, "model", s.model(), plan.models.size()));
-    MERGANSER_RETURN_IF_ERROR(
-        CheckIndex(at, "shard", s.shard(), plan.models[s.model()].shards.size()));
     source.model = s.model();
     source.shard = s.shard();
     source.offset = s.offset();
-    MERGANSER_ASSIGN_OR_RETURN(source.dtype, DecodeDType(at, s.dtype()));
+    MERGANSER_ASSIGN_OR_RETURN(source.dtype, DecodeDType({&place, "sources", i}, s.dtype()));
     source.tensor = s.tensor();
     tensor.sources.push_back(std::move(source));
   }
   tensor.has_base_source = proto.has_base_source();
-  if (tensor.has_base_source && tensor.sources.empty()) {
-    return Malformed(place, "has_base_source", "found true without any source");
-  }
-  MERGANSER_RETURN_IF_ERROR(CheckIndex(place, "shard", proto.shard(), plan.shards.size()));
   tensor.shard = proto.shard();
   tensor.offset = proto.offset();
   return tensor;
@@ -253,29 +222,14 @@ void EncodeUnit(const Unit& unit, v1::Unit& proto) {
   proto.set_memory(unit.memory);
 }
 
-absl::StatusOr<Unit> DecodeUnit(const Place& place, const v1::Unit& proto, const Plan& plan) {
+Unit DecodeUnit(const v1::Unit& proto) {
   Unit unit;
-  MERGANSER_RETURN_IF_ERROR(CheckIndex(place, "shard", proto.shard(), plan.shards.size()));
-  MERGANSER_RETURN_IF_ERROR(
-      CheckRange(place, "begin", proto.begin(), proto.end(), plan.shards[proto.shard()].size));
   unit.shard = proto.shard();
   unit.begin = proto.begin();
   unit.end = proto.end();
-  for (int i = 0; i < proto.segments_size(); ++i) {
-    const v1::Segment& s = proto.segments(i);
-    const Place at{&place, "segments", i};
+  for (const v1::Segment& s : proto.segments()) {
     Segment segment;
     segment.header = s.header();
-    if (!segment.header) {
-      MERGANSER_RETURN_IF_ERROR(CheckIndex(at, "tensor", s.tensor(), plan.tensors.size()));
-      MERGANSER_RETURN_IF_ERROR(CheckRange(at, "leaf_begin", s.leaf_begin(), s.leaf_end(),
-                                           plan.tensors[s.tensor()].leaves));
-    }
-    if (s.bytes_out() > unit.end - unit.begin) {
-      return Malformed(at, "bytes_out",
-                       absl::StrCat("found ", s.bytes_out(), ", expected at most the unit's ",
-                                    unit.end - unit.begin));
-    }
     segment.tensor = s.tensor();
     segment.leaf_begin = s.leaf_begin();
     segment.leaf_end = s.leaf_end();
@@ -344,16 +298,7 @@ absl::StatusOr<Plan> DecodePlan(const v1::Plan& proto) {
   }
   plan.recipe_text = proto.recipe_text();
   plan.has_base = proto.has_base();
-  if (plan.has_base && proto.models().empty()) {
-    return Malformed(root, "has_base", "found true without any model");
-  }
-  for (int i = 0; i < proto.groups_size(); ++i) {
-    const v1::PlannedGroup& g = proto.groups(i);
-    const Place at{&root, "groups", i};
-    if (g.tensors().empty()) return Malformed(at, "tensors", "found none, expected at least one");
-    for (const uint32_t tensor : g.tensors()) {
-      MERGANSER_RETURN_IF_ERROR(CheckIndex(at, "tensors", tensor, proto.tensors_size()));
-    }
+  for (const v1::PlannedGroup& g : proto.groups()) {
     plan.groups.push_back(
         {g.key(), {g.tensors().begin(), g.tensors().end()}, g.elements(), g.spans()});
   }
@@ -366,27 +311,17 @@ absl::StatusOr<Plan> DecodePlan(const v1::Plan& proto) {
     }
     plan.models.push_back(std::move(model));
   }
-  for (int i = 0; i < proto.shards_size(); ++i) {
-    const v1::PlannedShard& s = proto.shards(i);
-    const Place at{&root, "shards", i};
-    if (s.header().size() > s.size()) {
-      return Malformed(at, "header",
-                       absl::StrCat("found ", s.header().size(), " bytes in a file of ", s.size()));
-    }
+  for (const v1::PlannedShard& s : proto.shards()) {
     plan.shards.push_back({s.key(), s.header(), s.size()});
   }
   plan.tensors.reserve(proto.tensors_size());
   for (int i = 0; i < proto.tensors_size(); ++i) {
     const Place at{&root, "tensors", i};
-    MERGANSER_ASSIGN_OR_RETURN(PlannedTensor tensor, DecodeTensor(at, proto.tensors(i), plan));
+    MERGANSER_ASSIGN_OR_RETURN(PlannedTensor tensor, DecodeTensor(at, proto.tensors(i)));
     plan.tensors.push_back(std::move(tensor));
   }
   plan.units.reserve(proto.units_size());
-  for (int i = 0; i < proto.units_size(); ++i) {
-    const Place at{&root, "units", i};
-    MERGANSER_ASSIGN_OR_RETURN(Unit unit, DecodeUnit(at, proto.units(i), plan));
-    plan.units.push_back(std::move(unit));
-  }
+  for (const v1::Unit& unit : proto.units()) plan.units.push_back(DecodeUnit(unit));
   plan.warnings.assign(proto.warnings().begin(), proto.warnings().end());
   plan.parameters = proto.parameters();
   plan.bytes_read = proto.bytes_read();
@@ -394,6 +329,7 @@ absl::StatusOr<Plan> DecodePlan(const v1::Plan& proto) {
   plan.peak_leaf_memory = proto.peak_leaf_memory();
   plan.rounds = proto.rounds();
   plan.digest = proto.digest();
+  MERGANSER_RETURN_IF_ERROR(ValidatePlan(plan));
   return plan;
 }
 

@@ -19,9 +19,9 @@ inline constexpr size_t kMaxJobPlanBytes = size_t{1} << 30;
 
 v1::Plan EncodePlan(const Plan& plan);
 
-// kInvalidArgument, naming the place ("plan: units[3].segments[0].tensor: found
-// 9, expected less than 2"), where an index points nowhere, a range is reversed
-// or leaves its file, or an enum has a value that this program does not know.
+// kInvalidArgument, naming the place ("plan.units[3].segments[0].tensor: found 9,
+// expected less than 2"), where an enum has a value that this program does not know
+// and where ValidatePlan finds fault.
 absl::StatusOr<Plan> DecodePlan(const v1::Plan& proto);
 
 // What a worker needs of a job.

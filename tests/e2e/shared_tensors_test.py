@@ -218,6 +218,44 @@ class SharedTensorsTest(harness.Case):
                             "base_model")
         self.ok("plan", harness.recipe(self.path("r.yaml"), "linear", b, [b, n], {"weight": 1}))
 
+    def test_buffers_are_copied_bit_for_bit(self):
+        base = self.body()
+        mask = np.where(np.tril(np.ones((8, 8))) > 0, 0, -np.inf)
+        buffers = {"text.attn_mask": ("F32", mask), "head.logits_bias": ("BF16", mask[:, :1]),
+                   "model.rotary_emb.inv_freq": ("F32", self.values(4) / 3),
+                   "model.position_ids": ("I64", np.arange(8)[None])}
+        counter = "bn.num_batches_tracked"
+        models = [self.model("m%d" % i, dict(tensors, **buffers, **{counter: ("I64", np.array(i))}))
+                  for i, tensors in enumerate([base, self.near(base), self.near(base)])]
+        source = stio.Checkpoint(models[0])
+        for method, has_base, parameters in (
+                ("linear", False, {"weight": 1}), ("task_arithmetic", True, {}),
+                ("dare_ties", True, {"density": 0.5}), ("resmerge", True, {"scope": "model"}),
+                ("scf_rkl", True, {"scope": "model"}), ("karcher", False, {})):
+            with self.subTest(method=method):
+                got, report, _ = self.merged(method, models[0] if has_base else None,
+                                             models[1 if has_base else 0:], parameters,
+                                             dtype="bfloat16")
+                for name in (*buffers, counter):
+                    self.assertEqual(got.tensors[name].dtype, source.tensors[name].dtype)
+                    np.testing.assert_array_equal(got.raw(name), source.raw(name), name)
+                self.assertEqual(len(report["warnings"]), 1, report["warnings"])
+                self.assertIn(counter, report["warnings"][0])
+        got, report, _ = self.merged("passthrough", None, models[:1])
+        self.equal(got, source)
+        self.assertEqual(report["warnings"], [])
+
+    def test_what_must_be_equal_is_held_against_each_other_by_plan(self):
+        base = dict(self.body(), **{"table": ("I32", np.arange(9)),
+                                    "attn_mask": ("F32", np.array([0, -np.inf]))})
+        b = self.model("b", base)
+        for name, dtype, values in (("table", "I32", np.arange(9)[::-1]),
+                                    ("attn_mask", "F32", np.array([0, -1e4]))):
+            e = self.model("e", dict(base, **{name: (dtype, values)}))
+            result = harness.run("plan", harness.recipe(self.path("r.yaml"), "ties", b, [e],
+                                                        {"density": 0.5}))
+            self.assertOneError(result, 2, name, "differs", "'%s'" % e)
+
     def test_a_base_of_weight_zero_gives_config_and_order(self):
         base, other = self.body(), self.body()
         b = self.model("b", base, rope_theta=1.0)

@@ -206,20 +206,6 @@ INSTANTIATE_TEST_SUITE_P(
                             "infinite"}),
     [](const auto& one) { return std::string(one.param.name); });
 
-TEST(UnitRunnerErrorsTest, IntegersThatDifferNameFileTensorAndElement) {
-  std::map<std::string, TinyCheckpoint> models = Models();
-  std::string bytes(8 * 50, '\3');
-  models["a"].tensors.push_back({"position_ids", DType::kI64, {50}, bytes});
-  bytes[8 * 41 + 6] = '\4';
-  models["b"].tensors.push_back({"position_ids", DType::kI64, {50}, bytes});
-  TestJob job(kLinear, models);
-  const absl::Status failure = OnlyFailure(job, job.UnitOf("position_ids"), Options(2, kPlenty));
-  EXPECT_EQ(failure.code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(Message(failure), AllOf(HasSubstr(job.input(1).Describe("model.safetensors")),
-                                      HasSubstr("position_ids"), HasSubstr("element 41 "),
-                                      HasSubstr(job.plan().models[0].uri), HasSubstr("I64")));
-}
-
 TEST(UnitRunnerErrorsTest, AnOverflowNamesFileTensorAndElement) {
   constexpr uint64_t kElement = 5 * kLeafElements + 7;
   std::map<std::string, TinyCheckpoint> models = Models();

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,17 +15,65 @@
 #include "common/base/status.h"
 #include "common/format/safetensors.h"
 #include "common/methods/registry.h"
+#include "common/plan/validate.h"
 #include "common/recipe/recipe.h"
-#include "common/storage/memory/memory_store.h"
+#include "common/storage/object_store.h"
 
 namespace merganser {
+namespace {
+
+// Every object is zeros without end.
+class ZeroStore final : public ObjectStore {
+ public:
+  explicit ZeroStore(std::string name) : name_(std::move(name)) {}
+
+  std::string Describe(std::string_view key) const override {
+    return absl::StrCat(name_, "/", std::string(key));
+  }
+  absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view) override { return std::nullopt; }
+  absl::Status Read(std::string_view, uint64_t, std::span<std::byte> out,
+                    std::string_view) override {
+    std::fill(out.begin(), out.end(), std::byte{0});
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::vector<ListedObject>> List(std::string_view) override {
+    return std::vector<ListedObject>();
+  }
+  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view, size_t) override {
+    return std::vector<ListedObject>();
+  }
+  absl::Status Put(std::string_view, std::string_view) override { return NotHere(); }
+  absl::StatusOr<bool> PutIfAbsent(std::string_view, std::string_view) override {
+    return NotHere();
+  }
+  absl::Status Delete(std::string_view) override { return NotHere(); }
+  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view, uint64_t, std::string_view) override {
+    return NotHere();
+  }
+  absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite&, uint64_t,
+                                          std::span<const std::byte>) override {
+    return NotHere();
+  }
+  absl::Status FlushWrite(const PlannedWrite&) override { return NotHere(); }
+  absl::Status CommitWrite(const PlannedWrite&, std::span<const WriteReceipt>) override {
+    return NotHere();
+  }
+  absl::Status AbortWrite(const PlannedWrite&) override { return NotHere(); }
+
+ private:
+  static absl::Status NotHere() { return absl::UnimplementedError("planning writes nothing"); }
+
+  const std::string name_;
+};
+
+}  // namespace
 
 Checkpoint FakeCheckpoint(const std::string& name, const std::vector<FakeTensor>& tensors,
                           size_t shards) {
   Checkpoint checkpoint;
   checkpoint.uri = "/models/" + name;
   checkpoint.given = name;
-  checkpoint.store = MakeMemoryStore(name);
+  checkpoint.store = std::make_shared<ZeroStore>(checkpoint.uri);
   for (size_t s = 0; s < shards; ++s) {
     std::vector<SafetensorsSpec> specs;
     for (size_t t = tensors.size() * s / shards; t < tensors.size() * (s + 1) / shards; ++t) {
@@ -59,7 +112,12 @@ absl::StatusOr<Plan> PlanOf(std::string_view recipe_text, const std::vector<Chec
   for (const Checkpoint& model : models) pointers.push_back(&model);
   MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment,
                              AlignModels(pointers, SlicesOf(resolved), OptionsOf(resolved)));
-  return MakePlan(recipe, resolved, pointers, alignment);
+  absl::StatusOr<Plan> plan = MakePlan(recipe, resolved, pointers, alignment);
+  // What is made here is what workers take.
+  if (plan.ok()) {
+    EXPECT_TRUE(ValidatePlan(*plan).ok()) << ValidatePlan(*plan);
+  }
+  return plan;
 }
 
 std::string With(std::string_view recipe, std::string_view line) {

@@ -23,15 +23,15 @@ struct FakeTensor {
 };
 
 // A checkpoint at /models/NAME whose tensors lie in `shards` files, in order and
-// as evenly by count as can be. Nothing backs their bytes.
+// as evenly by count as can be. Their bytes are zeros.
 Checkpoint FakeCheckpoint(const std::string& name, const std::vector<FakeTensor>& tensors,
                           size_t shards = 1);
 
 // Base and two experts of the same tensors.
 std::vector<Checkpoint> FakeModels(const std::vector<FakeTensor>& tensors, size_t experts = 2);
 
-// Parses, resolves, aligns and plans. `models` in the order that the method
-// wants: the base first where there is one.
+// Parses, resolves, aligns, plans, and expects the plan to be valid. `models` in the order that the
+// method wants: the base first where there is one.
 absl::StatusOr<Plan> PlanOf(std::string_view recipe, const std::vector<Checkpoint>& models);
 
 inline constexpr std::string_view kResMerge =

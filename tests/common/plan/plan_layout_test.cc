@@ -318,7 +318,7 @@ TEST(PlanLayoutTest, UnitsOfAVeryLargeShardStayBelowTheLimitOfParts) {
   for (int t = 0; t < 64; ++t) {
     tensors.push_back({absl::StrCat("w", t), DType::kBF16, {uint64_t{1} << 33}});
   }
-  const auto plan = PlanOf(With(kLinear, "max_shard_size: 2TiB"), FakeModels(tensors, 1));
+  const auto plan = PlanOf(With(kLinear, "max_shard_size: 2TiB"), FakeModels(tensors));
   ASSERT_TRUE(plan.ok()) << plan.status();
   EXPECT_THAT(plan->shards, SizeIs(1));
   EXPECT_LE(plan->units.size(), 9'000u);

@@ -80,7 +80,7 @@ TEST(PlanTest, AMethodWithoutBaseReadsEveryModel) {
   EXPECT_EQ(plan->bytes_read, 600u);
 }
 
-TEST(PlanTest, IntegersAndBoolAreCopiedFromAllModels) {
+TEST(PlanTest, IntegersAndBoolAreCopiedFromOneModel) {
   const auto plan = PlanOf(
       With(kResMerge, "out_dtype: float32"),
       FakeModels({{"model.norm.position_ids", DType::kI64, {10}}, {"mask", DType::kBool, {3, 3}}}));
@@ -88,11 +88,12 @@ TEST(PlanTest, IntegersAndBoolAreCopiedFromAllModels) {
   for (const PlannedTensor& tensor : plan->tensors) {
     EXPECT_EQ(tensor.needs.mode, "copy");
     EXPECT_EQ(tensor.needs.rounds, 0);
-    EXPECT_THAT(tensor.sources, SizeIs(3));
+    EXPECT_THAT(tensor.sources, SizeIs(1));
+    EXPECT_EQ(tensor.sources[0].model, 0u);
   }
   EXPECT_EQ(plan->tensors[0].dtype, DType::kI64);
   EXPECT_EQ(plan->tensors[1].dtype, DType::kBool);
-  EXPECT_EQ(plan->bytes_read, 3u * (80 + 9));
+  EXPECT_EQ(plan->bytes_read, 80u + 9);
 }
 
 TEST(PlanTest, OutputDTypeIsTheBasesOwnWhereTheRecipeIsSilent) {

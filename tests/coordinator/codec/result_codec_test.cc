@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 UnitResult SampleResult() {
   UnitResult result;
   result.unit = 1;
-  result.round = 1;  // the last of two
+  result.round = 2;  // the last of three
   result.segment_digests = {std::string(32, 'a'), "0123456789abcdef0123456789abcdef"};
   result.receipts = {{64, 128, std::string("e\0tag", 5)}, {192, 128, ""}};
   LeafReport leaf;

@@ -1,4 +1,4 @@
-// A small plan in which every field differs from its default.
+// A small plan, valid, in which every field differs from its default.
 #ifndef MERGANSER_TESTS_COORDINATOR_CODEC_SAMPLE_PLAN_H_
 #define MERGANSER_TESTS_COORDINATOR_CODEC_SAMPLE_PLAN_H_
 
@@ -30,7 +30,7 @@ inline Plan SamplePlan() {
     plan.models.push_back(model);
   }
   PlannedTensor tensor;
-  tensor.spec = {"model.layers.0.mlp.up_proj.weight", {8, 16}};
+  tensor.spec = {"model.layers.0.mlp.experts.weight", {2, 8, 8}};
   tensor.dtype = DType::kBF16;
   tensor.needs.mode = "spectral";
   tensor.needs.family = "ffn";
@@ -48,30 +48,32 @@ inline Plan SamplePlan() {
   tensor.elements = 128;
   tensor.leaf_elements = 64;
   tensor.leaves = 2;
-  tensor.sources = {{0, 0, 100, DType::kF32, "a"}, {2, 0, 200, DType::kF16, "b"}};
+  tensor.sources = {
+      {0, 0, 100, DType::kF32, "a"}, {2, 0, 200, DType::kF16, "b"}, {1, 0, 300, DType::kBF16, "c"}};
   tensor.has_base_source = true;
   tensor.shard = 0;
   tensor.offset = 64;
   plan.tensors = {tensor};
   plan.groups = {{"model", {0}, 128, true}};
-  plan.shards = {{"model.safetensors", std::string("\x08\0\0binary\xff", 10), 320}};
+  plan.shards = {{"model.safetensors", "\x08" + std::string(62, '\0') + "\xff", 320}};
   Unit header;
   header.begin = 0;
   header.end = 64;
-  header.segments = {{true, 0, 0, 0, 64, 0, 0, 64}};
+  header.segments = {{true, 0, 0, 0, 64, 0, 0, 128}};
+  header.memory = 128;
   Unit data;
   data.begin = 64;
   data.end = 320;
-  data.segments = {{false, 0, 0, 1, 128, 300, 30, 400}, {false, 0, 1, 2, 128, 300, 40, 500}};
-  data.bytes_in = 600;
-  data.memory = 500;
+  data.segments = {{false, 0, 0, 1, 128, 512, 165, 1061}, {false, 0, 1, 2, 128, 512, 165, 1061}};
+  data.bytes_in = 1024;
+  data.memory = 1061;
   plan.units = {header, data};
   plan.warnings = {"a warning"};
   plan.parameters = 128;
-  plan.bytes_read = 600;
+  plan.bytes_read = 3072;
   plan.bytes_written = 320;
-  plan.peak_leaf_memory = 500;
-  plan.rounds = 2;
+  plan.peak_leaf_memory = 1061;
+  plan.rounds = 3;
   plan.digest = "0123456789abcdef0123456789abcdef";
   return plan;
 }
