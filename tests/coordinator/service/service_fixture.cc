@@ -4,6 +4,7 @@
 
 #include "common/base/status.h"
 #include "grpcpp/grpcpp.h"
+#include "tests/testing/unit_plan.h"
 
 namespace merganser {
 
@@ -26,23 +27,22 @@ class FakeRun final : public JobRun {
     while (storage_.closed_) storage_.changed_.Wait(storage_.mutex_);
     if (!storage_.prepare_.ok()) return storage_.prepare_;
     const uint64_t size = uint64_t{100} * storage_.units_;
-    plan_ = Plan();
+    plan_ = storage_.rounds_ ? Plan() : UnitPlan(storage_.units_);
     plan_.method.method = "linear";
     plan_.method.numbers = {{"normalize", 1}};
     plan_.method.per_model = {{{"weight", 1}}};
-    plan_.shards = {{"model.safetensors", "header", size}};
-    for (uint64_t i = 0; i < storage_.units_; ++i) {
-      Unit unit;
-      unit.begin = 100 * i;
-      unit.end = 100 * (i + 1);
-      unit.memory = 1000;
-      Segment segment;
-      segment.header = true;
-      segment.bytes_out = 100;
-      unit.segments = {segment};
-      plan_.units.push_back(unit);
-    }
     if (storage_.rounds_) {
+      plan_.shards = {{"model.safetensors", "header", size}};
+      for (uint64_t i = 0; i < storage_.units_; ++i) {
+        Unit unit;
+        unit.begin = 100 * i;
+        unit.end = 100 * (i + 1);
+        unit.memory = 1000;
+        Segment segment;
+        segment.bytes_out = 100;
+        unit.segments = {segment};
+        plan_.units.push_back(unit);
+      }
       // All units share a gate: one round analyzes, the other writes.
       plan_.method.method = "resmerge";
       plan_.method.numbers = {{"rank_topk", 1},
@@ -59,7 +59,6 @@ class FakeRun final : public JobRun {
         tensor.group = 0;
         plan_.groups[0].tensors.push_back(i);
         Segment& segment = plan_.units[i].segments[0];
-        segment.header = false;
         segment.tensor = i;
         segment.leaf_end = 1;
         segment.bytes_in = 100;

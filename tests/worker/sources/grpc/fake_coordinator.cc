@@ -7,32 +7,24 @@
 #include "gtest/gtest.h"
 #include "proto/convert/plan_codec.h"
 #include "proto/convert/status_codec.h"
+#include "tests/testing/unit_plan.h"
 
 namespace merganser {
 namespace {
 
-// Four units of a header each: nothing is read, so no inputs are needed.
+// Four units, whose inputs nobody reads here.
 JobPlan SmallPlan(const std::string& uid, const std::string& output_uri) {
   JobPlan job;
   job.job = "jobs/" + uid;
   job.job_uid = uid;
   job.output_uri = output_uri;
+  job.plan = UnitPlan(4);
+  job.plan.models[0].uri = output_uri;
   job.plan.method.method = "resmerge";
   job.plan.method.numbers = {
       {"rank_topk", 1}, {"src_beta_min", 0.7}, {"src_beta_max", 1.0}, {"head_ratio_budget", 0.2}};
   job.plan.method.choices = {{"scope", "tensor"}};
   job.plan.method.per_model = {{}};
-  job.plan.shards = {{"model.safetensors", "header", 400}};
-  for (uint64_t i = 0; i < 4; ++i) {
-    Unit unit;
-    unit.begin = 100 * i;
-    unit.end = 100 * (i + 1);
-    Segment segment;
-    segment.header = true;
-    segment.bytes_out = 100;
-    unit.segments = {segment};
-    job.plan.units.push_back(unit);
-  }
   job.writes = {{"model.safetensors", 400, "upload"}};
   return job;
 }
