@@ -10,8 +10,8 @@
 #include "common/base/digest.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
-#include "common/engine/claim.h"
 #include "common/engine/keepsake.h"
+#include "common/engine/working_folder.h"
 
 namespace merganser {
 namespace {

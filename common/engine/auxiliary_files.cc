@@ -133,11 +133,8 @@ absl::StatusOr<std::vector<AuxiliaryFile>> ListAuxiliaryFiles(const Checkpoint& 
   return files;
 }
 
-absl::Status CopyAuxiliaryFile(const Checkpoint& checkpoint, const ListedObject& file,
-                               ObjectStore& output) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::string bytes,
-                             ReadPart(*checkpoint.store, file.key, file.info, 0, file.info.size));
-  return output.Put(file.key, bytes);
+absl::StatusOr<std::string> ReadAuxiliaryFile(const AuxiliaryFile& from) {
+  return ReadPart(*from.checkpoint->store, from.file.key, from.file.info, 0, from.file.info.size);
 }
 
 }  // namespace merganser

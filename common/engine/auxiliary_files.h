@@ -44,9 +44,8 @@ struct AuxiliaryFile {
 absl::StatusOr<std::vector<AuxiliaryFile>> ListAuxiliaryFiles(const Checkpoint& reference,
                                                               const Checkpoint& tokenizer);
 
-// Copies one of ListAuxiliaryFiles into `output`. kDataLoss when it changed since.
-absl::Status CopyAuxiliaryFile(const Checkpoint& checkpoint, const ListedObject& file,
-                               ObjectStore& output);
+// The bytes of one of ListAuxiliaryFiles. kDataLoss when it changed since.
+absl::StatusOr<std::string> ReadAuxiliaryFile(const AuxiliaryFile& file);
 
 }  // namespace merganser
 

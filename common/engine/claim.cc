@@ -1,14 +1,15 @@
 #include "common/engine/claim.h"
 
 #include <algorithm>
-#include <set>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
-#include "common/storage/read_whole.h"
 #include "nlohmann/json.hpp"
 
 namespace merganser {
@@ -16,20 +17,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr uint64_t kMaxRecordBytes = 64 << 20;
-
-std::string JobPrefix(std::string_view job) {
-  return std::string(kWorkPrefix) + std::string(job) + "/";
-}
-
-std::string RecordKey(std::string_view job) { return JobPrefix(job) + "writes.json"; }
-
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-void Keep(absl::Status& first, const absl::Status& status) {
-  if (first.ok()) first = status;
 }
 
 absl::Status Claimed(ObjectStore& store, std::string_view text) {
@@ -46,31 +35,31 @@ absl::Status Claimed(ObjectStore& store, std::string_view text) {
       "they left, and a coordinator's job with its coordinator"));
 }
 
-// Its text; nullopt when there is none. What is too long for a claim is none of ours and has the
-// empty text, which ParseClaim refuses.
-absl::StatusOr<std::optional<std::string>> ClaimText(ObjectStore& store) {
-  absl::StatusOr<std::optional<std::string>> text = ReadWhole(store, kClaimKey, kMaxClaimBytes);
-  if (!absl::IsDataLoss(text.status())) return text;
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(kClaimKey));
-  if (!info.has_value() || info->size <= kMaxClaimBytes) return text;  // it changes
-  return std::optional<std::string>("");
-}
+struct FoundClaim {
+  std::string text;
+  std::string identity;  // of the object
+};
 
-// A write whose upload is unknown was perhaps begun: beginning it again for the
-// same writer starts over, and what is begun can be aborted.
-absl::Status AbortOne(ObjectStore& store, std::string_view job, const PlannedWrite& write) {
-  if (!write.upload.empty()) return store.AbortWrite(write);
-  if (!IsJobUid(job)) return absl::OkStatus();  // no job of ours: it began nothing
-  absl::StatusOr<PlannedWrite> again = store.BeginWrite(write.key, 1, job);
-  // Where something is in the way that cannot be begun beside, nothing was. A folder that this user
-  // may not write to says nothing of what another began there.
-  if (absl::IsFailedPrecondition(again.status()) || absl::IsInvalidArgument(again.status())) {
-    return absl::OkStatus();
+// As ReadClaimText. Again where it is taken over just while it is read.
+absl::StatusOr<std::optional<FoundClaim>> FindClaim(ObjectStore& store) {
+  constexpr int kTries = 10;
+  std::string before;
+  absl::Status read;
+  for (int i = 0; i < kTries; ++i) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(kClaimKey));
+    if (!info.has_value()) return std::nullopt;
+    // Nothing came between: storage itself does not answer.
+    if (info->identity == before && absl::IsUnavailable(read)) return read;
+    before = info->identity;
+    if (info->size > kMaxClaimBytes) return FoundClaim{"", info->identity};
+    std::string text(info->size, '\0');
+    read =
+        store.Read(kClaimKey, 0, std::as_writable_bytes(std::span<char>(text.data(), text.size())),
+                   info->identity);
+    if (read.ok()) return FoundClaim{std::move(text), info->identity};
+    if (!absl::IsDataLoss(read) && !absl::IsUnavailable(read)) return read;
   }
-  if (!again.ok()) {
-    return Annotate(again.status(), "a partial file of an earlier run may be left");
-  }
-  return store.AbortWrite(*again);
+  return read;
 }
 
 }  // namespace
@@ -98,7 +87,8 @@ std::string WriteClaim(const ClaimRecord& claim) {
                {"started", claim.started},
                {"host", claim.host},
                {"pid", claim.pid},
-               {"process", claim.process}});
+               {"process", claim.process},
+               {"beat_ms", claim.beat_ms}});
 }
 
 absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text) {
@@ -111,16 +101,25 @@ absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text) {
     json.at("host").get_to(claim.host);
     json.at("pid").get_to(claim.pid);
     claim.process = json.value("process", "");
+    claim.beat_ms = json.value("beat_ms", claim.beat_ms);
+    claim.text = text;
     return claim;
   } catch (const Json::exception& error) {
     return absl::DataLossError(absl::StrCat("found no claim: ", OneLine(error.what())));
   }
 }
 
-absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& claim, bool takeover) {
+absl::StatusOr<std::optional<std::string>> ReadClaimText(ObjectStore& store) {
+  MERGANSER_ASSIGN_OR_RETURN(std::optional<FoundClaim> found, FindClaim(store));
+  if (!found.has_value()) return std::nullopt;
+  return std::move(found->text);
+}
+
+absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& claim,
+                                      const std::optional<std::string>& in_place_of) {
   const std::string text = WriteClaim(claim);
   // One attempt, and one more after what was there has been removed.
-  for (bool may_remove : {takeover, false}) {
+  for (const bool may_remove : {in_place_of.has_value(), false}) {
     const absl::StatusOr<bool> created =
         Guarded([&] { return store.PutIfAbsent(kClaimKey, text); });
     if (!created.ok()) {
@@ -129,16 +128,21 @@ absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& cla
       return created.status();
     }
     if (*created) return text;
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> other, ClaimText(store));
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> other, ReadClaimText(store));
     if (other && *other == text) return text;  // a retried request that had succeeded
-    if (!may_remove) return Claimed(store, other.value_or(""));
+    const absl::Status claimed = Claimed(store, other.value_or(""));
+    if (!in_place_of.has_value()) return claimed;
+    // Whether that one may be taken over nobody has asked yet.
+    if (!may_remove || (other && *other != *in_place_of)) {
+      return absl::AbortedError(claimed.message());
+    }
     if (other) MERGANSER_RETURN_IF_ERROR(ReleaseClaim(store, *other));
   }
   return absl::InternalError("unreachable");
 }
 
 absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text, ClaimText(store));
+  MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> text, ReadClaimText(store));
   if (!text.has_value()) return std::nullopt;
   absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
   if (!claim.ok()) {
@@ -151,7 +155,7 @@ absl::StatusOr<std::optional<ClaimRecord>> ReadClaim(ObjectStore& store) {
 }
 
 absl::Status CheckClaim(ObjectStore& store, std::string_view text) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now, ClaimText(store));
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now, ReadClaimText(store));
   if (now && *now == text) return absl::OkStatus();
   if (now) return Annotate(Claimed(store, *now), "this job's claim was taken over");
   return absl::FailedPreconditionError(
@@ -161,99 +165,9 @@ absl::Status CheckClaim(ObjectStore& store, std::string_view text) {
 }
 
 absl::Status ReleaseClaim(ObjectStore& store, std::string_view text) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> now, ClaimText(store));
-  if (!now || *now != text) return absl::OkStatus();
-  return store.Delete(kClaimKey);
-}
-
-absl::Status RecordWrites(ObjectStore& store, std::string_view job,
-                          std::span<const PlannedWrite> writes) {
-  Json json = Json::array();
-  for (const PlannedWrite& write : writes) {
-    json.push_back({{"key", write.key}, {"size", write.size}, {"upload", write.upload}});
-  }
-  return store.Put(RecordKey(job), Dump(json));
-}
-
-absl::StatusOr<bool> HasRecordedWrites(ObjectStore& store, std::string_view job) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store.Stat(RecordKey(job)));
-  return info.has_value();
-}
-
-absl::StatusOr<std::vector<PlannedWrite>> ReadWrites(ObjectStore& store, std::string_view job) {
-  const std::string key = RecordKey(job);
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
-                             ReadWhole(store, key, kMaxRecordBytes));
-  std::vector<PlannedWrite> writes;
-  if (!text) return writes;
-  const Json json = Json::parse(*text, nullptr, false);
-  const absl::Status broken = absl::DataLossError(
-      absl::StrCat(store.Describe(key),
-                   ": found something else than a list of planned writes, "
-                   "expected one; if no merge runs here, begin again with --overwrite"));
-  if (!json.is_array()) return broken;
-  for (const Json& entry : json) {
-    const auto name = entry.is_object() ? entry.find("key") : entry.end();
-    if (!entry.is_object() || name == entry.end() || !name->is_string()) return broken;
-    PlannedWrite write;
-    write.key = name->get<std::string>();
-    const auto size = entry.find("size");
-    if (size != entry.end() && size->is_number_unsigned()) write.size = size->get<uint64_t>();
-    const auto upload = entry.find("upload");
-    if (upload != entry.end() && upload->is_string()) write.upload = upload->get<std::string>();
-    if (!ValidateKey(write.key).ok()) return broken;
-    writes.push_back(std::move(write));
-  }
-  return writes;
-}
-
-absl::Status ClearJob(ObjectStore& store, std::string_view job,
-                      std::span<const PlannedWrite> writes) {
-  absl::Status first;
-  std::vector<PlannedWrite> recorded;
-  if (writes.empty()) {
-    absl::StatusOr<std::vector<PlannedWrite>> read = ReadWrites(store, job);
-    if (read.ok()) {
-      recorded = *std::move(read);
-      writes = recorded;
-    } else if (IsRetryable(read.status())) {
-      Keep(first, read.status());
-    }  // A record that cannot be understood now will not be later: it goes too.
-  }
-  for (const PlannedWrite& write : writes) Keep(first, AbortOne(store, job, write));
-  const bool forget = first.ok();
-  const absl::StatusOr<std::vector<ListedObject>> listed = store.List(JobPrefix(job));
-  Keep(first, listed.status());
-  const std::string record = RecordKey(job);
-  if (listed.ok()) {
-    for (const ListedObject& object : *listed) {
-      if (object.key != record) Keep(first, store.Delete(object.key));
-    }
-  }
-  if (forget) Keep(first, store.Delete(record));
-  return first;
-}
-
-// To remove what is not there is no error, and has the file store look at the folder.
-absl::Status ClearEmptyFolders(ObjectStore& store) {
-  return store.Delete(absl::StrCat(std::string(kWorkPrefix), "nothing"));
-}
-
-absl::Status ClearAllJobs(ObjectStore& store) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(kWorkPrefix));
-  std::set<std::string> jobs;
-  absl::Status first;
-  for (const ListedObject& object : listed) {
-    const std::string_view rest = std::string_view(object.key).substr(kWorkPrefix.size());
-    const size_t slash = rest.find('/');
-    if (slash == std::string_view::npos) {
-      if (object.key != kClaimKey) Keep(first, store.Delete(object.key));
-    } else {
-      jobs.emplace(rest.substr(0, slash));
-    }
-  }
-  for (const std::string& job : jobs) Keep(first, ClearJob(store, job, {}));
-  return first;
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<FoundClaim> now, FindClaim(store));
+  if (!now || now->text != text) return absl::OkStatus();
+  return store.Delete(kClaimKey, now->identity);
 }
 
 }  // namespace merganser

@@ -73,6 +73,12 @@ std::string BeatKey(std::string_view job, int64_t epoch) {
   return absl::StrCat(std::string(kWorkPrefix), std::string(job), "/beat-", epoch);
 }
 
+BeatTimes TimesOf(const ClaimRecord& claim) {
+  constexpr int64_t kLongest = 60 * 1000;  // a promise of longer ones is none
+  if (claim.beat_ms <= 0 || claim.beat_ms > kLongest) return {};
+  return {std::chrono::milliseconds(claim.beat_ms)};
+}
+
 ClaimRecord MakeClaim(std::string_view job, int64_t epoch, const Clock& clock) {
   ClaimRecord claim;
   claim.job = job;
@@ -115,6 +121,7 @@ absl::Status HolderWatch::MayTakeOver(ObjectStore& store, const ClaimRecord& cla
   const absl::StatusOr<std::optional<ObjectInfo>> beat =
       IsJobUid(claim.job) ? store.Stat(BeatKey(claim.job, claim.epoch))
                           : std::optional<ObjectInfo>();
+  const BeatTimes times = TimesOf(claim);
   const MonotonicTime now = clock_.Now();
   if (!looked_) first_look_ = now;
   if (!beat.ok()) {
@@ -128,20 +135,20 @@ absl::Status HolderWatch::MayTakeOver(ObjectStore& store, const ClaimRecord& cla
     last_change_ = now;
   }
   looked_ = true;
-  if (now - last_change_ >= times_.still) return absl::OkStatus();
-  const bool over = now - first_look_ >= times_.patience;
+  if (now - last_change_ >= times.still()) return absl::OkStatus();
+  const bool over = now - first_look_ >= times.patience();
   std::string message =
       absl::StrCat(Who(store, claim), " (host ", OneLine(claim.host), ", pid ", claim.pid,
                    ", started ", OneLine(claim.started), "), which ",
                    over ? "still runs: its beat did not stand" : "may run: its beat must stand",
-                   " still for ", Seconds(times_.still), " s");
+                   " still for ", Seconds(times.still()), " s");
   if (over) {
-    return absl::UnavailableError(absl::StrCat(message, " within ", Seconds(times_.patience),
+    return absl::UnavailableError(absl::StrCat(message, " within ", Seconds(times.patience()),
                                                " s; end it first, or try again later"));
   }
   return absl::AbortedError(absl::StrCat(message,
                                          " before it is taken over, and is waited for at most ",
-                                         Seconds(times_.patience), " s"));
+                                         Seconds(times.patience()), " s"));
 }
 
 absl::Status MayTakeOver(ObjectStore& store, const ClaimRecord& claim, HolderWatch* watch) {

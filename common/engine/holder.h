@@ -19,14 +19,15 @@
 
 namespace merganser {
 
-// The same for all who use an output. `still` must be some periods long, and longer than what
-// one host's storage may hide of another's changes (attribute caches of NFS: 30 s by default
+// By what the holder promised in its claim. `still` must be some periods long, and longer than
+// what one host's storage may hide of another's changes (attribute caches of NFS: 30 s by default
 // for a folder that changes).
 struct BeatTimes {
-  Duration period = std::chrono::seconds(10);    // between two beats
-  Duration still = std::chrono::seconds(60);     // after which the holder counts as gone
-  Duration patience = std::chrono::seconds(90);  // for which whoever would take over waits
+  Duration period = std::chrono::seconds(10);       // between two beats
+  Duration still() const { return 6 * period; }     // after which the holder counts as gone
+  Duration patience() const { return 9 * period; }  // for which whoever would take over waits
 };
+BeatTimes TimesOf(const ClaimRecord& claim);
 
 std::string BeatKey(std::string_view job, int64_t epoch);
 
@@ -44,8 +45,7 @@ HolderState AskHolder(const ClaimRecord& claim);
 // says kAborted. Not thread-safe.
 class HolderWatch {
  public:
-  explicit HolderWatch(const BeatTimes& times = {}, const Clock& clock = SystemClock())
-      : times_(times), clock_(clock) {}
+  explicit HolderWatch(const Clock& clock = SystemClock()) : clock_(clock) {}
 
   // OK: the claim may be taken over.
   // kFailedPrecondition: its process runs on this machine.
@@ -55,7 +55,6 @@ class HolderWatch {
   absl::Status MayTakeOver(ObjectStore& store, const ClaimRecord& claim);
 
  private:
-  const BeatTimes times_;
   const Clock& clock_;
   bool looked_ = false;
   MonotonicTime first_look_;

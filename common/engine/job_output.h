@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -29,8 +30,10 @@
 #include "common/checkpoint/checkpoint.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/beat.h"
+#include "common/engine/claim.h"
 #include "common/engine/config_json.h"
 #include "common/engine/holder.h"
+#include "common/engine/progress_log.h"
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
 #include "common/storage/object_store.h"
@@ -105,6 +108,9 @@ class JobOutput {
                                           const Plan& plan, HolderWatch* watch = nullptr);
 
   const std::string& job_uid() const { return options_.job_uid; }
+  int64_t epoch() const { return options_.epoch; }  // of the claim
+  // After Resume: where what is on record ended when it was read.
+  const ProgressPosition& earlier() const { return earlier_; }
 
   // One a shard, in shard order: to be handed to whoever writes units.
   const std::vector<PlannedWrite>& writes() const { return writes_; }
@@ -118,8 +124,8 @@ class JobOutput {
                        const std::string& report_json);
 
   // Removes partial files, what a failed Publish made visible, working folder and
-  // claim. Best effort; the first error is returned, the rest is done all the
-  // same. Harmless after Publish succeeded: only what it could not clear up is
+  // claim. Does all it can once what is there was looked up; the first error is returned, and
+  // it may be called again. Harmless after Publish succeeded: only what it could not clear up is
   // tried again. Where another job, or process of this job, took the claim over, its files are
   // left alone.
   absl::Status Abandon();
@@ -144,42 +150,64 @@ class JobOutput {
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  enum class Commit { kNo, kTried, kDone };  // kTried: it failed, and may have come about
+  enum class Commit { kNo, kTried, kDone };       // kTried: it failed, and may have come about
+  enum class Holder { kUs, kSuccessor, kOther };  // kSuccessor: of this job; kOther: or nobody
+  struct StagedFile {
+    PlannedWrite write;  // without an upload while it may or may not exist
+    std::vector<WriteReceipt> receipts;
+  };
 
   JobOutput() = default;
 
-  // Takes the claim over for `options.job_uid`, and the writes. `forget` as ResumeJob.
+  // Takes the claim over for `options.job_uid`, in the place of `claim`, and the writes. `forget`
+  // as ResumeJob.
   static absl::StatusOr<std::unique_ptr<JobOutput>> TakeOver(
       std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
-      const JobOutputOptions& options, std::vector<UnitResult>& done,
+      const JobOutputOptions& options, const ClaimRecord& claim, std::vector<UnitResult>& done,
       const std::function<absl::Status()>& forget);
-  // Takes the claim, in another's place where `takeover`, and begins its beat.
-  absl::Status Claim(bool takeover);
+  // Takes the claim as TakeClaim does, and begins its beat.
+  absl::Status Claim(const std::optional<std::string>& in_place_of);
+  // Whose the claim is now.
+  absl::StatusOr<Holder> LookForHolder();
   absl::Status BeginWrites();
   // Takes over what is there of a job's planned writes: false when they cannot be
   // used, and everything is to be done again.
   absl::StatusOr<bool> AdoptWrites(const std::vector<UnitResult>& done);
+  // Whether the output is the merge of `plan`, whole and visible.
+  static absl::StatusOr<bool> HoldsMergeOf(ObjectStore& store, const Plan& plan);
+  // Of writes that were taken over: notes those that the process before this one committed since,
+  // as it was no more than slow. It had every unit of them.
+  absl::Status NoteCommitted();
   // Whether shards that are in their places may be those of a publication that was killed
   // between them: before them goes the older output's index, after them comes the new one.
   static absl::StatusOr<bool> PartlyPublished(ObjectStore& store, size_t shards);
   absl::Status CheckResults(const std::vector<UnitResult>& results) const;
+  absl::Status PublishOnce(const std::vector<UnitResult>& results, const OutputDonors& donors,
+                           const std::string& report_json);
   absl::Status RemoveOld();
-  absl::Status PutFile(std::string_view key, std::string_view bytes);
-  absl::Status PutSmallFiles(const std::vector<AuxiliaryFile>& auxiliary, const std::string& config,
-                             const std::string& report_json);
+  // Writes `files`, key and bytes, and `auxiliary` before them where nobody sees them yet.
+  absl::Status StageFiles(const std::vector<AuxiliaryFile>& auxiliary,
+                          const std::vector<std::pair<std::string, std::string>>& files);
+  absl::Status StageFile(const std::string& key, std::string_view bytes);
+  absl::Status CommitFile(const std::string& key);
   // `results`: of the units of this shard.
   absl::Status CommitShard(size_t shard, std::span<const UnitResult* const> results);
-  absl::Status ClearUp();
+  // With `withdraw` also what Publish may have made visible.
+  absl::Status ClearUp(bool withdraw);
 
   std::shared_ptr<ObjectStore> store_;
   std::string uri_;
   const Plan* plan_ = nullptr;
   JobOutputOptions options_;
   std::vector<PlannedWrite> writes_;
-  std::vector<Commit> commits_;       // of the writes, one each
-  std::string claim_;                 // its text; empty when not held
-  std::vector<std::string> visible_;  // keys that Publish may have made visible, in order
-  std::unique_ptr<Beat> beat_;        // while the claim is held
+  std::vector<Commit> commits_;  // of the writes, one each
+  bool adopted_ = false;         // the writes, from a process before this one
+  std::string claim_;            // its text; empty when not held
+  ProgressPosition earlier_;
+  std::map<std::string, StagedFile> staged_;  // by key
+  std::vector<ListedObject> old_;             // the output before Publish first touched it
+  std::vector<std::string> visible_;          // keys that Publish may have made visible, in order
+  std::unique_ptr<Beat> beat_;                // while the claim is held
   std::vector<std::string> warnings_;
   bool published_ = false;
   bool abandoned_ = false;

@@ -15,6 +15,7 @@
 #include "common/engine/overlap.h"
 #include "common/engine/progress_log.h"
 #include "common/engine/report.h"
+#include "common/engine/working_folder.h"
 #include "common/format/hf_index.h"
 #include "common/storage/read_whole.h"
 
@@ -38,10 +39,23 @@ absl::StatusOr<std::string> ClaimOf(ObjectStore& store, const std::string& job_u
   return *text;
 }
 
-// Whether the output is the merge of `plan`, whole and visible. The report is put
+// Working folder, then claim. Nothing where that is another's meanwhile.
+absl::Status ClearUpAfter(ObjectStore& store, const std::string& job_uid, std::string_view claim) {
+  MERGANSER_ASSIGN_OR_RETURN(const JobFolder folder, LookUpJob(store, job_uid));
+  const absl::Status held = CheckClaim(store, claim);
+  if (absl::IsFailedPrecondition(held)) return absl::OkStatus();
+  MERGANSER_RETURN_IF_ERROR(held);
+  absl::Status first = ClearJob(store, folder);
+  const absl::Status released = ReleaseClaim(store, claim);
+  return first.ok() ? released : first;
+}
+
+}  // namespace
+
+// The report is put
 // before what becomes visible last, and removed after it: where both are, they belong
 // together.
-absl::StatusOr<bool> HoldsMergeOf(ObjectStore& store, const Plan& plan) {
+absl::StatusOr<bool> JobOutput::HoldsMergeOf(ObjectStore& store, const Plan& plan) {
   constexpr uint64_t kHead = 1 << 16;  // the digest is one of the first lines
   if (plan.shards.empty()) return absl::InternalError("the plan has no output shard");
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> report, store.Stat(kReportKey));
@@ -61,15 +75,6 @@ absl::StatusOr<bool> HoldsMergeOf(ObjectStore& store, const Plan& plan) {
   return head.find(absl::StrCat("\n\"plan\": \"", plan.digest, "\"")) != std::string::npos;
 }
 
-// Working folder, then claim.
-absl::Status ClearUpAfter(ObjectStore& store, const std::string& job_uid, std::string_view claim) {
-  absl::Status first = ClearJob(store, job_uid, {});
-  const absl::Status released = ReleaseClaim(store, claim);
-  return first.ok() ? released : first;
-}
-
-}  // namespace
-
 absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::ResumeJob(
     std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
     const JobOutputOptions& options, std::vector<UnitResult>& done,
@@ -85,7 +90,7 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::ResumeJob(
                      options.job_uid, ": the output was taken over meanwhile"));
   }
   MERGANSER_RETURN_IF_ERROR(MayTakeOver(*store, *claim, watch));
-  return TakeOver(std::move(store), output_uri, plan, options, done, forget);
+  return TakeOver(std::move(store), output_uri, plan, options, *claim, done, forget);
 }
 
 absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid,
@@ -97,11 +102,11 @@ absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid,
     if (first.ok()) first = status;
   };
   // A record that cannot be understood tells of nothing that was made visible.
-  const absl::StatusOr<std::vector<PlannedWrite>> writes = ReadWrites(store, job_uid);
-  if (!writes.ok() && IsRetryable(writes.status())) return writes.status();
-  std::vector<std::string> committed;
-  for (const PlannedWrite& write : writes.value_or(std::vector<PlannedWrite>())) {
-    if (write.upload.empty()) continue;
+  const absl::StatusOr<BegunWrites> begun = ReadBegunWrites(store, job_uid);
+  if (!begun.ok() && IsRetryable(begun.status())) return begun.status();
+  const std::vector<PlannedWrite> writes = begun.ok() ? begun->writes : std::vector<PlannedWrite>();
+  std::vector<ListedObject> committed;
+  for (const PlannedWrite& write : writes) {
     const absl::Status there = store.FlushWrite(write);
     if (there.ok() || !absl::IsNotFound(there)) {
       keep(there);
@@ -110,27 +115,32 @@ absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid,
     const absl::StatusOr<std::optional<ObjectInfo>> info = store.Stat(write.key);
     keep(info.status());
     if (info.ok() && info->has_value() && (*info)->size == write.size) {
-      committed.push_back(write.key);
+      committed.push_back({write.key, **info});
     }
   }
   // Where a shard is in its place, what was old went before it: the rest is the job's. What is
   // whole stays: it is the older output, or a publication that came to its end.
-  bool partly = false;
   if (first.ok() && !committed.empty()) {
-    const absl::StatusOr<bool> found = PartlyPublished(store, writes->size());
+    const absl::StatusOr<bool> found = PartlyPublished(store, writes.size());
     keep(found.status());
-    partly = found.ok() && *found;
+    if (!found.ok() || !*found) committed.clear();
   }
-  if (partly) {
-    for (const std::string& key : committed) keep(store.Delete(key));
-    // The report is put last of these: without it they may be those of an older folder.
-    const absl::StatusOr<std::optional<ObjectInfo>> report = store.Stat(kReportKey);
-    keep(report.status());
-    const bool put = report.ok() && report->has_value();
-    for (const std::string_view key : std::array<std::string_view, 4>{
-             kReportKey, "config.json", "README.md", "merge_recipe.yaml"}) {
-      if (put) keep(store.Delete(key));
-    }
+  // The report is put last of these: without it they may be those of an older folder.
+  for (const std::string_view key : std::array<std::string_view, 4>{
+           kReportKey, "config.json", "README.md", "merge_recipe.yaml"}) {
+    if (!first.ok() || committed.empty()) break;
+    const absl::StatusOr<std::optional<ObjectInfo>> info = store.Stat(key);
+    keep(info.status());
+    if (!info.ok() || (key == kReportKey && !info->has_value())) break;
+    if (info->has_value()) committed.push_back({std::string(key), **info});
+  }
+  if (!first.ok()) return first;
+  // All was looked up before: what another put there since is not the job's.
+  const absl::Status held = CheckClaim(store, claim);
+  if (absl::IsFailedPrecondition(held)) return absl::OkStatus();
+  MERGANSER_RETURN_IF_ERROR(held);
+  for (const ListedObject& object : committed) {
+    keep(store.Delete(object.key, object.info.identity));
   }
   // With what may be visible still there, the record stays for whoever clears up.
   if (first.ok()) keep(ClearUpAfter(store, job_uid, claim));
@@ -164,13 +174,13 @@ absl::StatusOr<bool> JobOutput::EndedBefore(const std::shared_ptr<ObjectStore>& 
   }
   MERGANSER_RETURN_IF_ERROR(MayTakeOver(*store, *claim, watch));
   // Another merge, killed while it was to replace this one, is not ours to clear.
-  const absl::Status recorded = ProgressLog(store, claim->job, plan).Read().status();
+  const absl::Status recorded = ReadProgress(*store, claim->job, plan, /*since=*/0).status();
   if (absl::IsFailedPrecondition(recorded)) return recorded;
   MERGANSER_RETURN_IF_ERROR(RefuseCoordinatorsJob(*store, *claim, recorded));
   MERGANSER_ASSIGN_OR_RETURN(
       const std::string held,
-      TakeClaim(*store, MakeClaim(claim->job, claim->epoch + 1, SystemClock()), true));
-  MERGANSER_RETURN_IF_ERROR(ClearAllJobs(*store));
+      TakeClaim(*store, MakeClaim(claim->job, claim->epoch + 1, SystemClock()), claim->text));
+  MERGANSER_RETURN_IF_ERROR(ClearAllJobs(*store, held, ""));
   MERGANSER_RETURN_IF_ERROR(ReleaseClaim(*store, held));
   return true;
 }

@@ -1,9 +1,12 @@
 // What of a job's units is done and durable, beside the output at
-// .merganser/JOB-UID/progress/NNNNNN: how a run that was killed goes on.
+// .merganser/JOB-UID/progress/EPOCH-NNNNNN: how a run that was killed goes on.
 //
-// One record a batch of units, put atomically, after the batch's bytes are
-// durable. Records are numbered; the first is empty and says which plan they are
-// of. What no record tells is done again, which writes the same bytes.
+// One record a batch of units, put atomically and if absent, after the batch's bytes are
+// durable. Every process that holds the job's claim has an epoch, and writes under it alone.
+// Its first record is empty and says which plan the records are of; EPOCH-after, put before it,
+// says which records of an earlier epoch they follow. What that epoch's process adds later, if
+// it was no more than slow, is not among them: it may tell of bytes that were dropped since.
+// What no record tells is done again, which writes the same bytes.
 #ifndef MERGANSER_COMMON_ENGINE_PROGRESS_LOG_H_
 #define MERGANSER_COMMON_ENGINE_PROGRESS_LOG_H_
 
@@ -21,29 +24,43 @@
 
 namespace merganser {
 
+// The end of what was on record when it was read.
+struct ProgressPosition {
+  int64_t epoch = 0;
+  uint64_t records = 0;  // 0: nothing is
+};
+
+struct RecordedProgress {
+  // In the order in which they were put and as ResultFold has them: a unit and round once, and the
+  // histograms of a round's group together.
+  std::vector<UnitResult> results;
+  ProgressPosition end;
+};
+
+// All that is on record of epoch `since` and later ones; those before are of planned writes that
+// were dropped. kNotFound when nothing was begun, kFailedPrecondition when it was begun under
+// another plan, kDataLoss when a record is damaged.
+absl::StatusOr<RecordedProgress> ReadProgress(ObjectStore& store, std::string_view job_uid,
+                                              const Plan& plan, int64_t since);
+
 // Not thread-safe.
 class ProgressLog {
  public:
-  // `plan` must outlive the log.
-  ProgressLog(std::shared_ptr<ObjectStore> store, std::string job_uid, const Plan& plan);
+  // `epoch`: of the claim. `plan` must outlive the log.
+  ProgressLog(std::shared_ptr<ObjectStore> store, std::string job_uid, int64_t epoch,
+              const Plan& plan);
 
-  // Puts the first record.
-  absl::Status Begin();
+  // Puts the first record, once; `after` is what this run goes on from.
+  absl::Status Begin(const ProgressPosition& after = {});
 
-  // All results on record, in the order in which they were put and as ResultFold has them: a
-  // unit and round once, and the histograms of a round's group together. kNotFound when nothing was
-  // begun, kFailedPrecondition when it was begun under another plan, kDataLoss when a record is
-  // damaged. Append goes on after the last.
-  absl::StatusOr<std::vector<UnitResult>> Read();
-
-  // The results' bytes must be durable.
+  // After Begin. The results' bytes must be durable. kFailedPrecondition where another process
+  // writes under the same epoch.
   absl::Status Append(const std::vector<UnitResult>& results);
 
  private:
-  std::string Key(uint64_t record) const;
-
   const std::shared_ptr<ObjectStore> store_;
   const std::string uid_;
+  const int64_t epoch_;
   const Plan& plan_;
   uint64_t next_ = 0;
 };

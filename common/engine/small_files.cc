@@ -48,12 +48,10 @@ absl::Status CompareSmallFiles(ObjectStore& output, const Plan& plan, const Outp
     MERGANSER_RETURN_IF_ERROR(Compare(output, kConfigKey, kMaxConfig, files.config,
                                       donors.reference->store->Describe(kConfigKey)));
   }
-  for (const auto& [checkpoint, file] : files.auxiliary) {
-    ObjectStore& store = *checkpoint->store;
-    MERGANSER_ASSIGN_OR_RETURN(const std::string bytes,
-                               ReadPart(store, file.key, file.info, 0, file.info.size));
-    MERGANSER_RETURN_IF_ERROR(
-        Compare(output, file.key, kMaxAuxiliaryBytes, bytes, store.Describe(file.key)));
+  for (const AuxiliaryFile& from : files.auxiliary) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::string bytes, ReadAuxiliaryFile(from));
+    MERGANSER_RETURN_IF_ERROR(Compare(output, from.file.key, kMaxAuxiliaryBytes, bytes,
+                                      from.checkpoint->store->Describe(from.file.key)));
   }
   return absl::OkStatus();
 }

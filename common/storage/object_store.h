@@ -89,8 +89,9 @@ class ObjectStore {
   // Creates the object if there is none; false (and no change) if there is.
   virtual absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) = 0;
 
-  // Deleting what is not there is not an error.
-  virtual absl::Status Delete(std::string_view key) = 0;
+  // Deleting what is not there is not an error. With a non-empty `if_match` only the object of that
+  // identity is deleted; another that stands there stays, and that is no error either.
+  virtual absl::Status Delete(std::string_view key, std::string_view if_match = {}) = 0;
 
   // --- Planned writes: Begin, any number of WriteRange and Flush, then Commit
   // or Abort. Until Commit nothing is visible at `key`.

@@ -43,9 +43,9 @@ class RootedStore final : public ObjectStore {
     MERGANSER_RETURN_IF_ERROR(Check(key));
     return store_->PutIfAbsent(key, bytes);
   }
-  absl::Status Delete(std::string_view key) override {
+  absl::Status Delete(std::string_view key, std::string_view if_match) override {
     MERGANSER_RETURN_IF_ERROR(CheckFolder(key));
-    return store_->Delete(key);
+    return store_->Delete(key, if_match);
   }
   absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
                                           std::string_view writer) override {

@@ -26,7 +26,7 @@ struct MergeFlags {
   // How often finished units are made durable and put on record: what a crash may
   // cost, beside the units in flight.
   int64_t record_ms = 5000;
-  // Of the claim's beat; whoever would take it over waits for several.
+  // Of the claim's beat, as the claim tells; whoever would take it over waits for several.
   int64_t beat_ms = 10000;
 };
 int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);

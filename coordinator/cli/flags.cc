@@ -78,7 +78,7 @@ void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
           "Seconds between records of what is done: what a crash may cost")
       ->check(CLI::Range(0.01, 86400.0))
       ->default_str("5");
-  // For tests, and so not among those that are listed: all who use an output must agree on it.
+  // For tests, and so not among those that are listed.
   command
       .add_option_function<double>(
           "--beat-every",

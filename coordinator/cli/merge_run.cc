@@ -85,11 +85,6 @@ Phase BeginPhase(const absl::Status& status) {
   return request ? Phase::kPlanning : Phase::kRunning;
 }
 
-BeatTimes Beats(const MergeFlags& flags) {
-  const std::chrono::milliseconds period(flags.beat_ms);
-  return {period, 6 * period, 9 * period};
-}
-
 // Has the keeper put down what it has when a run ends by an exception too.
 struct Recording {
   ProgressKeeper& keeper;
@@ -115,7 +110,7 @@ class MergeRun {
     // stays when this fails.
     const auto interrupted = std::make_shared<std::atomic<bool>>(false);
     interrupts_.SetHandler([interrupted] { *interrupted = true; });
-    HolderWatch watch(Beats(flags_));
+    HolderWatch watch;
     absl::Status begun = BeginOnce(watch);
     if (absl::IsAborted(begun)) {
       std::fprintf(stderr, "waiting: %s\n", OneLine(std::string(begun.message())).c_str());
@@ -143,9 +138,7 @@ class MergeRun {
     MERGANSER_ASSIGN_OR_RETURN(
         std::shared_ptr<const JobContext> job,
         MakeJobContext(output_uri_, output_->job_uid(), plan, output_uri_, output_->writes()));
-    ProgressLog log(store_, output_->job_uid(), plan);
-    MERGANSER_RETURN_IF_ERROR(log.Read().status());  // Append goes on after the last record
-    ProgressKeeper keeper(job, std::move(log), std::chrono::milliseconds(flags_.record_ms),
+    ProgressKeeper keeper(job, *std::move(log_), std::chrono::milliseconds(flags_.record_ms),
                           [&executor](absl::Status status) { executor.Fail(std::move(status)); });
     if (!done_.empty()) keeper.NoteEarlier();
     // However this ends.
@@ -222,29 +215,36 @@ class MergeRun {
       MERGANSER_ASSIGN_OR_RETURN(complete_, JobOutput::EndedBefore(store_, prepared_.plan, &watch));
       if (complete_) return CompareSmallFiles(*store_, prepared_.plan, prepared_.donors());
       MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::Resume(store_, output_uri_, prepared_.plan,
-                                                            done_, &watch, Beats(flags_).period));
+                                                            done_, &watch, beat_period()));
       if (output_ != nullptr) {
         std::fprintf(stderr, "going on: %zu of %zu units are done\n", done_.size(),
                      static_cast<size_t>(AllRounds(prepared_.plan).units));
         recorded_ = !done_.empty();
-        if (recorded_) return absl::OkStatus();
-        return ProgressLog(store_, output_->job_uid(), prepared_.plan).Begin();
+        return BeginLog();
       }
     }
     JobOutputOptions options;
     options.job_uid = NewJobUid();
     options.overwrite = flags_.overwrite;
-    options.beat_period = Beats(flags_).period;
+    options.beat_period = beat_period();
     MERGANSER_ASSIGN_OR_RETURN(
         output_, JobOutput::Begin(store_, output_uri_, prepared_.plan, options, &watch));
-    return ProgressLog(store_, options.job_uid, prepared_.plan).Begin();
+    return BeginLog();
   }
+
+  absl::Status BeginLog() {
+    log_.emplace(store_, output_->job_uid(), output_->epoch(), prepared_.plan);
+    return log_->Begin(output_->earlier());
+  }
+
+  Duration beat_period() const { return std::chrono::milliseconds(flags_.beat_ms); }
 
   const MergeFlags& flags_;
   const PreparedMerge& prepared_;
   const std::string output_uri_;
   const std::shared_ptr<ObjectStore> store_;
   InterruptWatcher& interrupts_;
+  std::optional<ProgressLog> log_;
   std::unique_ptr<JobOutput> output_;
   std::vector<UnitResult> done_;  // of a run before this one
   bool complete_ = false;

@@ -223,7 +223,7 @@ class MpiFaultsTest(MpiCase):
                 def recorded():
                     if process.poll() is not None:
                         raise AssertionError("over too early: %s" % process.stderr.read())
-                    return glob.glob(os.path.join(output, ".merganser/*/progress/000001"))
+                    return glob.glob(os.path.join(output, ".merganser/*/progress/1-000001"))
 
                 harness.wait_for("units on record", recorded, pause=0.002)
                 ranks = ranks_of(process)
@@ -310,7 +310,7 @@ class MpiFaultsTest(MpiCase):
         with harness.running("merge", file, output, "--threads", "1", "--record-every",
                              "0.02") as process:
             harness.wait_for("units on record", lambda: glob.glob(
-                os.path.join(output, ".merganser/*/progress/000001")), pause=0.002)
+                os.path.join(output, ".merganser/*/progress/1-000001")), pause=0.002)
             process.kill()
             self.assertEqual(process.wait(), -signal.SIGKILL)
         self.goes_on(file, output, wanted, lambda *args: self.mpi(3, *args))

@@ -41,7 +41,8 @@ class ResumeTest(harness.Case):
         for job in os.listdir(work):
             log = os.path.join(work, job, "progress")
             if os.path.isdir(log):
-                return max(0, len([n for n in os.listdir(log) if n.isdigit()]) - 1)
+                return len([n for n in os.listdir(log) if re.fullmatch(r"\d+-\d+", n) and
+                            not n.endswith("-000000")])
         return 0
 
     def disturb(self, file, output, records, stop, *args):
@@ -142,7 +143,7 @@ class ResumeTest(harness.Case):
         for at, _, names in sorted(os.walk(work), reverse=True):
             for name in names:
                 path = os.path.join(at, name)
-                if name not in ("claim", "writes.json", "000000"):
+                if name not in ("claim", "1-begun.json", "1-000000"):
                     continue
                 with self.subTest(record=name):
                     with open(path, "rb") as f:
@@ -166,7 +167,7 @@ class ResumeTest(harness.Case):
                 def begun():
                     work = os.path.join(output, ".merganser")
                     return process.poll() is not None or any(
-                        os.path.exists(os.path.join(work, job, "progress", "000000"))
+                        os.path.exists(os.path.join(work, job, "progress", "1-000000"))
                         for job in (os.listdir(work) if os.path.isdir(work) else ()))
                 harness.wait_for("a progress log", begun, pause=0)
                 process.kill()

@@ -118,8 +118,8 @@ absl::StatusOr<bool> FaultStore::PutIfAbsent(std::string_view key, std::string_v
                                    [&] { return wrapped_->PutIfAbsent(key, bytes); });
 }
 
-absl::Status FaultStore::Delete(std::string_view key) {
-  return Run<absl::Status>(StoreOp::kDelete, key, [&] { return wrapped_->Delete(key); });
+absl::Status FaultStore::Delete(std::string_view key, std::string_view if_match) {
+  return Run<absl::Status>(StoreOp::kDelete, key, [&] { return wrapped_->Delete(key, if_match); });
 }
 
 absl::StatusOr<PlannedWrite> FaultStore::BeginWrite(std::string_view key, uint64_t size,

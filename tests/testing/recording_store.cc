@@ -82,8 +82,8 @@ absl::StatusOr<bool> RecordingStore::PutIfAbsent(std::string_view key, std::stri
   return Record(StoreOp::kPutIfAbsent, key, 0, bytes.size(), wrapped_->PutIfAbsent(key, bytes));
 }
 
-absl::Status RecordingStore::Delete(std::string_view key) {
-  return Record(StoreOp::kDelete, key, 0, 0, wrapped_->Delete(key));
+absl::Status RecordingStore::Delete(std::string_view key, std::string_view if_match) {
+  return Record(StoreOp::kDelete, key, 0, 0, wrapped_->Delete(key, if_match));
 }
 
 absl::StatusOr<PlannedWrite> RecordingStore::BeginWrite(std::string_view key, uint64_t size,

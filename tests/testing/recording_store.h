@@ -46,7 +46,7 @@ class RecordingStore final : public ObjectStore {
                                                        size_t limit) override;
   absl::Status Put(std::string_view key, std::string_view bytes) override;
   absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override;
-  absl::Status Delete(std::string_view key) override;
+  absl::Status Delete(std::string_view key, std::string_view if_match = {}) override;
   absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
                                           std::string_view writer) override;
   absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite& write, uint64_t offset,

@@ -12,7 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
-#include "common/engine/claim.h"
+#include "common/engine/working_folder.h"
 #include "common/storage/object_store.h"
 #include "tests/worker/worker_fixture.h"
 #include "worker/segment_io.h"
@@ -221,7 +221,7 @@ TEST(RoundsTest, AKeepsakeThatComesTooLateLeavesNothing) {
   const std::vector<Keepsake> keepsakes(1, Keepsake{{1.5, 2.5}});
   const auto kept = WriteKeepsakes(*job.context(), 0, 1, keepsakes);
   EXPECT_TRUE(kept.ok()) << kept.status();
-  ASSERT_TRUE(ClearJob(job.output(), "test", job.context()->writes).ok());
+  ASSERT_TRUE(ClearJob(job.output(), LookUpJob(job.output(), "test").value()).ok());
   const auto late = WriteKeepsakes(*job.context(), 0, 1, keepsakes);
   EXPECT_TRUE(absl::IsAborted(late.status())) << late.status();
   EXPECT_TRUE(job.output().List(".merganser/")->empty());

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/checkpoint/alignment.h"
 #include "common/checkpoint/checkpoint.h"
-#include "common/engine/claim.h"
+#include "common/engine/working_folder.h"
 #include "common/methods/registry.h"
 #include "common/recipe/recipe.h"
 #include "common/storage/memory/memory_store.h"
@@ -101,7 +101,8 @@ TestJob::TestJob(std::string_view recipe_text,
   for (const PlannedShard& shard : context_->plan.shards) {
     context_->writes.push_back(Must(output().BeginWrite(shard.key, shard.size, "test")));
   }
-  const absl::Status recorded = RecordWrites(output(), "test", context_->writes);
+  const absl::Status recorded =
+      RecordWrites(output(), "test", 1, WritesRecord::kBegun, context_->writes);
   EXPECT_TRUE(recorded.ok()) << recorded;
 }
 

@@ -111,9 +111,13 @@ class FileStore final : public ObjectStore {
     return true;
   }
 
-  absl::Status Delete(std::string_view key) override {
+  absl::Status Delete(std::string_view key, std::string_view if_match) override {
     MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
     const std::string path = PathOf(key);
+    if (!if_match.empty()) {
+      MERGANSER_ASSIGN_OR_RETURN(const std::optional<struct stat> there, StatPath(path));
+      if (there && IdentityOf(*there) != if_match) return absl::OkStatus();
+    }
     MERGANSER_ASSIGN_OR_RETURN(const bool removed, Unlink(path));
     readers_.Erase(path);
     if (removed) MERGANSER_RETURN_IF_ERROR(SyncFolder(ParentOf(path)));

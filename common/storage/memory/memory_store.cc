@@ -111,10 +111,12 @@ class MemoryStore final : public ObjectStore {
     return true;
   }
 
-  absl::Status Delete(std::string_view key) override {
+  absl::Status Delete(std::string_view key, std::string_view if_match) override {
     MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
     MutexLock lock(mutex_);
-    if (const auto it = objects_.find(key); it != objects_.end()) objects_.erase(it);
+    const auto it = objects_.find(key);
+    if (it == objects_.end()) return absl::OkStatus();
+    if (if_match.empty() || InfoOf(it->second).identity == if_match) objects_.erase(it);
     return absl::OkStatus();
   }
 

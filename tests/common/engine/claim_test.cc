@@ -1,11 +1,13 @@
 #include "common/engine/claim.h"
 
+#include <optional>
+#include <string>
+#include <string_view>
+
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/common/engine/failing_store.h"
-#include "tests/common/engine/small_plan.h"
-#include "tests/testing/fault_store.h"
 
 namespace merganser {
 namespace {
@@ -20,6 +22,10 @@ ClaimRecord Claim(const std::string& job) {
   claim.host = "node-7";
   claim.pid = 4711;
   return claim;
+}
+
+absl::StatusOr<std::string> TakeOver(ObjectStore& store, const ClaimRecord& claim) {
+  return TakeClaim(store, claim, ReadClaimText(store).value().value_or(""));
 }
 
 TEST(ClaimText, RoundTrips) {
@@ -51,8 +57,8 @@ TEST(JobUid, IsSafeInKeys) {
 
 TEST(TakeClaim, IsExclusiveAndTheMessageSaysWhoAndWhatToDo) {
   auto store = MakeMemoryStore("claims");
-  ASSERT_TRUE(TakeClaim(*store, Claim("first"), false).ok());
-  const auto second = TakeClaim(*store, Claim("second"), false);
+  ASSERT_TRUE(TakeClaim(*store, Claim("first"), std::nullopt).ok());
+  const auto second = TakeClaim(*store, Claim("second"), std::nullopt);
   ASSERT_TRUE(absl::IsFailedPrecondition(second.status())) << second.status();
   EXPECT_THAT(std::string(second.status().message()),
               AllOf(HasSubstr("first"), HasSubstr("2026-01-01T00:00:00Z"), HasSubstr("node-7"),
@@ -61,9 +67,9 @@ TEST(TakeClaim, IsExclusiveAndTheMessageSaysWhoAndWhatToDo) {
 
 TEST(TakeClaim, TakesOverOnlyWhenAsked) {
   auto store = MakeMemoryStore("claims");
-  const auto first = TakeClaim(*store, Claim("first"), false);
+  const auto first = TakeClaim(*store, Claim("first"), std::nullopt);
   ASSERT_TRUE(first.ok());
-  const auto second = TakeClaim(*store, Claim("second"), true);
+  const auto second = TakeOver(*store, Claim("second"));
   ASSERT_TRUE(second.ok()) << second.status();
   EXPECT_TRUE(CheckClaim(*store, *second).ok());
   EXPECT_TRUE(absl::IsFailedPrecondition(CheckClaim(*store, *first)));
@@ -72,18 +78,18 @@ TEST(TakeClaim, TakesOverOnlyWhenAsked) {
 TEST(TakeClaim, AnUnreadableClaimIsAClaimToo) {
   auto store = MakeMemoryStore("claims");
   ASSERT_TRUE(store->Put(kClaimKey, "gibberish\n").ok());
-  EXPECT_TRUE(absl::IsFailedPrecondition(TakeClaim(*store, Claim("a"), false).status()));
-  EXPECT_TRUE(TakeClaim(*store, Claim("a"), true).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(TakeClaim(*store, Claim("a"), std::nullopt).status()));
+  EXPECT_TRUE(TakeOver(*store, Claim("a")).ok());
 }
 
 TEST(TakeClaim, AnOversizedClaimIsRefusedAndOverwritten) {
   auto store = MakeMemoryStore("claims");
   ASSERT_TRUE(store->Put(kClaimKey, std::string(kMaxClaimBytes + 1, 'x')).ok());
   for (const absl::Status& refused :
-       {TakeClaim(*store, Claim("a"), false).status(), ReadClaim(*store).status()}) {
+       {TakeClaim(*store, Claim("a"), std::nullopt).status(), ReadClaim(*store).status()}) {
     EXPECT_THAT(std::string(refused.message()), HasSubstr("--overwrite")) << refused;
   }
-  const auto taken = TakeClaim(*store, Claim("a"), true);
+  const auto taken = TakeOver(*store, Claim("a"));
   ASSERT_TRUE(taken.ok()) << taken.status();
   EXPECT_TRUE(CheckClaim(*store, *taken).ok());
 }
@@ -92,15 +98,15 @@ TEST(TakeClaim, ALostAnswerLeavesNoClaim) {
   auto inner = MakeMemoryStore("claims");
   FailingStore store(inner);
   store.FailAt(0, FailWhen::kAfter);
-  EXPECT_FALSE(TakeClaim(store, Claim("a"), false).ok());
+  EXPECT_FALSE(TakeClaim(store, Claim("a"), std::nullopt).ok());
   EXPECT_EQ(store.failed(), "PutIfAbsent .merganser/claim");
   EXPECT_TRUE(inner->List("").value().empty());
 }
 
 TEST(ReleaseClaim, LeavesAnothersClaimAlone) {
   auto store = MakeMemoryStore("claims");
-  const auto first = TakeClaim(*store, Claim("first"), false);
-  const auto second = TakeClaim(*store, Claim("second"), true);
+  const auto first = TakeClaim(*store, Claim("first"), std::nullopt);
+  const auto second = TakeOver(*store, Claim("second"));
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_TRUE(ReleaseClaim(*store, *first).ok());
   EXPECT_TRUE(CheckClaim(*store, *second).ok());
@@ -109,71 +115,32 @@ TEST(ReleaseClaim, LeavesAnothersClaimAlone) {
   EXPECT_TRUE(absl::IsFailedPrecondition(CheckClaim(*store, *second)));
 }
 
-TEST(ClearJob, AbortsWhatWasPutDownAndRemovesTheFolder) {
-  auto store = MakeMemoryStore("claims");
-  std::vector<PlannedWrite> writes = {store->BeginWrite("a.safetensors", 8, "old").value()};
-  ASSERT_TRUE(RecordWrites(*store, "old", writes).ok());
-  ASSERT_TRUE(store->Put(".merganser/old/keepsakes/1", "k").ok());
-  ASSERT_TRUE(store->Put(".merganser/other/keepsakes/1", "k").ok());
-  ASSERT_TRUE(ClearJob(*store, "old", {}).ok());
-  EXPECT_TRUE(store->List(".merganser/old/").value().empty());
-  EXPECT_EQ(store->List(".merganser/other/").value().size(), 1u);
-  const std::byte bytes[8] = {};
-  EXPECT_TRUE(absl::IsNotFound(store->WriteRange(writes[0], 0, bytes).status()));
-}
-
-TEST(ClearJob, FindsAWriteThatWasBegunButNotPutDown) {
-  auto store = MakeMemoryStore("claims");
-  const std::vector<PlannedWrite> intended = {{"a.safetensors", 8, ""}};
-  ASSERT_TRUE(RecordWrites(*store, "old", intended).ok());
-  const PlannedWrite begun = store->BeginWrite("a.safetensors", 8, "old").value();
-  ASSERT_TRUE(ClearJob(*store, "old", {}).ok());
-  const std::byte bytes[8] = {};
-  EXPECT_TRUE(absl::IsNotFound(store->WriteRange(begun, 0, bytes).status()));
-}
-
-// A store in which nothing new may be written: what it says tells nothing of what was begun.
-TEST(ClearJob, SaysWhereItCannotLookForAWriteThatWasBegun) {
-  const auto inner = MakeMemoryStore("claims");
-  FaultStore store(inner, 1);
-  const std::vector<PlannedWrite> intended = {{"a.safetensors", 8, ""}};
-  ASSERT_TRUE(RecordWrites(*inner, "old", intended).ok());
-  FaultRule rule;
-  rule.op = StoreOp::kBeginWrite;
-  rule.status = absl::PermissionDeniedError("this user may not");
-  store.AddRule(rule);
-  const absl::Status cleared = ClearJob(store, "old", {});
-  EXPECT_TRUE(absl::IsPermissionDenied(cleared)) << cleared;
-  EXPECT_THAT(std::string(cleared.message()), HasSubstr("a partial file of an earlier run"));
-  EXPECT_TRUE(HasRecordedWrites(*inner, "old").value());  // whoever may finds it
-  EXPECT_TRUE(ClearJob(store, "old", {}).ok());
-}
-
-TEST(ClearJob, KeepsTheRecordWhileAWriteMayBeLeft) {
+// Between the look at a claim and its removal another one took it.
+TEST(ReleaseClaim, LeavesAClaimThatCameMeanwhile) {
   auto inner = MakeMemoryStore("claims");
-  const std::vector<PlannedWrite> writes = {inner->BeginWrite("a.safetensors", 8, "old").value()};
-  ASSERT_TRUE(RecordWrites(*inner, "old", writes).ok());
-  ASSERT_TRUE(inner->Put(".merganser/old/x", "k").ok());
-  FailingStore store(inner);
-  store.FailAt(0, FailWhen::kBefore);
-  EXPECT_TRUE(absl::IsUnavailable(ClearJob(store, "old", writes)));
-  EXPECT_EQ(store.failed(), "AbortWrite a.safetensors");
-  const auto left = inner->List("").value();
-  ASSERT_EQ(left.size(), 1u);
-  EXPECT_EQ(left[0].key, ".merganser/old/writes.json");
-  EXPECT_TRUE(ClearAllJobs(*inner).ok());
-  EXPECT_TRUE(inner->List("").value().empty());
+  for (int call = 0; call < 3; ++call) {
+    FailingStore store(inner);
+    const auto first = TakeOver(*inner, Claim("first"));
+    ASSERT_TRUE(first.ok()) << first.status();
+    absl::StatusOr<std::string> second;
+    store.StopAt(call, [&] { second = TakeOver(*inner, Claim("second")); });
+    EXPECT_TRUE(ReleaseClaim(store, *first).ok());
+    SCOPED_TRACE(store.stopped());
+    ASSERT_TRUE(second.ok()) << second.status();
+    EXPECT_TRUE(CheckClaim(*inner, *second).ok());
+  }
 }
 
-TEST(ClearAllJobs, AHostileRecordIsDroppedAndNothingElseTouched) {
+// Two that find the same holder gone: the second must ask after the first.
+TEST(TakeClaim, TakesOverNoOtherThanTheOneThatWasLookedAt) {
   auto store = MakeMemoryStore("claims");
-  ASSERT_TRUE(store->Put("model.safetensors", "w").ok());
-  for (std::string_view text :
-       {"{", "{}", "[1]", "[{\"size\": 1}]", "[{\"key\": \"../../x\", \"upload\": \"u\"}]"}) {
-    ASSERT_TRUE(store->Put(".merganser/old/writes.json", text).ok());
-    EXPECT_TRUE(ClearAllJobs(*store).ok()) << text;
-    EXPECT_EQ(store->List("").value().size(), 1u) << text;
-  }
+  const auto gone = TakeClaim(*store, Claim("gone"), std::nullopt);
+  ASSERT_TRUE(gone.ok()) << gone.status();
+  const auto first = TakeClaim(*store, Claim("first"), *gone);
+  ASSERT_TRUE(first.ok()) << first.status();
+  const auto second = TakeClaim(*store, Claim("second"), *gone);
+  EXPECT_TRUE(absl::IsAborted(second.status())) << second.status();
+  EXPECT_TRUE(CheckClaim(*store, *first).ok());
 }
 
 }  // namespace

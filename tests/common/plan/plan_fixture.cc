@@ -46,7 +46,7 @@ class ZeroStore final : public ObjectStore {
   absl::StatusOr<bool> PutIfAbsent(std::string_view, std::string_view) override {
     return NotHere();
   }
-  absl::Status Delete(std::string_view) override { return NotHere(); }
+  absl::Status Delete(std::string_view, std::string_view) override { return NotHere(); }
   absl::StatusOr<PlannedWrite> BeginWrite(std::string_view, uint64_t, std::string_view) override {
     return NotHere();
   }

@@ -70,6 +70,17 @@ TEST_P(StoreConformance, IfMatchNoticesAReplacedObject) {
   EXPECT_TRUE(store_->Read("k", 0, span, (*store_->Stat("k"))->identity).ok());
 }
 
+TEST_P(StoreConformance, DeleteOfAnIdentityLeavesAnotherObjectAlone) {
+  ASSERT_TRUE(store_->Put("k", "old").ok());
+  const std::string identity = (*store_->Stat("k"))->identity;
+  ASSERT_TRUE(store_->Put("k", "new").ok());
+  EXPECT_TRUE(store_->Delete("k", identity).ok());
+  EXPECT_THAT(Keys(), ElementsAre("k"));
+  EXPECT_TRUE(store_->Delete("k", (*store_->Stat("k"))->identity).ok());
+  EXPECT_THAT(Keys(), IsEmpty());
+  EXPECT_TRUE(store_->Delete("k", identity).ok());
+}
+
 TEST_P(StoreConformance, ListIsRecursiveSortedAndByPrefix) {
   for (const char* key : {"b/c/1", "b-2", "a/.hidden", "a/x"}) {
     ASSERT_TRUE(store_->Put(key, "12").ok()) << key;

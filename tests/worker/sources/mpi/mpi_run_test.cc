@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/engine/claim.h"
+#include "common/engine/working_folder.h"
 #include "common/storage/open.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -59,7 +59,7 @@ struct Job {
     for (const PlannedShard& shard : inputs.plan().shards) {
       writes.push_back(store->BeginWrite(shard.key, shard.size, "test").value());
     }
-    EXPECT_TRUE(RecordWrites(*store, "test", writes).ok());
+    EXPECT_TRUE(RecordWrites(*store, "test", 1, WritesRecord::kBegun, writes).ok());
     context = MakeJobContext("jobs/test", "test", inputs.plan(), uri, writes).value();
   }
 
