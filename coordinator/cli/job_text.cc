@@ -31,6 +31,7 @@ std::string StateText(const JobInfo& job) {
 Json ToJson(const JobInfo& job) {
   Json json;
   json["name"] = job.name;
+  json["owner"] = job.owner;
   json["state"] = std::string(JobStateName(job.state));
   json["cancelling"] = job.cancelling;
   json["output_uri"] = job.request.output_uri;
@@ -71,6 +72,7 @@ std::string JobText(const JobInfo& job) {
     if (!value.empty()) absl::StrAppendFormat(&text, "  %-10s %s\n", key, value);
   };
   line("state", StateText(job));
+  line("owner", job.owner);
   line("recipe", OneLine(job.request.source_name));
   line("output", OneLine(job.request.output_uri));
   if (job.request.priority != 0) line("priority", absl::StrCat(job.request.priority));
@@ -96,14 +98,21 @@ std::string JobText(const JobInfo& job) {
 }
 
 std::string JobTable(const std::vector<JobInfo>& jobs) {
-  size_t width = 4;
-  for (const JobInfo& job : jobs) width = std::max(width, job.name.size());
-  std::string text = absl::StrFormat("%-*s  %-12s  %-20s  %s\n", static_cast<int>(width), "job",
-                                     "state", "created", "output");
+  size_t name = 4, owner = 5;
   for (const JobInfo& job : jobs) {
-    absl::StrAppendFormat(&text, "%-*s  %-12s  %-20s  %s\n", static_cast<int>(width),
-                          OneLine(job.name), StateText(job), TimeText(job.created),
-                          OneLine(job.request.output_uri));
+    name = std::max(name, job.name.size());
+    owner = std::max(owner, job.owner.size());
+  }
+  std::string text;
+  const auto row = [&](const std::string& a, const std::string& b, const std::string& c,
+                       const std::string& d, const std::string& e) {
+    absl::StrAppendFormat(&text, "%-*s  %-12s  %-*s  %-20s  %s\n", static_cast<int>(name), a, b,
+                          static_cast<int>(owner), c, d, e);
+  };
+  row("job", "state", "owner", "created", "output");
+  for (const JobInfo& job : jobs) {
+    row(OneLine(job.name), StateText(job), OneLine(job.owner), TimeText(job.created),
+        OneLine(job.request.output_uri));
   }
   return text;
 }

@@ -167,6 +167,28 @@ struct Journal::Impl {
     if (it->second.empty()) queued_events.erase(it);
   }
 
+  // Queues the time served, unless an earlier one waits: that becomes this one.
+  void PostServed(Duration time) {
+    MutexLock lock(mutex);
+    if (!served.has_value()) {
+      auto work = std::make_shared<Work>();
+      work->run = [this](Tables& to) {
+        to.SetServed(TakeServed());
+        return absl::OkStatus();
+      };
+      queue.push_back(std::move(work));
+      queued.NotifyOne();
+    }
+    served = time;
+  }
+
+  Duration TakeServed() {
+    MutexLock lock(mutex);
+    const Duration time = *served;
+    served.reset();
+    return time;
+  }
+
   void Loop() {
     std::optional<std::chrono::steady_clock::time_point> last_commit;
     while (true) {
@@ -234,6 +256,7 @@ struct Journal::Impl {
   std::map<std::string, std::deque<Place>> queued_events MERGANSER_GUARDED_BY(mutex);
   // Since when the thread has been at the present batch.
   std::optional<std::chrono::steady_clock::time_point> busy_since MERGANSER_GUARDED_BY(mutex);
+  std::optional<Duration> served MERGANSER_GUARDED_BY(mutex);  // queued, and not yet taken
   bool closing MERGANSER_GUARDED_BY(mutex) = false;
   Thread thread;
 };
@@ -292,6 +315,17 @@ absl::StatusOr<uint64_t> Journal::NextEpoch() {
   }));
   return epoch;
 }
+
+absl::StatusOr<Duration> Journal::Served() {
+  Duration served{};
+  MERGANSER_RETURN_IF_ERROR(impl_->Do(false, [&](Tables& tables) {
+    served = tables.Served();
+    return absl::OkStatus();
+  }));
+  return served;
+}
+
+void Journal::SetServed(Duration served) { impl_->PostServed(served); }
 
 absl::StatusOr<std::vector<JobRecord>> Journal::Load() {
   std::vector<JobRecord> records;

@@ -44,6 +44,8 @@ class Journal final : public JobStore {
 
   bool durable() const override { return true; }
   absl::StatusOr<uint64_t> NextEpoch() override;
+  absl::StatusOr<Duration> Served() override;
+  void SetServed(Duration served) override;
   absl::StatusOr<std::vector<JobRecord>> Load() override;
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;

@@ -70,6 +70,17 @@ CREATE INDEX events_of_job ON events (job, number);
     R"sql(
 ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
 )sql",
+    // 3 -> 4
+    R"sql(
+ALTER TABLE epoch ADD COLUMN served INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN ended_after INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN units_total INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN units_done INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN bytes_total INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN bytes_done INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 int Pragma(SQLite::Database& database, const char* name) {

@@ -78,20 +78,25 @@ constexpr char kSaveJob[] = R"sql(
 INSERT INTO jobs (uid, sequence, request_id, state, cancelling, recipe, source_name, directories,
                   output_uri, overwrite, plan_digest, numerics_version, inputs, error_code,
                   error_message, error_reason, created, started, finished, report_summary, warnings,
-                  priority)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  priority, owner, ended_after, units_total, units_done, bytes_total, bytes_done,
+                  retries)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (uid) DO UPDATE SET
   state = excluded.state, cancelling = excluded.cancelling, plan_digest = excluded.plan_digest,
   numerics_version = excluded.numerics_version, inputs = excluded.inputs,
   error_code = excluded.error_code, error_message = excluded.error_message,
   error_reason = excluded.error_reason, started = excluded.started, finished = excluded.finished,
-  report_summary = excluded.report_summary, warnings = excluded.warnings
+  report_summary = excluded.report_summary, warnings = excluded.warnings,
+  ended_after = excluded.ended_after, units_total = excluded.units_total,
+  units_done = excluded.units_done, bytes_total = excluded.bytes_total,
+  bytes_done = excluded.bytes_done, retries = excluded.retries
 )sql";
 
 constexpr char kLoadJobs[] = R"sql(
 SELECT uid, sequence, request_id, state, cancelling, recipe, source_name, directories, output_uri,
        overwrite, plan_digest, numerics_version, inputs, error_code, error_message, error_reason,
-       created, started, finished, report_summary, warnings, priority
+       created, started, finished, report_summary, warnings, priority, owner, ended_after,
+       units_total, units_done, bytes_total, bytes_done, retries
 FROM jobs ORDER BY sequence
 )sql";
 
@@ -142,6 +147,8 @@ struct Tables::Statements {
                     "INSERT INTO epoch (one, epoch) VALUES (1, ?1) ON CONFLICT (one) DO UPDATE "
                     "SET epoch = max(epoch + 1, ?1)"),
         epoch(database, "SELECT epoch FROM epoch"),
+        served(database, "SELECT served FROM epoch"),
+        set_served(database, "UPDATE epoch SET served = ?"),
         load_jobs(database, kLoadJobs),
         save_job(database, kSaveJob),
         drop_request(database, "DELETE FROM jobs WHERE request_id = ? AND uid <> ?"),
@@ -157,8 +164,8 @@ struct Tables::Statements {
                "SELECT time, text, round, unit, worker, reported FROM events WHERE job = ? "
                "ORDER BY number") {}
 
-  SQLite::Statement raise_epoch, epoch, load_jobs, save_job, drop_request, remove_job, add_result,
-      results, forget_results, add_event, trim_events, events;
+  SQLite::Statement raise_epoch, epoch, served, set_served, load_jobs, save_job, drop_request,
+      remove_job, add_result, results, forget_results, add_event, trim_events, events;
 };
 
 Tables::Tables(SQLite::Database& database) : statements_(std::make_unique<Statements>(database)) {}
@@ -170,6 +177,15 @@ uint64_t Tables::RaiseEpoch(uint64_t least) {
   Use epoch(statements_->epoch);
   epoch.Step();
   return static_cast<uint64_t>(epoch.NumberAt(0));
+}
+
+Duration Tables::Served() {
+  Use row(statements_->served);
+  return row.Step() ? Duration(row.NumberAt(0)) : Duration::zero();
+}
+
+void Tables::SetServed(Duration served) {
+  Use(statements_->set_served).Number(served.count()).Run();
 }
 
 absl::StatusOr<std::vector<JobRecord>> Tables::LoadJobs() {
@@ -209,6 +225,13 @@ absl::StatusOr<std::vector<JobRecord>> Tables::LoadJobs() {
     info.finished = row.TimeAt(18);
     info.report_summary = row.TextAt(19);
     info.request.priority = static_cast<int32_t>(row.NumberAt(21));
+    info.owner = row.TextAt(22);
+    record.ended_after = Duration(row.NumberAt(23));
+    info.progress.units_total = static_cast<uint64_t>(row.NumberAt(24));
+    info.progress.units_done = static_cast<uint64_t>(row.NumberAt(25));
+    info.progress.bytes_total = static_cast<uint64_t>(row.NumberAt(26));
+    info.progress.bytes_done = static_cast<uint64_t>(row.NumberAt(27));
+    info.progress.retries = static_cast<uint64_t>(row.NumberAt(28));
   }
   return records;
 }
@@ -249,6 +272,13 @@ void Tables::SaveJob(const JobRecord& record) {
       .Text(info.report_summary)
       .Blob(PackTexts(info.warnings))
       .Number(info.request.priority)
+      .Text(info.owner)
+      .Number(record.ended_after.count())
+      .Number(static_cast<int64_t>(info.progress.units_total))
+      .Number(static_cast<int64_t>(info.progress.units_done))
+      .Number(static_cast<int64_t>(info.progress.bytes_total))
+      .Number(static_cast<int64_t>(info.progress.bytes_done))
+      .Number(static_cast<int64_t>(info.progress.retries))
       .Run();
   if (!IsTerminal(info.state)) return;
   ForgetResults(info.uid);

@@ -28,6 +28,10 @@ class Tables {
   // The next epoch, at least `least`.
   uint64_t RaiseEpoch(uint64_t least);
 
+  // Of the row that RaiseEpoch makes.
+  Duration Served();
+  void SetServed(Duration served);
+
   // kDataLoss when a row holds what no journal holds.
   absl::StatusOr<std::vector<JobRecord>> LoadJobs();
   void SaveJob(const JobRecord& record);

@@ -67,6 +67,7 @@ struct JobEvent {
 struct JobInfo {
   std::string name;  // "jobs/{uid}"
   std::string uid;
+  std::string owner;   // who submitted it; empty for jobs from before there were owners
   JobRequest request;  // `recipe` is empty in lists and while watching
   JobState state = JobState::kQueued;
   bool cancelling = false;

@@ -74,9 +74,10 @@ bool IsTerminal(JobState state) {
 
 v1::Job EncodeJob(const JobInfo& job) {
   v1::Job proto;
-  proto.set_name(job.name);
-  proto.set_uid(job.uid);
   // What a damaged journal holds must not make a whole list undecodable.
+  proto.set_name(Utf8(job.name));
+  proto.set_uid(Utf8(job.uid));
+  proto.set_owner(Utf8(job.owner));
   proto.set_recipe(Utf8(job.request.recipe));
   proto.set_recipe_source(Utf8(job.request.source_name));
   for (const std::string& folder : job.request.directories) proto.add_directories(Utf8(folder));
@@ -119,6 +120,7 @@ absl::StatusOr<JobInfo> DecodeJob(const v1::Job& proto) {
   JobInfo job;
   job.name = proto.name();
   job.uid = proto.uid();
+  job.owner = OneLine(proto.owner());
   job.request = {proto.recipe(),
                  proto.recipe_source(),
                  {proto.directories().begin(), proto.directories().end()},

@@ -39,6 +39,11 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       while (job->saving) changed_.Wait(mutex_);
       next = job->record;
       MERGANSER_RETURN_IF_ERROR(change(next));
+      if (IsTerminal(next.info.state)) {
+        next.info.progress = job->progress;
+        next.info.progress.detail.clear();
+        next.ended_after = Served();
+      }
       BoundTexts(next.info);
       job->saving = true;
     }
@@ -147,11 +152,11 @@ std::vector<std::string> JobManager::TakeOldJobs() {
     if (IsTerminal(job->record.info.state)) ++finished;
   }
   std::vector<std::string> uids;
-  const WallTime now = clock_.WallNow();
+  const Duration now = Served();
   for (auto it = by_sequence_.begin(); it != by_sequence_.end();) {
     const JobInfo& info = it->second->record.info;
-    const bool old = options_.finished_age > Duration::zero() && info.finished.has_value() &&
-                     now - *info.finished > options_.finished_age;
+    const bool old = options_.finished_age > Duration::zero() &&
+                     now - it->second->record.ended_after > options_.finished_age;
     if (!IsTerminal(info.state) || (!old && finished <= options_.finished_jobs)) {
       ++it;
       continue;

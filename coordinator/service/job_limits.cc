@@ -34,10 +34,11 @@ void BoundWarnings(size_t most, std::vector<std::string>& warnings) {
 }
 
 size_t EncodedBytesAtMost(const JobInfo& info) {
-  size_t bytes = kFixedBytes + info.name.size() + info.uid.size() + info.request.recipe.size() +
-                 info.request.source_name.size() + info.request.output_uri.size() +
-                 info.error.message().size() + info.error_reason.size() +
-                 info.progress.detail.size() + info.report_summary.size();
+  size_t bytes = kFixedBytes + info.name.size() + info.uid.size() + info.owner.size() +
+                 info.request.recipe.size() + info.request.source_name.size() +
+                 info.request.output_uri.size() + info.error.message().size() +
+                 info.error_reason.size() + info.progress.detail.size() +
+                 info.report_summary.size();
   for (const std::string& directory : info.request.directories) {
     bytes += directory.size() + kBytesPerText;
   }

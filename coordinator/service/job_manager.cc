@@ -37,12 +37,13 @@ absl::Status NotRecorded(const absl::Status& status) {
 }  // namespace
 
 JobManager::JobManager(const JobManagerOptions& options, const Clock& clock, JobStore& store,
-                       JobRunFactory runs, uint64_t epoch)
+                       JobRunFactory runs, uint64_t epoch, Duration served_before)
     : options_(options),
       clock_(clock),
       store_(store),
       runs_(std::move(runs)),
       epoch_(epoch),
+      served_before_(served_before),
       started_(clock.Now()),
       left_behind_(options.left_behind),
       schedule_(options.schedule, epoch, [] { return RandomHex(kTokenBytes); }) {}
@@ -51,8 +52,9 @@ absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Start(const JobManagerOp
                                                               const Clock& clock, JobStore& store,
                                                               JobRunFactory runs) {
   MERGANSER_ASSIGN_OR_RETURN(const uint64_t epoch, store.NextEpoch());
+  MERGANSER_ASSIGN_OR_RETURN(const Duration served, store.Served());
   std::unique_ptr<JobManager> manager(
-      new JobManager(options, clock, store, std::move(runs), epoch));
+      new JobManager(options, clock, store, std::move(runs), epoch, served));
   MERGANSER_RETURN_IF_ERROR(manager->Recover());
   MERGANSER_RETURN_IF_ERROR(manager->StartThreads());
   return manager;
@@ -100,7 +102,8 @@ absl::Status JobManager::Recover() {
     }
     job->planning_deaths = PlanningDeaths(events);
     job->cancel = record.info.cancelling;
-    job->progress.retries = job->before.retries;
+    job->progress = record.info.progress;  // on record of ended jobs alone
+    if (!IsTerminal(record.info.state)) job->progress.retries = job->before.retries;
     MutexLock lock(mutex_);
     next_sequence_ = std::max(next_sequence_, record.sequence + 1);
     jobs_[record.info.uid] = job;
@@ -144,6 +147,7 @@ void JobManager::Shutdown() {
     MutexLock lock(mutex_);
     queued.swap(queue_);
   }
+  Guarded([&] { store_.SetServed(Served()); }).IgnoreError();
   if (store_.durable()) return;
   for (const JobPtr& job : queued) {
     Guarded([&] {
@@ -152,8 +156,8 @@ void JobManager::Shutdown() {
   }
 }
 
-absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request,
-                                           const std::string& request_id) {
+absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std::string& request_id,
+                                           const std::string& owner) {
   MERGANSER_RETURN_IF_ERROR(CheckJobRequest(request, request_id));
   MutexLock creating(create_mutex_);
   auto job = std::make_shared<Job>();
@@ -162,11 +166,14 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request,
     if (const auto it = by_request_.find(request_id);
         !request_id.empty() && it != by_request_.end()) {
       const Job& there = *it->second;
-      if (there.record.info.request == request) return Snapshot(there, /*with_recipe=*/true);
+      const bool own = there.record.info.owner == owner || there.record.info.owner.empty();
+      if (own && there.record.info.request == request) {
+        return Snapshot(there, /*with_recipe=*/true);
+      }
       return ReasonedError(
           absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED",
           absl::StrCat("request_id \"", request_id, "\" made ", there.record.info.name,
-                       " from another request; use a fresh one"),
+                       own ? " from another request" : " for somebody else", "; use a fresh one"),
           {{"job", there.record.info.name}});
     }
     if (stopping_) return CoordinatorStopping();
@@ -184,6 +191,7 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request,
   JobInfo& info = job->record.info;
   info.uid = RandomHex(8);
   info.name = JobName(info.uid);
+  info.owner = owner;
   info.request = request;
   info.created = clock_.WallNow();
   if (const absl::Status saved = Guarded([&] { return store_.Save(job->record); }); !saved.ok()) {
@@ -253,12 +261,13 @@ absl::StatusOr<JobPage> JobManager::List(int page_size, const std::string& page_
   return page;
 }
 
-absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
+absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name, const Caller& caller) {
   JobPtr job;
   bool queued = false;
   {
     MutexLock lock(mutex_);
     MERGANSER_ASSIGN_OR_RETURN(job, Find(name));
+    MERGANSER_RETURN_IF_ERROR(CheckOwner(job->record.info, caller));
     if (const auto it = std::find(queue_.begin(), queue_.end(), job);
         it != queue_.end() && !job->recovered) {
       queue_.erase(it);  // nobody takes it up while its end is recorded
@@ -297,6 +306,11 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name) {
     return refused ? recorded : NotRecorded(recorded);
   }
   if (!job->cancel && !done) {
+    const JobInfo& info = job->record.info;
+    if (info.owner != caller.name) {
+      Log(absl::StrCat(name, " of ", info.owner.empty() ? "an unknown owner" : info.owner,
+                       ": cancelled by ", caller.name));
+    }
     job->cancel = true;
     if (!queued) AddEvent(*job, kBeingCancelled);
     Unschedule(*job);
@@ -389,19 +403,23 @@ void JobManager::TickLoop() {
 
 void JobManager::Tick(MonotonicTime& next_look) {
   std::vector<std::string> forgotten;
+  bool looks = false;
   {
     MutexLock lock(mutex_);
     const MonotonicTime now = clock_.Now();
     schedule_.Tick(now);
     NoteTrouble();
     LendIdle(now);
-    if (now >= next_look) {
+    looks = now >= next_look;
+    if (looks) {
       forgotten = TakeOldJobs();
       next_look = now + kLookForOldJobs;
     }
     changed_.NotifyAll();
   }
   RemoveFromStore(forgotten);
+  // What a failure loses is a minute of the age of what has ended.
+  if (looks) store_.SetServed(Served());
 }
 
 void JobManager::RunnerLoop() {

@@ -23,6 +23,7 @@
 #include "common/engine/rounds.h"
 #include "common/plan/plan.h"
 #include "coordinator/schedule/schedule.h"
+#include "coordinator/service/auth/roles.h"
 #include "coordinator/service/job.h"
 #include "coordinator/service/job_run.h"
 #include "coordinator/service/job_store.h"
@@ -42,9 +43,10 @@ struct JobManagerOptions {
   // Inputs of a queued job that a start finds on record may be missing for so long after it:
   // shares are mounted late.
   Duration inputs_wait = std::chrono::minutes(10);
-  size_t queued_jobs = 1000;                                 // more are refused
-  size_t finished_jobs = 1000;                               // the oldest beyond are forgotten
-  Duration finished_age = std::chrono::hours(30 * 24);       // older ones too; zero: none
+  size_t queued_jobs = 1000;    // more are refused
+  size_t finished_jobs = 1000;  // the oldest beyond are forgotten
+  // Older ones too; zero: none. Counted while a coordinator serves: the wall clock may jump.
+  Duration finished_age = std::chrono::hours(30 * 24);
   Duration tick = std::chrono::seconds(1);                   // how often leases are looked at
   Duration watch_interval = std::chrono::milliseconds(500);  // least, between progress messages
   // Pause before what could not be recorded, a publication that storage refused for now, or
@@ -83,12 +85,15 @@ class JobManager {
                                                            JobRunFactory runs);
   ~JobManager();
 
-  absl::StatusOr<JobInfo> Create(const JobRequest& request, const std::string& request_id);
+  // For `owner`, a caller's name.
+  absl::StatusOr<JobInfo> Create(const JobRequest& request, const std::string& request_id,
+                                 const std::string& owner);
   // Whether Create would look for an earlier job in place of making one.
   bool HasRequest(const std::string& request_id);
   absl::StatusOr<JobInfo> Get(const std::string& name);
   absl::StatusOr<JobPage> List(int page_size, const std::string& page_token);
-  absl::StatusOr<JobInfo> Cancel(const std::string& name);
+  // Of a job that is not the caller's own an admin alone.
+  absl::StatusOr<JobInfo> Cancel(const std::string& name, const Caller& caller);
 
   // Calls `send` with the job as it is and on changes, without its recipe, until
   // a terminal state was sent, `send` returns false or `cancelled()` is true (both
@@ -153,7 +158,7 @@ class JobManager {
   using ResultsOnRecord = std::map<UnitOfRound, UnitResult>;
 
   JobManager(const JobManagerOptions& options, const Clock& clock, JobStore& store,
-             JobRunFactory runs, uint64_t epoch);
+             JobRunFactory runs, uint64_t epoch, Duration served_before);
 
   absl::Status Recover();
   // The tick and at least one runner, or an error.
@@ -235,6 +240,8 @@ class JobManager {
       MERGANSER_REQUIRES(mutex_);
   void NoteTrouble() MERGANSER_REQUIRES(mutex_);
   void SetRecordTrouble(const absl::Status& status) MERGANSER_REQUIRES(mutex_);
+  // For how long coordinators have served, this one included.
+  Duration Served() const { return served_before_ + (clock_.Now() - started_); }
   // Takes finished jobs beyond the limits out; their uids, for RemoveFromStore.
   std::vector<std::string> TakeOldJobs() MERGANSER_REQUIRES(mutex_);
   void RemoveFromStore(const std::vector<std::string>& uids);
@@ -249,6 +256,7 @@ class JobManager {
   JobStore& store_;
   const JobRunFactory runs_;
   const uint64_t epoch_;
+  const Duration served_before_;
   const MonotonicTime started_;
   LeftBehind left_behind_;
 

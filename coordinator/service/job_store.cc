@@ -19,6 +19,16 @@ absl::StatusOr<uint64_t> MemoryJobStore::NextEpoch() {
   return epoch_;
 }
 
+absl::StatusOr<Duration> MemoryJobStore::Served() {
+  MutexLock lock(mutex_);
+  return served_;
+}
+
+void MemoryJobStore::SetServed(Duration served) {
+  MutexLock lock(mutex_);
+  served_ = served;
+}
+
 absl::StatusOr<std::vector<JobRecord>> MemoryJobStore::Load() {
   std::vector<JobRecord> records;
   {

@@ -31,10 +31,12 @@ struct PlanRecord {
 struct JobRecord {
   uint64_t sequence = 0;   // order of creation, from 1
   std::string request_id;  // empty if the client gave none
-  // Without progress and events. An error while the state is not terminal: the job
-  // is to fail with it, once its partial output is removed.
+  // Without events, and the progress of ended jobs alone. An error while the state is not
+  // terminal: the job is to fail with it, once its partial output is removed.
   JobInfo info;
   PlanRecord plan;
+  // Of an ended job: JobStore::Served when it ended.
+  Duration ended_after = Duration::zero();
 };
 
 // A unit's result, packed (PackResults).
@@ -78,7 +80,7 @@ struct StoredEvent {
 inline constexpr size_t kKeptEvents = 100;
 
 // Thread-safe. What fails must not be acted on; it may have been done all the same,
-// and every call may be repeated. Calls may block for a disk, but for AddEvents.
+// and every call may be repeated. Calls may block for a disk, but for AddEvents and SetServed.
 class JobStore {
  public:
   virtual ~JobStore() = default;
@@ -89,6 +91,13 @@ class JobStore {
   // Called once a start of the coordinator: a number that is higher than that of
   // any start before.
   virtual absl::StatusOr<uint64_t> NextEpoch() = 0;
+
+  // For how long coordinators have served with this store, by clocks that nobody sets: the
+  // age of ended jobs is counted in it.
+  virtual absl::StatusOr<Duration> Served() = 0;
+  // Kept soon; never blocks. Lost where the process is killed within moments, or the store
+  // fails.
+  virtual void SetServed(Duration served) = 0;
 
   // All records, by sequence.
   virtual absl::StatusOr<std::vector<JobRecord>> Load() = 0;
@@ -134,6 +143,8 @@ class MemoryJobStore final : public JobStore {
 
   bool durable() const override { return false; }
   absl::StatusOr<uint64_t> NextEpoch() override;
+  absl::StatusOr<Duration> Served() override;
+  void SetServed(Duration served) override;
   absl::StatusOr<std::vector<JobRecord>> Load() override;
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;
@@ -156,6 +167,7 @@ class MemoryJobStore final : public JobStore {
   const Clock& clock_;
   Mutex mutex_;
   uint64_t epoch_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  Duration served_ MERGANSER_GUARDED_BY(mutex_) = Duration::zero();
   std::map<std::string, Entry> entries_ MERGANSER_GUARDED_BY(mutex_);
 };
 

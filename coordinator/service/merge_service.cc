@@ -44,7 +44,7 @@ JobInfo Preview(const JobRequest& request, const Judgement& judgement) {
 grpc::Status MergeServiceImpl::CreateJob(grpc::ServerContext* context,
                                          const v1::CreateJobRequest* request,
                                          v1::Job* response) try {
-  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/CreateJob");
+  MERGANSER_ADMIT(caller, authorizer_, *context, "/merganser.v1.MergeService/CreateJob");
   const JobRequest job = DecodeRequest(*request);
   absl::Status allowed = CheckJobRequest(job, request->request_id());
   if (allowed.ok()) allowed = CheckRequestRoots(job, roots_);
@@ -55,14 +55,14 @@ grpc::Status MergeServiceImpl::CreateJob(grpc::ServerContext* context,
     if (!judged.ok()) return ToGrpc(judged.status());
     if (request->validate_only()) return Answer(Preview(job, *judged), response);
   }
-  return Answer(jobs_.Create(job, request->request_id()), response);
+  return Answer(jobs_.Create(job, request->request_id(), caller.name), response);
 } catch (...) {
   return ToGrpc(CaughtStatus());
 }
 
 grpc::Status MergeServiceImpl::GetJob(grpc::ServerContext* context,
                                       const v1::GetJobRequest* request, v1::Job* response) try {
-  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/GetJob");
+  MERGANSER_ADMIT(caller, authorizer_, *context, "/merganser.v1.MergeService/GetJob");
   return Answer(jobs_.Get(request->name()), response);
 } catch (...) {
   return ToGrpc(CaughtStatus());
@@ -71,7 +71,7 @@ grpc::Status MergeServiceImpl::GetJob(grpc::ServerContext* context,
 grpc::Status MergeServiceImpl::ListJobs(grpc::ServerContext* context,
                                         const v1::ListJobsRequest* request,
                                         v1::ListJobsResponse* response) try {
-  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/ListJobs");
+  MERGANSER_ADMIT(caller, authorizer_, *context, "/merganser.v1.MergeService/ListJobs");
   const absl::StatusOr<JobPage> page = jobs_.List(request->page_size(), request->page_token());
   if (!page.ok()) return ToGrpc(page.status());
   for (const JobInfo& job : page->jobs) *response->add_jobs() = EncodeJob(job);
@@ -84,8 +84,8 @@ grpc::Status MergeServiceImpl::ListJobs(grpc::ServerContext* context,
 grpc::Status MergeServiceImpl::CancelJob(grpc::ServerContext* context,
                                          const v1::CancelJobRequest* request,
                                          v1::Job* response) try {
-  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/CancelJob");
-  return Answer(jobs_.Cancel(request->name()), response);
+  MERGANSER_ADMIT(caller, authorizer_, *context, "/merganser.v1.MergeService/CancelJob");
+  return Answer(jobs_.Cancel(request->name(), caller), response);
 } catch (...) {
   return ToGrpc(CaughtStatus());
 }
@@ -93,7 +93,7 @@ grpc::Status MergeServiceImpl::CancelJob(grpc::ServerContext* context,
 grpc::Status MergeServiceImpl::WatchJob(grpc::ServerContext* context,
                                         const v1::WatchJobRequest* request,
                                         grpc::ServerWriter<v1::Job>* writer) try {
-  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.MergeService/WatchJob");
+  MERGANSER_ADMIT(caller, authorizer_, *context, "/merganser.v1.MergeService/WatchJob");
   struct Seat {
     explicit Seat(std::atomic<int>& count) : taken(count), number(++count) {}
     ~Seat() { --taken; }

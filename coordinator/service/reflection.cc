@@ -83,9 +83,8 @@ class Stream final
  public:
   Stream(Reflected& reflected, const grpc::CallbackServerContext& context)
       : reflected_(reflected), seat_(reflected.streams) {
-    if (const grpc::Status admitted = Admit(reflected_.authorizer, context, Version::kMethod);
-        !admitted.ok()) {
-      this->Finish(admitted);
+    if (const auto caller = Admit(reflected_.authorizer, context, Version::kMethod); !caller.ok()) {
+      this->Finish(ToGrpc(caller.status()));
     } else if (!seat_.Take()) {
       this->Finish(ToGrpc(RetryAfter(
           ReasonedError(

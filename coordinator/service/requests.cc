@@ -152,6 +152,19 @@ absl::StatusOr<uint64_t> ParsePageToken(const std::string& token) {
   return sequence;
 }
 
+absl::Status CheckOwner(const JobInfo& job, const Caller& caller) {
+  if (caller.roles.Allows(Role::kAdmin)) return absl::OkStatus();
+  if (!job.owner.empty() && job.owner == caller.name) return absl::OkStatus();
+  const std::string whose =
+      job.owner.empty()
+          ? "a job from before owners were on record, expected a token"
+          : absl::StrCat("a job of ", job.owner, ", expected its owner's token, or one");
+  return ReasonedError(absl::StatusCode::kPermissionDenied, "NOT_OWNER",
+                       absl::StrCat(job.name, ": found ", whose,
+                                    " with the role admin; this token is ", caller.name, "'s"),
+                       {{"job", job.name}, {"owner", job.owner}});
+}
+
 absl::Status JobNotFound(const std::string& name) {
   return ReasonedError(absl::StatusCode::kNotFound, "JOB_NOT_FOUND",
                        absl::StrCat(Shown(name),

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "coordinator/service/auth/roles.h"
 #include "coordinator/service/job.h"
 
 namespace merganser {
@@ -32,6 +33,10 @@ absl::StatusOr<int> CoercePageSize(int page_size);
 // was listed. Empty is the first page.
 std::string MakePageToken(uint64_t last_sequence);
 absl::StatusOr<uint64_t> ParsePageToken(const std::string& token);
+
+// kPermissionDenied (NOT_OWNER) unless the job is the caller's own, or he is an admin. What
+// has no owner on record is nobody's own.
+absl::Status CheckOwner(const JobInfo& job, const Caller& caller);
 
 absl::Status JobNotFound(const std::string& name);
 

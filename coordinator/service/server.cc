@@ -53,7 +53,8 @@ front::Admission AdmitCall(const Authorizer& authorizer, std::string_view path,
   front::Admission admission;
   const std::optional<Role> role = RoleOf(path);
   if (!role.has_value()) return admission;  // health, or what is not there
-  if (const grpc::Status answer = ToGrpc(authorizer.Check(path, authorization)); !answer.ok()) {
+  if (const grpc::Status answer = ToGrpc(authorizer.Check(path, authorization).status());
+      !answer.ok()) {
     admission.refusal = {answer.error_code(), answer.error_message(), answer.error_details()};
   } else {
     admission.caller = *role == Role::kWork ? front::Caller::kWorker : front::Caller::kUser;

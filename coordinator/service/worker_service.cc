@@ -64,7 +64,7 @@ absl::Status CheckSync(const v1::SyncRequest& request) {
 
 grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext* context, const v1::SyncRequest* request,
                                      v1::SyncResponse* response) try {
-  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.WorkerService/Sync");
+  MERGANSER_ADMIT(caller, authorizer_, *context, "/merganser.v1.WorkerService/Sync");
   if (const absl::Status valid = CheckSync(*request); !valid.ok()) return ToGrpc(valid);
   WorkerReport report;
   report.worker = request->worker();
@@ -129,7 +129,7 @@ grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext* context, const v1::Syn
 grpc::Status WorkerServiceImpl::GetJobPlan(grpc::ServerContext* context,
                                            const v1::GetJobPlanRequest* request,
                                            grpc::ServerWriter<v1::JobPlanChunk>* writer) try {
-  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.WorkerService/GetJobPlan");
+  MERGANSER_ADMIT(caller, authorizer_, *context, "/merganser.v1.WorkerService/GetJobPlan");
   const std::shared_ptr<const ActivePlan> active = jobs_.FindPlan(request->job_uid());
   if (active == nullptr) return ToGrpc(JobNotFound(JobName(request->job_uid())));
   WriteChunks(active->serialized, writer);
@@ -141,7 +141,7 @@ grpc::Status WorkerServiceImpl::GetJobPlan(grpc::ServerContext* context,
 grpc::Status WorkerServiceImpl::GetJobGates(grpc::ServerContext* context,
                                             const v1::GetJobGatesRequest* request,
                                             grpc::ServerWriter<v1::JobPlanChunk>* writer) try {
-  MERGANSER_ADMIT(authorizer_, *context, "/merganser.v1.WorkerService/GetJobGates");
+  MERGANSER_ADMIT(caller, authorizer_, *context, "/merganser.v1.WorkerService/GetJobGates");
   const std::shared_ptr<const std::string> gates =
       jobs_.FindGates(request->job_uid(), request->round());
   if (gates == nullptr) return ToGrpc(JobNotFound(JobName(request->job_uid())));

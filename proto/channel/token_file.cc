@@ -1,10 +1,14 @@
 #include "proto/channel/token_file.h"
 
+#include <openssl/sha.h>
+
 #include <algorithm>
+#include <array>
 #include <map>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status.h"
@@ -18,6 +22,14 @@ bool IsTokenText(std::string_view token) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
            std::string_view("-._~+/").find(c) != std::string_view::npos;
   });
+}
+
+bool IsNameText(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxTokenName &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                  std::string_view("-._@").find(c) != std::string_view::npos;
+         });
 }
 
 }  // namespace
@@ -38,6 +50,14 @@ absl::Status CheckToken(std::string_view token, std::string_view what) {
   return absl::OkStatus();
 }
 
+std::string TokenFingerprint(std::string_view token) {
+  constexpr size_t kShown = 4;
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), digest.data());
+  return absl::BytesToHexString(
+      absl::string_view(reinterpret_cast<const char*>(digest.data()), kShown));
+}
+
 absl::StatusOr<std::vector<TokenLine>> ParseTokenLines(std::string_view text,
                                                        std::string_view name) {
   std::vector<TokenLine> lines;
@@ -54,12 +74,18 @@ absl::StatusOr<std::vector<TokenLine>> ParseTokenLines(std::string_view text,
     entry.token = words[0];
     entry.line = number;
     MERGANSER_RETURN_IF_ERROR(CheckToken(entry.token, where));
-    if (words.size() > 2) {
+    if (words.size() > 3) {
       return absl::InvalidArgumentError(
           absl::StrCat(where, ": found ", words.size(),
-                       " words, expected a token and its roles with commas between them"));
+                       " words, expected a token, its roles with commas between them, and a name"));
     }
-    if (words.size() == 2) entry.roles = absl::StrSplit(words[1], ',');
+    if (words.size() >= 2) entry.roles = absl::StrSplit(words[1], ',');
+    if (words.size() == 3) entry.name = words[2];
+    if (words.size() == 3 && !IsNameText(entry.name)) {
+      return absl::InvalidArgumentError(absl::StrCat(where, ": found a name of ", entry.name.size(),
+                                                     " bytes, expected 1 to ", kMaxTokenName,
+                                                     " letters, digits and \"-._@\""));
+    }
     const auto [earlier, inserted] = seen.emplace(entry.token, number);
     if (!inserted) {
       return absl::InvalidArgumentError(absl::StrCat(where, ": found the token of line ",

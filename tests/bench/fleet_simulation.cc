@@ -145,7 +145,7 @@ int Run(uint64_t units, size_t workers, int threads) {
   auto journal = OpenJournal(state);
   auto jobs = JobManager::Start(options, SystemClock(), *journal, storage.Runs());
   Check(jobs.status());
-  const auto created = (*jobs)->Create(ValidRequest(), "");
+  const auto created = (*jobs)->Create(ValidRequest(), "", "someone");
   Check(created.status());
   AwaitState(**jobs, created->name, JobState::kRunning);
 

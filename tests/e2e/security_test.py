@@ -1,6 +1,8 @@
 """Who may use a coordinator, over which connections, and where jobs may read and write: what
 is refused, and what each is told."""
 
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -14,7 +16,7 @@ ROLES = ("read", "submit", "work", "admin")
 
 
 def token(role, number=1):
-    return "the-%s-token-number-%d" % (role, number)
+    return "the-%s-token-number-%s" % (role, number)
 
 
 def write_private(path, text):
@@ -85,6 +87,54 @@ class TokenTest(SecurityCase):
                 "MERGANSER_TOKEN": token("admin")}).code, 0)
             # Probes have no token.
             self.assertEqual(self.ask(at, "health").code, 0)
+            self.assertNoToken(cluster.log())
+
+    def test_others_jobs_are_cancelled_by_admins_alone(self):
+        file = self.small()
+        people = {"alice": "submit", "bob": "submit", "olga": "admin", "": "submit"}
+        for name, role in people.items():
+            write_private(self.path("of-" + name), token(role, name) + "\n")
+        unnamed = hashlib.sha256(token("submit", "").encode()).hexdigest()[:8]
+
+        def tokens(others=""):
+            return write_private(self.path("tokens"), "".join(
+                "%s %s %s\n" % (token(role, name), role, name)
+                for name, role in people.items()) + others)
+
+        with harness.Cluster(0, self.path("state"), coordinator_args=(
+                "--token-file", tokens())) as cluster:
+            at = cluster.address
+
+            def ask(name, *args):
+                return self.ask(at, *args, "--token-file", self.path("of-" + name))
+
+            def submit(name, output):
+                return ask(name, "submit", file, self.path(output)).out.strip()
+
+            def cancel(name, job):
+                return ask(name, "cancel", job)
+
+            job, other = submit("alice", "out"), submit("", "out2")
+            for who in people:
+                self.assertEqual(json.loads(ask(who, "get", job, "--json").out)["owner"], "alice")
+            self.assertRegex(ask("bob", "get", job).out, r"(?m)^ *owner +alice$")
+            rows = ask("bob", "list").out.splitlines()
+            self.assertRegex(rows[0], r"^job +state +owner +created +output$")
+            self.assertEqual([row.split()[2] for row in rows[1:]], [unnamed, "alice"])
+            self.assertOneError(cancel("bob", job), 2, job, "a job of alice", "the role admin",
+                                "this token is bob's")
+            self.assertOneError(cancel("alice", other), 2, other, "a job of " + unnamed)
+            self.assertEqual(json.loads(ask("bob", "get", job, "--json").out)["cancelling"], False)
+            # Whose it is stays on record; a token of hers that came later will do.
+            cluster.kill_coordinator()
+            write_private(self.path("of-alice"), token("submit", 7) + "\n")
+            tokens("%s submit alice\n" % token("submit", 7))
+            cluster.start_coordinator(listen=at)
+            self.assertOneError(cancel("bob", job), 2, "a job of alice")
+            self.assertEqual(cancel("alice", job).code, 0)
+            self.assertEqual(cancel("olga", other).code, 0)
+            harness.wait_for("the end", lambda: "cancelled by olga" in cluster.log())
+            self.assertNotIn("cancelled by alice", cluster.log())
             self.assertNoToken(cluster.log())
 
     def test_a_worker_without_the_right_token_is_refused(self):

@@ -88,6 +88,13 @@ absl::StatusOr<uint64_t> FaultJobStore::NextEpoch() {
                                        [&] { return wrapped_.NextEpoch(); });
 }
 
+absl::StatusOr<Duration> FaultJobStore::Served() {
+  return Run<absl::StatusOr<Duration>>(JobStoreOp::kServed, std::nullopt,
+                                       [&] { return wrapped_.Served(); });
+}
+
+void FaultJobStore::SetServed(Duration served) { wrapped_.SetServed(served); }
+
 absl::StatusOr<std::vector<JobRecord>> FaultJobStore::Load() {
   return Run<absl::StatusOr<std::vector<JobRecord>>>(JobStoreOp::kLoad, std::nullopt,
                                                      [&] { return wrapped_.Load(); });

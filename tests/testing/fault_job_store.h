@@ -17,6 +17,7 @@ namespace merganser {
 
 enum class JobStoreOp {
   kNextEpoch,
+  kServed,
   kLoad,
   kSave,
   kRemove,
@@ -25,7 +26,7 @@ enum class JobStoreOp {
   kForgetResults,
   kEvents,
 };
-inline constexpr size_t kJobStoreOps = 8;
+inline constexpr size_t kJobStoreOps = 9;
 inline constexpr uint64_t kEveryJobStoreCall = UINT64_MAX;
 
 // Which calls fail, and how.
@@ -59,6 +60,8 @@ class FaultJobStore final : public JobStore {
 
   bool durable() const override { return true; }
   absl::StatusOr<uint64_t> NextEpoch() override;
+  absl::StatusOr<Duration> Served() override;
+  void SetServed(Duration served) override;
   absl::StatusOr<std::vector<JobRecord>> Load() override;
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;

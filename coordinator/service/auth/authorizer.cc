@@ -31,8 +31,8 @@ std::string ShortName(std::string_view method) {
 
 }  // namespace
 
-absl::Status Authorizer::Check(std::string_view method,
-                               const std::vector<std::string_view>& authorization) const {
+absl::StatusOr<Caller> Authorizer::Check(std::string_view method,
+                                         const std::vector<std::string_view>& authorization) const {
   if (!open_) {
     return RetryAfter(ReasonedError(absl::StatusCode::kUnavailable, "COORDINATOR_STARTING",
                                     "the coordinator is starting; call again"),
@@ -52,8 +52,8 @@ absl::Status Authorizer::Check(std::string_view method,
                            "found metadata `authorization` of another form, expected one "
                            "`authorization: Bearer TOKEN`");
   }
-  const RoleSet roles = tokens_->Current()->Find(token);
-  if (roles.empty()) {
+  Caller caller = tokens_->Current()->Find(token);
+  if (caller.roles.empty()) {
     return Unauthenticated("TOKEN_UNKNOWN",
                            "found a token that is none of this coordinator's, expected one of its "
                            "--token-file, or that of the file that it made when it started");
@@ -66,22 +66,22 @@ absl::Status Authorizer::Check(std::string_view method,
                                "rpc that this coordinator knows"),
                   {{"method", std::string(method)}});
   }
-  if (!roles.Allows(*role)) {
+  if (!caller.roles.Allows(*role)) {
     return Denied("ROLE_MISSING",
                   absl::StrCat(ShortName(method), ": found a token with the role ",
-                               roles.ToString(), ", expected one with ",
+                               caller.roles.ToString(), ", expected one with ",
                                std::string(RoleName(*role)), "; ask the coordinator's operator"),
                   {{"method", std::string(method)}, {"role", std::string(RoleName(*role))}});
   }
-  return absl::OkStatus();
+  return caller;
 }
 
-grpc::Status Admit(const Authorizer& authorizer, const grpc::ServerContextBase& context,
-                   std::string_view method) {
+absl::StatusOr<Caller> Admit(const Authorizer& authorizer, const grpc::ServerContextBase& context,
+                             std::string_view method) {
   std::vector<std::string_view> values;
   const auto [begin, end] = context.client_metadata().equal_range("authorization");
   for (auto it = begin; it != end; ++it) values.emplace_back(it->second.data(), it->second.size());
-  return ToGrpc(authorizer.Check(method, values));
+  return authorizer.Check(method, values);
 }
 
 }  // namespace merganser

@@ -15,7 +15,7 @@ namespace merganser {
 
 enum class Role : uint8_t {
   kRead,    // look at jobs
-  kSubmit,  // make and cancel jobs; implies read
+  kSubmit,  // make jobs, and cancel its own; implies read
   kWork,    // be a worker; implies nothing else
   kAdmin,   // everything
 };
@@ -42,6 +42,14 @@ class RoleSet {
   static uint8_t Bit(Role role) { return static_cast<uint8_t>(1u << static_cast<unsigned>(role)); }
 
   uint8_t bits_ = 0;
+};
+
+// Who calls, as the token tells.
+struct Caller {
+  std::string name;
+  RoleSet roles;
+
+  bool operator==(const Caller&) const = default;
 };
 
 // kInvalidArgument lists the names there are.

@@ -17,19 +17,20 @@ class TokenTable {
   // The grammar of proto/channel/token_file.h, with roles on every line. `name` is
   // the file's. No message quotes a token.
   static absl::StatusOr<TokenTable> Parse(std::string_view text, std::string_view name);
-  // One token for everything.
+  // One token for everything, named "admin".
   static TokenTable Admin(std::string token);
 
-  // The roles of `token`; empty if it is none of these. Takes as long whichever
-  // token it is and wherever it differs: every token is compared to its end.
-  RoleSet Find(std::string_view token) const;
+  // Who has `token`; without roles if it is none of these. A token whose line has no name
+  // is called by the first 8 hex digits of its SHA-256. Every token is compared to its end,
+  // so that the time tells neither which it was nor where it differs.
+  Caller Find(std::string_view token) const;
 
   size_t size() const { return entries_.size(); }
 
  private:
   struct Entry {
     std::string token;
-    RoleSet roles;
+    Caller caller;
   };
   std::vector<Entry> entries_;
 };

@@ -25,15 +25,16 @@ class AuthorizerTest : public ::testing::Test {
  protected:
   void SetUp() override {
     const std::string path = dir_.File("tokens");
-    ASSERT_TRUE(WritePrivateFile(path, std::string(kReaderToken) + " read\nthe-workers-token work\n"
-                                                                   "the-admins-token admin\n")
+    ASSERT_TRUE(WritePrivateFile(path, std::string(kReaderToken) +
+                                           " read rita\nthe-workers-token work\n"
+                                           "the-admins-token admin\n")
                     .ok());
     auto keeper = TokenKeeper::FromFile(path, nullptr);
     ASSERT_TRUE(keeper.ok()) << keeper.status();
     authorizer_ = std::make_unique<Authorizer>(*std::move(keeper));
   }
   absl::Status Check(std::string_view method, const std::vector<std::string_view>& values) {
-    return authorizer_->Check(method, values);
+    return authorizer_->Check(method, values).status();
   }
 
   TempDir dir_;
@@ -60,6 +61,13 @@ TEST_F(AuthorizerTest, RolesDecide) {
               AllOf(HasSubstr("CreateJob"), HasSubstr("role read"), HasSubstr("one with submit"),
                     Not(HasSubstr(kReaderToken))));
   EXPECT_EQ(ReasonOf(Check(kGet, {"Bearer the-workers-token"})), "ROLE_MISSING");
+}
+
+TEST_F(AuthorizerTest, TheCallerIsNamed) {
+  authorizer_->Open();
+  const auto caller = authorizer_->Check(kGet, {"Bearer the-readers-token"});
+  ASSERT_TRUE(caller.ok()) << caller.status();
+  EXPECT_EQ(*caller, (Caller{"rita", RoleSet(Role::kRead)}));
 }
 
 TEST_F(AuthorizerTest, AnRpcThatIsNotListedIsRefusedToAdminsToo) {

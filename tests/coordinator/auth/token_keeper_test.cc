@@ -30,7 +30,7 @@ class TokenKeeperTest : public ::testing::Test {
     ASSERT_TRUE(keeper.ok()) << keeper.status();
     keeper_ = *std::move(keeper);
   }
-  bool Knows(const char* token) { return !keeper_->Current()->Find(token).empty(); }
+  bool Knows(const char* token) { return !keeper_->Current()->Find(token).roles.empty(); }
 
   TempDir dir_;
   const std::string path_ = dir_.File("tokens");
@@ -88,7 +88,7 @@ TEST_F(TokenKeeperTest, AFileThatIsBadFromTheStartIsAnError) {
 TEST_F(TokenKeeperTest, OneTokenIsAnAdmins) {
   const auto keeper = TokenKeeper::FromToken(kFirst);
   ASSERT_TRUE(keeper.ok()) << keeper.status();
-  EXPECT_EQ((*keeper)->Current()->Find(kFirst), RoleSet(Role::kAdmin));
+  EXPECT_EQ((*keeper)->Current()->Find(kFirst).roles, RoleSet(Role::kAdmin));
   EXPECT_FALSE(TokenKeeper::FromToken("short").ok());
   EXPECT_FALSE(TokenKeeper::FromToken("").ok());
 }

@@ -32,8 +32,8 @@ TEST(TokenTable, HoldsWhatTheLinesSay) {
                                        "tokens");
   ASSERT_TRUE(table.ok()) << table.status();
   EXPECT_EQ(table->size(), 2u);
-  EXPECT_EQ(table->Find(kOne), Roles({Role::kRead, Role::kWork}));
-  EXPECT_EQ(table->Find(kTwo), Roles({Role::kSubmit}));
+  EXPECT_EQ(table->Find(kOne).roles, Roles({Role::kRead, Role::kWork}));
+  EXPECT_EQ(table->Find(kTwo).roles, Roles({Role::kSubmit}));
 }
 
 TEST(TokenTable, FindsWholeTokensAlone) {
@@ -44,9 +44,9 @@ TEST(TokenTable, FindsWholeTokensAlone) {
        {std::string(), one.substr(1), one.substr(0, one.size() - 1), one + "0", one + one,
         "0" + one, one + std::string(1, '\0'), std::string(16, '\0'),
         std::string("0123456789ABCDEF"), std::string("admin"), std::string(100'000, 'a')}) {
-    EXPECT_TRUE(table->Find(other).empty()) << other.substr(0, 40);
+    EXPECT_EQ(table->Find(other), Caller()) << other.substr(0, 40);
   }
-  EXPECT_EQ(table->Find(one), Roles({Role::kAdmin}));
+  EXPECT_EQ(table->Find(one).roles, Roles({Role::kAdmin}));
 }
 
 TEST(TokenTable, EveryByteCounts) {
@@ -56,9 +56,35 @@ TEST(TokenTable, EveryByteCounts) {
     for (int bit = 0; bit < 8; ++bit) {
       std::string changed = kOne;
       changed[i] = static_cast<char>(changed[i] ^ (1 << bit));
-      EXPECT_TRUE(table->Find(changed).empty()) << i << " " << bit;
+      EXPECT_EQ(table->Find(changed), Caller()) << i << " " << bit;
     }
   }
+}
+
+TEST(TokenTable, ALineMayNameItsOwner) {
+  const auto table =
+      TokenTable::Parse(std::string(kOne) + " read,submit \t a.l-i_ce@example.org\r\n" + kTwo +
+                            " submit\nthe-other-of-alice admin a.l-i_ce@example.org\n",
+                        "tokens");
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_EQ(table->Find(kOne).name, "a.l-i_ce@example.org");
+  EXPECT_EQ(table->Find("the-other-of-alice").name, "a.l-i_ce@example.org");
+  // As `printf %s TOKEN | sha256sum` begins.
+  EXPECT_EQ(table->Find(kTwo).name, "337ad27b");
+  EXPECT_EQ(TokenTable::Admin(kOne).Find(kOne).name, "admin");
+}
+
+// A name that two tokens share by chance would give each the jobs of the other.
+TEST(TokenTable, TokensWithoutNamesAreToldApart) {
+  ASSERT_EQ(TokenFingerprint("twin-token-00062744"), TokenFingerprint("twin-token-00077799"));
+  const std::string twins[] = {"twin-token-00062744", "twin-token-00077799"};
+  const absl::Status refused =
+      TokenTable::Parse(twins[0] + " submit\n" + twins[1] + " submit\n", "tokens").status();
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+  EXPECT_THAT(Message(refused), AllOf(HasSubstr("tokens:2"), HasSubstr("line 1"),
+                                      HasSubstr("give one a name"), Not(HasSubstr(twins[0]))));
+  EXPECT_TRUE(
+      TokenTable::Parse(twins[0] + " submit\n" + twins[1] + " submit bob\n", "tokens").ok());
 }
 
 struct BadFile {
@@ -96,7 +122,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadFile{"EmptyRole", std::string(kOne) + " read,\n", "\"\""},
         BadFile{"LongRole", std::string(kOne) + " " + std::string(1 << 16, 'r') + "\n", "role"},
         BadFile{"RolesFirst", std::string("admin ") + kOne + "\n", "of 5 characters"},
-        BadFile{"ThreeWords", std::string(kOne) + " read work\n", "3 words"},
+        BadFile{"RolesWithBlanks", std::string(kOne) + " read work\n", "which is a role"},
+        BadFile{"FourWords", std::string(kOne) + " read alice smith\n", "4 words"},
+        BadFile{"LongName", std::string(kOne) + " read " + std::string(65, 'n') + "\n",
+                "a name of 65 bytes"},
+        BadFile{"NameWithOtherBytes", std::string(kOne) + " read al\x1b[2Jice\n",
+                "letters, digits"},
+        BadFile{"NameNotAscii", std::string(kOne) + " read \xc3\xa9ve\n", "letters, digits"},
         BadFile{"Short", "secret-too-shor read\n", "of 15 characters"},
         BadFile{"Long", std::string(kMaxTokenChars + 1, 'x') + " read\n", "of 513 characters"},
         BadFile{"ControlCharacter", "secret-secret-se\x01 read\n", "letters, digits"},

@@ -12,6 +12,7 @@ JobInfo SampleJob(JobState state) {
   JobInfo job;
   job.name = "jobs/a1";
   job.uid = "a1";
+  job.owner = "alice";
   job.request = {"merge_method: linear", "r.yaml", {"/cwd", "/recipes"}, "/out", true, -7};
   job.state = state;
   job.cancelling = true;
@@ -43,6 +44,7 @@ TEST(JobCodec, RoundTripInEveryState) {
 // A protobuf string that is no UTF-8 makes the whole answer undecodable.
 TEST(JobCodec, TextOfADamagedJournalDoesNotSpoilTheAnswer) {
   JobInfo job = SampleJob(JobState::kFailed);
+  job.name = job.uid = job.owner = "\xff";
   job.request = {"\xff", "\xff", {"\xff"}, "\xff", false, 0};
   job.error = absl::InternalError("\xff");
   job.error_reason = job.report_summary = job.progress.detail = "\xff";
@@ -50,6 +52,7 @@ TEST(JobCodec, TextOfADamagedJournalDoesNotSpoilTheAnswer) {
   job.events = {{WallTime(), "\xff"}};
   v1::Job proto;
   ASSERT_TRUE(proto.ParseFromString(EncodeJob(job).SerializeAsString()));
+  EXPECT_EQ(proto.owner(), "?");
   EXPECT_EQ(proto.recipe_source(), "?");
   EXPECT_EQ(proto.output_uri(), "?");
   EXPECT_EQ(proto.directories(0), "?");

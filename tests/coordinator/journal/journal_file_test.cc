@@ -170,10 +170,25 @@ TEST_F(JournalFile, EarlierVersionsAreMigrated) {
     EXPECT_EQ(running.request_id, "id-1");
     EXPECT_EQ(running.info.state, JobState::kRunning);
     EXPECT_TRUE(running.info.request.overwrite);
-    EXPECT_EQ(running.info.request.priority, 0);
+    EXPECT_EQ(running.info.request.priority, version >= 3 ? 7 : 0);
     EXPECT_EQ(running.plan, (PlanRecord{"digest", 1, {{"/models/a", "d1"}}}));
     EXPECT_EQ(records->at(1).info.report_summary, "a summary");
     EXPECT_EQ(records->at(1).info.request.directories.size(), 2u);
+    // What version 4 added: jobs from before have no owner, and begin to age now.
+    for (const JobRecord& record : *records) {
+      EXPECT_EQ(record.info.owner, "");
+      EXPECT_EQ(record.ended_after, Duration::zero());
+      EXPECT_EQ(record.info.progress, JobProgress());
+    }
+    EXPECT_EQ(*(*journal)->Served(), Duration::zero());
+    JobRecord owned = running;
+    owned.info.uid = "c3";
+    owned.info.name = "jobs/c3";
+    owned.info.owner = "alice";
+    owned.sequence = 3;
+    owned.request_id = "id-3";
+    ASSERT_TRUE((*journal)->Save(owned).ok());
+    EXPECT_EQ((*journal)->Load()->at(2).info.owner, "alice");
     EXPECT_EQ((*journal)->Results("a1")->at(0).bytes, std::string("\0\xff"
                                                                   "AB",
                                                                   4));
@@ -194,9 +209,11 @@ TEST_F(JournalFile, ANewerVersionIsRefusedAndNotTouched) {
   std::ofstream(file_, std::ios::binary) << bytes;
   const auto refused = Open(state_);
   EXPECT_TRUE(absl::IsFailedPrecondition(refused.status())) << refused.status();
-  EXPECT_THAT(Message(refused.status()),
-              AllOf(HasSubstr(file_), HasSubstr("found schema version 99, expected at most 3"),
-                    HasSubstr("newer merganser")));
+  EXPECT_THAT(
+      Message(refused.status()),
+      AllOf(HasSubstr(file_),
+            HasSubstr(absl::StrCat("found schema version 99, expected at most ", kSchemaVersion)),
+            HasSubstr("newer merganser")));
   EXPECT_EQ(Bytes(file_), bytes);
 }
 

@@ -25,6 +25,7 @@ void ExpectSame(const JobRecord& a, const JobRecord& b) {
   EXPECT_EQ(a.request_id, b.request_id);
   EXPECT_EQ(a.info, b.info);
   EXPECT_EQ(a.plan, b.plan);
+  EXPECT_EQ(a.ended_after, b.ended_after);
 }
 
 JobRecord Record(const std::string& uid, uint64_t sequence, JobState state = JobState::kRunning) {
@@ -40,7 +41,9 @@ JobRecord Full() {
   JobRecord record = Record("full", 9, JobState::kFailed);
   record.request_id = "id \"9\"";
   JobInfo& info = record.info;
+  info.owner = "alice";
   info.cancelling = true;
+  info.progress = {10, 4, 1000, 400, 0, 0, 3, ""};
   info.request = {
       "merge_method: linear\n# \xc3\xa4", "r.yaml", {"/cwd", "/with\nline"}, "/out", true, -3};
   info.error = absl::DataLossError("torn; \"quoted\" '%s'");
@@ -49,6 +52,7 @@ JobRecord Full() {
   info.started = WallTime(std::chrono::nanoseconds(-1));
   info.report_summary = "two\nlines";
   info.warnings = {"w1", "", "w\t2"};
+  record.ended_after = std::chrono::hours(30);
   record.plan = {"digest", 7, {{"/models/a", "d1"}, {"s3://b/c", "d2"}}};
   return record;
 }
@@ -101,6 +105,16 @@ TEST_P(JobStoreTest, EpochsRiseWhateverTheClockSays) {
   EXPECT_EQ(*store_->NextEpoch(), *first + 2);
   clock_.SetWall(WallTime(std::chrono::seconds(2'000'000'000)));
   EXPECT_EQ(*store_->NextEpoch(), 2'000'000'000u);
+}
+
+TEST_P(JobStoreTest, TheTimeServedIsKept) {
+  ASSERT_TRUE(store_->NextEpoch().ok());
+  EXPECT_EQ(*store_->Served(), Duration::zero());
+  store_->SetServed(std::chrono::hours(1));
+  store_->SetServed(std::chrono::hours(2));
+  Reopen();
+  ASSERT_TRUE(store_->NextEpoch().ok());
+  EXPECT_EQ(*store_->Served(), std::chrono::hours(2));
 }
 
 TEST_P(JobStoreTest, RecordsComeBackWhole) {

@@ -26,7 +26,7 @@ class FairnessTest : public ::testing::Test {
   std::string Submit(int priority = 0) {
     JobRequest request = ValidRequest();
     request.priority = priority;
-    const auto job = jobs_->Create(request, "");
+    const auto job = jobs_->Create(request, "", "someone");
     EXPECT_TRUE(job.ok()) << job.status();
     return job.ok() ? job->name : "";
   }
@@ -103,7 +103,7 @@ TEST_F(FairnessTest, JobsThatWaitedAreNotOneMoreWhenTheyGoOn) {
   AwaitState(*jobs_, second, JobState::kRunning);
   const std::string third = Submit();
   AwaitState(*jobs_, third, JobState::kRunning);  // both have lent theirs
-  ASSERT_TRUE(jobs_->Cancel(third).ok());
+  ASSERT_TRUE(jobs_->Cancel(third, Operator()).ok());
   AwaitEnd(*jobs_, third);
 
   std::vector<LeaseGrant> leases;

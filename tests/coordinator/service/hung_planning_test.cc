@@ -27,7 +27,7 @@ class HungPlanningTest : public ::testing::Test {
     jobs_ = *std::move(jobs);
   }
   std::string Submit() {
-    const auto job = jobs_->Create(ValidRequest(), "");
+    const auto job = jobs_->Create(ValidRequest(), "", "someone");
     EXPECT_TRUE(job.ok()) << job.status();
     return job.ok() ? job->name : "";
   }
@@ -36,7 +36,7 @@ class HungPlanningTest : public ::testing::Test {
     const std::string name = Submit();
     AwaitState(*jobs_, name, JobState::kPlanning);
     if (begins) storage_.AwaitBegin();
-    const auto cancelled = jobs_->Cancel(name);
+    const auto cancelled = jobs_->Cancel(name, Operator());
     EXPECT_TRUE(cancelled.ok()) << cancelled.status();
     return AwaitEnd(*jobs_, name);
   }

@@ -35,7 +35,7 @@ class JobManagerTest : public ::testing::Test {
     Start(options);
   }
   std::string Submit(const std::string& id = "") {
-    const auto job = jobs_->Create(ValidRequest(), id);
+    const auto job = jobs_->Create(ValidRequest(), id, "someone");
     EXPECT_TRUE(job.ok()) << job.status();
     return job.ok() ? job->name : "";
   }
@@ -134,15 +134,15 @@ TEST_F(JobManagerTest, JobsThatAreQueuedAreCancelledAtOnce) {
   const std::string running = Submit();
   AwaitState(*jobs_, running, JobState::kPlanning);
   const std::string queued = Submit();
-  const auto job = jobs_->Cancel(queued);
+  const auto job = jobs_->Cancel(queued, Operator());
   ASSERT_TRUE(job.ok());
   EXPECT_EQ(job->state, JobState::kCancelled);
-  const auto again = jobs_->Cancel(queued);  // changes nothing
+  const auto again = jobs_->Cancel(queued, Operator());  // changes nothing
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->finished, job->finished);
   EXPECT_EQ(jobs_->Get(queued)->events.size(), 2u);  // created, cancelled
   // The one that is planning ends when planning does.
-  const auto planning = jobs_->Cancel(running);
+  const auto planning = jobs_->Cancel(running, Operator());
   ASSERT_TRUE(planning.ok());
   EXPECT_TRUE(planning->cancelling);
   storage_.Open();
@@ -160,7 +160,7 @@ TEST_F(JobManagerTest, TwoMayCancelAQueuedJobAtOnce) {
     const std::string queued = Submit();
     std::vector<std::thread> users;
     for (int user = 0; user < 2; ++user) {
-      users.emplace_back([&] { EXPECT_TRUE(jobs_->Cancel(queued).ok()); });
+      users.emplace_back([&] { EXPECT_TRUE(jobs_->Cancel(queued, Operator()).ok()); });
     }
     for (std::thread& user : users) user.join();
     ASSERT_EQ(jobs_->Get(queued)->state, JobState::kCancelled) << i;
@@ -179,20 +179,20 @@ TEST_F(JobManagerTest, TheHighestPriorityLeavesTheQueueFirst) {
   for (const int priority : {-1, 0, 5, 1}) {
     JobRequest request = ValidRequest();
     request.priority = priority;
-    const auto job = jobs_->Create(request, "");
+    const auto job = jobs_->Create(request, "", "someone");
     ASSERT_TRUE(job.ok()) << job.status();
     queued[priority] = job->name;
   }
   storage_.Open();
   AwaitState(*jobs_, first, JobState::kRunning);
-  ASSERT_TRUE(jobs_->Cancel(first).ok());
+  ASSERT_TRUE(jobs_->Cancel(first, Operator()).ok());
   for (const int priority : {5, 1, 0, -1}) {
     AwaitState(*jobs_, queued[priority], JobState::kRunning);
     for (const auto& [other, name] : queued) {
       if (other >= priority) continue;
       EXPECT_EQ(jobs_->Get(name)->state, JobState::kQueued) << other;
     }
-    ASSERT_TRUE(jobs_->Cancel(queued[priority]).ok());
+    ASSERT_TRUE(jobs_->Cancel(queued[priority], Operator()).ok());
   }
 }
 
@@ -204,7 +204,7 @@ TEST_F(JobManagerTest, TooManyQueuedJobsAreRefused) {
   Start(options);
   AwaitState(*jobs_, Submit(), JobState::kPlanning);
   Submit();
-  const auto refused = jobs_->Create(ValidRequest(), "");
+  const auto refused = jobs_->Create(ValidRequest(), "", "someone");
   EXPECT_TRUE(absl::IsResourceExhausted(refused.status()));
   EXPECT_EQ(ReasonOf(refused.status()), "TOO_MANY_JOBS");
   storage_.Open();
@@ -235,7 +235,7 @@ TEST_F(JobManagerTest, ShutdownEndsJobsAndRemovesTheirOutput) {
   EXPECT_EQ(job->state, JobState::kFailed);
   EXPECT_EQ(job->error_reason, "RETRY_MAY_HELP");
   EXPECT_EQ(storage_.abandoned(), 1);
-  EXPECT_TRUE(absl::IsUnavailable(jobs_->Create(ValidRequest(), "").status()));
+  EXPECT_TRUE(absl::IsUnavailable(jobs_->Create(ValidRequest(), "", "someone").status()));
   EXPECT_TRUE(absl::IsUnavailable(jobs_->Sync({}).status()));
 }
 
@@ -256,7 +256,7 @@ TEST_F(JobManagerTest, CancelledWhileTheOutputIsBegun) {
   Start();
   const std::string name = Submit();
   storage_.AwaitBegin();
-  const auto cancelled = jobs_->Cancel(name);
+  const auto cancelled = jobs_->Cancel(name, Operator());
   ASSERT_TRUE(cancelled.ok()) << cancelled.status();
   EXPECT_TRUE(cancelled->cancelling);
   storage_.Open();
@@ -319,7 +319,7 @@ TEST_F(JobManagerTest, APublicationThatWaitsMayBeCancelled) {
   storage_.FailPublish(absl::UnavailableError("storage is away"));
   StartImpatient();
   const std::string name = SubmitAndAwaitTrouble("waits for storage: storage is away");
-  const auto cancelled = jobs_->Cancel(name);
+  const auto cancelled = jobs_->Cancel(name, Operator());
   ASSERT_TRUE(cancelled.ok()) << cancelled.status();
   EXPECT_TRUE(cancelled->cancelling);
   EXPECT_EQ(AwaitEnd(*jobs_, name).state, JobState::kCancelled);

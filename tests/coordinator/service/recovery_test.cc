@@ -295,7 +295,7 @@ TEST_F(RecoveryTest, AGateIsDerivedAgainFromWhatItsRoundLeft) {
   auto jobs = JobManager::Start(QuickOptions(), SystemClock(), fresh, other.Runs());
   ASSERT_TRUE(jobs.ok());
   jobs_ = *std::move(jobs);
-  const auto job = jobs_->Create(ValidRequest(), "");
+  const auto job = jobs_->Create(ValidRequest(), "", "someone");
   ASSERT_TRUE(job.ok());
   EXPECT_EQ(WorkOff("w", job->name).size(), 2 * kUnits);
   const std::vector<UnitResult> undisturbed = other.results();
@@ -344,7 +344,7 @@ TEST_F(RecoveryTest, AJobThatEndsBetweenRoundsKeepsNoPlan) {
 
 TEST_F(RecoveryTest, AGracefulStopLeavesJobsToTheNextStart) {
   Start();
-  const auto job = jobs_->Create(ValidRequest(), "");
+  const auto job = jobs_->Create(ValidRequest(), "", "someone");
   ASSERT_TRUE(job.ok()) << job.status();
   const LeaseGrant lease = Take("w", 1).at(0);
   WorkerReport report = From("w", 0);
@@ -371,7 +371,7 @@ TEST_F(RecoveryTest, AGracefulStopLeavesJobsToTheNextStart) {
 
 TEST_F(RecoveryTest, ALeaseOfAnOlderStartCountsForNothing) {
   Start();
-  const auto job = jobs_->Create(ValidRequest(), "");
+  const auto job = jobs_->Create(ValidRequest(), "", "someone");
   ASSERT_TRUE(job.ok());
   const LeaseGrant old = Take("w", 1).at(0);
   Start();
@@ -515,7 +515,7 @@ TEST_F(RecoveryTest, AJobThatWaitsForStorageMayBeCancelled) {
   Killed(JobState::kRunning);
   storage_.FailPrepare(absl::UnavailableError("the share is not mounted"));
   Start();
-  ASSERT_TRUE(jobs_->Cancel(kName).ok());
+  ASSERT_TRUE(jobs_->Cancel(kName, Operator()).ok());
   EXPECT_EQ(AwaitEnd(*jobs_, kName).state, JobState::kCancelled);
   EXPECT_EQ(storage_.discarded(), 1);
 }
@@ -561,7 +561,7 @@ TEST_F(RecoveryTest, APublicationThatWasNotIsRepeated) {
   Start();
   storage_.AwaitPublish();
   EXPECT_EQ(Get().state, JobState::kPublishing);
-  EXPECT_TRUE(absl::IsFailedPrecondition(jobs_->Cancel(kName).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(jobs_->Cancel(kName, Operator()).status()));
   storage_.Open();
   EXPECT_EQ(AwaitEnd(*jobs_, kName).state, JobState::kSucceeded);
   EXPECT_EQ(storage_.published(), 1);
@@ -575,7 +575,7 @@ TEST_F(RecoveryTest, APublicationThatLostItsWritesRunsAndMayBeCancelled) {
   Start();
   Take("w", 1);
   EXPECT_EQ(Get().state, JobState::kRunning);
-  const auto cancelled = jobs_->Cancel(kName);
+  const auto cancelled = jobs_->Cancel(kName, Operator());
   EXPECT_TRUE(cancelled.ok()) << cancelled.status();
   EXPECT_EQ(AwaitEnd(*jobs_, kName).state, JobState::kCancelled);
   EXPECT_EQ(storage_.published(), 0);
@@ -670,7 +670,7 @@ TEST_F(RecoveryTest, ARequestIdOutlivesTheStart) {
   record.request_id = "id";
   ASSERT_TRUE(memory_.Save(record).ok());
   Start();
-  const auto again = jobs_->Create(ValidRequest(), "id");
+  const auto again = jobs_->Create(ValidRequest(), "id", "someone");
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->name, kName);
 }

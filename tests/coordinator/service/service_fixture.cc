@@ -295,6 +295,8 @@ JobRequest ValidRequest(const std::string& output) {
   return request;
 }
 
+Caller Operator() { return {"operator", RoleSet(Role::kAdmin)}; }
+
 JobManagerOptions QuickOptions() {
   JobManagerOptions options;
   options.tick = std::chrono::milliseconds(20);

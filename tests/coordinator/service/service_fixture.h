@@ -96,6 +96,9 @@ class FakeStorage {
 // A recipe that parses.
 JobRequest ValidRequest(const std::string& output = "/nowhere/out");
 
+// Somebody who may do everything.
+Caller Operator();
+
 // Quick beats, so that no test waits for a heartbeat.
 JobManagerOptions QuickOptions();
 

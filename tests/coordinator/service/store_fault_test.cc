@@ -43,7 +43,7 @@ class StoreFaultTest : public ::testing::Test {
     jobs_ = *std::move(jobs);
   }
   std::string Submit() {
-    const auto job = jobs_->Create(ValidRequest(), "");
+    const auto job = jobs_->Create(ValidRequest(), "", "someone");
     EXPECT_TRUE(job.ok()) << job.status();
     return job.ok() ? job->name : "";
   }
@@ -119,7 +119,7 @@ TEST_F(StoreFaultTest, ASubmissionThatIsNotOnRecordIsRefused) {
     store_.ClearRules();
     FailSaves(JobState::kQueued, after_work);
     Start();
-    const auto job = jobs_->Create(ValidRequest(), "id");
+    const auto job = jobs_->Create(ValidRequest(), "id", "someone");
     EXPECT_TRUE(absl::IsUnavailable(job.status())) << job.status();
     EXPECT_EQ(ReasonOf(job.status()), "NOT_RECORDED");
     EXPECT_THAT(std::string(job.status().message()), HasSubstr("the disk is full"));
@@ -127,17 +127,17 @@ TEST_F(StoreFaultTest, ASubmissionThatIsNotOnRecordIsRefused) {
     EXPECT_THAT(*memory_.Load(), IsEmpty());
   }
   store_.ClearRules();
-  EXPECT_TRUE(jobs_->Create(ValidRequest(), "id").ok());
+  EXPECT_TRUE(jobs_->Create(ValidRequest(), "id", "someone").ok());
 }
 
 TEST_F(StoreFaultTest, ARefusedSubmissionThatStayedIsReplacedByItsRepetition) {
   FailSaves(JobState::kQueued, /*after_work=*/true);
   store_.AddRule({.op = JobStoreOp::kRemove, .times = kEveryJobStoreCall});
   Start();
-  EXPECT_FALSE(jobs_->Create(ValidRequest(), "id").ok());
+  EXPECT_FALSE(jobs_->Create(ValidRequest(), "id", "someone").ok());
   EXPECT_THAT(*memory_.Load(), SizeIs(1));
   store_.ClearRules();
-  const auto job = jobs_->Create(ValidRequest(), "id");
+  const auto job = jobs_->Create(ValidRequest(), "id", "someone");
   ASSERT_TRUE(job.ok());
   ASSERT_THAT(*memory_.Load(), SizeIs(1));
   EXPECT_EQ(memory_.Load()->at(0).info.name, job->name);
@@ -228,12 +228,12 @@ TEST_F(StoreFaultTest, ACancellationThatIsNotOnRecordIsRefused) {
   const std::string name = Submit();
   AwaitState(*jobs_, name, JobState::kRunning);
   FailSaves(JobState::kRunning);
-  const auto cancelled = jobs_->Cancel(name);
+  const auto cancelled = jobs_->Cancel(name, Operator());
   EXPECT_EQ(ReasonOf(cancelled.status()), "NOT_RECORDED") << cancelled.status();
   EXPECT_FALSE(jobs_->Get(name)->cancelling);
   EXPECT_EQ(storage_.abandoned(), 0);
   store_.ClearRules();
-  EXPECT_TRUE(jobs_->Cancel(name).ok());
+  EXPECT_TRUE(jobs_->Cancel(name, Operator()).ok());
   EXPECT_EQ(AwaitEnd(*jobs_, name).state, JobState::kCancelled);
 }
 
@@ -282,7 +282,7 @@ TEST_F(StoreFaultTest, TheStoreIsNeverWaitedForUnderTheLock) {
       if (op == JobStoreOp::kAddResults) {
         Sync(Done(leases));
       } else {
-        EXPECT_TRUE(jobs_->Cancel(name).ok());
+        EXPECT_TRUE(jobs_->Cancel(name, Operator()).ok());
       }
     });
     store_.AwaitHeld();
@@ -318,8 +318,8 @@ TEST_F(StoreFaultTest, FaultsAtRandomDelayAndNothingElse) {
     auto started = JobManager::Start(options, SystemClock(), store, storage.Runs());
     ASSERT_TRUE(started.ok());
     JobManager& jobs = **started;
-    absl::StatusOr<JobInfo> job = jobs.Create(ValidRequest(), "id");
-    while (!job.ok()) job = jobs.Create(ValidRequest(), "id");
+    absl::StatusOr<JobInfo> job = jobs.Create(ValidRequest(), "id", "someone");
+    while (!job.ok()) job = jobs.Create(ValidRequest(), "id", "someone");
     std::vector<WorkerReport::Completed> done;
     while (!HasFailure() && !IsTerminal(jobs.Get(job->name)->state)) {
       WorkerReport report = From(2);

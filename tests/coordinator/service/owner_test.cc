@@ -1,0 +1,187 @@
+// Whose a job is: on record, shown, and who may end it. And for how long it is kept.
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "coordinator/service/job_manager.h"
+#include "coordinator/service/server.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "proto/convert/status_codec.h"
+#include "tests/coordinator/service/service_fixture.h"
+#include "tests/testing/fake_clock.h"
+#include "tests/testing/temp_dir.h"
+
+namespace merganser {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const Caller kAlice{"alice", RoleSet(Role::kSubmit)};
+const Caller kBob{"bob", RoleSet(Role::kSubmit)};
+
+class OwnerTest : public ::testing::Test {
+ protected:
+  void Start(const JobManagerOptions& options = QuickOptions()) {
+    jobs_.reset();
+    JobManagerOptions with_log = options;
+    with_log.log = [this](std::string_view line) {
+      MutexLock lock(mutex_);
+      log_.emplace_back(line);
+    };
+    auto jobs = JobManager::Start(with_log, clock_, store_, storage_.Runs());
+    ASSERT_TRUE(jobs.ok()) << jobs.status();
+    jobs_ = *std::move(jobs);
+  }
+  std::string Submit(const Caller& by, const std::string& id = "") {
+    const auto job = jobs_->Create(ValidRequest(), id, by.name);
+    EXPECT_TRUE(job.ok()) << job.status();
+    return job.ok() ? job->name : "";
+  }
+  std::vector<std::string> log() {
+    MutexLock lock(mutex_);
+    return log_;
+  }
+
+  Mutex mutex_;
+  std::vector<std::string> log_ MERGANSER_GUARDED_BY(mutex_);
+  FakeClock clock_;
+  FakeStorage storage_{/*units=*/2};
+  MemoryJobStore store_{clock_};
+  std::unique_ptr<JobManager> jobs_;
+};
+
+TEST_F(OwnerTest, OthersJobsNeedAdmin) {
+  Start();
+  const std::string name = Submit(kAlice);
+  EXPECT_EQ(jobs_->Get(name)->owner, "alice");
+  EXPECT_EQ(jobs_->List(0, "")->jobs.at(0).owner, "alice");
+  const absl::Status refused = jobs_->Cancel(name, kBob).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  EXPECT_EQ(ReasonOf(refused), "NOT_OWNER");
+  EXPECT_THAT(std::string(refused.message()),
+              AllOf(HasSubstr(name), HasSubstr("alice"), HasSubstr("bob"), HasSubstr("admin")));
+  EXPECT_FALSE(jobs_->Get(name)->cancelling);
+  EXPECT_TRUE(jobs_->Cancel(name, kAlice).ok());
+  EXPECT_EQ(AwaitEnd(*jobs_, name).state, JobState::kCancelled);
+  EXPECT_EQ(log(), std::vector<std::string>());
+
+  const std::string other = Submit(kAlice);
+  EXPECT_TRUE(jobs_->Cancel(other, Operator()).ok());
+  EXPECT_EQ(AwaitEnd(*jobs_, other).state, JobState::kCancelled);
+  EXPECT_THAT(log(), ElementsAre(other + " of alice: cancelled by operator"));
+}
+
+TEST_F(OwnerTest, AJobFromBeforeThereWereOwnersIsForAdmins) {
+  JobRecord record;
+  record.sequence = 1;
+  record.request_id = "id";
+  record.info.uid = "old";
+  record.info.name = "jobs/old";
+  record.info.request = ValidRequest();
+  ASSERT_TRUE(store_.Save(record).ok());
+  Start();
+  EXPECT_EQ(Submit(kAlice, "id"), "jobs/old");
+  const absl::Status refused =
+      jobs_->Cancel("jobs/old", Caller{"", RoleSet(Role::kSubmit)}).status();
+  EXPECT_EQ(ReasonOf(refused), "NOT_OWNER") << refused;
+  EXPECT_TRUE(jobs_->Cancel("jobs/old", Operator()).ok());
+}
+
+TEST_F(OwnerTest, ARequestIdIsItsOwners) {
+  Start();
+  const std::string name = Submit(kAlice, "id");
+  EXPECT_EQ(Submit(kAlice, "id"), name);
+  const absl::Status other = jobs_->Create(ValidRequest(), "id", "bob").status();
+  EXPECT_EQ(ReasonOf(other), "REQUEST_ID_REUSED") << other;
+  EXPECT_THAT(std::string(other.message()), HasSubstr("somebody else"));
+}
+
+TEST_F(OwnerTest, TheAgeOfHistoryDoesNotHangOnTheWallClock) {
+  JobManagerOptions options = QuickOptions();
+  options.finished_age = std::chrono::hours(24 * 30);
+  storage_.FailPrepare(absl::InvalidArgumentError("no"));
+  Start(options);
+  const std::string name = Submit(kAlice, "id");
+  AwaitEnd(*jobs_, name);
+  // The clock of the machine jumps ahead, and back, with a restart meanwhile.
+  const WallTime before = clock_.WallNow();
+  clock_.SetWall(before + std::chrono::hours(24 * 31));
+  Start(options);
+  EXPECT_EQ(Submit(kAlice, "id"), name);
+  clock_.SetWall(before);
+  Start(options);
+  EXPECT_TRUE(jobs_->Get(name).ok());
+  // Served in two parts.
+  clock_.Advance(std::chrono::hours(24 * 20));
+  Start(options);
+  EXPECT_TRUE(jobs_->Get(name).ok());
+  clock_.Advance(std::chrono::hours(24 * 11));
+  while (jobs_->Get(name).ok()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(absl::IsNotFound(jobs_->Get(name).status()));
+}
+
+// Over a port, with the names of a token file.
+class OwnedServiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const std::string path = dir_.File("tokens");
+    ASSERT_TRUE(WritePrivateFile(path,
+                                 "the-token-of-alice submit alice\nthe-new-one-of-alice submit "
+                                 "alice\nthe-token-of-bob submit bob\nthe-token-of-nobody submit\n"
+                                 "the-token-of-olga admin olga\n")
+                    .ok());
+    ServerOptions options;
+    options.jobs = QuickOptions();
+    options.security.token_file = path;
+    auto server = Server::Start(options, SystemClock(), store_, storage_.Runs());
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+  }
+  MergeClient As(const std::string& token) {
+    ChannelSecurity security;
+    security.token = token;
+    return MergeClient(server_->address(), security);
+  }
+
+  TempDir dir_;
+  FakeStorage storage_{/*units=*/1};
+  MemoryJobStore store_{SystemClock()};
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(OwnedServiceTest, ATokensNameOwnsWhatItSubmits) {
+  const auto job = As("the-token-of-alice").Submit(ValidRequest());
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->owner, "alice");
+  EXPECT_EQ(As("the-token-of-bob").Get(job->name)->owner, "alice");
+  EXPECT_EQ(As("the-token-of-bob").List()->jobs.at(0).owner, "alice");
+  EXPECT_EQ(ReasonOf(As("the-token-of-bob").Cancel(job->name).status()), "NOT_OWNER");
+  EXPECT_TRUE(As("the-new-one-of-alice").Cancel(job->name).ok());
+
+  const auto unnamed = As("the-token-of-nobody").Submit(ValidRequest());
+  ASSERT_TRUE(unnamed.ok()) << unnamed.status();
+  EXPECT_EQ(unnamed->owner.size(), 8u);
+  EXPECT_EQ(ReasonOf(As("the-token-of-alice").Cancel(unnamed->name).status()), "NOT_OWNER");
+  EXPECT_TRUE(As("the-token-of-olga").Cancel(unnamed->name).ok());
+}
+
+TEST_F(ServiceTest, TheProgressOfAnEndedJobOutlivesARestart) {
+  const auto job = client_->Submit(ValidRequest());
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(WorkOff("w", job->name).state, JobState::kSucceeded);
+  StartServer(QuickOptions());
+  const auto again = client_->Get(job->name);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->owner, "admin");
+  EXPECT_EQ(again->progress.units_total, 3u);
+  EXPECT_EQ(again->progress.units_done, 3u);
+  EXPECT_EQ(again->progress.bytes_done, 300u);
+  EXPECT_EQ(again->progress.workers, 0u);
+}
+
+}  // namespace
+}  // namespace merganser
