@@ -30,6 +30,11 @@ namespace {
 // How long a worker that stops waits to hand over its last results.
 constexpr std::chrono::seconds kFinishTimeout(30);
 
+// How often a coordinator looks whether its port answers, for how long it waits, and how often in
+// a row it may look in vain.
+constexpr std::chrono::seconds kPortCheckEvery(30), kPortPatience(30);
+constexpr int kPortFailures = 3;
+
 void LogLine(std::string_view line) { std::fprintf(stderr, "%s\n", OneLine(line).c_str()); }
 
 // Holds a thread until a signal comes.
@@ -40,9 +45,11 @@ class StopSignal {
     set_ = true;
     changed_.NotifyAll();
   }
-  void Wait() {
+  // Whether it was set within the time, or before.
+  bool WaitFor(std::chrono::seconds time) {
     MutexLock lock(mutex_);
-    while (!set_) changed_.Wait(mutex_);
+    if (!set_) changed_.WaitFor(mutex_, time);
+    return set_;
   }
 
  private:
@@ -56,6 +63,21 @@ absl::StatusOr<std::unique_ptr<JobStore>> OpenJobStore(const CoordinatorFlags& f
   JournalOptions options;
   options.directory = flags.state;
   return Journal::Open(options, SystemClock());
+}
+
+// Until it is told to stop. A coordinator that does not answer itself, three times in a row, ends
+// the process: whatever holds it may hold an orderly end as well, and whoever supervises it starts
+// it again.
+void Serve(const Server& server, StopSignal& stop) {
+  int failures = 0;
+  while (!stop.WaitFor(kPortCheckEvery)) {
+    const absl::Status answers = server.CheckPort(kPortPatience);
+    failures = answers.ok() ? 0 : failures + 1;
+    if (failures < kPortFailures) continue;
+    std::_Exit(Fail(Annotate(answers, absl::StrCat("--listen ", server.address(),
+                                                   ": found no answer, the process ends")),
+                    Phase::kRunning));
+  }
 }
 
 }  // namespace
@@ -89,7 +111,7 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   }
   std::printf("listening on %s\n", (*server)->address().c_str());
   std::fflush(stdout);
-  stop->Wait();
+  Serve(**server, *stop);
   std::fprintf(stderr, "%s\n",
                (*store)->durable()
                    ? "stopping: jobs stay as they are and go on at the next start"

@@ -25,6 +25,7 @@
 #include "coordinator/front/descriptor.h"
 #include "coordinator/front/listener.h"
 #include "coordinator/front/peer.h"
+#include "coordinator/front/probe.h"
 #include "coordinator/front/socket_owner.h"
 #include "coordinator/front/tally.h"
 #include "coordinator/front/transport.h"
@@ -56,10 +57,14 @@ class Front::Loop {
       : options_(std::move(options)),
         listener_(std::move(listener)),
         tally_(options_.log),
-        all_(Shared::OfAll(options_.limits.frames)) {}
+        all_(Shared::OfAll(options_.limits.frames)) {
+    socklen_t size = sizeof(bound_);
+    ::getsockname(listener_.sockets.front().get(), reinterpret_cast<sockaddr*>(&bound_), &size);
+  }
   ~Loop() { Stop(); }
 
   uint16_t port() const { return listener_.port; }
+  const sockaddr_storage& bound() const { return bound_; }
   absl::Status Serve(HandOver hand_over, Admit admit);
   void StopAccepting() {
     {
@@ -151,6 +156,7 @@ class Front::Loop {
 
   const FrontOptions options_;
   Listener listener_;
+  sockaddr_storage bound_{};  // one of its addresses
   HandOver hand_over_;
   Admit admit_;
   Thread thread_;
@@ -444,6 +450,8 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Open(FrontOptions options) {
   return std::unique_ptr<Front>(
       new Front(std::make_unique<Loop>(std::move(options), std::move(listener))));
 }
+
+absl::Status Front::Check(Duration patience) const { return Probe(loop_->bound(), patience); }
 
 uint16_t Front::port() const { return loop_->port(); }
 

@@ -39,6 +39,8 @@ class Front {
   ~Front();  // Stop
 
   uint16_t port() const;
+  // Asks at its own port whether it accepts connections (Probe). On any thread; blocks.
+  absl::Status Check(Duration patience) const;
 
   // `hand_over` is given one end of a socket pair for every client that begins to speak
   // HTTP/2; `admit` is asked about every call. kResourceExhausted where the system gives no thread.

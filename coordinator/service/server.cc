@@ -173,6 +173,8 @@ std::string Server::token_file() const {
   return impl_->handout == nullptr ? "" : impl_->handout->path();
 }
 
+absl::Status Server::CheckPort(Duration patience) const { return impl_->front->Check(patience); }
+
 JobManager& Server::jobs() { return *impl_->jobs; }
 
 void Server::Shutdown() {

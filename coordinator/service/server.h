@@ -46,6 +46,10 @@ class Server {
 
   JobManager& jobs();
 
+  // Asks at its own port whether connections are accepted. kUnavailable where they are not within
+  // `patience`. On any thread; blocks.
+  absl::Status CheckPort(Duration patience) const;
+
   // In order: health says NOT_SERVING; with a durable store jobs are left as they are
   // and watchers told to come again, else jobs that run are ended, their partial output
   // removed, and watchers get the last state; calls in progress get two seconds; the

@@ -185,6 +185,21 @@ TEST_F(FrontTest, IdleConnectionsMakeRoomAndBusyOnesStay) {
   Hear(clients.back(), 9 + 17 + 1);
 }
 
+TEST_F(FrontTest, APortThatIsServedAnswers) {
+  FrontOptions options;
+  options.listen = "0.0.0.0:0";
+  absl::StatusOr<std::unique_ptr<Front>> deaf = Front::Open(std::move(options));
+  ASSERT_TRUE(deaf.ok()) << deaf.status();
+  // Connections come, and nobody takes them.
+  const absl::Status status = (*deaf)->Check(std::chrono::milliseconds(200));
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  Start();
+  EXPECT_TRUE(front_->Check(std::chrono::seconds(20)).ok());
+  front_->StopAccepting();
+  ASSERT_TRUE((*deaf)->Serve([](int) {}, TestAdmit()).ok());
+  EXPECT_TRUE((*deaf)->Check(std::chrono::seconds(20)).ok());
+}
+
 TEST_F(FrontTest, StoppingDeliversWhatTheServerSaidLast) {
   Start();
   const Descriptor client = Connect();
