@@ -4,8 +4,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/checked.h"
+#include "common/base/format.h"
 #include "common/base/shown.h"
 
 namespace merganser {
@@ -87,7 +87,7 @@ std::string MemoryFlag(uint64_t bytes) { return absl::StrCat(CeilDiv(bytes, kMiB
 
 std::string FormatBytes(uint64_t bytes) {
   constexpr const char* kNames[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  if (bytes < kKiB) return absl::StrFormat("%d B", bytes);
+  if (bytes < kKiB) return Formatted("%d B", bytes);
   double value = static_cast<double>(bytes);
   size_t unit = 0;
   // 1023.5 and more would be printed as 1024.
@@ -97,7 +97,7 @@ std::string FormatBytes(uint64_t bytes) {
   }
   // Three significant digits; the limits are where rounding adds a digit.
   const int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
-  return absl::StrFormat("%.*f %s", decimals, value, kNames[unit]);
+  return Formatted("%.*f %s", decimals, value, kNames[unit]);
 }
 
 }  // namespace merganser

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
+#include "common/base/format.h"
 #include "common/base/status.h"
 #include "common/engine/numbers.h"
 #include "common/format/text.h"
@@ -84,8 +84,8 @@ std::string InspectText(const Checkpoint& checkpoint) {
   }
   for (const CheckpointTensor& tensor : checkpoint.tensors) {
     absl::StrAppend(&out,
-                    absl::StrFormat("  %-*s  %-4s  ", static_cast<int>(width), OneLine(tensor.name),
-                                    std::string(DTypeName(tensor.dtype))),
+                    Formatted("  %-*s  %-4s  ", static_cast<int>(width), OneLine(tensor.name),
+                              std::string(DTypeName(tensor.dtype))),
                     ShapeText(tensor.shape), "\n");
   }
   return out;

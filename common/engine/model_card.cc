@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "common/base/format.h"
 #include "common/base/utf8.h"
 #include "common/engine/config_json.h"
 #include "common/engine/numbers.h"
@@ -159,7 +159,7 @@ std::string YamlQuoted(std::string_view text) {
       out += static_cast<char>(point);
     } else if (IsHidden(point)) {
       const auto code = static_cast<uint32_t>(point);
-      out += code < 0x10000 ? absl::StrFormat("\\u%04X", code) : absl::StrFormat("\\U%08X", code);
+      out += code < 0x10000 ? Formatted("\\u%04X", code) : Formatted("\\U%08X", code);
     } else {
       AppendUtf8(point, out);
     }

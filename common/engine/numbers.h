@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "common/base/format.h"
 
 namespace merganser {
 
@@ -21,11 +21,11 @@ inline std::string FormatCount(uint64_t count) {
     unit = next;
   }
   const int digits = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
-  return absl::StrFormat("%.*f %s", digits, value, unit);
+  return Formatted("%.*f %s", digits, value, unit);
 }
 
 // The shortest of up to 15 significant digits: "0.2", "1", "1e-08".
-inline std::string ShortNumber(double value) { return absl::StrFormat("%.15g", value); }
+inline std::string ShortNumber(double value) { return Formatted("%.15g", value); }
 
 }  // namespace merganser
 

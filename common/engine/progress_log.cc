@@ -8,7 +8,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "common/base/format.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
@@ -33,7 +33,7 @@ std::string Folder(std::string_view uid) {
 std::string Prefix(int64_t epoch) { return epoch == 0 ? "" : absl::StrCat(epoch, "-"); }
 
 std::string Key(std::string_view uid, int64_t epoch, uint64_t record) {
-  return absl::StrCat(Folder(uid), Prefix(epoch), absl::StrFormat("%06d", record));
+  return absl::StrCat(Folder(uid), Prefix(epoch), Formatted("%06d", record));
 }
 
 std::string AfterKey(std::string_view uid, int64_t epoch) {

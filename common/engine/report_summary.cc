@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
+#include "common/base/format.h"
 #include "common/base/status.h"
 #include "common/engine/numbers.h"
 #include "common/engine/report.h"
@@ -89,12 +89,12 @@ void Measure(const Json& leaf, Measured& out) {
 std::string Quantiles(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   // The lower median: a value that was measured, for an even count too.
-  return absl::StrFormat("min %.4g  median %.4g  max %.4g", values.front(),
-                         values[(values.size() - 1) / 2], values.back());
+  return Formatted("min %.4g  median %.4g  max %.4g", values.front(),
+                   values[(values.size() - 1) / 2], values.back());
 }
 
 void AppendLine(std::string_view label, std::string_view value, std::string& out) {
-  absl::StrAppend(&out, absl::StrFormat("%-20s ", std::string(label)), std::string(value), "\n");
+  absl::StrAppend(&out, Formatted("%-20s ", std::string(label)), std::string(value), "\n");
 }
 
 std::string MethodLine(const Json& report) {
@@ -196,8 +196,8 @@ std::string Summary(const Json& report) {
                       return a.first != b.first ? a.first > b.first : a.second < b.second;
                     });
   for (size_t i = 0; i < slowest; ++i) {
-    AppendLine(i == 0 ? "slowest" : "",
-               absl::StrFormat("%.3f s  ", slow[i].first).append(slow[i].second), out);
+    AppendLine(i == 0 ? "slowest" : "", Formatted("%.3f s  ", slow[i].first).append(slow[i].second),
+               out);
   }
   const size_t warnings = report.at("warnings").size();
   if (warnings > 0) AppendLine("warnings", absl::StrCat(warnings, " (see the report)"), out);

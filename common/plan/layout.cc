@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/checked.h"
+#include "common/base/format.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/format/safetensors.h"
@@ -163,7 +163,7 @@ absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan) {
     PlannedShard shard;
     shard.key = members.size() == 1
                     ? "model.safetensors"
-                    : absl::StrFormat("model-%05d-of-%05d.safetensors", s + 1, members.size());
+                    : Formatted("model-%05d-of-%05d.safetensors", s + 1, members.size());
     shard.header = std::move(layout.header);
     shard.size = layout.file_size;
     plan.shards.push_back(std::move(shard));

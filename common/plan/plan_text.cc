@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
+#include "common/base/format.h"
 #include "common/base/status.h"
 #include "common/checkpoint/layers.h"
 #include "common/format/text.h"
@@ -99,26 +99,25 @@ std::string PlanText(const Plan& plan) {
   }
   const int w = static_cast<int>(width);
   const bool whole = MergesWholeModels(plan);
-  std::string text = absl::StrFormat("%-*s  %-5s  %-20s  %-15s  %-9s  %s\n", w, "tensor", "dtype",
-                                     "shape", "mode", "family", "leaves");
+  std::string text = Formatted("%-*s  %-5s  %-20s  %-15s  %-9s  %s\n", w, "tensor", "dtype",
+                               "shape", "mode", "family", "leaves");
   for (const PlannedTensor& tensor : plan.tensors) {
-    absl::StrAppendFormat(&text, "%-*s  %-5s  %-20s  %-15s  %-9s  %d%s\n", w,
-                          OneLine(tensor.spec.name), Text(DTypeName(tensor.dtype)),
-                          ShapeText(tensor.spec.shape), tensor.needs.mode,
-                          tensor.needs.family.empty() ? "-" : tensor.needs.family, tensor.leaves,
-                          RemarksText(tensor, whole));
+    text += Formatted("%-*s  %-5s  %-20s  %-15s  %-9s  %d%s\n", w, OneLine(tensor.spec.name),
+                      Text(DTypeName(tensor.dtype)), ShapeText(tensor.spec.shape),
+                      tensor.needs.mode, tensor.needs.family.empty() ? "-" : tensor.needs.family,
+                      tensor.leaves, RemarksText(tensor, whole));
   }
   absl::StrAppend(&text, "\nmethod       ", plan.method.method, "\n");
   if (const std::string parameters = ParametersText(plan.method); !parameters.empty()) {
     absl::StrAppend(&text, "parameters   ", parameters, "\n");
   }
   for (size_t i = 0; i < plan.overrides.size(); ++i) {
-    absl::StrAppendFormat(&text, "parameters %d  ", static_cast<int>(i + 1));
+    text += Formatted("parameters %d  ", static_cast<int>(i + 1));
     absl::StrAppend(&text, ParametersText(plan.overrides[i]), "\n");
   }
   for (size_t i = 0; i < plan.models.size(); ++i) {
-    absl::StrAppendFormat(
-        &text, "%-13s%s\n",
+    text += Formatted(
+        "%-13s%s\n",
         absl::StrCat(i == 0 && plan.has_base ? "base" : "model", whole ? "" : absl::StrCat(" ", i)),
         OneLine(plan.models[i].uri));
   }

@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/base/format.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/format/text.h"
@@ -69,7 +69,7 @@ std::string JobText(const JobInfo& job) {
   const JobProgress& progress = job.progress;
   std::string text = absl::StrCat(OneLine(job.name), "\n");
   const auto line = [&](const char* key, const std::string& value) {
-    if (!value.empty()) absl::StrAppendFormat(&text, "  %-10s %s\n", key, value);
+    if (!value.empty()) text += Formatted("  %-10s %s\n", key, value);
   };
   line("state", StateText(job));
   line("owner", job.owner);
@@ -106,8 +106,8 @@ std::string JobTable(const std::vector<JobInfo>& jobs) {
   std::string text;
   const auto row = [&](const std::string& a, const std::string& b, const std::string& c,
                        const std::string& d, const std::string& e) {
-    absl::StrAppendFormat(&text, "%-*s  %-12s  %-*s  %-20s  %s\n", static_cast<int>(name), a, b,
-                          static_cast<int>(owner), c, d, e);
+    text += Formatted("%-*s  %-12s  %-*s  %-20s  %s\n", static_cast<int>(name), a, b,
+                      static_cast<int>(owner), c, d, e);
   };
   row("job", "state", "owner", "created", "output");
   for (const JobInfo& job : jobs) {

@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/base/format.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
@@ -48,7 +48,7 @@ std::string NewJobUid() {
   if (getrandom(&bits, sizeof bits, 0) != sizeof bits) {
     bits = static_cast<uint64_t>(SystemClock().WallNow().time_since_epoch().count());
   }
-  return absl::StrFormat("%s%016x", std::string(kMergeRunPrefix), bits);
+  return Formatted("%s%016x", std::string(kMergeRunPrefix), bits);
 }
 
 // What the budget leaves for tensors, or what is wrong with it.

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
+#include "common/base/format.h"
 #include "common/base/guarded.h"
 
 namespace merganser::cli {
@@ -28,15 +28,15 @@ std::string ProgressLine(const ProgressSample& sample, double seconds) {
       sample.bytes_total == 0 ? 0 : std::min(1.0, done / static_cast<double>(sample.bytes_total));
   const int filled = static_cast<int>(share * kBarWidth);
   std::string line =
-      absl::StrFormat("[%s%s] %3.0f%%  %s of %s", std::string(static_cast<size_t>(filled), '#'),
-                      std::string(static_cast<size_t>(kBarWidth - filled), '.'), share * 100,
-                      FormatBytes(sample.bytes_done), FormatBytes(sample.bytes_total));
+      Formatted("[%s%s] %3.0f%%  %s of %s", std::string(static_cast<size_t>(filled), '#'),
+                std::string(static_cast<size_t>(kBarWidth - filled), '.'), share * 100,
+                FormatBytes(sample.bytes_done), FormatBytes(sample.bytes_total));
   if (seconds > 0 && sample.bytes_done > 0) {
     absl::StrAppend(&line, "  ", FormatBytes(static_cast<uint64_t>(done / seconds)), "/s");
     const auto left = static_cast<uint64_t>(seconds * (1 - share) / std::max(share, 1e-9));
-    absl::StrAppendFormat(&line, "  %d:%02d left", left / 60, left % 60);
+    line += Formatted("  %d:%02d left", left / 60, left % 60);
   }
-  absl::StrAppendFormat(&line, "  unit %d of %d", sample.units_done, sample.units_total);
+  line += Formatted("  unit %d of %d", sample.units_done, sample.units_total);
   if (!sample.note.empty()) absl::StrAppend(&line, "  ", sample.note);
   return line;
 }

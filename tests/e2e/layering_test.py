@@ -55,6 +55,7 @@ DEADLY = [
     (r"std::j?thread\s*[({]|std::j?thread\s+\w|std::async|\.detach\(\)|pthread_create",
      "common/base/thread.h", "common/base/thread.cc"),
     (r"directory_iterator|\bopendir\(", "common/base/directory.h", "common/base/directory.cc"),
+    (r"absl::Str(Append)?Format\(", "common/base/format.h", "common/base/format.h"),
 ]
 
 

@@ -3,7 +3,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "common/base/format.h"
 
 namespace merganser {
 namespace {
@@ -25,7 +25,7 @@ std::string PartialPath(const std::string& path, std::string_view writer) {
 std::string TemporaryPath(const std::string& path) {
   std::random_device entropy;
   // '~' is no letter of a writer's name.
-  return Hidden(path, absl::StrFormat("~%08x%08x", entropy(), entropy()));
+  return Hidden(path, Formatted("~%08x%08x", entropy(), entropy()));
 }
 
 bool IsTemporaryName(std::string_view name) {

@@ -87,14 +87,17 @@ TEST_F(LeftBehindTest, NoMoreThanThatManyAreLeft) {
               AllOf(HasSubstr("/mnt/share"), HasSubstr("2 of 2 threads that hang")));
   EXPECT_TRUE(left_->Check({"/", "/mnt/other"}).ok());
   // Of the others each is waited for.
-  std::atomic<bool> ended = false;
+  std::atomic<bool> ended = false, waking = false;
   std::thread third([&] {
-    EXPECT_EQ(left_->Run({"/mnt/other"}, Hanging(), GiveUp, [] {}), absl::OkStatus());
+    const auto give_up = [&] { return !waking; };  // once there is room it would be left, too
+    EXPECT_EQ(left_->Run({"/mnt/other"}, Hanging(), give_up, [] {}), absl::OkStatus());
     ended = true;
   });
   std::this_thread::sleep_for(4 * LeftBehind::kLook);
   EXPECT_FALSE(ended);
   EXPECT_EQ(left_->count(), 2u);
+  waking = true;
+  std::this_thread::sleep_for(2 * LeftBehind::kLook);
   const int fd = ::open(pipe_.c_str(), O_RDWR | O_CLOEXEC);
   third.join();
   ::close(fd);
