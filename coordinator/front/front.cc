@@ -243,7 +243,11 @@ void Front::Loop::Turn() {
     listener_.sockets.clear();
   }
   const MonotonicTime now = Now();
-  if (!listens_ && accepting_ && now >= rests_until_) Listening(true);
+  if (!listens_ && accepting_ && now >= rests_until_) {
+    // What became free is the spare's before anybody's.
+    if (!spare_.valid()) spare_.Reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    Listening(true);
+  }
   while (!timers_.empty() && timers_.begin()->first <= now) Step(*timers_.begin()->second);
   gone_.clear();
   if (now >= tidy_at_) {

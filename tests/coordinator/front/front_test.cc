@@ -1,5 +1,6 @@
 #include "coordinator/front/front.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -10,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -69,6 +71,21 @@ class FrontTest : public ::testing::Test {
     const ssize_t count = ::recv(as.get(), &byte, 1, MSG_DONTWAIT);
     return count == 0 || (count < 0 && errno != EAGAIN);
   }
+  // Until the front has closed what has ended: as many descriptors for a while.
+  static void AwaitNoChange() {
+    const auto open = [] {
+      size_t count = 0;
+      for (int fd = 0; fd < 256; ++fd) count += ::fcntl(fd, F_GETFD) != -1 ? 1 : 0;
+      return count;
+    };
+    size_t last = open();
+    for (int same = 0; same < 20;) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      const size_t now = open();
+      same = now == last ? same + 1 : 0;
+      last = now;
+    }
+  }
   // The server's end of the next client that has greeted.
   Descriptor NextServer() {
     MutexLock lock(mutex_);
@@ -118,13 +135,14 @@ TEST_F(FrontTest, RunningOutOfDescriptorsDoesNotDeafen) {
   std::vector<Descriptor> clients;
   for (int i = 0; i < 40; ++i) clients.push_back(Connect());
   ExpectServed();  // so that all were accepted
+  AwaitNoChange();
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   {
     std::vector<Descriptor> hoard;
     const rlimit tight{256, before.rlim_max};
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
-    for (int i = 0; i < 300; ++i) {
+    while (hoard.size() < 256) {
       const int fd = ::dup(0);
       if (fd < 0) break;
       hoard.emplace_back(fd);
