@@ -39,7 +39,7 @@ void RoundFeed::Take(UnitResult result) {
 }
 
 absl::Status RoundFeed::Advance() {
-  const absl::Status status = rounds_.Advance();
+  absl::Status status = rounds_.Advance();
   if (status.ok()) BeginRound();
   return status;
 }

@@ -138,7 +138,7 @@ absl::StatusOr<std::string> RuntimeFolder(bool create) {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   // A relative one is to be ignored, says the specification.
   const bool given = runtime != nullptr && runtime[0] == '/';
-  const std::string folder =
+  std::string folder =
       given ? absl::StrCat(runtime, "/merganser") : absl::StrCat("/tmp/merganser-", self);
   if (create && ::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     return ErrnoStatus(errno, absl::StrCat("create ", OneLine(folder)));

@@ -208,6 +208,7 @@ class Aligner {
   void UntieEnds() {
     const auto models = [](const LayerSlice& slice) {
       std::vector<uint32_t> of;
+      of.reserve(slice.sources.size());
       for (const LayerSlice::Source& source : slice.sources) of.push_back(source.model);
       return of;
     };

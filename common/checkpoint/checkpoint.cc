@@ -175,7 +175,7 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
   }
   for (ShardHeader& header : headers) MERGANSER_RETURN_IF_ERROR(AddShard(header, checkpoint));
   if (weights.index.has_value()) {
-    const absl::Status fits = CheckIndex(checkpoint, *weights.index, weights.index_file);
+    absl::Status fits = CheckIndex(checkpoint, *weights.index, weights.index_file);
     if (!fits.ok() && !weights.index_is_aside) return fits;
     if (!fits.ok()) {
       checkpoint.warnings.push_back(absl::StrCat(fits.message(), "; ",

@@ -67,6 +67,7 @@ std::vector<std::string> ExtraTensors::Describe(const Checkpoint& reference) con
     if (kind.count++ == 0) kind.first = extra->name;
   }
   std::vector<std::string> lines;
+  lines.reserve(kinds.size());
   for (const auto& [pattern, kind] : kinds) {
     lines.push_back(absl::StrCat("model ", Quoted(model_.given), ": dropped ", kind.count,
                                  kind.count == 1 ? " tensor " : " tensors ", Quoted(pattern),

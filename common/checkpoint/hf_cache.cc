@@ -27,10 +27,10 @@ bool IsRepository(std::string_view text) {
     const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     if (c == '/') {
       if (previous == '/' || ++parts > 2) return false;
-    } else if (!word && c != '-' && c != '_' && c != '.') {
-      return false;
-    } else if (previous == '/' && !word && c != '_') {
-      return false;  // ".", "..", "-x"
+    } else {
+      // Neither ".", ".." nor "-x".
+      const bool inner = previous != '/' && (c == '-' || c == '.');
+      if (!word && c != '_' && !inner) return false;
     }
     previous = c;
   }
@@ -44,7 +44,7 @@ std::string Variable(const char* name) {
 
 // As huggingface_hub finds it: the first of these that is set.
 std::string CacheFolder() {
-  if (const std::string hub = Variable("HF_HUB_CACHE"); !hub.empty()) return hub;
+  if (std::string hub = Variable("HF_HUB_CACHE"); !hub.empty()) return hub;
   if (const std::string home = Variable("HF_HOME"); !home.empty()) {
     return absl::StrCat(home, "/hub");
   }

@@ -58,6 +58,7 @@ std::vector<JudgedTensor> JudgeMissing(const std::vector<MissingTensor>& missing
                                        const LayerCounts& layers, uint32_t reference,
                                        bool has_base) {
   std::vector<std::string> kinds;
+  kinds.reserve(tensors.size());
   for (const AlignedTensor& tensor : tensors) kinds.push_back(KindOf(tensor.name, layers));
   // Model by model, of all kinds and of each.
   std::map<uint32_t, Tally> models;

@@ -135,6 +135,7 @@ class TieSettler {
 
   static std::vector<std::string> Names(const std::vector<const Checkpoint*>& models) {
     std::vector<std::string> names;
+    names.reserve(models.size());
     for (const Checkpoint* model : models) {
       names.push_back(absl::StrCat("model ", Quoted(model->given)));
     }

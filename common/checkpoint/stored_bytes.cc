@@ -19,7 +19,7 @@ constexpr uint64_t kPiece = uint64_t{4} << 20;
 
 absl::Status ReadPiece(const StoredTensor& stored, uint64_t at, std::span<std::byte> piece) {
   const CheckpointShard& shard = stored.model->shards[stored.tensor->shard];
-  const absl::Status status =
+  absl::Status status =
       stored.model->store->Read(shard.key, stored.tensor->offset + at, piece, shard.info.identity);
   if (status.ok()) return status;
   return Annotate(status, absl::StrCat("model ", Quoted(stored.model->given), ": tensor ",

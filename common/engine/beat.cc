@@ -36,7 +36,7 @@ Beat::~Beat() {
 absl::Status Beat::Put() {
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
   MERGANSER_RETURN_IF_ERROR(store_->Put(key_, absl::StrCat(++count_, "\n")));
-  const absl::Status held = CheckClaim(*store_, claim_);
+  absl::Status held = CheckClaim(*store_, claim_);
   if (absl::IsFailedPrecondition(held)) (void)store_->Delete(key_);
   return held;
 }

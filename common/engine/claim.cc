@@ -117,7 +117,7 @@ absl::StatusOr<std::optional<std::string>> ReadClaimText(ObjectStore& store) {
 
 absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& claim,
                                       const std::optional<std::string>& in_place_of) {
-  const std::string text = WriteClaim(claim);
+  std::string text = WriteClaim(claim);
   // One attempt, and one more after what was there has been removed.
   for (const bool may_remove : {in_place_of.has_value(), false}) {
     const absl::StatusOr<bool> created =
@@ -130,7 +130,7 @@ absl::StatusOr<std::string> TakeClaim(ObjectStore& store, const ClaimRecord& cla
     if (*created) return text;
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> other, ReadClaimText(store));
     if (other && *other == text) return text;  // a retried request that had succeeded
-    const absl::Status claimed = Claimed(store, other.value_or(""));
+    absl::Status claimed = Claimed(store, other.value_or(""));
     if (!in_place_of.has_value()) return claimed;
     // Whether that one may be taken over nobody has asked yet.
     if (!may_remove || (other && *other != *in_place_of)) {

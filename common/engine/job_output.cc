@@ -192,7 +192,7 @@ absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done)
         recorded[i].upload.empty()) {
       return false;
     }
-    const absl::Status there = store_->FlushWrite(recorded[i]);
+    absl::Status there = store_->FlushWrite(recorded[i]);
     if (there.ok()) continue;
     if (!absl::IsNotFound(there)) return there;
     // Killed while it published: the shard is in its place already. Unless that is a shard of

@@ -140,7 +140,7 @@ absl::Status JobOutput::NoteCommitted() {
   for (size_t i = 0; i < writes_.size(); ++i) {
     if (commits_[i] == Commit::kDone) continue;
     const PlannedWrite& write = writes_[i];
-    const absl::Status there = store_->FlushWrite(write);
+    absl::Status there = store_->FlushWrite(write);
     if (there.ok()) continue;
     if (!absl::IsNotFound(there)) return there;
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(write.key));

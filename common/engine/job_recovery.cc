@@ -174,7 +174,7 @@ absl::StatusOr<bool> JobOutput::EndedBefore(const std::shared_ptr<ObjectStore>& 
   }
   MERGANSER_RETURN_IF_ERROR(MayTakeOver(*store, *claim, watch));
   // Another merge, killed while it was to replace this one, is not ours to clear.
-  const absl::Status recorded = ReadProgress(*store, claim->job, plan, /*since=*/0).status();
+  absl::Status recorded = ReadProgress(*store, claim->job, plan, /*since=*/0).status();
   if (absl::IsFailedPrecondition(recorded)) return recorded;
   MERGANSER_RETURN_IF_ERROR(RefuseCoordinatorsJob(*store, *claim, recorded));
   MERGANSER_ASSIGN_OR_RETURN(

@@ -60,7 +60,7 @@ std::string PackKeepsakes(const KeepsakeOwner& owner, const std::vector<Keepsake
 
 absl::StatusOr<std::vector<Keepsake>> ParseKeepsakes(std::string_view bytes,
                                                      const KeepsakeOwner& owner) {
-  const absl::Status damaged = absl::DataLossError(
+  absl::Status damaged = absl::DataLossError(
       absl::StrCat("found ", bytes.size(),
                    " bytes that are damaged or cut off, expected what the analysis of unit ",
                    owner.unit, " put there"));

@@ -173,7 +173,7 @@ absl::StatusOr<std::string> ReadRecipeFile(const std::string& path) {
     const ssize_t got = read(fd, text.data() + filled, text.size() - filled);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
-      const absl::Status status = ErrnoStatus(errno, what);
+      absl::Status status = ErrnoStatus(errno, what);
       close(fd);
       return status;
     }

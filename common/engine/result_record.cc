@@ -178,7 +178,7 @@ std::string PackResults(const std::string& plan_digest, const std::vector<UnitRe
 }
 
 absl::StatusOr<std::vector<UnitResult>> ParseResults(std::string_view bytes, const Plan& plan) {
-  const absl::Status damaged = absl::DataLossError(absl::StrCat(
+  absl::Status damaged = absl::DataLossError(absl::StrCat(
       "found ", bytes.size(), " bytes that are damaged or cut off, expected results of units"));
   if (bytes.size() < kMagic.size() + kDigestBytes || !bytes.starts_with(kMagic)) return damaged;
   const std::string_view digest = bytes.substr(bytes.size() - kDigestBytes);

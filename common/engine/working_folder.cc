@@ -158,7 +158,7 @@ absl::Status RecordWrites(ObjectStore& store, std::string_view job, int64_t epoc
   }
   const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   const std::string key = RecordKey(job, epoch, record);
-  const absl::Status put = PutOnce(store, key, text);
+  absl::Status put = PutOnce(store, key, text);
   if (record != WritesRecord::kFiles || !absl::IsFailedPrecondition(put)) return put;
   // Of an attempt of this process that failed, since when the files of its inputs changed.
   MERGANSER_RETURN_IF_ERROR(store.Delete(key));

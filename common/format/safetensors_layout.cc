@@ -55,8 +55,8 @@ absl::StatusOr<SafetensorsLayout> LayOutSafetensors(
     if (spec.name == "__metadata__") return error("the name is reserved by the format");
     if (!names.insert(spec.name).second) return error("the name appears twice");
     const std::optional<uint64_t> bytes = TensorBytes(spec.dtype, spec.shape);
-    const std::optional<uint64_t> end = bytes ? CheckedAdd(at, *bytes) : std::nullopt;
-    if (!end.has_value()) {
+    const std::optional<uint64_t> end = bytes.has_value() ? CheckedAdd(at, *bytes) : std::nullopt;
+    if (!bytes.has_value() || !end.has_value()) {
       return error(absl::StrCat(std::string(DTypeName(spec.dtype)), " x [",
                                 absl::StrJoin(spec.shape, ", "), "] at data byte ", at,
                                 " is not a size: it overflows or does not fill whole bytes"));

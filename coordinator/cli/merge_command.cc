@@ -21,7 +21,7 @@ class EmbeddedExecutor final : public MergeExecutor {
     RunnerOptions options;
     options.threads = threads_;
     options.memory = job.memory;
-    const absl::Status run = RunUnits(source, options);
+    absl::Status run = RunUnits(source, options);
     SetSource(nullptr);
     if (!run.ok()) return run;
     return source.TakeResults();

@@ -73,7 +73,7 @@ constexpr Property kProperties[] = {
 // A link where the source is one: "arXiv 2212.04089", or an address.
 std::string PaperLink(std::string_view paper) {
   constexpr std::string_view kArxiv = "arXiv ";
-  const std::string text(paper);
+  std::string text(paper);
   if (paper.rfind(kArxiv, 0) == 0) {
     return absl::StrCat("[", text, "](https://arxiv.org/abs/", text.substr(kArxiv.size()), ")");
   }

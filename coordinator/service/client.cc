@@ -51,7 +51,7 @@ MergeClient::MergeClient(const std::string& coordinator, const ChannelSecurity& 
 MergeClient::~MergeClient() = default;
 
 absl::Status MergeClient::Explain(const absl::Status& original) const {
-  const absl::Status status = impl_->channel->Explain(original);
+  absl::Status status = impl_->channel->Explain(original);
   if (status.ok()) return status;
   if (absl::IsUnauthenticated(status)) {
     return Annotate(status, absl::StrCat("coordinator ", coordinator_));

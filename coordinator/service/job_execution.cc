@@ -394,11 +394,10 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
   const auto prepare = [&]() -> absl::Status {
     MERGANSER_RETURN_IF_ERROR(left_behind_.Check(places));
     const auto plan = std::make_shared<const Plan*>(nullptr);
-    const absl::Status prepared =
-        Leavable(job, run, /*writes=*/false, [run, plan]() -> absl::Status {
-          MERGANSER_ASSIGN_OR_RETURN(*plan, run->Prepare());
-          return absl::OkStatus();
-        });
+    absl::Status prepared = Leavable(job, run, /*writes=*/false, [run, plan]() -> absl::Status {
+      MERGANSER_ASSIGN_OR_RETURN(*plan, run->Prepare());
+      return absl::OkStatus();
+    });
     active.plan = *plan;
     if (planned) return AwaitInputs(prepared, "it was there when the job began");
     if (!job->found || clock_.Now() - started_ >= options_.inputs_wait) return prepared;

@@ -47,7 +47,7 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       BoundTexts(next.info);
       job->saving = true;
     }
-    const absl::Status saved = Guarded([&] { return store_.Save(next); });
+    absl::Status saved = Guarded([&] { return store_.Save(next); });
     std::vector<std::string> forgotten;
     {
       MutexLock lock(mutex_);

@@ -40,7 +40,7 @@ std::optional<absl::Status> LeftBehind::Run(const std::vector<std::string>& plac
   call->step = std::move(step);
   call->late = std::move(late);
   call->places = places;
-  const absl::Status started = StartDetached([state = state_, call] {
+  absl::Status started = StartDetached([state = state_, call] {
     const absl::Status status = Guarded(call->step);
     call->step = nullptr;  // who waits has what it held to himself
     {

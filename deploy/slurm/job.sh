@@ -10,7 +10,8 @@
 #                              (default: build/bin of this repository, else the PATH)
 #   MERGANSER_MEMORY           --memory of every process (default: nine tenths of what
 #                              Slurm gives a task; the rest is for the launcher)
-#   MERGANSER_MAX_RESTARTS     how often a job is started again by itself (default: 10)
+#   MERGANSER_MAX_RESTARTS     how often a job that failed is started again by itself (default:
+#                              10); what Slurm preempts or requeues is not counted
 #   MERGANSER_COORDINATOR_ARGS, MERGANSER_WORKER_ARGS, MERGANSER_CLIENT_ARGS
 #                              more flags for `merganser coordinator`, for `merganser
 #                              worker`, and for `merganser submit`, separated by blanks
@@ -165,13 +166,44 @@ slurm_ends() {
   [ "$ended_by" = slurm ]
 }
 
+# job_over ID: whether Slurm says that the job with that number has ended for good, or knows none of
+# that number any more. Where it does not answer, it has not said so.
+job_over() (
+  said=$(scontrol -o show job "$1" 2>&1)
+  case $? in
+    0) [[ $said =~ JobState=(BOOT_FAIL|CANCELLED|COMPLETED|DEADLINE|FAILED|NODE_FAIL|OUT_OF_MEMORY|TIMEOUT) ]] ;;
+    *) [[ $said == *"Invalid job id"* ]] ;;
+  esac
+)
+
 # --- the end --------------------------------------------------------------------------
 
-# give_back: puts the job into the queue again. Slurm then ends every process of it, and must
-# not end this one before it could say how it went.
+# give_back CODE: puts the job into the queue again, where it was not put there too often. Slurm
+# then ends every process of it, and must not end this one before it could say how it went.
+#
+# How often is in the job's comment, behind what its user wrote there, as that goes with the job
+# to any node: Slurm's own count has those that were preempted or lost their node too. It serves
+# where the comment cannot be changed.
 give_back() (
   trap '' TERM
-  exec scontrol requeue "$job_id"
+  most=${MERGANSER_MAX_RESTARTS:-10} restarts=0
+  comment=$(scontrol show job "$job_id" | sed -n 's/^ *Comment=\(.*[^ ]\) *$/\1/p;T;q')
+  if [[ $comment =~ ^(.*)\ ?\[merganser:\ restart\ ([0-9]+)\]$ ]]; then
+    comment=${BASH_REMATCH[1]% } restarts=${BASH_REMATCH[2]}
+  fi
+  if [ "$restarts" -lt "$most" ] && ! scontrol update "JobId=$job_id" \
+    "Comment=${comment:+$comment }[merganser: restart $((restarts + 1))]"; then
+    restarts=${SLURM_RESTART_COUNT:-0}
+  fi
+  if [ "$restarts" -ge "$most" ]; then
+    say "exit code $1: given up after $restarts restarts (MERGANSER_MAX_RESTARTS)"
+    exit 1
+  fi
+  if ! scontrol requeue "$job_id"; then
+    say "exit code $1: Slurm does not take it back"
+    exit 1
+  fi
+  say "exit code $1: goes back to the queue, restart $((restarts + 1)) of $most"
 )
 
 # settle CODE: ends the script with the program's exit code. What a retry may mend is
@@ -184,7 +216,7 @@ give_back() (
 # Where Slurm itself ends the job, Slurm knows whether it begins again: a preempted or
 # requeued one does (--requeue), a cancelled one does not.
 settle() {
-  local code=$1 restarts=${SLURM_RESTART_COUNT:-0} most=${MERGANSER_MAX_RESTARTS:-10}
+  local code=$1
   if [ "$code" -eq 0 ]; then
     say "done"
     for_good
@@ -193,14 +225,9 @@ settle() {
   else
     case $code in
       4 | 130 | 143)
-        if [ "$restarts" -ge "$most" ]; then
-          say "exit code $code: given up after $restarts restarts (MERGANSER_MAX_RESTARTS)"
-          for_good
-        elif give_back; then
-          say "exit code $code: goes back to the queue, restart $((restarts + 1)) of $most"
+        if give_back "$code"; then
           pause 60 # Slurm ends this script meanwhile
         else
-          say "exit code $code: Slurm does not take it back"
           for_good
         fi
         ;;

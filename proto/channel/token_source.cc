@@ -20,7 +20,7 @@ std::string TokenSource::FindFile() const {
   const absl::StatusOr<std::string> folder = RuntimeFolder(/*create=*/false);
   if (!folder.ok()) return "";  // nothing of ours is there
   for (const std::string& name : TokenFileNames(address_)) {
-    const std::string path = absl::StrCat(*folder, "/", name);
+    std::string path = absl::StrCat(*folder, "/", name);
     if (StampOf(path).has_value()) return path;
   }
   return "";

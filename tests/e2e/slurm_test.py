@@ -218,14 +218,14 @@ class MergeTest(Requeues, SlurmCase):
         last = self.slurm.finish(job)
         self.assertEqual((last["JobState"], last["Restarts"]), ("CANCELLED", "0"))
 
-    def run_on_a_full_disk(self, **env):
+    def run_on_a_full_disk(self, options=(), **env):
         file, _ = self.sample()
         # Slurm gives a job the limits of who submits it: a full disk, to the program.
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))
         try:
-            return self.submit(self.script, file, self.path("out"), MERGANSER_MAX_RESTARTS="1",
-                               **env)
+            return self.submit(self.script, file, self.path("out"), options=options,
+                               MERGANSER_MAX_RESTARTS="1", **env)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
@@ -234,6 +234,24 @@ class MergeTest(Requeues, SlurmCase):
         self.assertEnd(self.slurm.finish(job), "FAILED", 4, 1)
         self.assertIn("exit code 4: given up after 1 restarts", self.log())
         self.assertEqual(self.log().count("merganser: error:"), 2, self.log())
+
+    def test_restarts_by_slurm_are_not_counted(self):
+        os.makedirs(self.path("bin"))
+        first = self.path("bin", "merganser")
+        with open(first, "w", encoding="utf-8") as f:
+            f.write("""#!/bin/bash
+[ -e %s ] || { touch %s; exec sleep 600; }
+exec %s "$@"
+""" % (self.path("begun"), self.path("begun"), os.path.abspath(harness.BIN)))
+        os.chmod(first, 0o755)
+        job = self.run_on_a_full_disk(("--comment", "what its user calls it"),
+                                      MERGANSER_BIN_DIR=self.path("bin"))
+        harness.wait_for("the first start", lambda: os.path.exists(self.path("begun")))
+        self.slurm.command("scontrol", "requeue", job)
+        self.assertEnd(self.slurm.finish(job), "FAILED", 4, 2)
+        self.assertIn("exit code 4: given up after 1 restarts", self.log())
+        self.assertIn("Comment=what its user calls it [merganser: restart 1]",
+                      self.slurm.command("scontrol", "show", "job", job))
 
     def test_slurm_ends_the_job_before_scontrol_said_that_it_is_requeued(self):
         os.makedirs(self.path("bin"))
@@ -388,6 +406,54 @@ class ClusterTest(SlurmCase):
         self.assertEnd(self.slurm.finish(coordinator), "FAILED", 4, 0)
         self.assertIn("given up after 0 restarts", self.log())
         self.wait_gone(workers)
+
+    def test_without_a_journal_a_killed_coordinator_begins_again(self):
+        file, wanted = self.generated()
+        output = self.path("out")
+        coordinator, workers = self.start(2, file, output, MERGANSER_STATE="",
+                                          MERGANSER_STATE_NODE="")
+        stopped = self.held(output)
+        before = self.address()
+        for pid in processes("coordinator", "--token-file", self.path("run", "token")):
+            os.kill(pid, signal.SIGKILL)
+        harness.wait_for("the coordinator to be gone", lambda: self.address() != before)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        self.assertEnd(self.slurm.finish(coordinator), "COMPLETED", 0, 1)
+        self.assertIn("begins again what jobs/", self.log())
+        self.assertEqual(harness.hash_output(output), wanted)
+        self.wait_gone(workers)
+
+    def test_what_is_not_its_own_is_not_begun_again(self):
+        file, _ = self.generated()
+        output = self.path("out")
+        coordinator, workers = self.start(2, file, output, MERGANSER_STATE="",
+                                          MERGANSER_STATE_NODE="")
+        stopped = self.held(output)
+        claim = os.path.join(output, ".merganser", "claim")
+        with open(claim, encoding="utf-8") as f:
+            record = f.read()
+        with open(claim, "w", encoding="utf-8") as f:
+            f.write(re.sub(r'"job":"\w+"', '"job":"another"', record))
+        before = self.address()
+        for pid in processes("coordinator", "--token-file", self.path("run", "token")):
+            os.kill(pid, signal.SIGKILL)
+        harness.wait_for("the coordinator to be gone", lambda: self.address() != before)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        self.assertEnd(self.slurm.finish(coordinator), "FAILED", 2, 1)
+        self.assertIn("held by job another", self.log())
+        self.wait_gone(workers)
+
+    def test_workers_whose_coordinator_is_cancelled_alone_end(self):
+        coordinator, workers = self.start(2)
+        harness.wait_for("an address", self.address, pause=0.1)
+        harness.wait_for("the workers", lambda: len(processes(
+            "worker", "--coordinator", self.address() or "none")) == 2, pause=0.1)
+        self.slurm.command("scancel", coordinator)
+        self.wait_gone(coordinator)
+        self.wait_gone(workers)
+        self.assertIn("the coordinator has ended for good", self.log())
 
     def test_serves_until_cancelled(self):
         coordinator, workers = self.start(2)

@@ -29,8 +29,8 @@ absl::Status NoSpace(int error_number, const Fd& fd, uint64_t size, const std::s
       ::fstatvfs(fd.get(), &fs) == 0
           ? absl::StrCat(static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize, " bytes are free")
           : "how many are free is unknown";
-  const absl::Status status = Annotate(Failed(error_number, "reserve space for", path),
-                                       absl::StrCat(size, " bytes are needed and ", room));
+  absl::Status status = Annotate(Failed(error_number, "reserve space for", path),
+                                 absl::StrCat(size, " bytes are needed and ", room));
   struct rlimit limit;
   if (error_number != EFBIG || ::getrlimit(RLIMIT_FSIZE, &limit) != 0 ||
       limit.rlim_cur == RLIM_INFINITY) {
@@ -172,7 +172,7 @@ absl::Status SyncFolder(const std::string& folder) {
   while (::fsync(fd->get()) != 0) {
     // Some network file systems make names durable at once and have no fsync
     // for folders.
-    if (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOTSUP) break;
+    if (errno == EINVAL || errno == EOPNOTSUPP) break;
     if (errno != EINTR) return Failed(errno, "fsync", folder);
   }
   return absl::OkStatus();

@@ -294,7 +294,7 @@ class FileStore final : public ObjectStore {
   absl::StatusOr<std::shared_ptr<Fd>> CurrentFd(FdCache& cache, FdCache::Use use,
                                                 const std::string& path, int flags) {
     for (;;) {
-      if (const std::shared_ptr<Fd> cached = cache.Get(path, use); cached != nullptr) {
+      if (std::shared_ptr<Fd> cached = cache.Get(path, use); cached != nullptr) {
         // One that cannot even be asked is of a mount that is gone.
         const absl::StatusOr<bool> current = LeadsTo(path, *cached);
         if (current.ok() && *current) return cached;
@@ -311,7 +311,7 @@ class FileStore final : public ObjectStore {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<Fd> fd, OpenFile(path, flags));
     if (check_ == nullptr) return fd;
     MERGANSER_ASSIGN_OR_RETURN(const std::string place, PlaceOf(*fd, path));
-    const absl::Status allowed = check_(place);
+    absl::Status allowed = check_(place);
     if (allowed.ok()) return fd;
     if ((flags & O_CREAT) != 0) ::unlink(place.c_str());
     return allowed;
@@ -322,7 +322,7 @@ class FileStore final : public ObjectStore {
   // mounted anew, say. Whoever flushes is told so once; then the file is opened anew.
   absl::Status CheckUnflushed(const PlannedWrite& write, const std::string& partial,
                               FdCache::Use use) {
-    const std::shared_ptr<Fd> fd = writers_.GetUnflushed(partial);
+    std::shared_ptr<Fd> fd = writers_.GetUnflushed(partial);
     if (fd == nullptr) return absl::OkStatus();
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<struct stat> at_path, StatPath(partial));
     if (!at_path) return Gone(write, partial);

@@ -16,6 +16,7 @@
 #include "gtest/gtest.h"
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
+#include "tests/testing/temp_dir.h"
 
 namespace merganser {
 namespace {
@@ -42,16 +43,8 @@ Plan PlanOf(int shards) { return shards == 1 ? OneShardPlan() : TwoShardPlan(); 
 class JobOutputFault : public ::testing::TestWithParam<Scenario> {
  protected:
   JobOutputFault() {
-    if (!GetParam().on_disk) return;
-    const std::string test = ::testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = fs::path(::testing::TempDir()) /
-              ("job-fault-" + test.substr(0, test.find('/')) + "-" + GetParam().name);
+    if (GetParam().on_disk) folder_ = fs::path(scratch_.path()) / "out";
   }
-  ~JobOutputFault() override {
-    std::error_code ignored;
-    if (!folder_.empty()) fs::remove_all(folder_, ignored);
-  }
-
   // Between two calls that fail. On a disk, which is slow, not all do.
   static int Step() { return GetParam().on_disk ? 5 : 1; }
 
@@ -125,6 +118,7 @@ class JobOutputFault : public ::testing::TestWithParam<Scenario> {
     }
   }
 
+  TempDir scratch_;
   fs::path folder_;
   std::shared_ptr<ObjectStore> inner_;
   std::shared_ptr<FailingStore> store_;

@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
+#include "tests/testing/temp_dir.h"
 
 namespace merganser {
 namespace {
@@ -37,20 +38,13 @@ class JobOutputTest : public ::testing::TestWithParam<const char*> {
  protected:
   JobOutputTest() {
     if (OnDisk()) {
-      std::string name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
-      for (char& c : name) c = c == '/' ? '-' : c;
-      folder_ = fs::path(::testing::TempDir()) / ("job-output-" + name);
-      fs::remove_all(folder_);
+      folder_ = fs::path(scratch_.path()) / "out";
       uri_ = folder_.string();
       store_ = MakeFileStore(uri_);
     } else {
       uri_ = "memory://out";
       store_ = MakeMemoryStore("out");
     }
-  }
-  ~JobOutputTest() override {
-    std::error_code ignored;
-    if (!folder_.empty()) fs::remove_all(folder_, ignored);
   }
   bool OnDisk() const { return std::string(GetParam()) == "file"; }
 
@@ -81,6 +75,7 @@ class JobOutputTest : public ::testing::TestWithParam<const char*> {
     EXPECT_TRUE(result.ok()) << result.status();
   }
 
+  TempDir scratch_;
   fs::path folder_;
   std::string uri_;
   std::shared_ptr<ObjectStore> store_;

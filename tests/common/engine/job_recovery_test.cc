@@ -1,5 +1,4 @@
 // A process that is killed at any call of a publication, and another that goes on.
-#include <unistd.h>
 
 #include <filesystem>
 #include <functional>
@@ -23,6 +22,7 @@
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
 #include "tests/testing/fake_clock.h"
+#include "tests/testing/temp_dir.h"
 
 namespace merganser {
 namespace {
@@ -42,11 +42,6 @@ absl::Status NothingToForget() {
 
 class JobRecoveryTest : public ::testing::TestWithParam<const char*> {
  protected:
-  ~JobRecoveryTest() override {
-    std::error_code ignored;
-    if (!folder_.empty()) fs::remove_all(folder_, ignored);
-  }
-
   // Between two calls at which a process is killed. On a disk, which is slow, not at all of them.
   static int Step() { return std::string(GetParam()) == "file" ? 3 : 1; }
 
@@ -54,7 +49,7 @@ class JobRecoveryTest : public ::testing::TestWithParam<const char*> {
   void Renew() {
     std::shared_ptr<ObjectStore> inner;
     if (std::string(GetParam()) == "file") {
-      folder_ = fs::path(::testing::TempDir()) / absl::StrCat("job-recovery-", ::getpid());
+      folder_ = fs::path(scratch_.path()) / "out";
       fs::remove_all(folder_);
       uri_ = folder_.string();
       inner = MakeFileStore(uri_);
@@ -98,6 +93,7 @@ class JobRecoveryTest : public ::testing::TestWithParam<const char*> {
   }
 
   const Checkpoint reference_ = MakeReference({{"tokenizer.json", "{}"}});
+  TempDir scratch_;
   fs::path folder_;
   std::string uri_;
   std::shared_ptr<FailingStore> store_;

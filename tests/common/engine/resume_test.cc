@@ -1,7 +1,6 @@
 // A merge that is killed at any call to its store, and gone on with: the output is
 // what an undisturbed merge writes, nothing is left beside it, and what was on
 // record is not done again.
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -27,6 +26,7 @@
 #include "gtest/gtest.h"
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
+#include "tests/testing/temp_dir.h"
 
 namespace merganser {
 namespace {
@@ -52,15 +52,9 @@ Plan PlanOf(int shards) { return shards == 1 ? OneShardPlan() : TwoShardPlan(); 
 
 class ResumeCase {
  protected:
-  ~ResumeCase() {
-    std::error_code ignored;
-    if (!folder_.empty()) fs::remove_all(folder_, ignored);
-  }
-
   void Open(const std::string& name, bool on_disk) {
     if (on_disk) {
-      if (!folder_.empty()) fs::remove_all(folder_);
-      folder_ = fs::path(::testing::TempDir()) / ("resume-" + name);
+      folder_ = fs::path(scratch_.path()) / name;
       fs::remove_all(folder_);
       uri_ = folder_.string();
       inner_ = MakeFileStore(uri_);
@@ -127,6 +121,7 @@ class ResumeCase {
     EXPECT_TRUE(verified.ok()) << verified.status();
   }
 
+  TempDir scratch_;
   fs::path folder_;
   std::string uri_;
   std::shared_ptr<ObjectStore> inner_;

@@ -1,6 +1,5 @@
 // A process that is stopped before any call to its store, taken for dead, and woken when another
 // one has taken its output over: it changes nothing of what that one made or makes.
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -25,6 +24,7 @@
 #include "gtest/gtest.h"
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
+#include "tests/testing/temp_dir.h"
 
 namespace merganser {
 namespace {
@@ -64,14 +64,9 @@ class StoppedProcess : public ::testing::TestWithParam<Scenario> {
  protected:
   StoppedProcess() {
     if (!GetParam().on_disk) return;
-    folder_ = fs::path(::testing::TempDir()) / ("stopped-" + std::to_string(::getpid()));
+    folder_ = fs::path(scratch_.path()) / "out";
     uri_ = folder_.string();
   }
-  ~StoppedProcess() override {
-    std::error_code ignored;
-    if (!folder_.empty()) fs::remove_all(folder_, ignored);
-  }
-
   void Fresh() {
     if (GetParam().on_disk) {
       fs::remove_all(folder_);
@@ -207,6 +202,7 @@ class StoppedProcess : public ::testing::TestWithParam<Scenario> {
 
   static constexpr char kConfig[] = "{\"model_type\": \"this\"}";
   static constexpr char kOtherConfig[] = "{\"model_type\": \"other\"}";
+  TempDir scratch_;
   fs::path folder_;
   std::string uri_ = "memory://stopped";
   std::shared_ptr<ObjectStore> inner_;

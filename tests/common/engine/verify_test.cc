@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/common/engine/small_plan.h"
+#include "tests/testing/temp_dir.h"
 
 namespace merganser {
 namespace {
@@ -178,8 +179,8 @@ TEST_F(Verify, ASingleShardWithAForeignIndexIsFound) {
 
 TEST_F(Verify, AReportOrIndexTooLargeToReadWholeIsRefusedUnread) {
   namespace fs = std::filesystem;
-  const fs::path folder = fs::path(::testing::TempDir()) / "verify-too-large";
-  fs::remove_all(folder);
+  const TempDir scratch;
+  const fs::path folder = fs::path(scratch.path()) / "out";
   store_ = MakeFileStore(folder.string());
   Publish(TwoShardPlan());
   ASSERT_TRUE(Run().ok());
@@ -187,7 +188,6 @@ TEST_F(Verify, AReportOrIndexTooLargeToReadWholeIsRefusedUnread) {
     fs::resize_file(folder / key, (uint64_t{256} << 20) + 1);  // sparse
     ExpectDataLoss({key, "found 268435457 bytes", "at most 268435456", "256 MiB"});
   }
-  fs::remove_all(folder);
 }
 
 TEST_F(Verify, ABrokenReportIsDataLoss) {

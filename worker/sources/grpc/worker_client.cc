@@ -170,8 +170,8 @@ absl::StatusOr<SyncReply> WorkerClient::Sync(const SyncCall& call, Duration time
   v1::SyncResponse response;
   const grpc::Status called = impl_->stub->Sync(context.get(), EncodeCall(call), &response);
   if (called.ok()) return DecodeReply(response);
-  const absl::Status status = Annotate(impl_->channel->Explain(FromGrpc(called)),
-                                       absl::StrCat("coordinator ", impl_->coordinator));
+  absl::Status status = Annotate(impl_->channel->Explain(FromGrpc(called)),
+                                 absl::StrCat("coordinator ", impl_->coordinator));
   if (absl::IsUnauthenticated(status) && impl_->channel->TokenChanged(token)) {
     return absl::UnavailableError(std::string(status.message()));
   }
@@ -199,8 +199,8 @@ absl::StatusOr<std::string> WorkerClient::ReadStream(const Open& open, size_t li
     return absl::InvalidArgumentError(absl::StrCat(what, ": found more than ", limit, " bytes"));
   }
   if (!status.ok()) {
-    const absl::Status explained = Annotate(impl_->channel->Explain(FromGrpc(status)),
-                                            absl::StrCat("coordinator ", impl_->coordinator));
+    absl::Status explained = Annotate(impl_->channel->Explain(FromGrpc(status)),
+                                      absl::StrCat("coordinator ", impl_->coordinator));
     // The Sync that gave the lease was let in: tokens are being changed, and that is no
     // fault of the job.
     if (absl::IsUnauthenticated(explained) || absl::IsPermissionDenied(explained)) {
