@@ -38,6 +38,9 @@ void AddServerSecurity(CLI::App* command, ServerSecurity& security) {
                       "Ask for clients' certificates: PEM of the CA that signed them");
   AddPlaintext(command, security.plaintext_beyond_loopback,
                "Listen beyond loopback without TLS, where others can read tokens and requests");
+  command->add_flag("--behind-proxy", security.behind_proxy,
+                    "Listen on loopback to a proxy that says whose each connection is (PROXY "
+                    "protocol 1 or 2: send-proxy-v2 of HAProxy, proxy_protocol of nginx)");
 }
 
 void AddRoots(CLI::App* command, std::vector<std::string>& roots) {

@@ -21,8 +21,8 @@ namespace merganser::cli {
 // is everybody's to read).
 void AddClientSecurity(CLI::App* command, ChannelSecurity& security);
 
-// Those of a coordinator: --tls-cert, --tls-key, --tls-client-ca, --token-file and
-// --plaintext-beyond-loopback.
+// Those of a coordinator: --tls-cert, --tls-key, --tls-client-ca, --token-file,
+// --plaintext-beyond-loopback and --behind-proxy.
 void AddServerSecurity(CLI::App* command, ServerSecurity& security);
 
 // --allow-root, any number of times.

@@ -23,6 +23,7 @@
 #include "common/base/thread.h"
 #include "coordinator/front/connection.h"
 #include "coordinator/front/descriptor.h"
+#include "coordinator/front/doorstep.h"
 #include "coordinator/front/listener.h"
 #include "coordinator/front/peer.h"
 #include "coordinator/front/probe.h"
@@ -57,7 +58,12 @@ class Front::Loop {
       : options_(std::move(options)),
         listener_(std::move(listener)),
         tally_(options_.log),
-        all_(Shared::OfAll(options_.limits.frames)) {
+        all_(Shared::OfAll(options_.limits.frames)),
+        doorstep_(
+            [this](Descriptor client, const Endpoints& ends) { Take(std::move(client), ends); },
+            [this](std::string_view why, const Endpoints& proxy) {
+              tally_.Add(why, Whose(proxy), Now());
+            }) {
     socklen_t size = sizeof(bound_);
     ::getsockname(listener_.sockets.front().get(), reinterpret_cast<sockaddr*>(&bound_), &size);
   }
@@ -138,7 +144,12 @@ class Front::Loop {
   void Accept(Watched& listening);
   // Null where there is no certificate just now.
   std::unique_ptr<Transport> Over(int fd);
-  void Take(Descriptor client, const sockaddr_storage& peer);
+  PeerKey Whose(const Endpoints& ends) {
+    return KeyOf(ends.from,
+                 IsSameHost(ends.from, ends.to) ? owners_.Find(ends.from, ends.to) : std::nullopt);
+  }
+  void Greet(Descriptor client, const sockaddr_storage& from);
+  void Take(Descriptor client, const Endpoints& ends);
   // A way to the server, for a client that has greeted.
   Joined Join(Entry& entry, MonotonicTime now);
   // After everything that may have changed the connection.
@@ -169,8 +180,9 @@ class Front::Loop {
   SocketOwners owners_;
   Tally tally_;
   Shared all_;
+  Doorstep doorstep_;
   std::vector<Watched> listening_;
-  Watched waking_;
+  Watched waking_, entering_;
   std::map<PeerKey, Peer> peers_;
   std::list<std::unique_ptr<Entry>> entries_;
   std::list<std::unique_ptr<Entry>> gone_;  // told of, perhaps, by events still to be looked at
@@ -188,6 +200,10 @@ absl::Status Front::Loop::Serve(HandOver hand_over, Admit admit) {
   spare_.Reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!epoll_.valid() || !wake_.valid() || !spare_.valid()) {
     return ErrnoStatus(errno, "begin to accept connections");
+  }
+  if (options_.behind_proxy) {
+    MERGANSER_RETURN_IF_ERROR(doorstep_.Open());
+    Want(entering_, doorstep_.fd(), EPOLLIN);
   }
   Want(waking_, wake_.get(), EPOLLIN);
   listening_.resize(listener_.sockets.size());
@@ -233,6 +249,8 @@ void Front::Loop::Turn() {
     } else if (watched.fd == wake_.get()) {
       uint64_t told;
       while (::read(wake_.get(), &told, sizeof(told)) > 0) continue;
+    } else if (watched.fd == doorstep_.fd()) {
+      doorstep_.Turn();
     } else if (listens_) {
       Accept(watched);
     }
@@ -241,6 +259,7 @@ void Front::Loop::Turn() {
   if (!accepting_ && !listener_.sockets.empty()) {
     Listening(false);
     listener_.sockets.clear();
+    doorstep_.Clear();
   }
   const MonotonicTime now = Now();
   if (!listens_ && accepting_ && now >= rests_until_) {
@@ -249,6 +268,7 @@ void Front::Loop::Turn() {
     Listening(true);
   }
   while (!timers_.empty() && timers_.begin()->first <= now) Step(*timers_.begin()->second);
+  doorstep_.Expire(now);
   gone_.clear();
   if (now >= tidy_at_) {
     tidy_at_ = now + std::chrono::seconds(1);
@@ -289,7 +309,7 @@ void Front::Loop::Accept(Watched& listening) {
                                 SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (client.valid()) {
       // What cannot be taken for lack of memory is closed.
-      Guarded([&] { Take(std::move(client), peer); }).IgnoreError();
+      Guarded([&] { Greet(std::move(client), peer); }).IgnoreError();
       continue;
     }
     switch (errno) {
@@ -321,15 +341,23 @@ std::unique_ptr<Transport> Front::Loop::Over(int fd) {
   return context == nullptr ? nullptr : context->Accept(fd);
 }
 
-void Front::Loop::Take(Descriptor client, const sockaddr_storage& from) {
-  sockaddr_storage own{};
-  socklen_t size = sizeof(own);
-  ::getsockname(client.get(), reinterpret_cast<sockaddr*>(&own), &size);
-  const PeerKey key = KeyOf(from, IsSameHost(from, own) ? owners_.Find(from, own) : std::nullopt);
+void Front::Loop::Greet(Descriptor client, const sockaddr_storage& from) {
+  Endpoints ends;
+  ends.from = from;
+  socklen_t size = sizeof(ends.to);
+  ::getsockname(client.get(), reinterpret_cast<sockaddr*>(&ends.to), &size);
+  if (doorstep_.size() + pending_ >= options_.limits.pending) {
+    doorstep_.size() > 0 ? doorstep_.DropOldest() : EvictPending();
+  }
+  SetOptions(client.get());
+  if (!options_.behind_proxy) return Take(std::move(client), ends);
+  doorstep_.Add(std::move(client), ends, Now() + options_.limits.greeting);
+}
+
+void Front::Loop::Take(Descriptor client, const Endpoints& ends) {
+  const PeerKey key = Whose(ends);
   std::unique_ptr<Transport> transport = Over(client.get());
   if (transport == nullptr) return;  // it is closed
-  if (pending_ >= options_.limits.pending) EvictPending();
-  SetOptions(client.get());
   Peer& peer = peers_.try_emplace(key, options_.limits).first->second;
   std::list<std::unique_ptr<Entry>> one;
   Entry& entry = *one.emplace_back(

@@ -21,6 +21,8 @@ namespace merganser::front {
 struct FrontOptions {
   std::string listen;              // HOST:PORT; port 0 takes a free one
   std::shared_ptr<TlsKeeper> tls;  // none: clients speak HTTP/2 as it is
+  // Connections are a proxy's: each begins with a PROXY header, which is believed.
+  bool behind_proxy = false;
   Limits limits;
   // Takes one line for people, at most a few a minute; may be empty. Called on the front's
   // thread.

@@ -12,6 +12,34 @@
 #include "proto/channel/tls_files.h"
 
 namespace merganser {
+namespace {
+
+constexpr char kRootsExpected[] =
+    "no storage roots, expected --allow-root FOLDER-OR-URI for every place that jobs may read and "
+    "write (--allow-root / for all files)";
+
+absl::Status CheckBehindProxy(const std::string& listen, const ServerSecurity& security) {
+  constexpr char kFlag[] = "--behind-proxy: found ";
+  if (!IsLoopback(listen)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kFlag, "--listen ", OneLine(listen),
+                     ", an address beyond loopback, where anybody could say whose connection it "
+                     "is; expected one such as 127.0.0.1:7471, and the proxy on this machine"));
+  }
+  if (security.token_file.empty() && security.token.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        kFlag,
+        "no token, expected --token-file (or MERGANSER_TOKEN): users of other machines do not find "
+        "one that is made for this user"));
+  }
+  if (security.roots.everything()) {
+    return absl::InvalidArgumentError(absl::StrCat(kFlag, kRootsExpected));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity& security) {
   if (security.tls_cert.empty() != security.tls_key.empty()) {
     return absl::InvalidArgumentError(
@@ -23,6 +51,7 @@ absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity
         "found --tls-client-ca without --tls-cert and --tls-key, expected all three: clients show "
         "certificates over TLS alone");
   }
+  if (security.behind_proxy) return CheckBehindProxy(listen, security);
   if (IsLoopback(listen)) return absl::OkStatus();
   const std::string where =
       absl::StrCat("--listen ", OneLine(listen), ": found an address beyond loopback and ");
@@ -34,10 +63,7 @@ absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity
         std::string(kPlaintextFlag), " says that they may"));
   }
   if (security.roots.everything()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(where,
-                     "no storage roots, expected --allow-root FOLDER-OR-URI for every place "
-                     "that jobs may read and write (--allow-root / for all files)"));
+    return absl::InvalidArgumentError(absl::StrCat(where, kRootsExpected));
   }
   return absl::OkStatus();
 }

@@ -33,13 +33,17 @@ struct ServerSecurity {
   AllowedRoots roots;
   // Listen without TLS where others can listen in.
   bool plaintext_beyond_loopback = false;
+  // Connections come from a proxy on this machine, which is believed when it says whose they are
+  // (PROXY protocol): whoever reaches the proxy reaches the server.
+  bool behind_proxy = false;
   // Takes one line for people; may be empty.
   std::function<void(std::string_view)> log;
 };
 
 // kInvalidArgument, with the flag that mends it, when `security` is not enough for a
 // server that listens at `listen` (beyond loopback: TLS, or to be told that it is not
-// wanted, and storage roots), or contradicts itself.
+// wanted, and storage roots; behind a proxy: loopback, tokens and storage roots), or contradicts
+// itself.
 absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity& security);
 
 // Errors name the file and what is wrong with it. Files that replace these are taken

@@ -105,6 +105,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   front::FrontOptions front;
   front.listen = options.listen;
   front.tls = std::move(tls);
+  front.behind_proxy = security.behind_proxy;
   front.limits = front::LimitsFor(RaiseDescriptorLimit());
   front.log = security.log;
   MERGANSER_ASSIGN_OR_RETURN(impl.front, front::Front::Open(std::move(front)));

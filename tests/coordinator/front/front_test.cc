@@ -242,5 +242,43 @@ TEST_F(FrontTest, WhoIsLateIsNotHandedOver) {
   EXPECT_TRUE(servers_.empty());
 }
 
+// What a PROXY header says is who the peer is: one's connections take nothing from another's.
+TEST_F(FrontTest, BehindAProxyPeersAreTheProxysClients) {
+  FrontOptions options;
+  options.behind_proxy = true;
+  options.limits.connections_of_peer = 1;
+  Start(std::move(options));
+  const auto come = [&](const std::string& from) {
+    Descriptor client = Connect();
+    Say(client, "PROXY TCP4 " + from + " 10.0.0.1 1024 7470\r\n" + Greeting() + OpenFrame(1));
+    return client;
+  };
+  const Descriptor first = come("192.0.2.1");
+  const Descriptor server = NextServer();
+  EXPECT_EQ(Hear(server, Greeting().size()).substr(0, Greeting().size()), Greeting());
+  const Descriptor other = come("192.0.2.2");
+  NextServer();
+  EXPECT_NE(Hear(come("192.0.2.1"), 40).find("too many connections"), std::string::npos);
+  // Past the proxy there is no way in; to look whether the port answers takes none.
+  const Descriptor direct = Connect();
+  Say(direct, Greeting());
+  EXPECT_NE(Hear(direct, SIZE_MAX).find("a PROXY header is expected here"), std::string::npos);
+  EXPECT_TRUE(front_->Check(std::chrono::seconds(20)).ok());
+}
+
+TEST_F(FrontTest, BehindAProxyWhoIsSilentMakesRoomAndIsClosed) {
+  FrontOptions options;
+  options.behind_proxy = true;
+  options.limits.pending = 10;
+  options.limits.greeting = std::chrono::seconds(600);
+  Start(std::move(options));
+  std::vector<Descriptor> silent;
+  for (int i = 0; i < 50; ++i) silent.push_back(Connect());
+  const Descriptor client = Connect();
+  Say(client, "PROXY UNKNOWN\r\n" + Greeting());
+  EXPECT_EQ(Hear(NextServer(), Greeting().size()), Greeting());
+  EXPECT_TRUE(Ends(silent.front()));
+}
+
 }  // namespace
 }  // namespace merganser::front
