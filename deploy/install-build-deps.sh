@@ -17,7 +17,7 @@ packages=(
 )
 tests=(
   libgtest-dev libgmock-dev python3 python3-numpy python3-yaml procps openssl iproute2
-  clang-16 clang-format-16 clang-tidy-16 shellcheck
+  clang-16 clang-format-16 clang-tidy-16 shellcheck haproxy nginx libnginx-mod-stream
 )
 benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)
 full=(python3-venv slurmctld slurmd slurm-client munge)

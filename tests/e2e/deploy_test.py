@@ -288,6 +288,56 @@ class KubernetesTest(harness.Case):
         self.assertEqual({p["port"] for p in names["ports"]}, {53})
         self.assertEqual(rules, {})
 
+    def test_the_public_overlay(self):
+        folder = os.path.join(KUBERNETES, "overlays", "public")
+        patches = {(d["kind"], d["metadata"]["name"]): d["spec"] for _, d in manifests(folder)}
+        # Every one changes something that is there.
+        for kind, name in patches:
+            self.one(kind, name)
+        pods = {name: patches[kind, name]["template"]["spec"] for kind, name in patches
+                if kind in ("StatefulSet", "Deployment")}
+        self.assertEqual(set(pods), set(self.pods()))
+        secrets = set()
+        for name, pod in pods.items():
+            container = pod["containers"][0]
+            given = dict(a.partition("=")[::2] for a in container["args"][1:])
+            self.assertLessEqual(set(given), flags_of(container["args"][0]))
+            self.assertNotIn("--plaintext-beyond-loopback", given)
+            # All that the base says and this does not change, it says too.
+            for flag, value in self.arguments(name).items():
+                if flag not in ("--plaintext-beyond-loopback", "--listen"):
+                    self.assertEqual(given.get(flag), value, flag)
+            mount, = container["volumeMounts"]
+            volume, = [v for v in pod["volumes"] if v["name"] == mount["name"]]
+            keys = {os.path.basename(v) for f, v in given.items() if f.startswith("--tls-")}
+            secrets.add((volume["secret"]["secretName"], *sorted(keys)))
+            if "items" in volume["secret"]:
+                self.assertEqual({i["key"] for i in volume["secret"]["items"]}, keys)
+        self.assertEqual(secrets, {("merganser-tls", "tls.crt", "tls.key"),
+                                   ("merganser-tls", "ca.crt")})
+        secret = re.search(r"create secret generic merganser-tls (.*?)`", text_of(
+            DEPLOY, "README.md"), re.DOTALL).group(1)
+        self.assertEqual(set(re.findall(r"--from-file=([\w.]+)=", secret)),
+                         {"tls.crt", "tls.key", "ca.crt"})
+        # The proxy is the service's port, and passes on to the coordinator's.
+        coordinator, proxy = pods["merganser-coordinator"]["containers"]
+        service = self.one("Service", "merganser-coordinator")["spec"]["ports"][0]
+        self.assertEqual(proxy["ports"], [{"name": service["targetPort"], "containerPort": PORT}])
+        configuration = text_of(DEPLOY, "proxy", "haproxy.cfg")
+        self.assertIn("bind :%d\n" % PORT, configuration)
+        self.assertIn("--listen=" + re.search(r"^ *server coordinator (\S+) send-proxy-v2$",
+                                              configuration, re.M).group(1), coordinator["args"])
+        self.assertEqual(proxy["securityContext"],
+                         self.container("merganser-coordinator")["securityContext"])
+        component = os.path.join(folder, yaml.safe_load(
+            text_of(folder, "kustomization.yaml"))["components"][0])
+        made, = yaml.safe_load(text_of(component, "kustomization.yaml"))["configMapGenerator"]
+        self.assertEqual(proxy["command"][-1], os.path.join(
+            proxy["volumeMounts"][0]["mountPath"], made["files"][0]))
+        self.assertIn({"name": proxy["volumeMounts"][0]["name"],
+                       "configMap": {"name": made["name"]}},
+                      pods["merganser-coordinator"]["volumes"])
+
     def test_contained(self):
         namespace = self.one("Namespace", "merganser")
         self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"],

@@ -2,7 +2,8 @@
 
 As a program it floods an address for some seconds, reconnecting whenever it is cut off:
 raw_http2.py KIND HOST PORT CONNECTIONS SECONDS. It prints how much it sent as JSON. With
-FLOOD_TOKEN in the environment its calls carry that token; with FLOOD_CA, a file, they go over TLS.
+FLOOD_TOKEN in the environment its calls carry that token; with FLOOD_CA, a file, they go over TLS;
+with FLOOD_FROM they come from that address of this machine.
 """
 
 import json
@@ -62,7 +63,8 @@ WATCH = "/grpc.health.v1.Health/Watch"
 
 
 def connect(host, port, ca=os.environ.get("FLOOD_CA")):
-    sock = socket.create_connection((host, port), 5)
+    source = os.environ.get("FLOOD_FROM")
+    sock = socket.create_connection((host, port), 5, (source, 0) if source else None)
     if ca is None:
         return sock
     context = ssl.create_default_context(cafile=ca)
