@@ -42,7 +42,7 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   bool boolean(bool value) override {
     if (SaysTie()) {
       levels_.back().tie = true;
-      value = *changes_.tie_word_embeddings;
+      value = changes_.tie_word_embeddings.value_or(value);
     }
     return Value(value ? "true" : "false");
   }

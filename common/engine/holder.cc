@@ -63,6 +63,15 @@ std::string Who(const ObjectStore& store, const ClaimRecord& claim) {
   return absl::StrCat(store.Describe(kClaimKey), ": held by job ", OneLine(claim.job));
 }
 
+// What tells the holder's beat as it is now from what it was before.
+absl::StatusOr<std::string> BeatSeen(ObjectStore& store, const ClaimRecord& claim) {
+  constexpr char kNone[] = "-";
+  if (!IsJobUid(claim.job)) return kNone;
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> beat,
+                             store.Stat(BeatKey(claim.job, claim.epoch)));
+  return beat.has_value() ? beat->identity : kNone;
+}
+
 int64_t Seconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::seconds>(duration).count();
 }
@@ -118,9 +127,7 @@ absl::Status HolderWatch::MayTakeOver(ObjectStore& store, const ClaimRecord& cla
     case HolderState::kUnknown:
       break;
   }
-  const absl::StatusOr<std::optional<ObjectInfo>> beat =
-      IsJobUid(claim.job) ? store.Stat(BeatKey(claim.job, claim.epoch))
-                          : std::optional<ObjectInfo>();
+  const absl::StatusOr<std::string> beat = BeatSeen(store, claim);
   const BeatTimes times = TimesOf(claim);
   const MonotonicTime now = clock_.Now();
   if (!looked_) first_look_ = now;
@@ -129,7 +136,7 @@ absl::Status HolderWatch::MayTakeOver(ObjectStore& store, const ClaimRecord& cla
     seen_.clear();  // what follows counts as a change
     return beat.status();
   }
-  std::string seen = absl::StrCat(WriteClaim(claim), beat->has_value() ? (*beat)->identity : "-");
+  std::string seen = absl::StrCat(WriteClaim(claim), *beat);
   if (!looked_ || seen != seen_) {
     seen_ = std::move(seen);
     last_change_ = now;

@@ -295,6 +295,7 @@ class ScfRkl final : public MergeMethod {
 
   static std::vector<uint32_t> LeastKeys(const State& state) {
     std::vector<uint32_t> least;
+    least.reserve(state.thresholds.size());
     for (const double threshold : state.thresholds) least.push_back(LeastKey(threshold));
     return least;
   }

@@ -184,8 +184,9 @@ void NumberMethods(const ResolvedMethod& resolved, SettledMethods& methods,
     if (configs[i] == resolved.config) first = i;
   }
   for (size_t t = 0; t < used.size(); ++t) {
-    if (!used[t].has_value()) continue;
-    plan.tensors[t].method = *used[t] == first ? 0 : *used[t] < first ? *used[t] + 1 : *used[t];
+    const std::optional<uint32_t> config = used[t];
+    if (!config.has_value()) continue;
+    plan.tensors[t].method = *config == first ? 0 : *config < first ? *config + 1 : *config;
   }
   plan.method = configs[first];
   for (uint32_t i = 0; i < configs.size(); ++i) {

@@ -44,6 +44,7 @@ Json PerModel(const MethodConfig& method) {
 // "lambda 1, normalize 0; weight 0.5 | 0.25", a value a model.
 std::string ParametersText(const MethodConfig& method) {
   std::vector<std::string> parts;
+  parts.reserve(method.choices.size() + method.numbers.size());
   for (const auto& [key, value] : method.choices) {
     parts.push_back(absl::StrCat(key, " ", OneLine(value)));
   }
@@ -52,6 +53,7 @@ std::string ParametersText(const MethodConfig& method) {
   if (!method.per_model.empty()) {
     for (const auto& [key, ignored] : method.per_model[0]) {
       std::vector<std::string> values;
+      values.reserve(method.per_model.size());
       for (const auto& model : method.per_model) {
         const auto it = model.find(key);
         values.push_back(it == model.end() ? "-" : absl::StrCat(it->second));
