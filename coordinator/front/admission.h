@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,10 +25,18 @@ struct CallStatus {
   std::string details;  // a serialized google.rpc.Status, or nothing
 };
 
+// A call's place among those that the server has at a time.
+struct Place {
+  std::shared_ptr<void> seat;  // kept until the call has ended
+  std::optional<CallStatus> refusal;
+};
+
 struct Admission {
   Caller caller = Caller::kStranger;
   // What the call is answered at once; nothing where the server is to answer.
   std::optional<CallStatus> refusal;
+  // Asked once, when the server would begin with the call. None: it needs no place.
+  std::function<Place()> place;
 };
 
 // `path` is the method, `authorization` all values of that header. Called on the front's

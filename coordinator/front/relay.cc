@@ -164,7 +164,7 @@ bool Relay::OnHeaders(const FrameHeader& frame, std::string_view bytes, Monotoni
       AppendHeaders(up, frame.stream, block_->ends_stream, WriteHeaders(block_->headers));
     }
   } else {
-    const Admission& admission = block_->admission;
+    Admission& admission = block_->admission;
     const bool refused = admission.refusal.has_value();
     step.verdict = conduct_.Open(admission.caller, refused, now, step.again);
     if (step.verdict == Verdict::kEnd) step.why = "too many calls at a time";
@@ -177,7 +177,8 @@ bool Relay::OnHeaders(const FrameHeader& frame, std::string_view bytes, Monotoni
       Stream stream;
       stream.id = frame.stream;
       stream.caller = admission.caller;
-      streams_.push_back(stream);
+      stream.place = std::move(admission.place);
+      streams_.push_back(std::move(stream));
       AppendHeaders(up, frame.stream, block_->ends_stream, WriteHeaders(block_->headers));
     }
   }
@@ -190,7 +191,18 @@ bool Relay::OnData(std::string_view payload, bool last, MonotonicTime now, std::
                    Step& step) {
   Stream* const stream = Find(frame_.stream);
   uint32_t found = 0;
-  if (stream != nullptr && Fits(*stream, payload, found)) {
+  std::optional<CallStatus> refusal;
+  if (stream != nullptr) {
+    if (!Fits(*stream, payload, found)) {
+      refusal = {kResourceExhausted,
+                 absl::StrCat("found a message of ", found, " bytes, expected at most ",
+                              MessageLimit(stream->caller)),
+                 ""};
+    } else if (last || stream->message) {
+      refusal = TakePlace(*stream);
+    }
+  }
+  if (stream != nullptr && !refusal.has_value()) {
     do {
       const std::string_view part = payload.substr(0, kMaxFrame);
       payload.remove_prefix(part.size());
@@ -200,21 +212,18 @@ bool Relay::OnData(std::string_view payload, bool last, MonotonicTime now, std::
     return true;
   }
   if (stream != nullptr) {
-    const size_t limit = MessageLimit(stream->caller);
     const Caller caller = stream->caller;
     if (stream->answered) {
       AppendFrame(told_, FrameType::kReset, 0, stream->id,
                   Bytes(static_cast<uint32_t>(Http2Error::kEnhanceYourCalm)));
     } else {
-      Answer(stream->id,
-             {kResourceExhausted,
-              absl::StrCat("found a message of ", found, " bytes, expected at most ", limit), ""});
+      Answer(stream->id, *refusal);
     }
     AppendFrame(up, FrameType::kReset, 0, stream->id,
                 Bytes(static_cast<uint32_t>(Http2Error::kCancel)));
     streams_.erase(streams_.begin() + (stream - streams_.data()));
     if (!conduct_.Reset(caller, now)) {
-      step = End("too many messages over the limit", step.used);
+      step = End("too many calls that are refused", step.used);
       return false;
     }
   }
@@ -234,6 +243,7 @@ bool Relay::Fits(Stream& stream, std::string_view payload, uint32_t& found) cons
     if (stream.body_left > 0) {
       const auto part = static_cast<uint32_t>(std::min<size_t>(payload.size(), stream.body_left));
       stream.body_left -= part;
+      stream.message = stream.message || stream.body_left == 0;
       payload.remove_prefix(part);
       continue;
     }
@@ -245,8 +255,16 @@ bool Relay::Fits(Stream& stream, std::string_view payload, uint32_t& found) cons
             uint32_t{stream.prefix[3]} << 8 | stream.prefix[4];
     if (found > MessageLimit(stream.caller)) return false;
     stream.body_left = found;
+    stream.message = stream.message || found == 0;
   }
   return true;
+}
+
+std::optional<CallStatus> Relay::TakePlace(Stream& stream) {
+  if (!stream.place) return std::nullopt;
+  Place place = std::exchange(stream.place, nullptr)();
+  stream.seat = std::move(place.seat);
+  return std::move(place.refusal);
 }
 
 size_t Relay::MessageLimit(Caller caller) const {

@@ -5,6 +5,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,11 +56,14 @@ class Relay {
   struct Stream {
     uint32_t id = 0;
     Caller caller = Caller::kStranger;
-    bool answered = false;  // the server has begun to
+    bool answered = false;         // the server has begun to
+    std::function<Place()> place;  // until it is asked
+    std::shared_ptr<void> seat;
     // Of messages: what of the next one's prefix is there, and what of its body is to come.
     uint8_t prefix_bytes = 0;
     std::array<unsigned char, 5> prefix{};
     uint32_t body_left = 0;
+    bool message = false;  // one is whole
   };
   // A block of headers that is whole; it is read once, but may have to wait.
   struct Block {
@@ -80,6 +85,8 @@ class Relay {
   // Whether the messages that begin in `payload` are of a size that they may have.
   bool Fits(Stream& stream, std::string_view payload, uint32_t& found) const;
   size_t MessageLimit(Caller caller) const;
+  // A call of which the server has heard enough to begin.
+  static std::optional<CallStatus> TakePlace(Stream& stream);
   void Answer(uint32_t stream, const CallStatus& status);
   Stream* Find(uint32_t id);
   void Forget(uint32_t id);

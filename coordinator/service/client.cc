@@ -269,8 +269,8 @@ absl::Status MergeClient::Health() {
   MERGANSER_RETURN_IF_ERROR(Explain(FromGrpc(stub->Check(&context, request, &response))));
   if (response.status() != grpc::health::v1::HealthCheckResponse::SERVING) {
     return absl::UnavailableError(absl::StrCat("coordinator ", coordinator_,
-                                               ": found it not serving (it is shutting down), ",
-                                               "expected SERVING"));
+                                               ": found it not serving (it is shutting down, or ",
+                                               "has no place for calls), expected SERVING"));
   }
   return absl::OkStatus();
 }

@@ -114,9 +114,10 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
                      "\" here, expected the full name of one that this server has, or none"))));
     return reactor;
   }
+  const bool full = full_ && full_();
   {
     MutexLock lock(mutex_);
-    response->set_status(Now());
+    response->set_status(full ? Status::NOT_SERVING : Now());
   }
   reactor->Finish(grpc::Status::OK);
   return reactor;

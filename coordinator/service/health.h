@@ -2,6 +2,7 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_HEALTH_H_
 #define MERGANSER_COORDINATOR_SERVICE_HEALTH_H_
 
+#include <functional>
 #include <set>
 #include <string>
 #include <utility>
@@ -12,15 +13,18 @@
 
 namespace merganser {
 
-// Whoever connects may watch: an open stream holds memory, but no thread.
-inline constexpr size_t kMaxHealthWatchers = 64;
+// Whoever connects may watch: an open stream holds memory, but no thread. As many as the front
+// lets strangers have streams, of which it gives one peer half.
+inline constexpr size_t kMaxHealthWatchers = 512;
 
 // Thread-safe.
 class HealthService final : public grpc::health::v1::Health::CallbackService {
  public:
-  // `services` are known by their full names, and "" is the server. Not serving yet.
-  explicit HealthService(const std::vector<std::string>& services)
-      : services_(services.begin(), services.end()) {
+  // `services` are known by their full names, and "" is the server. Not serving yet. While
+  // `full` says true, Check answers that nobody is served; quick, and called on any thread.
+  explicit HealthService(const std::vector<std::string>& services,
+                         std::function<bool()> full = nullptr)
+      : services_(services.begin(), services.end()), full_(std::move(full)) {
     services_.insert("");
   }
 
@@ -45,7 +49,8 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
   }
 
   std::set<std::string> services_;  // not changed after construction
-  Mutex mutex_;                     // taken before a watcher's
+  const std::function<bool()> full_;
+  Mutex mutex_;  // taken before a watcher's
   bool serving_ MERGANSER_GUARDED_BY(mutex_) = false;
   bool ended_ MERGANSER_GUARDED_BY(mutex_) = false;
   std::set<Watcher*> watchers_ MERGANSER_GUARDED_BY(mutex_);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
@@ -94,17 +95,12 @@ grpc::Status MergeServiceImpl::WatchJob(grpc::ServerContext* context,
                                         const v1::WatchJobRequest* request,
                                         grpc::ServerWriter<v1::Job>* writer) try {
   MERGANSER_ADMIT(caller, authorizer_, *context, "/merganser.v1.MergeService/WatchJob");
-  struct Seat {
-    explicit Seat(std::atomic<int>& count) : taken(count), number(++count) {}
-    ~Seat() { --taken; }
-    std::atomic<int>& taken;
-    const int number;
-  } seat(watchers_);
-  if (seat.number > max_watchers_) {
-    return ToGrpc(ReasonedError(
-        absl::StatusCode::kResourceExhausted, "TOO_MANY_WATCHERS",
-        absl::StrCat("found ", max_watchers_, " clients watching jobs, expected fewer; use `get`"),
-        {{"limit", absl::StrCat(max_watchers_)}}));
+  const std::optional<FairSeats::Seat> seat = watchers_.Take(caller.name);
+  if (!seat.has_value()) {
+    return ToGrpc(ReasonedError(absl::StatusCode::kResourceExhausted, "TOO_MANY_WATCHERS",
+                                absl::StrCat("found too many clients of ", caller.name,
+                                             " watching jobs, expected fewer; use `get`"),
+                                {{"owner", caller.name}}));
   }
   return ToGrpc(jobs_.Watch(
       request->name(), [&](const JobInfo& job) { return writer->Write(EncodeJob(job)); },

@@ -2,7 +2,6 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_MERGE_SERVICE_H_
 #define MERGANSER_COORDINATOR_SERVICE_MERGE_SERVICE_H_
 
-#include <atomic>
 #include <utility>
 
 #include "common/storage/roots.h"
@@ -13,7 +12,7 @@
 
 namespace merganser {
 
-// Watchers hold a thread each; more than this many are refused.
+// Watchers hold a thread each; one owner may have half of these seats (FairSeats).
 inline constexpr int kMaxWatchers = 64;
 
 class MergeServiceImpl final : public v1::MergeService::Service {
@@ -25,7 +24,7 @@ class MergeServiceImpl final : public v1::MergeService::Service {
         judge_(judge),
         authorizer_(authorizer),
         roots_(std::move(roots)),
-        max_watchers_(max_watchers) {}
+        watchers_(max_watchers) {}
 
   grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request,
                          v1::Job* response) override;
@@ -43,8 +42,7 @@ class MergeServiceImpl final : public v1::MergeService::Service {
   RequestJudge& judge_;
   const Authorizer& authorizer_;
   const AllowedRoots roots_;
-  const int max_watchers_;
-  std::atomic<int> watchers_{0};
+  FairSeats watchers_;
 };
 
 }  // namespace merganser

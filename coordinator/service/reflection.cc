@@ -1,7 +1,7 @@
 #include "coordinator/service/reflection.h"
 
-#include <atomic>
 #include <chrono>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -57,45 +57,28 @@ void AddFiles(const FileDescriptor& file, google::protobuf::RepeatedPtrField<std
   }
 }
 
-// A place among the open streams, or none. Calls that are refused take none.
-class Seat {
- public:
-  explicit Seat(std::atomic<int>& taken) : taken_(taken) {}
-  ~Seat() {
-    if (held_) --taken_;
-  }
-  Seat(const Seat&) = delete;
-  Seat& operator=(const Seat&) = delete;
-
-  bool Take() {
-    held_ = true;
-    return ++taken_ <= kMaxReflectionStreams;
-  }
-
- private:
-  std::atomic<int>& taken_;
-  bool held_ = false;
-};
-
 template <typename Version>
 class Stream final
     : public grpc::ServerBidiReactor<typename Version::Request, typename Version::Response> {
  public:
-  Stream(Reflected& reflected, const grpc::CallbackServerContext& context)
-      : reflected_(reflected), seat_(reflected.streams) {
-    if (const auto caller = Admit(reflected_.authorizer, context, Version::kMethod); !caller.ok()) {
-      this->Finish(ToGrpc(caller.status()));
-    } else if (!seat_.Take()) {
-      this->Finish(ToGrpc(RetryAfter(
-          ReasonedError(
-              absl::StatusCode::kResourceExhausted, "TOO_MANY_STREAMS",
-              absl::StrCat("found ", kMaxReflectionStreams,
-                           " streams of reflection open, expected fewer; try again later"),
-              {{"limit", absl::StrCat(kMaxReflectionStreams)}}),
-          std::chrono::seconds(10))));
-    } else {
-      this->StartRead(&request_);
+  Stream(Reflected& reflected, const grpc::CallbackServerContext& context) : reflected_(reflected) {
+    const auto admitted = Admit(reflected_.authorizer, context, Version::kMethod);
+    if (!admitted.ok()) {
+      this->Finish(ToGrpc(admitted.status()));
+      return;
     }
+    const std::string& who = admitted->caller.name;
+    seat_ = reflected_.streams.Take(who);
+    if (seat_.has_value()) {
+      this->StartRead(&request_);
+      return;
+    }
+    this->Finish(ToGrpc(
+        RetryAfter(ReasonedError(absl::StatusCode::kResourceExhausted, "TOO_MANY_STREAMS",
+                                 absl::StrCat("found too many streams of reflection open by ", who,
+                                              ", expected fewer; try again later"),
+                                 {{"owner", who}}),
+                   std::chrono::seconds(10))));
   }
 
   void OnReadDone(bool ok) override {
@@ -192,7 +175,7 @@ class Stream final
   }
 
   Reflected& reflected_;
-  Seat seat_;
+  std::optional<FairSeats::Seat> seat_;
   Request request_;
   typename Version::Response response_;
   int requests_ = 0;

@@ -3,7 +3,6 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_REFLECTION_H_
 #define MERGANSER_COORDINATOR_SERVICE_REFLECTION_H_
 
-#include <atomic>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,7 +13,8 @@
 
 namespace merganser {
 
-// Of both versions together. An open stream holds memory, but no thread.
+// Of both versions together; one owner may have half (FairSeats). An open stream holds memory,
+// but no thread.
 inline constexpr int kMaxReflectionStreams = 64;
 // A client that asks for every file and symbol there is needs a few hundred.
 inline constexpr int kMaxReflectionRequests = 10'000;
@@ -26,7 +26,7 @@ struct Reflected {
 
   const Authorizer& authorizer;
   const std::vector<std::string> services;  // full names, as they are listed
-  std::atomic<int> streams{0};
+  FairSeats streams{kMaxReflectionStreams};
 };
 
 class ReflectionService final : public grpc::reflection::v1::ServerReflection::CallbackService {

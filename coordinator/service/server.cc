@@ -47,18 +47,28 @@ absl::StatusOr<std::unique_ptr<TokenKeeper>> MakeTokens(const ServerSecurity& se
   return TokenKeeper::FromToken(security.token);
 }
 
+front::CallStatus Refusal(const absl::Status& status) {
+  const grpc::Status answer = ToGrpc(status);
+  return {answer.error_code(), answer.error_message(), answer.error_details()};
+}
+
 // What the services will say anyhow, said before the call costs them anything.
 front::Admission AdmitCall(const Authorizer& authorizer, std::string_view path,
                            const std::vector<std::string_view>& authorization) {
   front::Admission admission;
   const std::optional<Role> role = RoleOf(path);
   if (!role.has_value()) return admission;  // health, or what is not there
-  if (const grpc::Status answer = ToGrpc(authorizer.Check(path, authorization).status());
-      !answer.ok()) {
-    admission.refusal = {answer.error_code(), answer.error_message(), answer.error_details()};
-  } else {
-    admission.caller = *role == Role::kWork ? front::Caller::kWorker : front::Caller::kUser;
+  const absl::StatusOr<Caller> caller = authorizer.Check(path, authorization);
+  if (!caller.ok()) {
+    admission.refusal = Refusal(caller.status());
+    return admission;
   }
+  admission.caller = *role == Role::kWork ? front::Caller::kWorker : front::Caller::kUser;
+  admission.place = [&authorizer, method = std::string(path), who = caller->name] {
+    absl::StatusOr<FairSeats::Seat> seat = authorizer.Enter(method, who);
+    if (!seat.ok()) return front::Place{nullptr, Refusal(seat.status())};
+    return front::Place{std::make_shared<FairSeats::Seat>(*std::move(seat)), std::nullopt};
+  };
   return admission;
 }
 
@@ -113,14 +123,17 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   impl.judge = std::make_unique<RequestJudge>(runs, options.judging);
   MERGANSER_ASSIGN_OR_RETURN(impl.jobs,
                              JobManager::Start(options.jobs, clock, store, std::move(runs)));
-  impl.authorizer = std::make_unique<Authorizer>(std::move(tokens));
-  impl.merges =
-      std::make_unique<MergeServiceImpl>(*impl.jobs, *impl.judge, *impl.authorizer, security.roots,
-                                         std::min(kMaxWatchers, options.call_threads / 2));
+  const int quarter = std::max(2, options.call_threads / 4);
+  const int open = std::max(2, options.call_threads * 3 / 8);
+  impl.authorizer =
+      std::make_unique<Authorizer>(std::move(tokens), CallLimits{open, open, quarter}, clock);
+  impl.merges = std::make_unique<MergeServiceImpl>(*impl.jobs, *impl.judge, *impl.authorizer,
+                                                   security.roots, std::min(kMaxWatchers, quarter));
   impl.workers = std::make_unique<WorkerServiceImpl>(*impl.jobs, *impl.authorizer);
 
   const std::vector<std::string> services = ServiceNames();
-  impl.health = std::make_unique<HealthService>(services);
+  impl.health = std::make_unique<HealthService>(
+      services, [authorizer = impl.authorizer.get()] { return authorizer->Full(); });
   impl.reflected = std::make_unique<Reflected>(*impl.authorizer, services);
   impl.reflection = std::make_unique<ReflectionService>(*impl.reflected);
   impl.reflection_v1alpha = std::make_unique<ReflectionServiceV1Alpha>(*impl.reflected);

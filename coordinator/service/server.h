@@ -22,8 +22,10 @@ struct ServerOptions {
   // not at all.
   Duration judging = std::chrono::seconds(3);
   ServerSecurity security;
-  // Those that serve calls, one each; watchers hold up to kMaxWatchers of them, at most half.
-  // Beyond the limit calls are refused with RESOURCE_EXHAUSTED and repeated.
+  // Those that serve calls, one each: three eighths for calls of users, of which one owner may
+  // have half, as many for those of workers, and the rest for calls of users who have left.
+  // Further ones are refused with RESOURCE_EXHAUSTED and repeated. Watchers hold up to
+  // kMaxWatchers, at most a quarter.
   int call_threads = 256;
 };
 

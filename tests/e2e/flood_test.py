@@ -23,6 +23,7 @@ CONNECTIONS = 4
 MEMORY = (1200 if SLOW else 400) << 20
 DURING = 20 if SLOW else 2
 AFTER = 20 if SLOW else 1
+NUMERICS_VERSION = 6  # of plan.h
 # Where tests run side by side, a client is given this much longer.
 PATIENCE = 4
 
@@ -298,6 +299,80 @@ class CallTest(Victim):
                           "expected at most 67108864")
         self.assertStatus(self.call("/grpc.health.v1.Health/Check", None, 20 << 10), 8,
                           "expected at most 16384")
+
+
+class PlaceTest(Victim):
+    """Calls whose answers nobody takes hold threads. No owner holds so many that others are not
+    served, and neither do workers."""
+
+    def coordinator_with_tokens(self):
+        lines = {name: "the-token-of-%s" % name for name in ("alice", "bob", "wanda")}
+        self.write_private("tokens", "%s submit alice\n%s read bob\n%s work wanda\n" % tuple(
+            lines.values()))
+        for name, token in lines.items():
+            self.write_private(name, token + "\n")
+        return self.coordinator("--token-file", self.path("tokens")), lines
+
+    def write_private(self, name, text):
+        with open(os.open(self.path(name), os.O_CREAT | os.O_WRONLY, 0o600), "w",
+                  encoding="ascii") as f:
+            f.write(text)
+
+    def list_as(self, name):
+        return run("list", "--coordinator", self.address, "--token-file", self.path(name),
+                   timeout=60)
+
+    def hold(self, path, token, body=lambda stream: b""):
+        """400 calls on two connections, whose answers are never taken."""
+        clients = []
+        for _ in range(2):
+            client = socket.create_connection((self.host, self.port), 5)
+            self.addCleanup(client.close)
+            client.sendall(raw_http2.GREETING_SHUT)
+            for first in range(1, 400, 40):
+                client.sendall(raw_http2.whole_calls(path, token, range(first, first + 40, 2),
+                                                     body))
+                time.sleep(0.05)
+            clients.append(client)
+        return clients
+
+    def eventually(self, what, seconds=30):
+        end = time.monotonic() + seconds
+        while not what() and time.monotonic() < end:
+            time.sleep(0.1)
+        self.assertTrue(what())
+
+    def serving(self):
+        return run("health", "--coordinator", self.address, timeout=60).code == 0
+
+    def test_an_owner_leaves_places_for_others(self):
+        _, tokens = self.coordinator_with_tokens()
+        held = self.hold(raw_http2.LIST, tokens["alice"])
+        for _ in range(5):
+            result = self.list_as("bob")
+            self.assertEqual(result.code, 0, str(result))
+        result = self.list_as("alice")
+        self.assertOneError(result, 4, "too many calls of alice in progress")
+        self.assertTrue(self.serving())
+        for client in held:
+            client.close()
+        self.eventually(lambda: self.list_as("alice").code == 0)
+
+    def test_health_tells_when_workers_have_no_place(self):
+        _, tokens = self.coordinator_with_tokens()
+        held = self.hold(raw_http2.SYNC, tokens["wanda"], self.sync)
+        self.eventually(lambda: not self.serving())
+        for name in ("alice", "bob"):
+            result = self.list_as(name)
+            self.assertEqual(result.code, 0, str(result))
+        for client in held:
+            client.close()
+        self.eventually(self.serving)
+
+    @staticmethod
+    def sync(stream):
+        """A SyncRequest of a worker of that number: worker, sequence, numerics_version."""
+        return b"\x0a\x05%05d\x10\x01\x20%c" % (stream, NUMERICS_VERSION)
 
 
 class ListenTest(harness.Case):

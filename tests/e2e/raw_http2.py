@@ -28,6 +28,8 @@ def frame(kind, flags, stream, payload=b""):
 
 
 GREETING = PREFACE + frame(SETTINGS, 0, 0)
+# With SETTINGS_INITIAL_WINDOW_SIZE zero: streams on which nothing may be answered.
+GREETING_SHUT = PREFACE + frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0))
 
 
 def _string(text):
@@ -56,8 +58,15 @@ def message(body=b""):
     return b"\0" + struct.pack(">I", len(body)) + body
 
 
+def whole_calls(path, token, streams, body=lambda stream: b""):
+    block = headers(path, token)
+    return b"".join(frame(HEADERS, END_HEADERS, s, block) +
+                    frame(DATA, END_STREAM, s, message(body(s))) for s in streams)
+
+
 TOKEN = os.environ.get("FLOOD_TOKEN")
 LIST = "/merganser.v1.MergeService/ListJobs"
+SYNC = "/merganser.v1.WorkerService/Sync"
 CREATE = "/merganser.v1.MergeService/CreateJob"
 WATCH = "/grpc.health.v1.Health/Watch"
 

@@ -1,5 +1,6 @@
 #include "coordinator/service/auth/authorizer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <optional>
@@ -7,6 +8,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/status.h"
 #include "grpcpp/server_context.h"
 #include "proto/channel/token_file.h"
 #include "proto/convert/status_codec.h"
@@ -15,6 +17,9 @@ namespace merganser {
 namespace {
 
 constexpr std::string_view kBearer = "bearer ";
+constexpr std::string_view kWatchJob = "/merganser.v1.MergeService/WatchJob";
+// Bursts are shorter than this.
+constexpr Duration kFullFor = std::chrono::seconds(5);
 
 absl::Status Unauthenticated(std::string_view reason, std::string_view message) {
   return ReasonedError(absl::StatusCode::kUnauthenticated, reason, message);
@@ -27,6 +32,18 @@ absl::Status Denied(std::string_view reason, const std::string& message,
 
 std::string ShortName(std::string_view method) {
   return std::string(method.substr(method.rfind('/') + 1));
+}
+
+// Its streams take no thread.
+bool IsReflection(std::string_view method) { return method.find("/grpc.reflection.") == 0; }
+
+absl::Status TooManyCalls(std::string_view method, const std::string& whose) {
+  return RetryAfter(
+      ReasonedError(absl::StatusCode::kResourceExhausted, "TOO_MANY_CALLS",
+                    absl::StrCat(ShortName(method), ": found too many calls of ", whose,
+                                 " in progress, expected fewer; call again when some have ended"),
+                    {{"owner", whose}}),
+      std::chrono::seconds(1));
 }
 
 }  // namespace
@@ -76,12 +93,38 @@ absl::StatusOr<Caller> Authorizer::Check(std::string_view method,
   return caller;
 }
 
-absl::StatusOr<Caller> Admit(const Authorizer& authorizer, const grpc::ServerContextBase& context,
-                             std::string_view method) {
+absl::StatusOr<FairSeats::Seat> Authorizer::Enter(std::string_view method,
+                                                  const std::string& who) const {
+  if (IsReflection(method)) return FairSeats::Seat();
+  const bool work = RoleOf(method) == Role::kWork;
+  std::optional<FairSeats::Seat> seat = work ? workers_.TakeAny(who) : users_.Take(who);
+  if (!seat.has_value()) return TooManyCalls(method, work ? "workers" : who);
+  return *std::move(seat);
+}
+
+absl::StatusOr<Admission> Authorizer::Admit(
+    std::string_view method, const std::vector<std::string_view>& authorization) const {
+  Admission admission;
+  MERGANSER_ASSIGN_OR_RETURN(admission.caller, Check(method, authorization));
+  if (RoleOf(method) == Role::kWork || IsReflection(method) || method == kWatchJob) {
+    return admission;
+  }
+  std::optional<FairSeats::Seat> seat = at_work_.Take(admission.caller.name);
+  if (!seat.has_value()) return TooManyCalls(method, admission.caller.name);
+  admission.seat = *std::move(seat);
+  return admission;
+}
+
+bool Authorizer::Full() const {
+  return std::max({users_.FullFor(), workers_.FullFor(), at_work_.FullFor()}) >= kFullFor;
+}
+
+absl::StatusOr<Admission> Admit(const Authorizer& authorizer,
+                                const grpc::ServerContextBase& context, std::string_view method) {
   std::vector<std::string_view> values;
   const auto [begin, end] = context.client_metadata().equal_range("authorization");
   for (auto it = begin; it != end; ++it) values.emplace_back(it->second.data(), it->second.size());
-  return authorizer.Check(method, values);
+  return authorizer.Admit(method, values);
 }
 
 }  // namespace merganser

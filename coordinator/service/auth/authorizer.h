@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "coordinator/service/auth/fair_seats.h"
 #include "coordinator/service/auth/token_keeper.h"
 #include "grpcpp/support/status.h"
 #include "proto/convert/status_codec.h"
@@ -18,10 +19,29 @@ class ServerContextBase;
 
 namespace merganser {
 
+// How many calls there may be. Each holds a thread; a user may have no more of them than are
+// left (FairSeats), and what workers have is not for users, nor the reverse.
+struct CallLimits {
+  int users = 96;  // from the request to the moment when the answer was taken
+  int workers = 96;
+  int at_work = 64;  // of users, but those that watch; their clients may have left
+};
+
+// Who calls, and the place among those at work that the call has until this is destroyed.
+struct Admission {
+  Caller caller;
+  FairSeats::Seat seat;
+};
+
 // Thread-safe.
 class Authorizer {
  public:
-  explicit Authorizer(std::unique_ptr<TokenKeeper> tokens) : tokens_(std::move(tokens)) {}
+  explicit Authorizer(std::unique_ptr<TokenKeeper> tokens, const CallLimits& limits = {},
+                      const Clock& clock = SystemClock())
+      : tokens_(std::move(tokens)),
+        users_(limits.users, clock),
+        workers_(limits.workers, clock),
+        at_work_(limits.at_work, clock) {}
 
   // Who calls. `authorization` holds all values of that metadata key. Errors, with reasons:
   //   kUnavailable       COORDINATOR_STARTING: Open was not called yet
@@ -30,6 +50,19 @@ class Authorizer {
   absl::StatusOr<Caller> Check(std::string_view method,
                                const std::vector<std::string_view>& authorization) const;
 
+  // A place for a call of `who`, to be kept until the call has ended, and what it says to its
+  // client was taken: before that its thread is not free. Errors:
+  //   kResourceExhausted TOO_MANY_CALLS
+  absl::StatusOr<FairSeats::Seat> Enter(std::string_view method, const std::string& who) const;
+
+  // Check, and a place among the calls at work. Errors besides:
+  //   kResourceExhausted TOO_MANY_CALLS
+  absl::StatusOr<Admission> Admit(std::string_view method,
+                                  const std::vector<std::string_view>& authorization) const;
+
+  // Whether there was no place at all of one kind for some seconds.
+  bool Full() const;
+
   // Until then every call is told to come again: whoever looks for the token file may
   // still find an old one.
   void Open() { open_ = true; }
@@ -37,18 +70,22 @@ class Authorizer {
  private:
   const std::unique_ptr<TokenKeeper> tokens_;
   std::atomic<bool> open_{false};
+  mutable FairSeats users_;
+  mutable FairSeats workers_;
+  mutable FairSeats at_work_;
 };
 
-// Check with the metadata of a call. `method` as in MethodRoles.
-absl::StatusOr<Caller> Admit(const Authorizer& authorizer, const grpc::ServerContextBase& context,
-                             std::string_view method);
+// Authorizer::Admit with the metadata of a call. `method` as in MethodRoles.
+absl::StatusOr<Admission> Admit(const Authorizer& authorizer,
+                                const grpc::ServerContextBase& context, std::string_view method);
 
 }  // namespace merganser
 
-// The first line of every method: returns what Admit refuses, and declares `caller`.
-#define MERGANSER_ADMIT(caller, authorizer, context, method)                             \
-  const absl::StatusOr<Caller> merganser_admitted_ = Admit(authorizer, context, method); \
-  if (!merganser_admitted_.ok()) return ToGrpc(merganser_admitted_.status());            \
-  [[maybe_unused]] const Caller& caller = *merganser_admitted_
+// The first line of every method: returns what Admit refuses, declares `caller`, and keeps the
+// call's place to its end.
+#define MERGANSER_ADMIT(caller, authorizer, context, method)                                \
+  const absl::StatusOr<Admission> merganser_admitted_ = Admit(authorizer, context, method); \
+  if (!merganser_admitted_.ok()) return ToGrpc(merganser_admitted_.status());               \
+  [[maybe_unused]] const Caller& caller = merganser_admitted_->caller
 
 #endif  // MERGANSER_COORDINATOR_SERVICE_AUTH_AUTHORIZER_H_

@@ -1,6 +1,8 @@
 #include "coordinator/front/relay.h"
 
 #include <chrono>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -211,6 +213,52 @@ TEST_F(RelayTest, EveryMessageOfAStreamIsMeasured) {
   const std::vector<SeenFrame> told = Split(down_);
   ASSERT_FALSE(told.empty());
   EXPECT_TRUE(told[0].header.Is(FrameType::kReset)) << "the answer had begun";
+}
+
+TEST_F(RelayTest, ACallHasItsPlaceFromItsFirstMessageToItsEnd) {
+  const auto seat = std::make_shared<int>();
+  const auto held = [&] { return seat.use_count() - 1; };
+  int asked = 0;
+  bool full = false;
+  admit_ = [&](std::string_view path, const std::vector<std::string_view>& authorization) {
+    Admission admission = TestAdmit()(path, authorization);
+    admission.place = [&] {
+      ++asked;
+      return full ? Place{nullptr, CallStatus{8, "too many", ""}} : Place{seat, std::nullopt};
+    };
+    return admission;
+  };
+  Relay relay = Make();
+  const auto data = [](uint32_t stream, std::string_view bytes, uint8_t flags = 0) {
+    return TestFrame(FrameType::kData, flags, stream, bytes);
+  };
+  Say(relay, OpenFrame(1) + data(1, Message("abc").substr(0, 7)));
+  EXPECT_EQ(asked, 0);  // the server waits for the rest, without a thread
+  // A message is whole, though the next one has begun.
+  Say(relay, data(1, "c\1"));
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(held(), 1);
+  Say(relay, OpenFrame(3) + data(3, Message("")) + data(3, Message("again")) + OpenFrame(5) +
+                 data(5, "", kEndStream));
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(held(), 3);
+  relay.FromServer(TestFrame(FrameType::kHeaders, kEndHeaders | kEndStream, 1, "trailers"), down_);
+  EXPECT_EQ(held(), 2);
+  Say(relay, ResetFrame(3));
+  EXPECT_EQ(held(), 1);
+
+  full = true;
+  up_.clear();
+  down_.clear();
+  Say(relay, OpenFrame(7) + data(7, Message("abc"), kEndStream));
+  EXPECT_EQ(asked, 4);
+  EXPECT_TRUE(Split(up_).back().header.Is(FrameType::kReset));
+  const Headers answer = Read(Split(down_).at(0).payload);
+  EXPECT_EQ(Value(answer, "grpc-status"), "8");
+  EXPECT_EQ(Value(answer, "grpc-message"), "too many");
+  EXPECT_EQ(relay.calls(), 1u);
+  relay.Leave(now_);
+  EXPECT_EQ(held(), 0);
 }
 
 TEST_F(RelayTest, WhatTheServerEndsIsOver) {

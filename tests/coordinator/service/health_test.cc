@@ -1,11 +1,13 @@
 #include "coordinator/service/health.h"
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "coordinator/front/limits.h"
 #include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
 #include "proto/convert/status_codec.h"
@@ -85,7 +87,36 @@ TEST_F(HealthTest, WatchersAreToldWhenTheServerGoes) {
   }
 }
 
-TEST_F(HealthTest, WatchersAreCounted) {
+// A health service alone: without the front, that bounds the streams of a connection and of a
+// peer.
+class HealthAloneTest : public HealthTest {
+ protected:
+  void SetUp() override {
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&service_);
+    alone_ = builder.BuildAndStart();
+    ASSERT_NE(alone_, nullptr);
+    stub_ = Health::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
+                                                grpc::InsecureChannelCredentials()));
+    service_.SetServing(true);
+  }
+  void TearDown() override {
+    service_.Shutdown();
+    alone_->Shutdown(std::chrono::system_clock::now());
+    alone_->Wait();
+  }
+
+  std::atomic<bool> full_{false};
+  HealthService service_{{"a"}, [this] { return full_.load(); }};
+  std::unique_ptr<grpc::Server> alone_;
+};
+
+TEST_F(HealthAloneTest, WatchersAreCounted) {
+  const front::CallLimits strangers = front::FrameLimits().strangers;
+  EXPECT_EQ(strangers.streams_of_all, kMaxHealthWatchers);
+  EXPECT_LE(strangers.streams_of_peer, kMaxHealthWatchers / 2);
   std::vector<std::unique_ptr<Watch>> watches;
   for (size_t i = 0; i < kMaxHealthWatchers; ++i) {
     watches.push_back(std::make_unique<Watch>(*stub_, ""));
@@ -96,7 +127,6 @@ TEST_F(HealthTest, WatchersAreCounted) {
   EXPECT_EQ(ReasonOf(FromGrpc(more.stream->Finish())), "TOO_MANY_WATCHERS");
   int state = -1;
   EXPECT_TRUE(Check("", &state).ok());
-  EXPECT_TRUE(client_->List().ok());
   watches.front()->context.TryCancel();
   watches.erase(watches.begin());
   int seen = -1;
@@ -106,6 +136,20 @@ TEST_F(HealthTest, WatchersAreCounted) {
     if (seen < 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   EXPECT_EQ(seen, HealthCheckResponse::SERVING);
+}
+
+TEST_F(HealthAloneTest, AServerWithoutAPlaceForCallsDoesNotServe) {
+  int state = -1;
+  EXPECT_TRUE(Check("a", &state).ok());
+  EXPECT_EQ(state, HealthCheckResponse::SERVING);
+  full_ = true;
+  for (const char* service : {"", "a"}) {
+    EXPECT_TRUE(Check(service, &state).ok());
+    EXPECT_EQ(state, HealthCheckResponse::NOT_SERVING);
+  }
+  full_ = false;
+  EXPECT_TRUE(Check("a", &state).ok());
+  EXPECT_EQ(state, HealthCheckResponse::SERVING);
 }
 
 // Clients come and go while the state changes: for ThreadSanitizer and AddressSanitizer.

@@ -5,8 +5,10 @@
 #include <vector>
 
 #include "coordinator/service/job_manager.h"
+#include "coordinator/service/merge_service.h"
 #include "coordinator/service/server.h"
 #include "gmock/gmock.h"
+#include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
 #include "proto/convert/status_codec.h"
 #include "tests/coordinator/service/service_fixture.h"
@@ -167,6 +169,34 @@ TEST_F(OwnedServiceTest, ATokensNameOwnsWhatItSubmits) {
   EXPECT_EQ(unnamed->owner.size(), 8u);
   EXPECT_EQ(ReasonOf(As("the-token-of-alice").Cancel(unnamed->name).status()), "NOT_OWNER");
   EXPECT_TRUE(As("the-token-of-olga").Cancel(unnamed->name).ok());
+}
+
+TEST_F(OwnedServiceTest, NobodysStreamsKeepOthersFromTheirs) {
+  const auto job = As("the-token-of-alice").Submit(ValidRequest());
+  ASSERT_TRUE(job.ok()) << job.status();
+  struct Stream {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::Job>> reader;
+  };
+  const auto stub = v1::MergeService::NewStub(
+      grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+  v1::WatchJobRequest request;
+  request.set_name(job->name);
+  v1::Job seen;
+  std::vector<std::unique_ptr<Stream>> streams;
+  const auto watch = [&](const std::string& token) {
+    Stream& stream = *streams.emplace_back(std::make_unique<Stream>());
+    stream.context.AddMetadata("authorization", "Bearer " + token);
+    stream.reader = stub->WatchJob(&stream.context, request);
+    return stream.reader->Read(&seen);
+  };
+  for (int i = 0; i < kMaxWatchers / 2; ++i) ASSERT_TRUE(watch("the-token-of-alice")) << i;
+  EXPECT_FALSE(watch("the-new-one-of-alice"));  // another token of the same owner
+  EXPECT_EQ(ReasonOf(FromGrpc(streams.back()->reader->Finish())), "TOO_MANY_WATCHERS");
+  for (int i = 0; i < kMaxWatchers / 4; ++i) ASSERT_TRUE(watch("the-token-of-bob")) << i;
+  EXPECT_TRUE(watch("the-token-of-nobody"));
+  EXPECT_TRUE(As("the-token-of-alice").List().ok());
+  for (const auto& stream : streams) stream->context.TryCancel();
 }
 
 TEST_F(ServiceTest, TheProgressOfAnEndedJobOutlivesARestart) {

@@ -175,7 +175,7 @@ TYPED_TEST(ReflectionTest, WrongTokensAreToldSo) {
 
 TYPED_TEST(ReflectionTest, StreamsAreCountedAndHoldNoThread) {
   std::vector<std::unique_ptr<typename TestFixture::Open>> streams;
-  for (int i = 0; i < kMaxReflectionStreams; ++i) {
+  for (int i = 0; i < kMaxReflectionStreams / 2; ++i) {
     streams.push_back(this->OpenStream());
     ASSERT_TRUE(streams.back()->Ask(this->ListServices())) << i;
   }
