@@ -36,7 +36,7 @@ void ProgressKeeper::NoteEarlier() {
 
 // Durable first, on record second: a record never tells of bytes that a crash of
 // this machine could take away.
-absl::Status ProgressKeeper::Record(std::vector<UnitResult> batch) {
+absl::Status ProgressKeeper::Record(const std::vector<UnitResult>& batch) {
   MERGANSER_RETURN_IF_ERROR(FlushUnits(*job_, batch));
   return log_.Append(batch);
 }
@@ -55,7 +55,7 @@ void ProgressKeeper::Loop() {
       batch.swap(pending_);
     }
     if (batch.empty()) continue;
-    const absl::Status status = Guarded([&] { return Record(std::move(batch)); });
+    const absl::Status status = Guarded([&] { return Record(batch); });
     {
       MutexLock lock(mutex_);
       if (status.ok()) {
@@ -84,7 +84,7 @@ bool ProgressKeeper::Finish(bool keep) {
     rest.swap(pending_);
   }
   if (rest.empty()) return true;
-  const absl::Status status = Guarded([&] { return Record(std::move(rest)); });
+  const absl::Status status = Guarded([&] { return Record(rest); });
   MutexLock lock(mutex_);
   if (failure_.ok()) failure_ = status;
   return true;

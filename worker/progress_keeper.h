@@ -45,7 +45,7 @@ class ProgressKeeper {
 
  private:
   void Loop();
-  absl::Status Record(std::vector<UnitResult> batch);
+  absl::Status Record(const std::vector<UnitResult>& batch);
 
   const std::shared_ptr<const JobContext> job_;
   const Duration period_;

@@ -226,6 +226,7 @@ absl::Status JobOutput::BeginWrites() {
   // them; and once more when their uploads are known. Two records, however many
   // shards there are: each names all of them.
   std::vector<PlannedWrite> intended;
+  intended.reserve(plan_->shards.size());
   for (const PlannedShard& shard : plan_->shards) intended.push_back({shard.key, shard.size, ""});
   const std::string writer = WriterOf(options_.job_uid, options_.epoch);
   MERGANSER_RETURN_IF_ERROR(

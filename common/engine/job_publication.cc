@@ -102,6 +102,7 @@ absl::Status JobOutput::StageFiles(const std::vector<AuxiliaryFile>& auxiliary,
                                    const std::vector<std::pair<std::string, std::string>>& files) {
   // Put down before they are begun, as the shards are.
   std::vector<PlannedWrite> intended;
+  intended.reserve(auxiliary.size() + files.size());
   for (const AuxiliaryFile& from : auxiliary) intended.push_back({from.file.key, 0, ""});
   for (const auto& [key, bytes] : files) intended.push_back({key, 0, ""});
   MERGANSER_RETURN_IF_ERROR(

@@ -37,8 +37,9 @@ absl::StatusOr<PlanMethods> PlanMethods::Make(const Plan& plan) {
   return made;
 }
 
-PlanMethods::PlanMethods(std::shared_ptr<const MergeMethod> method)
-    : methods_(1, std::move(method)) {}
+PlanMethods::PlanMethods(std::shared_ptr<const MergeMethod> method) {
+  methods_.push_back(std::move(method));
+}
 
 bool TakesPart(const Plan& plan, const Segment& segment, uint32_t round, const Gates& gates) {
   if (IsLastRound(plan, round)) return true;
