@@ -358,6 +358,7 @@ void Schedule::Grant(const WorkerReport& report, WorkerAnswer& answer, Monotonic
   }
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 void Schedule::Release(std::string token, bool requeue) {
   const auto it = leases_.find(token);
   if (it == leases_.end()) return;
@@ -374,7 +375,7 @@ void Schedule::Release(std::string token, bool requeue) {
   if (requeue) job->second.pending.Insert(lease.unit, unit.demand);
 }
 
-void Schedule::LoseLease(std::string token, const absl::Status& why, MonotonicTime now) {
+void Schedule::LoseLease(const std::string& token, const absl::Status& why, MonotonicTime now) {
   const auto it = leases_.find(token);
   if (it == leases_.end()) return;
   const Lease lease = it->second;

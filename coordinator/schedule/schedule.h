@@ -136,12 +136,13 @@ class Schedule {
   size_t FairShare() const;
   bool MayTake(const UnitState& unit, const std::string& worker, uint64_t memory,
                MonotonicTime now) const;
-  // Takes the lease away. `requeue` puts its unit back.
+  // Takes the lease away. `requeue` puts its unit back. The token is a copy: that of the unit,
+  // which some hand over, is cleared here.
   void Release(std::string token, bool requeue);
   // Counts a failed or lost attempt of a unit that was just released.
   void CountAttempt(const std::string& job_name, uint32_t unit, const absl::Status& why,
                     const std::string& worker, bool reported, MonotonicTime now);
-  void LoseLease(std::string token, const absl::Status& why, MonotonicTime now);
+  void LoseLease(const std::string& token, const absl::Status& why, MonotonicTime now);
   void EndJob(Job& job, absl::Status outcome);
   static uint32_t Number(uint32_t index, const Job& job);
   std::string DescribeUnit(uint32_t unit, const Job& job) const;

@@ -142,7 +142,7 @@ void RankNode::Refuse(absl::Status status) {
   if (failure_.ok()) failure_ = std::move(status);
 }
 
-absl::Status RankNode::Tell(Message message) {
+absl::Status RankNode::Tell(const Message& message) {
   last_word_ = SystemClock().Now();
   return transport_.Send(0, PackMessage(message));
 }

@@ -67,7 +67,7 @@ class RankNode {
   // This rank cannot take part.
   void Refuse(absl::Status status);
   void GiveWaiting();
-  absl::Status Tell(Message message);
+  absl::Status Tell(const Message& message);
   absl::Status TellEvents(RankEvents events);
 
   Transport& transport_;
