@@ -52,8 +52,8 @@ void AppendHeaders(std::string& to, uint32_t stream, bool ends_stream, std::stri
 
 }  // namespace
 
-Relay::Relay(Conduct conduct, const Admit& admit)
-    : conduct_(std::move(conduct)), admit_(admit), reader_(conduct_.limits().header_block) {}
+Relay::Relay(const Conduct& conduct, const Admit& admit)
+    : conduct_(conduct), admit_(admit), reader_(conduct_.limits().header_block) {}
 
 Relay::Step Relay::FromClient(std::string_view bytes, MonotonicTime now, std::string& up) {
   Step step;

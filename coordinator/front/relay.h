@@ -33,7 +33,7 @@ class Relay {
   };
 
   // `admit` and what `conduct` refers to must outlive this.
-  Relay(Conduct conduct, const Admit& admit);
+  Relay(const Conduct& conduct, const Admit& admit);
 
   // What the client said after the preface, from where the last call left off. What the server
   // is to be told is appended to `up`. Of what is not used, more is needed before it can be.
