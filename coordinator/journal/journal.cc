@@ -352,6 +352,31 @@ absl::Status Journal::Remove(const std::string& uid) {
   });
 }
 
+absl::Status Journal::Retire(const std::string& uid) {
+  return impl_->Do(true, [&](Tables& tables) {
+    tables.RetireJob(uid);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<std::vector<SpentRequest>> Journal::LoadSpent() {
+  std::vector<SpentRequest> requests;
+  const absl::Status loaded = impl_->Do(false, [&](Tables& tables) -> absl::Status {
+    MERGANSER_ASSIGN_OR_RETURN(requests, tables.LoadSpent());
+    return absl::OkStatus();
+  });
+  if (absl::IsDataLoss(loaded)) return Annotate(loaded, absl::StrCat("journal ", impl_->file));
+  MERGANSER_RETURN_IF_ERROR(loaded);
+  return requests;
+}
+
+absl::Status Journal::ForgetSpent(const std::vector<std::string>& request_ids) {
+  return impl_->Do(true, [&](Tables& tables) {
+    tables.ForgetSpent(request_ids);
+    return absl::OkStatus();
+  });
+}
+
 absl::Status Journal::AddResults(std::vector<StoredResult> results) {
   return impl_->DoWithin(impl_->options.results_wait,
                          [results = std::move(results)](Tables& tables) {

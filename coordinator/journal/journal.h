@@ -49,6 +49,9 @@ class Journal final : public JobStore {
   absl::StatusOr<std::vector<JobRecord>> Load() override;
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;
+  absl::Status Retire(const std::string& uid) override;
+  absl::StatusOr<std::vector<SpentRequest>> LoadSpent() override;
+  absl::Status ForgetSpent(const std::vector<std::string>& request_ids) override;
   // kUnavailable after `results_wait`: they may come to be on record all the same. While the disk
   // has been busy with a commit for as long, none are taken: what waits in memory is bounded.
   absl::Status AddResults(std::vector<StoredResult> results) override;

@@ -81,6 +81,16 @@ ALTER TABLE jobs ADD COLUMN bytes_total INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN bytes_done INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
 )sql",
+    // 4 -> 5
+    R"sql(
+CREATE TABLE requests (
+  request_id TEXT NOT NULL PRIMARY KEY,
+  job TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  state TEXT NOT NULL,
+  ended_after INTEGER NOT NULL
+);
+)sql",
 };
 
 int Pragma(SQLite::Database& database, const char* name) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 
 namespace merganser {
@@ -153,6 +154,13 @@ struct Tables::Statements {
         save_job(database, kSaveJob),
         drop_request(database, "DELETE FROM jobs WHERE request_id = ? AND uid <> ?"),
         remove_job(database, "DELETE FROM jobs WHERE uid = ?"),
+        spend_request(
+            database,
+            "INSERT OR REPLACE INTO requests (request_id, job, owner, state, ended_after) "
+            "SELECT request_id, uid, owner, state, ended_after FROM jobs "
+            "WHERE uid = ? AND request_id IS NOT NULL"),
+        load_spent(database, "SELECT request_id, job, owner, state, ended_after FROM requests"),
+        forget_spent(database, "DELETE FROM requests WHERE request_id = ?"),
         add_result(database, kAddResult),
         results(database,
                 "SELECT round, unit, worker, threads, simd, result FROM results WHERE job = ? "
@@ -165,7 +173,8 @@ struct Tables::Statements {
                "ORDER BY number") {}
 
   SQLite::Statement raise_epoch, epoch, served, set_served, load_jobs, save_job, drop_request,
-      remove_job, add_result, results, forget_results, add_event, trim_events, events;
+      remove_job, spend_request, load_spent, forget_spent, add_result, results, forget_results,
+      add_event, trim_events, events;
 };
 
 Tables::Tables(SQLite::Database& database) : statements_(std::make_unique<Statements>(database)) {}
@@ -240,6 +249,7 @@ void Tables::SaveJob(const JobRecord& record) {
   const JobInfo& info = record.info;
   if (!record.request_id.empty()) {
     Use(statements_->drop_request).Text(record.request_id).Text(info.uid).Run();
+    Use(statements_->forget_spent).Text(record.request_id).Run();
   }
   std::vector<std::string> inputs;
   for (const auto& [uri, digest] : record.plan.inputs) {
@@ -286,6 +296,32 @@ void Tables::SaveJob(const JobRecord& record) {
 }
 
 void Tables::RemoveJob(const std::string& uid) { Use(statements_->remove_job).Text(uid).Run(); }
+
+void Tables::RetireJob(const std::string& uid) {
+  Use(statements_->spend_request).Text(uid).Run();
+  RemoveJob(uid);
+}
+
+absl::StatusOr<std::vector<SpentRequest>> Tables::LoadSpent() {
+  std::vector<SpentRequest> requests;
+  Use row(statements_->load_spent);
+  while (row.Step()) {
+    const std::string state = row.TextAt(3);
+    const std::optional<JobState> known = StateNamed(state);
+    if (!known.has_value()) {
+      return absl::DataLossError(absl::StrCat("found a row of the request id \"",
+                                              Shown(row.TextAt(0)), "\" in state \"", Shown(state),
+                                              "\" that cannot be read"));
+    }
+    requests.push_back(
+        {row.TextAt(0), row.TextAt(1), row.TextAt(2), *known, Duration(row.NumberAt(4))});
+  }
+  return requests;
+}
+
+void Tables::ForgetSpent(const std::vector<std::string>& request_ids) {
+  for (const std::string& id : request_ids) Use(statements_->forget_spent).Text(id).Run();
+}
 
 void Tables::AddResults(const std::vector<StoredResult>& results) {
   for (const StoredResult& result : results) {

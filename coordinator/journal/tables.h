@@ -36,6 +36,11 @@ class Tables {
   absl::StatusOr<std::vector<JobRecord>> LoadJobs();
   void SaveJob(const JobRecord& record);
   void RemoveJob(const std::string& uid);
+  // Removes it too, and keeps its request id.
+  void RetireJob(const std::string& uid);
+  // kDataLoss as LoadJobs.
+  absl::StatusOr<std::vector<SpentRequest>> LoadSpent();
+  void ForgetSpent(const std::vector<std::string>& request_ids);
 
   void AddResults(const std::vector<StoredResult>& results);
   // As JobStore has it.

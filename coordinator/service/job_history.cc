@@ -48,7 +48,7 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       job->saving = true;
     }
     absl::Status saved = Guarded([&] { return store_.Save(next); });
-    std::vector<std::string> forgotten;
+    Forgotten forgotten;
     {
       MutexLock lock(mutex_);
       job->saving = false;
@@ -146,35 +146,69 @@ void JobManager::NoteTrouble() {
   }
 }
 
-std::vector<std::string> JobManager::TakeOldJobs() {
-  size_t finished = 0;
-  for (const auto& [sequence, job] : by_sequence_) {
-    if (IsTerminal(job->record.info.state)) ++finished;
+absl::StatusOr<JobManager::JobPtr> JobManager::FindRequest(const JobRequest& request,
+                                                           const std::string& request_id,
+                                                           const std::string& owner) const {
+  if (request_id.empty()) return nullptr;
+  if (const SpentRequest* const spent = spent_.Find(request_id); spent != nullptr) {
+    const bool own = spent->owner == owner || spent->owner.empty();
+    return own ? RequestSpent(*spent) : RequestReused(request_id, spent->job, own);
   }
-  std::vector<std::string> uids;
-  const Duration now = Served();
-  for (auto it = by_sequence_.begin(); it != by_sequence_.end();) {
-    const JobInfo& info = it->second->record.info;
-    const bool old = options_.finished_age > Duration::zero() &&
-                     now - it->second->record.ended_after > options_.finished_age;
-    if (!IsTerminal(info.state) || (!old && finished <= options_.finished_jobs)) {
-      ++it;
-      continue;
-    }
-    uids.push_back(info.uid);
-    const auto request = by_request_.find(it->second->record.request_id);
-    if (request != by_request_.end() && request->second == it->second) by_request_.erase(request);
-    jobs_.erase(info.uid);
-    it = by_sequence_.erase(it);
-    --finished;
-  }
-  return uids;
+  const auto it = by_request_.find(request_id);
+  if (it == by_request_.end()) return nullptr;
+  const JobInfo& info = it->second->record.info;
+  const bool own = info.owner == owner || info.owner.empty();
+  if (own && info.request == request) return it->second;
+  return RequestReused(request_id, info.uid, own);
 }
 
-void JobManager::RemoveFromStore(const std::vector<std::string>& uids) {
+void JobManager::TakeOut(uint64_t sequence, bool old) {
+  const auto it = by_sequence_.find(sequence);
+  const JobPtr job = it->second;
+  const JobRecord& record = job->record;
+  const auto request = by_request_.find(record.request_id);
+  if (request != by_request_.end() && request->second == job) {
+    if (!old) {
+      spent_.Add({record.request_id, record.info.uid, record.info.owner, record.info.state,
+                  record.ended_after});
+    }
+    by_request_.erase(request);
+  }
+  forgotten_.Add(record.info.owner, old);
+  jobs_.erase(record.info.uid);
+  by_sequence_.erase(it);
+}
+
+JobManager::Forgotten JobManager::TakeOldJobs() {
+  std::vector<EndedJob> ended;
+  for (const auto& [sequence, job] : by_sequence_) {
+    const JobRecord& record = job->record;
+    if (!IsTerminal(record.info.state)) continue;
+    ended.push_back({sequence, record.info.owner, record.ended_after});
+  }
+  const OutdatedJobs outdated = FindOutdated(std::move(ended), Kept(), Served());
+  Forgotten forgotten;
+  for (const bool old : {true, false}) {
+    for (const uint64_t sequence : old ? outdated.old : outdated.excess) {
+      (old ? forgotten.removed : forgotten.retired)
+          .push_back(by_sequence_.at(sequence)->record.info.uid);
+      TakeOut(sequence, old);
+    }
+  }
+  forgotten.requests = spent_.Trim(Served(), options_.finished_age);
+  return forgotten;
+}
+
+void JobManager::RemoveFromStore(const Forgotten& forgotten) {
   // What cannot be forgotten in the store comes back at the next start, and is
   // forgotten then.
-  for (const std::string& uid : uids) store_.Remove(uid).IgnoreError();
+  for (const std::string& uid : forgotten.removed) store_.Remove(uid).IgnoreError();
+  for (const std::string& uid : forgotten.retired) store_.Retire(uid).IgnoreError();
+  if (!forgotten.requests.empty()) store_.ForgetSpent(forgotten.requests).IgnoreError();
+}
+
+void JobManager::TellForgotten() {
+  if (!forgotten_.empty()) Log(forgotten_.Take(Kept()));
 }
 
 }  // namespace merganser

@@ -18,10 +18,8 @@ namespace {
 
 constexpr size_t kTokenBytes = 16;
 constexpr Duration kLookForOldJobs = std::chrono::minutes(1);
-constexpr int kMaxRunners = 100;
 // What clients are told: a disk is seldom full for less, nor a queue.
 constexpr std::chrono::seconds kRetryRecord(5);
-constexpr std::chrono::seconds kRetryQueue(15);
 
 std::string Text(const absl::Status& status) { return OneLine(std::string(status.message())); }
 
@@ -82,7 +80,8 @@ JobManager::~JobManager() { Shutdown(); }
 
 absl::Status JobManager::Recover() {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<JobRecord> records, store_.Load());
-  std::vector<std::string> forgotten;
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<SpentRequest> spent, store_.LoadSpent());
+  Forgotten forgotten;
   size_t unfinished = 0;
   for (const JobRecord& record : records) {
     MERGANSER_ASSIGN_OR_RETURN(const std::vector<StoredEvent> events,
@@ -118,7 +117,9 @@ absl::Status JobManager::Recover() {
   }
   {
     MutexLock lock(mutex_);
+    for (SpentRequest& request : spent) spent_.Add(std::move(request));
     forgotten = TakeOldJobs();
+    TellForgotten();
   }
   RemoveFromStore(forgotten);
   if (!records.empty()) {
@@ -146,6 +147,10 @@ void JobManager::Shutdown() {
   {
     MutexLock lock(mutex_);
     queued.swap(queue_);
+    Guarded([&] {
+      mutex_.AssertHeld();
+      TellForgotten();
+    }).IgnoreError();
   }
   Guarded([&] { store_.SetServed(Served()); }).IgnoreError();
   if (store_.durable()) return;
@@ -163,28 +168,10 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std:
   auto job = std::make_shared<Job>();
   {
     MutexLock lock(mutex_);
-    if (const auto it = by_request_.find(request_id);
-        !request_id.empty() && it != by_request_.end()) {
-      const Job& there = *it->second;
-      const bool own = there.record.info.owner == owner || there.record.info.owner.empty();
-      if (own && there.record.info.request == request) {
-        return Snapshot(there, /*with_recipe=*/true);
-      }
-      return ReasonedError(
-          absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED",
-          absl::StrCat("request_id \"", request_id, "\" made ", there.record.info.name,
-                       own ? " from another request" : " for somebody else", "; use a fresh one"),
-          {{"job", there.record.info.name}});
-    }
+    MERGANSER_ASSIGN_OR_RETURN(const JobPtr there, FindRequest(request, request_id, owner));
+    if (there != nullptr) return Snapshot(*there, /*with_recipe=*/true);
     if (stopping_) return CoordinatorStopping();
-    if (queue_.size() >= options_.queued_jobs) {
-      return RetryAfter(ReasonedError(absl::StatusCode::kResourceExhausted, "TOO_MANY_JOBS",
-                                      absl::StrCat("found ", queue_.size(),
-                                                   " jobs in the queue, expected fewer than ",
-                                                   options_.queued_jobs, "; try again later"),
-                                      {{"limit", absl::StrCat(options_.queued_jobs)}}),
-                        kRetryQueue);
-    }
+    MERGANSER_RETURN_IF_ERROR(CheckQueue(owner));
     job->record.sequence = next_sequence_++;
   }
   job->record.request_id = request_id;
@@ -225,7 +212,8 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std:
 
 bool JobManager::HasRequest(const std::string& request_id) {
   MutexLock lock(mutex_);
-  return !request_id.empty() && by_request_.contains(request_id);
+  return !request_id.empty() &&
+         (by_request_.contains(request_id) || spent_.Find(request_id) != nullptr);
 }
 
 absl::StatusOr<JobInfo> JobManager::Get(const std::string& name) {
@@ -388,7 +376,7 @@ std::shared_ptr<const std::string> JobManager::FindGates(const std::string& uid,
 }
 
 void JobManager::TickLoop() {
-  MonotonicTime next_look = clock_.Now();
+  MonotonicTime next_look = started_ + kLookForOldJobs;  // Recover has looked
   while (true) {
     {
       MutexLock lock(mutex_);
@@ -402,7 +390,7 @@ void JobManager::TickLoop() {
 }
 
 void JobManager::Tick(MonotonicTime& next_look) {
-  std::vector<std::string> forgotten;
+  Forgotten forgotten;
   bool looks = false;
   {
     MutexLock lock(mutex_);
@@ -413,6 +401,7 @@ void JobManager::Tick(MonotonicTime& next_look) {
     looks = now >= next_look;
     if (looks) {
       forgotten = TakeOldJobs();
+      TellForgotten();
       next_look = now + kLookForOldJobs;
     }
     changed_.NotifyAll();
@@ -420,126 +409,6 @@ void JobManager::Tick(MonotonicTime& next_look) {
   RemoveFromStore(forgotten);
   // What a failure loses is a minute of the age of what has ended.
   if (looks) store_.SetServed(Served());
-}
-
-void JobManager::RunnerLoop() {
-  while (true) {
-    JobPtr job;
-    {
-      MutexLock lock(mutex_);
-      // Jobs that lent their places go on first.
-      while (!stopping_ && (queue_.empty() || active() + wanted_places_ >= options_.active_jobs)) {
-        changed_.Wait(mutex_);
-      }
-      if (stopping_) return;
-      // The highest priority, and among those the first come (as QueueText has it).
-      const auto next =
-          std::max_element(queue_.begin(), queue_.end(), [](const JobPtr& a, const JobPtr& b) {
-            return a->record.info.request.priority < b->record.info.request.priority;
-          });
-      job = *next;
-      queue_.erase(next);
-      ++taken_jobs_;
-    }
-    Run(job);
-    MutexLock lock(mutex_);
-    TakeBack(*job);
-    --taken_jobs_;
-    changed_.NotifyAll();
-  }
-}
-
-void JobManager::AddRunner() {
-  if (stopping_ || runners_ >= std::min(options_.active_jobs + lent_places_, kMaxRunners)) return;
-  absl::StatusOr<Thread> runner = Thread::Start([this] { RunnerLoop(); });
-  if (!runner.ok()) return;  // others wait until a runner is free
-  threads_.push_back(*std::move(runner));
-  ++runners_;
-}
-
-void JobManager::Lend(Job& job) {
-  if (job.lent) return;
-  job.lent = true;
-  ++lent_places_;
-  AddRunner();
-}
-
-void JobManager::TakeBack(Job& job) {
-  job.idle_since.reset();
-  SetWantsPlace(job, false);
-  if (!job.lent) return;
-  job.lent = false;
-  --lent_places_;
-}
-
-void JobManager::LendIdle(MonotonicTime now) {
-  for (const auto& [uid, job] : jobs_) {
-    if (!job->scheduled) continue;
-    if (!schedule_.IsIdle(uid)) {
-      job->idle_since.reset();
-      continue;
-    }
-    if (!job->idle_since.has_value()) job->idle_since = now;
-    if (now - *job->idle_since >= options_.lend_after) Lend(*job);
-    // The worker that could have gone on with it may be gone.
-    if (now - job->wanted_at > options_.schedule.worker_timeout) SetWantsPlace(*job, false);
-  }
-}
-
-void JobManager::SetWantsPlace(Job& job, bool wants) {
-  if (job.wants_place == wants) return;
-  job.wants_place = wants;
-  wanted_places_ += wants ? 1 : -1;
-  changed_.NotifyAll();
-}
-
-absl::Status JobManager::AwaitPlace(Job& job) {
-  while (job.lent && active() >= options_.active_jobs) {
-    MERGANSER_RETURN_IF_ERROR(Interruption(job));
-    SetWantsPlace(job, true);
-    job.trouble = absl::StrCat("waits for a place: ", active(), " active");
-    changed_.Wait(mutex_);
-  }
-  TakeBack(job);
-  return Interruption(job);
-}
-
-void JobManager::HoldLent() {
-  if (lent_places_ == 0) return;
-  int free = options_.active_jobs - active();
-  for (const auto& [sequence, job] : by_sequence_) {
-    if (!job->lent || !job->scheduled) continue;
-    schedule_.Hold(job->record.info.uid, free <= 0);
-    --free;
-  }
-}
-
-void JobManager::NoteMissed(MonotonicTime now) {
-  if (lent_places_ == 0) return;
-  for (const auto& [sequence, job] : by_sequence_) {
-    if (!job->lent || !job->scheduled || !schedule_.TakeMissed(job->record.info.uid)) continue;
-    job->wanted_at = now;
-    SetWantsPlace(*job, true);
-  }
-}
-
-std::string JobManager::QueueText(const Job& job) const {
-  size_t before = 0;
-  bool found = false;
-  const int32_t priority = job.record.info.request.priority;
-  for (const JobPtr& other : queue_) {
-    if (other.get() == &job) {
-      found = true;
-      continue;
-    }
-    const int32_t its = other->record.info.request.priority;
-    if (its > priority || (its == priority && !found)) ++before;
-  }
-  if (!found) return "";
-  std::string text = absl::StrCat("queued: ", before, before == 1 ? " job" : " jobs",
-                                  " before it, ", active(), " active");
-  if (lent_places_ > 0) absl::StrAppend(&text, ", ", lent_places_, " that wait");
-  return text;
 }
 
 absl::Status JobManager::Pause(const Job* cancellable) {

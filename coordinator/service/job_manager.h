@@ -25,9 +25,11 @@
 #include "coordinator/schedule/schedule.h"
 #include "coordinator/service/auth/roles.h"
 #include "coordinator/service/job.h"
+#include "coordinator/service/job_pruning.h"
 #include "coordinator/service/job_run.h"
 #include "coordinator/service/job_store.h"
 #include "coordinator/service/left_behind.h"
+#include "coordinator/service/spent_requests.h"
 
 namespace merganser {
 
@@ -43,8 +45,9 @@ struct JobManagerOptions {
   // Inputs of a queued job that a start finds on record may be missing for so long after it:
   // shares are mounted late.
   Duration inputs_wait = std::chrono::minutes(10);
-  size_t queued_jobs = 1000;    // more are refused
-  size_t finished_jobs = 1000;  // the oldest beyond are forgotten
+  // More are refused, and of one owner more than there are places left.
+  size_t queued_jobs = 1000;
+  size_t finished_jobs = 1000;  // beyond these the oldest of who has most are forgotten
   // Older ones too; zero: none. Counted while a coordinator serves: the wall clock may jump.
   Duration finished_age = std::chrono::hours(30 * 24);
   Duration tick = std::chrono::seconds(1);                   // how often leases are looked at
@@ -119,6 +122,8 @@ class JobManager {
   void Shutdown();
 
  private:
+  static constexpr int kMaxRunners = 100;
+
   struct Attempts {
     int count = 0;
     std::set<std::string> failed_on;
@@ -242,9 +247,23 @@ class JobManager {
   void SetRecordTrouble(const absl::Status& status) MERGANSER_REQUIRES(mutex_);
   // For how long coordinators have served, this one included.
   Duration Served() const { return served_before_ + (clock_.Now() - started_); }
-  // Takes finished jobs beyond the limits out; their uids, for RemoveFromStore.
-  std::vector<std::string> TakeOldJobs() MERGANSER_REQUIRES(mutex_);
-  void RemoveFromStore(const std::vector<std::string>& uids);
+  struct Forgotten {
+    std::vector<std::string> removed;   // uids
+    std::vector<std::string> retired;   // uids of jobs whose request ids are remembered
+    std::vector<std::string> requests;  // ids that are no longer
+  };
+  KeptJobs Kept() const { return {options_.finished_jobs, options_.finished_age}; }
+  // kResourceExhausted where the queue has no place for another job of `owner`.
+  absl::Status CheckQueue(const std::string& owner) const MERGANSER_REQUIRES(mutex_);
+  // The job that `request_id` made for `owner` of the same request, nullptr where it made
+  // none; an error where it cannot make one any more.
+  absl::StatusOr<JobPtr> FindRequest(const JobRequest& request, const std::string& request_id,
+                                     const std::string& owner) const MERGANSER_REQUIRES(mutex_);
+  // Takes finished jobs beyond the limits out; what the store is to forget of them.
+  Forgotten TakeOldJobs() MERGANSER_REQUIRES(mutex_);
+  void TakeOut(uint64_t sequence, bool old) MERGANSER_REQUIRES(mutex_);
+  void RemoveFromStore(const Forgotten& forgotten);
+  void TellForgotten() MERGANSER_REQUIRES(mutex_);
   void Log(const std::string& line) const;
   absl::StatusOr<JobPtr> Find(const std::string& name) MERGANSER_REQUIRES(mutex_);
   JobInfo Snapshot(const Job& job, bool with_recipe) const MERGANSER_REQUIRES(mutex_);
@@ -269,6 +288,8 @@ class JobManager {
   std::map<std::string, JobPtr> jobs_ MERGANSER_GUARDED_BY(mutex_);  // by uid
   std::map<uint64_t, JobPtr> by_sequence_ MERGANSER_GUARDED_BY(mutex_);
   std::map<std::string, JobPtr> by_request_ MERGANSER_GUARDED_BY(mutex_);
+  SpentRequests spent_ MERGANSER_GUARDED_BY(mutex_);      // none of them in by_request_
+  ForgottenJobs forgotten_ MERGANSER_GUARDED_BY(mutex_);  // not yet told
   std::deque<JobPtr> queue_ MERGANSER_GUARDED_BY(mutex_);
   uint64_t next_sequence_ MERGANSER_GUARDED_BY(mutex_) = 1;
   std::string record_trouble_ MERGANSER_GUARDED_BY(mutex_);  // of results, the last time

@@ -46,6 +46,7 @@ absl::Status MemoryJobStore::Save(const JobRecord& record) {
     return !record.request_id.empty() && other.second.record.request_id == record.request_id &&
            other.first != record.info.uid;
   });
+  spent_.erase(record.request_id);
   Entry& entry = entries_[record.info.uid];
   entry.record = record;
   if (IsTerminal(record.info.state)) {
@@ -60,6 +61,32 @@ absl::Status MemoryJobStore::Save(const JobRecord& record) {
 absl::Status MemoryJobStore::Remove(const std::string& uid) {
   MutexLock lock(mutex_);
   entries_.erase(uid);
+  return absl::OkStatus();
+}
+
+absl::Status MemoryJobStore::Retire(const std::string& uid) {
+  MutexLock lock(mutex_);
+  const auto it = entries_.find(uid);
+  if (it == entries_.end()) return absl::OkStatus();
+  const JobRecord& record = it->second.record;
+  if (!record.request_id.empty()) {
+    spent_[record.request_id] = {record.request_id, uid, record.info.owner, record.info.state,
+                                 record.ended_after};
+  }
+  entries_.erase(it);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<SpentRequest>> MemoryJobStore::LoadSpent() {
+  std::vector<SpentRequest> requests;
+  MutexLock lock(mutex_);
+  for (const auto& [id, request] : spent_) requests.push_back(request);
+  return requests;
+}
+
+absl::Status MemoryJobStore::ForgetSpent(const std::vector<std::string>& request_ids) {
+  MutexLock lock(mutex_);
+  for (const std::string& id : request_ids) spent_.erase(id);
   return absl::OkStatus();
 }
 

@@ -76,6 +76,17 @@ struct StoredEvent {
   bool operator==(const StoredEvent&) const = default;
 };
 
+// What is left of a job that ended and was forgotten before its request id.
+struct SpentRequest {
+  std::string request_id;
+  std::string job;    // uid
+  std::string owner;  // as in JobInfo
+  JobState state = JobState::kSucceeded;
+  Duration ended_after = Duration::zero();  // as in JobRecord
+
+  bool operator==(const SpentRequest&) const = default;
+};
+
 // Events that are kept of a job that has ended: the last ones.
 inline constexpr size_t kKeptEvents = 100;
 
@@ -102,13 +113,17 @@ class JobStore {
   // All records, by sequence.
   virtual absl::StatusOr<std::vector<JobRecord>> Load() = 0;
 
-  // Inserts or replaces the record of `record.info.uid`, and drops another one with
-  // the same request id; kept when it returns. With a terminal state the job's results
-  // go, and all but its last events.
+  // Inserts or replaces the record of `record.info.uid`, and drops another one, or a spent
+  // request, with the same request id; kept when it returns. With a terminal state the job's
+  // results go, and all but its last events.
   virtual absl::Status Save(const JobRecord& record) = 0;
 
   // Forgets the job and all of it; not an error when it is not there.
   virtual absl::Status Remove(const std::string& uid) = 0;
+  // The same, but its request id, if it has one, is spent from now on.
+  virtual absl::Status Retire(const std::string& uid) = 0;
+  virtual absl::StatusOr<std::vector<SpentRequest>> LoadSpent() = 0;
+  virtual absl::Status ForgetSpent(const std::vector<std::string>& request_ids) = 0;
 
   // Kept when it returns. What is there of a unit and round stays as it is; results
   // of a job that is not there, or has ended, are dropped. Waits for a disk for a few seconds at
@@ -148,6 +163,9 @@ class MemoryJobStore final : public JobStore {
   absl::StatusOr<std::vector<JobRecord>> Load() override;
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;
+  absl::Status Retire(const std::string& uid) override;
+  absl::StatusOr<std::vector<SpentRequest>> LoadSpent() override;
+  absl::Status ForgetSpent(const std::vector<std::string>& request_ids) override;
   absl::Status AddResults(std::vector<StoredResult> results) override;
   absl::Status ForgetResults(const std::string& uid) override;
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
@@ -169,6 +187,7 @@ class MemoryJobStore final : public JobStore {
   uint64_t epoch_ MERGANSER_GUARDED_BY(mutex_) = 0;
   Duration served_ MERGANSER_GUARDED_BY(mutex_) = Duration::zero();
   std::map<std::string, Entry> entries_ MERGANSER_GUARDED_BY(mutex_);
+  std::map<std::string, SpentRequest> spent_ MERGANSER_GUARDED_BY(mutex_);  // by request id
 };
 
 // The least epoch of a start at `now`: seconds since 1970, so that it is higher than

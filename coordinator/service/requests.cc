@@ -165,6 +165,24 @@ absl::Status CheckOwner(const JobInfo& job, const Caller& caller) {
                        {{"job", job.name}, {"owner", job.owner}});
 }
 
+absl::Status RequestReused(const std::string& request_id, const std::string& uid, bool own) {
+  return ReasonedError(
+      absl::StatusCode::kAlreadyExists, "REQUEST_ID_REUSED",
+      absl::StrCat("request_id \"", request_id, "\" made ", JobName(uid),
+                   own ? " from another request" : " for somebody else", "; use a fresh one"),
+      {{"job", JobName(uid)}});
+}
+
+absl::Status RequestSpent(const SpentRequest& spent) {
+  return ReasonedError(
+      absl::StatusCode::kAlreadyExists, "REQUEST_ID_SPENT",
+      absl::StrCat("request_id \"", spent.request_id, "\" made ", JobName(spent.job),
+                   ", which ended as ", std::string(JobStateName(spent.state)),
+                   " and is no longer on record; look at its output, or use a fresh one to run it "
+                   "again"),
+      {{"job", JobName(spent.job)}, {"state", std::string(JobStateName(spent.state))}});
+}
+
 absl::Status JobNotFound(const std::string& name) {
   return ReasonedError(absl::StatusCode::kNotFound, "JOB_NOT_FOUND",
                        absl::StrCat(Shown(name),

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "coordinator/service/auth/roles.h"
 #include "coordinator/service/job.h"
+#include "coordinator/service/job_store.h"
 
 namespace merganser {
 
@@ -37,6 +38,11 @@ absl::StatusOr<uint64_t> ParsePageToken(const std::string& token);
 // kPermissionDenied (NOT_OWNER) unless the job is the caller's own, or he is an admin. What
 // has no owner on record is nobody's own.
 absl::Status CheckOwner(const JobInfo& job, const Caller& caller);
+
+// Why a request id makes no job: it made the job `uid` of another request, or of another
+// owner (not `own`), or one that is no longer on record.
+absl::Status RequestReused(const std::string& request_id, const std::string& uid, bool own);
+absl::Status RequestSpent(const SpentRequest& spent);
 
 absl::Status JobNotFound(const std::string& name);
 

@@ -109,6 +109,20 @@ absl::Status FaultJobStore::Remove(const std::string& uid) {
   return Run<absl::Status>(JobStoreOp::kRemove, std::nullopt, [&] { return wrapped_.Remove(uid); });
 }
 
+absl::Status FaultJobStore::Retire(const std::string& uid) {
+  return Run<absl::Status>(JobStoreOp::kRemove, std::nullopt, [&] { return wrapped_.Retire(uid); });
+}
+
+absl::StatusOr<std::vector<SpentRequest>> FaultJobStore::LoadSpent() {
+  return Run<absl::StatusOr<std::vector<SpentRequest>>>(JobStoreOp::kLoad, std::nullopt,
+                                                        [&] { return wrapped_.LoadSpent(); });
+}
+
+absl::Status FaultJobStore::ForgetSpent(const std::vector<std::string>& request_ids) {
+  return Run<absl::Status>(JobStoreOp::kRemove, std::nullopt,
+                           [&] { return wrapped_.ForgetSpent(request_ids); });
+}
+
 absl::Status FaultJobStore::AddResults(std::vector<StoredResult> results) {
   return Run<absl::Status>(JobStoreOp::kAddResults, std::nullopt,
                            [&] { return wrapped_.AddResults(std::move(results)); });

@@ -65,6 +65,10 @@ class FaultJobStore final : public JobStore {
   absl::StatusOr<std::vector<JobRecord>> Load() override;
   absl::Status Save(const JobRecord& record) override;
   absl::Status Remove(const std::string& uid) override;
+  // Counted, and failing, as the calls of Remove and Load do.
+  absl::Status Retire(const std::string& uid) override;
+  absl::StatusOr<std::vector<SpentRequest>> LoadSpent() override;
+  absl::Status ForgetSpent(const std::vector<std::string>& request_ids) override;
   absl::Status AddResults(std::vector<StoredResult> results) override;
   absl::Status ForgetResults(const std::string& uid) override;
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;

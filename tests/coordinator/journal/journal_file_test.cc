@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -175,12 +176,15 @@ TEST_F(JournalFile, EarlierVersionsAreMigrated) {
     EXPECT_EQ(records->at(1).info.report_summary, "a summary");
     EXPECT_EQ(records->at(1).info.request.directories.size(), 2u);
     // What version 4 added: jobs from before have no owner, and begin to age now.
-    for (const JobRecord& record : *records) {
-      EXPECT_EQ(record.info.owner, "");
-      EXPECT_EQ(record.ended_after, Duration::zero());
-      EXPECT_EQ(record.info.progress, JobProgress());
-    }
-    EXPECT_EQ(*(*journal)->Served(), Duration::zero());
+    const bool owners = version >= 4;
+    EXPECT_EQ(running.info.owner, owners ? "alice" : "");
+    const JobRecord& ended = records->at(1);
+    EXPECT_EQ(ended.info.owner, owners ? "bob" : "");
+    EXPECT_EQ(ended.ended_after, std::chrono::hours(owners ? 1 : 0));
+    EXPECT_EQ(ended.info.progress.units_done, owners ? 4u : 0u);
+    EXPECT_EQ(*(*journal)->Served(), std::chrono::hours(owners ? 2 : 0));
+    // What version 5 added: request ids that outlive their jobs.
+    EXPECT_THAT(*(*journal)->LoadSpent(), IsEmpty());
     JobRecord owned = running;
     owned.info.uid = "c3";
     owned.info.name = "jobs/c3";
@@ -197,6 +201,8 @@ TEST_F(JournalFile, EarlierVersionsAreMigrated) {
     StoredEvent event;
     event.event.text = "migrated";
     (*journal)->AddEvents("a1", {event});
+    ASSERT_TRUE((*journal)->Retire("c3").ok());
+    EXPECT_THAT(*(*journal)->LoadSpent(), SizeIs(1));
     EXPECT_THAT(*(*journal)->Events("a1"), SizeIs(version >= 2 ? 2 : 1));
   }
 }

@@ -255,6 +255,36 @@ TEST_P(JobStoreTest, RemovingForgetsAllOfAJob) {
   EXPECT_THAT(*store_->Results("b"), SizeIs(1));
 }
 
+TEST_P(JobStoreTest, ARetiredJobLeavesItsRequestId) {
+  JobRecord named = Record("a", 1, JobState::kFailed);
+  named.request_id = "id";
+  named.info.owner = "alice";
+  named.ended_after = std::chrono::hours(3);
+  JobRecord removed = Record("c", 3, JobState::kFailed);
+  removed.request_id = "id-c";
+  for (const JobRecord& record : {named, Record("b", 2, JobState::kFailed), removed}) {
+    ASSERT_TRUE(store_->Save(record).ok());
+  }
+  for (int repeated = 0; repeated < 2; ++repeated) {
+    for (const char* uid : {"a", "b", "nowhere"}) ASSERT_TRUE(store_->Retire(uid).ok());
+    ASSERT_TRUE(store_->Remove("c").ok());
+  }
+  Reopen();
+  EXPECT_THAT(*store_->Load(), IsEmpty());
+  EXPECT_THAT(*store_->LoadSpent(), ElementsAre(SpentRequest{"id", "a", "alice", JobState::kFailed,
+                                                             std::chrono::hours(3)}));
+  ASSERT_TRUE(store_->ForgetSpent({"nothing", "id"}).ok());
+  Reopen();
+  EXPECT_THAT(*store_->LoadSpent(), IsEmpty());
+  // Nor is one spent that a job has, though nobody told the store to forget it.
+  ASSERT_TRUE(store_->Save(named).ok());
+  ASSERT_TRUE(store_->Retire("a").ok());
+  ASSERT_THAT(*store_->LoadSpent(), SizeIs(1));
+  removed.request_id = "id";
+  ASSERT_TRUE(store_->Save(removed).ok());
+  EXPECT_THAT(*store_->LoadSpent(), IsEmpty());
+}
+
 TEST_P(JobStoreTest, ManyThreadsShareIt) {
   constexpr int kThreads = 8;
   constexpr uint32_t kResults = 50;

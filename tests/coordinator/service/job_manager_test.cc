@@ -222,7 +222,9 @@ TEST_F(JobManagerTest, OldFinishedJobsAreForgotten) {
   EXPECT_EQ(jobs_->List(0, "")->jobs.size(), 2u);
   // The store forgets it a moment after the manager.
   while (store_.Load()->size() > 2 && !HasFailure()) std::this_thread::yield();
-  EXPECT_NE(Submit("id"), first);  // its request id is free again
+  const absl::Status spent = jobs_->Create(ValidRequest(), "id", "someone").status();
+  EXPECT_EQ(ReasonOf(spent), "REQUEST_ID_SPENT") << spent;
+  EXPECT_THAT(std::string(spent.message()), HasSubstr(first));
 }
 
 TEST_F(JobManagerTest, ShutdownEndsJobsAndRemovesTheirOutput) {

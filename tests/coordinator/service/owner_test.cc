@@ -21,6 +21,8 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 
 const Caller kAlice{"alice", RoleSet(Role::kSubmit)};
 const Caller kBob{"bob", RoleSet(Role::kSubmit)};
@@ -124,6 +126,79 @@ TEST_F(OwnerTest, TheAgeOfHistoryDoesNotHangOnTheWallClock) {
   clock_.Advance(std::chrono::hours(24 * 11));
   while (jobs_->Get(name).ok()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   EXPECT_TRUE(absl::IsNotFound(jobs_->Get(name).status()));
+}
+
+TEST_F(OwnerTest, AFloodOfOneOwnerPushesOutNobodyElsesJobs) {
+  constexpr size_t kFlood = 2000;
+  const JobManagerOptions options = QuickOptions();
+  ASSERT_EQ(options.finished_jobs, 1000u);
+  storage_.FailPrepare(absl::InvalidArgumentError("no"));
+  Start(options);
+  const std::string first = Submit(kAlice), second = Submit(kAlice);
+  AwaitEnd(*jobs_, first);
+  AwaitEnd(*jobs_, second);
+  std::vector<std::string> flood;
+  for (size_t i = 0; i < kFlood; ++i) {
+    flood.push_back(Submit(kBob));
+    AwaitEnd(*jobs_, flood.back());
+  }
+  EXPECT_TRUE(jobs_->Get(first).ok());
+  EXPECT_TRUE(jobs_->Get(second).ok());
+  EXPECT_TRUE(jobs_->Get(flood[kFlood - 998]).ok());
+  EXPECT_TRUE(absl::IsNotFound(jobs_->Get(flood[kFlood - 999]).status()));
+  // What went is told once a minute, in one line.
+  clock_.Advance(std::chrono::minutes(2));
+  while (log().empty() && !HasFailure()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_THAT(log(), ElementsAre("forgot 1002 jobs that had ended: 1002 beyond the 1000 that are "
+                                 "kept; of bob 1002"));
+}
+
+TEST_F(OwnerTest, ARequestIdOutlivesItsJobAsLongAsPromised) {
+  JobManagerOptions options = QuickOptions();
+  options.finished_jobs = 1;
+  options.finished_age = std::chrono::hours(24 * 30);
+  storage_.FailPrepare(absl::InvalidArgumentError("no"));
+  Start(options);
+  const std::string first = Submit(kAlice, "id");
+  AwaitEnd(*jobs_, first);
+  const std::string other = Submit(kAlice, "other");
+  AwaitEnd(*jobs_, other);
+  EXPECT_TRUE(absl::IsNotFound(jobs_->Get(first).status()));
+  while (store_.Load()->size() > 1 && !HasFailure()) std::this_thread::yield();
+  for (int start = 0; start < 2; ++start) {
+    const absl::Status spent = jobs_->Create(ValidRequest(), "id", "alice").status();
+    EXPECT_TRUE(absl::IsAlreadyExists(spent)) << spent;
+    EXPECT_EQ(ReasonOf(spent), "REQUEST_ID_SPENT");
+    EXPECT_THAT(std::string(spent.message()), AllOf(HasSubstr(first), HasSubstr("FAILED")));
+    const absl::Status others = jobs_->Create(ValidRequest(), "id", "bob").status();
+    EXPECT_EQ(ReasonOf(others), "REQUEST_ID_REUSED") << others;
+    EXPECT_THAT(std::string(others.message()), Not(HasSubstr("FAILED")));
+    EXPECT_EQ(Submit(kAlice, "other"), other);
+    clock_.Advance(std::chrono::hours(24 * 29));
+    Start(options);
+  }
+  // 58 days: both may be used again.
+  EXPECT_NE(Submit(kAlice, "id"), first);
+  EXPECT_NE(Submit(kAlice, "other"), other);
+  EXPECT_THAT(*store_.LoadSpent(), IsEmpty());
+}
+
+TEST_F(OwnerTest, AQueueHasRoomForThoseWhoAskForLess) {
+  JobManagerOptions options = QuickOptions();
+  options.queued_jobs = 8;
+  options.active_jobs = 1;
+  storage_.Close();
+  Start(options);
+  AwaitState(*jobs_, Submit(kAlice), JobState::kPlanning);
+  for (int i = 0; i < 4; ++i) EXPECT_NE(Submit(kAlice), "");
+  const absl::Status refused = jobs_->Create(ValidRequest(), "", "alice").status();
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  EXPECT_EQ(ReasonOf(refused), "TOO_MANY_JOBS");
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("4 of alice, and room for 4"));
+  for (int i = 0; i < 2; ++i) EXPECT_NE(Submit(kBob), "");
+  EXPECT_FALSE(jobs_->Create(ValidRequest(), "", "bob").ok());
+  EXPECT_NE(Submit({"carol", RoleSet(Role::kSubmit)}), "");
+  storage_.Open();
 }
 
 // Over a port, with the names of a token file.
