@@ -453,7 +453,7 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
     }));
     request_wrong = OutputRefused(begun->status());
     MERGANSER_RETURN_IF_ERROR(begun->status());
-    writes = **std::move(begun);
+    writes = *std::move(*begun);
   }
   request_wrong = false;
   JobPlan job_plan;
