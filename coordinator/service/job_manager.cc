@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t kTokenBytes = 16;
 constexpr Duration kLookForOldJobs = std::chrono::minutes(1);
+constexpr Duration kTellForgotten = std::chrono::minutes(1);
 // What clients are told: a disk is seldom full for less, nor a queue.
 constexpr std::chrono::seconds kRetryRecord(5);
 
@@ -401,8 +402,11 @@ void JobManager::Tick(MonotonicTime& next_look) {
     looks = now >= next_look;
     if (looks) {
       forgotten = TakeOldJobs();
-      TellForgotten();
       next_look = now + kLookForOldJobs;
+    }
+    if (now >= next_told_ && !forgotten_.empty()) {
+      TellForgotten();
+      next_told_ = now + kTellForgotten;
     }
     changed_.NotifyAll();
   }

@@ -290,6 +290,7 @@ class JobManager {
   std::map<std::string, JobPtr> by_request_ MERGANSER_GUARDED_BY(mutex_);
   SpentRequests spent_ MERGANSER_GUARDED_BY(mutex_);      // none of them in by_request_
   ForgottenJobs forgotten_ MERGANSER_GUARDED_BY(mutex_);  // not yet told
+  MonotonicTime next_told_ MERGANSER_GUARDED_BY(mutex_);
   std::deque<JobPtr> queue_ MERGANSER_GUARDED_BY(mutex_);
   uint64_t next_sequence_ MERGANSER_GUARDED_BY(mutex_) = 1;
   std::string record_trouble_ MERGANSER_GUARDED_BY(mutex_);  // of results, the last time
