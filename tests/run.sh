@@ -73,7 +73,12 @@ if [ "$mode" = fast ]; then
   exit 0
 fi
 if [ "$mode" = full ]; then
-  tests/lint.sh tidy
+  # Beside what follows: tests wait most of their time, and clang-tidy takes as long as
+  # they do. In a process group of its own, which ends with this script.
+  tidy_log=$(mktemp)
+  setsid nice -n 19 tests/lint.sh tidy >"$tidy_log" 2>&1 &
+  tidy=$!
+  trap 'kill -- "-$tidy" 2>/dev/null || true; rm -f "$tidy_log"' EXIT
   check long
 
   build tsan
@@ -103,6 +108,13 @@ if [ "$mode" = full ]; then
   interop hf_test.py
   interop mergekit_test.py
   interop accuracy_table.py --check README.md
+
+  stage "clang-tidy"
+  wait "$tidy" || {
+    cat "$tidy_log"
+    exit 1
+  }
+  cat "$tidy_log"
 else
   check release
 fi
@@ -111,7 +123,7 @@ build asan
 # LeakSanitizer stops the world with ptrace, which some containers forbid: ask a
 # program of one line.
 probe=$(mktemp -d)
-trap 'rm -rf "$probe"' EXIT
+trap 'rm -rf "$probe" "${tidy_log:-}"' EXIT
 echo 'int main() { return 0; }' >"$probe/probe.cc"
 g++ -fsanitize=address "$probe/probe.cc" -o "$probe/probe"
 if ! ASAN_OPTIONS=detect_leaks=1 "$probe/probe" 2>"$probe/log"; then

@@ -398,7 +398,8 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
       MERGANSER_ASSIGN_OR_RETURN(*plan, run->Prepare());
       return absl::OkStatus();
     });
-    active.plan = *plan;
+    // Else it may be left behind, and write there yet.
+    if (prepared.ok()) active.plan = *plan;
     if (planned) return AwaitInputs(prepared, "it was there when the job began");
     if (!job->found || clock_.Now() - started_ >= options_.inputs_wait) return prepared;
     return AwaitInputs(prepared, "it may be mounted late, and is looked for a while");
