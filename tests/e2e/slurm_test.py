@@ -431,6 +431,7 @@ class ClusterTest(SlurmCase):
                                           MERGANSER_STATE_NODE="")
         stopped = self.held(output)
         claim = os.path.join(output, ".merganser", "claim")
+        harness.wait_for("the claim", lambda: os.path.exists(claim))
         with open(claim, encoding="utf-8") as f:
             record = f.read()
         with open(claim, "w", encoding="utf-8") as f:
