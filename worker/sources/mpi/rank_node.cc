@@ -181,7 +181,7 @@ absl::Status RankNode::TellEvents(RankEvents events) {
     std::vector<UnitResult> one;
     one.push_back(std::move(result));
     message.text = PackResults(job_->plan.digest, one);
-    MERGANSER_RETURN_IF_ERROR(Tell(std::move(message)));
+    MERGANSER_RETURN_IF_ERROR(Tell(message));
   }
   if (!events.failure.ok()) MERGANSER_RETURN_IF_ERROR(Tell(FailedMessage(events.failure)));
   if (events.taken > 0) {
