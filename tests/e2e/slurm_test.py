@@ -354,6 +354,15 @@ class ClusterTest(SlurmCase):
         self.assertFalse(os.path.exists(os.path.join(output, harness.INDEX)))
         return stopped
 
+    def kill_coordinator(self, stopped):
+        """Kills it while its workers are `stopped`, which go on once it is gone."""
+        before = self.address()
+        for pid in processes("coordinator", "--token-file", self.path("run", "token")):
+            os.kill(pid, signal.SIGKILL)
+        harness.wait_for("the coordinator to be gone", lambda: self.address() != before)
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
     def wait_gone(self, *jobs):
         harness.wait_for("the jobs to leave the queue", lambda: not self.slurm.command(
             "squeue", "-h", "-j", ",".join(jobs), check=False).strip(), pause=0.1)
@@ -413,12 +422,7 @@ class ClusterTest(SlurmCase):
         coordinator, workers = self.start(2, file, output, MERGANSER_STATE="",
                                           MERGANSER_STATE_NODE="")
         stopped = self.held(output)
-        before = self.address()
-        for pid in processes("coordinator", "--token-file", self.path("run", "token")):
-            os.kill(pid, signal.SIGKILL)
-        harness.wait_for("the coordinator to be gone", lambda: self.address() != before)
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+        self.kill_coordinator(stopped)
         self.assertEnd(self.slurm.finish(coordinator), "COMPLETED", 0, 1)
         self.assertIn("begins again what jobs/", self.log())
         self.assertEqual(harness.hash_output(output), wanted)
@@ -436,12 +440,7 @@ class ClusterTest(SlurmCase):
             record = f.read()
         with open(claim, "w", encoding="utf-8") as f:
             f.write(re.sub(r'"job":"\w+"', '"job":"another"', record))
-        before = self.address()
-        for pid in processes("coordinator", "--token-file", self.path("run", "token")):
-            os.kill(pid, signal.SIGKILL)
-        harness.wait_for("the coordinator to be gone", lambda: self.address() != before)
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+        self.kill_coordinator(stopped)
         self.assertEnd(self.slurm.finish(coordinator), "FAILED", 2, 1)
         self.assertIn("held by job another", self.log())
         self.wait_gone(workers)
