@@ -12,8 +12,7 @@
 #include <vector>
 
 #include "common/base/mutex.h"
-#include "common/storage/object_store.h"
-#include "tests/testing/store_op.h"
+#include "common/storage/forwarding_store.h"
 
 namespace merganser {
 
@@ -37,7 +36,7 @@ inline constexpr uint64_t kEveryCall = std::numeric_limits<uint64_t>::max();
 
 // Wraps a store. Thread-safe; the draws of a probability follow the order in
 // which calls arrive. Injected messages name operation and object.
-class FaultStore final : public ObjectStore {
+class FaultStore final : public ForwardingStore {
  public:
   FaultStore(std::shared_ptr<ObjectStore> wrapped, uint64_t seed);
 
@@ -50,25 +49,6 @@ class FaultStore final : public ObjectStore {
   // Failures that were injected.
   uint64_t Faults(StoreOp op) const;
 
-  std::string Describe(std::string_view key) const override;
-  absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view key) override;
-  absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
-                    std::string_view if_match) override;
-  absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override;
-  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
-                                                       size_t limit) override;
-  absl::Status Put(std::string_view key, std::string_view bytes) override;
-  absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override;
-  absl::Status Delete(std::string_view key, std::string_view if_match = {}) override;
-  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
-                                          std::string_view writer) override;
-  absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite& write, uint64_t offset,
-                                          std::span<const std::byte> bytes) override;
-  absl::Status FlushWrite(const PlannedWrite& write) override;
-  absl::Status CommitWrite(const PlannedWrite& write,
-                           std::span<const WriteReceipt> receipts) override;
-  absl::Status AbortWrite(const PlannedWrite& write) override;
-
  private:
   struct Fault {
     absl::Status status;
@@ -80,10 +60,8 @@ class FaultStore final : public ObjectStore {
   };
   // Counts the call, and decides whether it fails.
   std::optional<Fault> Next(StoreOp op, std::string_view key);
-  template <typename Result, typename Work>
-  Result Run(StoreOp op, std::string_view key, const Work& work);
+  absl::Status Around(const StoreRequest& request, Work work) override;
 
-  const std::shared_ptr<ObjectStore> wrapped_;
   mutable Mutex mutex_;
   CondVar released_;
   std::optional<StoreOp> held_ MERGANSER_GUARDED_BY(mutex_);

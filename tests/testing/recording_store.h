@@ -9,23 +9,21 @@
 #include <vector>
 
 #include "common/base/mutex.h"
-#include "common/storage/object_store.h"
-#include "tests/testing/store_op.h"
+#include "common/storage/forwarding_store.h"
 
 namespace merganser {
 
-// One call. `offset` and `size` are those of Read and WriteRange; for Put and
-// PutIfAbsent `size` is that of the object, for BeginWrite the planned one.
+// One call, as StoreRequest has it.
 struct StoreCall {
   StoreOp op;
-  std::string key;  // the prefix of List, the folder of ListFolder
+  std::string key;
   uint64_t offset = 0;
   uint64_t size = 0;
   bool ok = false;
 };
 
 // Wraps a store. Thread-safe; calls stand in the order in which they returned.
-class RecordingStore final : public ObjectStore {
+class RecordingStore final : public ForwardingStore {
  public:
   explicit RecordingStore(std::shared_ptr<ObjectStore> wrapped);
 
@@ -37,30 +35,9 @@ class RecordingStore final : public ObjectStore {
   uint64_t BytesWritten(std::string_view key = {}) const;
   void Clear();
 
-  std::string Describe(std::string_view key) const override;
-  absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view key) override;
-  absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
-                    std::string_view if_match) override;
-  absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override;
-  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
-                                                       size_t limit) override;
-  absl::Status Put(std::string_view key, std::string_view bytes) override;
-  absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override;
-  absl::Status Delete(std::string_view key, std::string_view if_match = {}) override;
-  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
-                                          std::string_view writer) override;
-  absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite& write, uint64_t offset,
-                                          std::span<const std::byte> bytes) override;
-  absl::Status FlushWrite(const PlannedWrite& write) override;
-  absl::Status CommitWrite(const PlannedWrite& write,
-                           std::span<const WriteReceipt> receipts) override;
-  absl::Status AbortWrite(const PlannedWrite& write) override;
-
  private:
-  template <typename Result>
-  Result Record(StoreOp op, std::string_view key, uint64_t offset, uint64_t size, Result result);
+  absl::Status Around(const StoreRequest& request, Work work) override;
 
-  const std::shared_ptr<ObjectStore> wrapped_;
   mutable Mutex mutex_;
   std::vector<StoreCall> calls_ MERGANSER_GUARDED_BY(mutex_);
 };

@@ -15,7 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
-#include "common/storage/object_store.h"
+#include "common/storage/forwarding_store.h"
 
 namespace merganser {
 
@@ -24,10 +24,53 @@ enum class FailWhen { kBefore, kAfter };
 // Beside a walk through all calls no beat may come of itself, however slow the machine is.
 inline constexpr Duration kNoBeats = std::chrono::hours(1);
 
-// Not thread-safe.
-class FailingStore final : public ObjectStore {
+// Knows what planned writes there are. Not thread-safe.
+class WritesTally final : public ForwardingStore {
  public:
-  explicit FailingStore(std::shared_ptr<ObjectStore> inner) : inner_(std::move(inner)) {}
+  explicit WritesTally(std::shared_ptr<ObjectStore> wrapped)
+      : ForwardingStore(std::move(wrapped)) {}
+
+  // "KEY by WRITER" of those that were begun and neither committed nor aborted.
+  std::vector<std::string> open() const {
+    std::vector<std::string> names;
+    for (const auto& [name, write] : open_) names.push_back(name);
+    return names;
+  }
+
+  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
+                                          std::string_view writer) override {
+    absl::StatusOr<PlannedWrite> write = ForwardingStore::BeginWrite(key, size, writer);
+    // Beginning again starts over, so one name has one upload.
+    const std::string name = absl::StrCat(std::string(key), " by ", std::string(writer));
+    if (write.ok()) open_[name] = *write;
+    return write;
+  }
+  absl::Status CommitWrite(const PlannedWrite& write,
+                           std::span<const WriteReceipt> receipts) override {
+    return Closed(write, ForwardingStore::CommitWrite(write, receipts));
+  }
+  absl::Status AbortWrite(const PlannedWrite& write) override {
+    return Closed(write, ForwardingStore::AbortWrite(write));
+  }
+
+ private:
+  absl::Status Closed(const PlannedWrite& write, absl::Status status) {
+    if (status.ok()) {
+      std::erase_if(open_, [&](const auto& open) {
+        return open.second.key == write.key && open.second.upload == write.upload;
+      });
+    }
+    return status;
+  }
+
+  std::map<std::string, PlannedWrite> open_;
+};
+
+// Not thread-safe.
+class FailingStore final : public ForwardingStore {
+ public:
+  explicit FailingStore(std::shared_ptr<ObjectStore> inner)
+      : FailingStore(std::make_shared<WritesTally>(std::move(inner))) {}
 
   // From now on call number `call` (from 0) fails. With `onwards` all that follow
   // fail before they do anything: a process that was killed there.
@@ -58,93 +101,28 @@ class FailingStore final : public ObjectStore {
   }
   // Planned writes that were begun and neither committed nor aborted, as "KEY by
   // WRITER".
-  std::vector<std::string> OpenWrites() const {
-    std::vector<std::string> open;
-    for (const auto& [name, write] : open_) open.push_back(name);
-    return open;
-  }
-
-  std::string Describe(std::string_view key) const override { return inner_->Describe(key); }
-  absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view key) override {
-    return Do<absl::StatusOr<std::optional<ObjectInfo>>>("Stat", key,
-                                                         [&] { return inner_->Stat(key); });
-  }
-  absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
-                    std::string_view if_match) override {
-    return Do<absl::Status>("Read", key, [&] { return inner_->Read(key, offset, out, if_match); });
-  }
-  absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override {
-    return Do<absl::StatusOr<std::vector<ListedObject>>>("List", prefix,
-                                                         [&] { return inner_->List(prefix); });
-  }
-  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
-                                                       size_t limit) override {
-    return Do<absl::StatusOr<std::vector<ListedObject>>>(
-        "ListFolder", folder, [&] { return inner_->ListFolder(folder, limit); });
-  }
-  absl::Status Put(std::string_view key, std::string_view bytes) override {
-    return Do<absl::Status>("Put", key, [&] { return inner_->Put(key, bytes); });
-  }
-  absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override {
-    return Do<absl::StatusOr<bool>>("PutIfAbsent", key,
-                                    [&] { return inner_->PutIfAbsent(key, bytes); });
-  }
-  absl::Status Delete(std::string_view key, std::string_view if_match = {}) override {
-    return Do<absl::Status>("Delete", key, [&] { return inner_->Delete(key, if_match); });
-  }
-  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
-                                          std::string_view writer) override {
-    return Do<absl::StatusOr<PlannedWrite>>("BeginWrite", key, [&] {
-      absl::StatusOr<PlannedWrite> write = inner_->BeginWrite(key, size, writer);
-      // Beginning again starts over, so one name has one upload.
-      const std::string name = absl::StrCat(std::string(key), " by ", std::string(writer));
-      if (write.ok()) open_[name] = *write;
-      return write;
-    });
-  }
-  absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite& write, uint64_t offset,
-                                          std::span<const std::byte> bytes) override {
-    return Do<absl::StatusOr<WriteReceipt>>(
-        "WriteRange", write.key, [&] { return inner_->WriteRange(write, offset, bytes); });
-  }
-  absl::Status FlushWrite(const PlannedWrite& write) override {
-    return Do<absl::Status>("FlushWrite", write.key, [&] { return inner_->FlushWrite(write); });
-  }
-  absl::Status CommitWrite(const PlannedWrite& write,
-                           std::span<const WriteReceipt> receipts) override {
-    return Do<absl::Status>("CommitWrite", write.key,
-                            [&] { return Closed(write, inner_->CommitWrite(write, receipts)); });
-  }
-  absl::Status AbortWrite(const PlannedWrite& write) override {
-    return Do<absl::Status>("AbortWrite", write.key,
-                            [&] { return Closed(write, inner_->AbortWrite(write)); });
-  }
+  std::vector<std::string> OpenWrites() const { return tally_->open(); }
 
  private:
-  absl::Status Closed(const PlannedWrite& write, absl::Status status) {
-    if (status.ok()) {
-      std::erase_if(open_, [&](const auto& open) {
-        return open.second.key == write.key && open.second.upload == write.upload;
-      });
-    }
-    return status;
-  }
-  template <typename Result, typename Call>
-  Result Do(const char* name, std::string_view key, const Call& call) {
-    ++calls_[absl::StrCat(name, " ", std::string(key))];
+  explicit FailingStore(std::shared_ptr<WritesTally> tally)
+      : ForwardingStore(tally), tally_(std::move(tally)) {}
+
+  absl::Status Around(const StoreRequest& request, Work work) override {
+    const std::string call =
+        absl::StrCat(std::string(StoreOpName(request.op)), " ", std::string(request.key));
+    ++calls_[call];
     const int number = next_++;
     if (number == stop_) {
       stop_ = -1;
-      stopped_ = absl::StrCat(name, " ", std::string(key));
+      stopped_ = call;
       meanwhile_();
     }
-    if (call_ < 0 || number < call_ || (number > call_ && !onwards_)) return call();
-    if (when_ == FailWhen::kAfter && number == call_) (void)call();
-    if (failed_.empty()) failed_ = absl::StrCat(name, " ", std::string(key));
-    return absl::UnavailableError(absl::StrCat("injected: ", name, " ", std::string(key)));
+    if (call_ < 0 || number < call_ || (number > call_ && !onwards_)) return work();
+    if (when_ == FailWhen::kAfter && number == call_) work().IgnoreError();
+    if (failed_.empty()) failed_ = call;
+    return absl::UnavailableError(absl::StrCat("injected: ", call));
   }
 
-  std::shared_ptr<ObjectStore> inner_;
   int next_ = 0;
   int call_ = -1;
   int stop_ = -1;
@@ -154,7 +132,7 @@ class FailingStore final : public ObjectStore {
   bool onwards_ = false;
   std::string failed_;
   std::map<std::string, int> calls_;
-  std::map<std::string, PlannedWrite> open_;
+  const std::shared_ptr<WritesTally> tally_;
 };
 
 }  // namespace merganser

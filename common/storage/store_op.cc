@@ -1,4 +1,4 @@
-#include "tests/testing/store_op.h"
+#include "common/storage/store_op.h"
 
 namespace merganser {
 

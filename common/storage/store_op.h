@@ -1,5 +1,5 @@
-#ifndef MERGANSER_TESTS_TESTING_STORE_OP_H_
-#define MERGANSER_TESTS_TESTING_STORE_OP_H_
+#ifndef MERGANSER_COMMON_STORAGE_STORE_OP_H_
+#define MERGANSER_COMMON_STORAGE_STORE_OP_H_
 
 #include <cstddef>
 #include <string_view>
@@ -27,4 +27,4 @@ std::string_view StoreOpName(StoreOp op);
 
 }  // namespace merganser
 
-#endif  // MERGANSER_TESTS_TESTING_STORE_OP_H_
+#endif  // MERGANSER_COMMON_STORAGE_STORE_OP_H_
