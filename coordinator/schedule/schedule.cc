@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/backoff.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
 
@@ -407,9 +408,8 @@ void Schedule::CountAttempt(const std::string& job_name, uint32_t index, const a
                                            " times, the last time on worker ", worker)));
     return;
   }
-  Duration delay = options_.retry_delay;
-  for (int i = 1; i < unit.attempts; ++i) delay = std::min(delay * 2, options_.max_retry_delay);
-  unit.not_before = now + delay;
+  unit.not_before =
+      now + BackoffAfter(unit.attempts, {options_.retry_delay, options_.max_retry_delay});
 }
 
 void Schedule::EndJob(Job& job, absl::Status outcome) {

@@ -53,8 +53,8 @@ GrpcUnitSource::GrpcUnitSource(const GrpcSourceOptions& options)
       max_undelivered_(static_cast<size_t>(options.max_undelivered > 0
                                                ? options.max_undelivered
                                                : 8 * std::max(options.threads, 1))),
-      client_(
-          std::make_unique<WorkerClient>(options.coordinator, options.security, options.roots)) {
+      client_(std::make_unique<WorkerClient>(options.coordinator, options.security, options.roots)),
+      backoff_({options.min_backoff, options.max_backoff}) {
   absl::Status started = Guarded([&]() -> absl::Status {
     MERGANSER_ASSIGN_OR_RETURN(flush_thread_, Thread::Start([this] { FlushLoop(); }));
     MERGANSER_ASSIGN_OR_RETURN(sync_thread_, Thread::Start([this] { SyncLoop(); }));
@@ -152,7 +152,7 @@ absl::StatusOr<T> GrpcUnitSource::FetchOnce(const std::string& key, const HeldLe
       changed_.Wait(mutex_);
     }
   }
-  Duration pause = options_.min_backoff;
+  Backoff backoff({options_.min_backoff, options_.max_backoff});
   while (true) {
     absl::StatusOr<T> fetched = Guarded(fetch);
     MutexLock lock(mutex_);
@@ -166,8 +166,7 @@ absl::StatusOr<T> GrpcUnitSource::FetchOnce(const std::string& key, const HeldLe
       if (!fetched.ok() && give_up) return absl::CancelledError("no longer wanted");
       return fetched;
     }
-    const MonotonicTime until = SystemClock().Now() + pause;
-    pause = std::min(pause * 2, options_.max_backoff);
+    const MonotonicTime until = SystemClock().Now() + backoff.Next();
     while (!stopping_ && book_.Holds(lease.token)) {
       const Duration left = until - SystemClock().Now();
       if (left <= Duration::zero()) break;
@@ -202,7 +201,7 @@ void GrpcUnitSource::Stop() {
     book_.ReturnWaiting();
     // Also where the last call failed: this may be the last chance.
     next_sync_ = SystemClock().Now();
-    backoff_ = std::min(backoff_, kLeavingBackoff);
+    backoff_.Limit(kLeavingBackoff);
     SyncSoon();
   }
   client_->CancelFetches();
@@ -325,8 +324,7 @@ void GrpcUnitSource::SyncLoop() {
     if (status.ok()) continue;
     // As a call that failed; what an answer brought is brought again.
     MutexLock lock(mutex_);
-    backoff_ = std::max(backoff_, options_.min_backoff);
-    next_sync_ = SystemClock().Now() + backoff_;
+    next_sync_ = SystemClock().Now() + backoff_.Next();
   }
 }
 
@@ -337,7 +335,7 @@ bool GrpcUnitSource::SyncOnce() {
     while (!closed_) {
       const Duration left = next_sync_ - SystemClock().Now();
       // A coordinator that is away is not called more often for being needed.
-      if (left <= Duration::zero() || (urgent_ && backoff_ == Duration::zero())) break;
+      if (left <= Duration::zero() || (urgent_ && !backoff_.failing())) break;
       changed_.WaitFor(mutex_, left);
     }
     if (closed_) return false;
@@ -388,7 +386,7 @@ std::string GrpcUnitSource::TakeReply(const SyncCall& call, const SyncReply& rep
     book_.DropUnreported();
     contexts_.clear();
     gates_.clear();
-  } else if (backoff_ > Duration::zero()) {
+  } else if (backoff_.failing()) {
     line = absl::StrCat("coordinator ", options_.coordinator, ": connected again");
   }
   epoch_ = reply.epoch;
@@ -399,7 +397,7 @@ std::string GrpcUnitSource::TakeReply(const SyncCall& call, const SyncReply& rep
     for (const HeldLease& lease : reply.leases) book_.Add(lease);
   }
   starved_ = reply.leases.size() < call.wanted;
-  backoff_ = Duration::zero();
+  backoff_.Reset();
   next_sync_ = SystemClock().Now() + reply.next_sync_after;
   if (call.draining && book_.empty() && written_.empty() && flushing_ == 0) said_goodbye_ = true;
   const std::set<std::string> jobs = book_.jobs();
@@ -421,11 +419,8 @@ std::string GrpcUnitSource::TakeError(const absl::Status& status) {
     fatal_ = status;
     return {};
   }
-  const bool first = backoff_ == Duration::zero();
-  const Duration longest =
-      stopping_ ? std::min(options_.max_backoff, kLeavingBackoff) : options_.max_backoff;
-  backoff_ = std::min(first ? options_.min_backoff : backoff_ * 2, longest);
-  next_sync_ = SystemClock().Now() + backoff_;
+  const bool first = !backoff_.failing();
+  next_sync_ = SystemClock().Now() + backoff_.Next();
   if (!first) return {};
   return absl::StrCat(std::string(status.message()),
                       stopping_ ? "; trying again for a while" : "; trying again until it answers");

@@ -18,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/thread.h"
@@ -158,7 +159,7 @@ class GrpcUnitSource final : public UnitSource {
   uint64_t epoch_ MERGANSER_GUARDED_BY(mutex_) = 0;
   uint64_t sequence_ MERGANSER_GUARDED_BY(mutex_) = 0;
   MonotonicTime next_sync_ MERGANSER_GUARDED_BY(mutex_){};
-  Duration backoff_ MERGANSER_GUARDED_BY(mutex_){};    // zero while calls succeed
+  Backoff backoff_ MERGANSER_GUARDED_BY(mutex_);
   bool urgent_ MERGANSER_GUARDED_BY(mutex_) = false;   // do not wait for next_sync_
   bool starved_ MERGANSER_GUARDED_BY(mutex_) = false;  // the last answer had too few leases
   bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
