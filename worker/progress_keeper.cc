@@ -1,6 +1,7 @@
 #include "worker/progress_keeper.h"
 
 #include <utility>
+#include <vector>
 
 #include "common/base/guarded.h"
 #include "common/base/status.h"
@@ -8,85 +9,74 @@
 namespace merganser {
 
 ProgressKeeper::ProgressKeeper(std::shared_ptr<const JobContext> job, ProgressLog log,
-                               Duration period, std::function<void(absl::Status)> failed)
-    : job_(std::move(job)), period_(period), failed_(std::move(failed)), log_(std::move(log)) {
-  absl::StatusOr<Thread> thread = Thread::Start([this] { Loop(); });
-  if (thread.ok()) {
-    thread_ = *std::move(thread);
-    return;
-  }
+                               const Options& options, std::function<void(absl::Status)> failed)
+    : job_(std::move(job)),
+      told_when_durable_(options.told_when_durable),
+      failed_(std::move(failed)),
+      log_(std::move(log)),
+      recorded_(options.earlier),
+      batcher_(options.period, [this](std::span<WrittenUnit> batch) { Record(batch); }) {
+  if (batcher_.started().ok()) return;
   {
     MutexLock lock(mutex_);
-    failure_ = thread.status();
+    failure_ = batcher_.started();
   }
-  failed_(thread.status());
+  failed_(batcher_.started());
 }
 
 ProgressKeeper::~ProgressKeeper() { (void)Finish(/*keep=*/false); }
 
 void ProgressKeeper::Add(UnitResult result) {
-  MutexLock lock(mutex_);
-  if (failure_.ok()) pending_.push_back(std::move(result));
-}
-
-void ProgressKeeper::NoteEarlier() {
-  MutexLock lock(mutex_);
-  recorded_ = true;
-}
-
-// Durable first, on record second: a record never tells of bytes that a crash of
-// this machine could take away.
-absl::Status ProgressKeeper::Record(const std::vector<UnitResult>& batch) {
-  MERGANSER_RETURN_IF_ERROR(FlushUnits(*job_, batch));
-  return log_.Append(batch);
-}
-
-void ProgressKeeper::Loop() {
-  MonotonicTime next = SystemClock().Now() + period_;
-  while (true) {
-    std::vector<UnitResult> batch;
-    {
-      MutexLock lock(mutex_);
-      while (!stopping_ && SystemClock().Now() < next) {
-        changed_.WaitFor(mutex_, next - SystemClock().Now());
-      }
-      if (stopping_) return;
-      next = SystemClock().Now() + period_;
-      batch.swap(pending_);
-    }
-    if (batch.empty()) continue;
-    const absl::Status status = Guarded([&] { return Record(batch); });
-    {
-      MutexLock lock(mutex_);
-      if (status.ok()) {
-        recorded_ = true;
-        continue;
-      }
-      failure_ = status;
-      pending_.clear();
-    }
-    failed_(status);
-    return;
+  {
+    MutexLock lock(mutex_);
+    if (!failure_.ok()) return;
   }
+  LeasedUnit unit;
+  unit.job = job_;
+  unit.unit = result.unit;
+  unit.round = result.round;
+  batcher_.Add({std::move(unit), std::move(result), told_when_durable_});
+}
+
+absl::Status ProgressKeeper::RecordBatch(std::span<WrittenUnit> batch) {
+  std::vector<UnitResult> results;
+  results.reserve(batch.size());
+  for (WrittenUnit& written : batch) {
+    if (!written.status.ok()) return written.status;
+    results.push_back(std::move(written.result));
+  }
+  return log_.Append(results);
+}
+
+void ProgressKeeper::Record(std::span<WrittenUnit> batch) {
+  {
+    MutexLock lock(mutex_);
+    if (!failure_.ok()) return;
+  }
+  const absl::Status status = Guarded([&] { return RecordBatch(batch); });
+  {
+    MutexLock lock(mutex_);
+    if (status.ok()) {
+      recorded_ = true;
+      return;
+    }
+    failure_ = status;
+    if (finishing_) return;
+  }
+  failed_(status);
 }
 
 bool ProgressKeeper::Finish(bool keep) {
   {
     MutexLock lock(mutex_);
-    stopping_ = true;
-    changed_.NotifyAll();
+    if (std::exchange(finishing_, true)) return recorded_;
   }
-  thread_.Join().IgnoreError();
-  std::vector<UnitResult> rest;
+  batcher_.Stop();
   {
     MutexLock lock(mutex_);
     if (!keep || !recorded_) return recorded_;
-    rest.swap(pending_);
   }
-  if (rest.empty()) return true;
-  const absl::Status status = Guarded([&] { return Record(rest); });
-  MutexLock lock(mutex_);
-  if (failure_.ok()) failure_ = status;
+  batcher_.SettleRest();
   return true;
 }
 

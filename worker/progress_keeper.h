@@ -5,13 +5,13 @@
 
 #include <functional>
 #include <memory>
-#include <vector>
+#include <span>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
-#include "common/base/thread.h"
 #include "common/engine/progress_log.h"
+#include "worker/durable_batcher.h"
 #include "worker/unit_source.h"
 
 namespace merganser {
@@ -19,10 +19,16 @@ namespace merganser {
 // Thread-safe. One thread of its own.
 class ProgressKeeper {
  public:
-  // A batch is put down every `period`. `failed` is called, once, with the first
-  // error: what is written from then on may not be durable, so the run should end. Where no
-  // thread can be had that is the error, and `failed` is called from here.
-  ProgressKeeper(std::shared_ptr<const JobContext> job, ProgressLog log, Duration period,
+  struct Options {
+    Duration period{};               // a batch is put down every so often
+    bool told_when_durable = false;  // whoever adds a unit has made its bytes durable
+    bool earlier = false;            // a run before this one has units on record
+  };
+
+  // `failed` is called, once and before Finish, with the first error: what is written from then on
+  // may not be durable, so the run should end. Where no thread can be had that is the error, and
+  // `failed` is called from here.
+  ProgressKeeper(std::shared_ptr<const JobContext> job, ProgressLog log, const Options& options,
                  std::function<void(absl::Status)> failed);
   ~ProgressKeeper();
   ProgressKeeper(const ProgressKeeper&) = delete;
@@ -40,24 +46,21 @@ class ProgressKeeper {
   // wrote must not be published.
   absl::Status status();
 
-  // Says that a run before this one has units on record.
-  void NoteEarlier();
-
  private:
-  void Loop();
-  absl::Status Record(const std::vector<UnitResult>& batch);
+  // Durable first, on record second: a record never tells of bytes that a crash of this machine
+  // could take away.
+  void Record(std::span<WrittenUnit> batch);
+  absl::Status RecordBatch(std::span<WrittenUnit> batch);
 
   const std::shared_ptr<const JobContext> job_;
-  const Duration period_;
+  const bool told_when_durable_;
   const std::function<void(absl::Status)> failed_;
+  ProgressLog log_;  // of whoever settles a batch
   Mutex mutex_;
-  CondVar changed_;
-  ProgressLog log_;  // of the thread, then of Finish
-  std::vector<UnitResult> pending_ MERGANSER_GUARDED_BY(mutex_);
-  bool recorded_ MERGANSER_GUARDED_BY(mutex_) = false;
+  bool recorded_ MERGANSER_GUARDED_BY(mutex_);
+  bool finishing_ MERGANSER_GUARDED_BY(mutex_) = false;
   absl::Status failure_ MERGANSER_GUARDED_BY(mutex_);
-  bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
-  Thread thread_;
+  DurableBatcher batcher_;  // last: its thread calls this
 };
 
 }  // namespace merganser

@@ -52,7 +52,7 @@ struct LeasedUnit {
   std::string token;  // of the lease; empty when embedded
   uint32_t round = 0;
   std::shared_ptr<const Gates> gates;  // the round's state; one a plan.groups
-  uint64_t failed_flushes = 0;         // of its shard, before it began: for its source
+  uint64_t failed_flushes = 0;         // DurableBatcher::FailedFlushes when it began
 };
 
 // Thread-safe: the runner calls from its reader and writer threads.

@@ -41,6 +41,7 @@ class EmbeddedExecutor final : public MergeExecutor {
     return source_ == nullptr ? RunProgress() : source_->progress();
   }
 
+  bool TellsWhenDurable() const override { return false; }
   bool StillWrites() const override { return false; }
 
  private:

@@ -25,6 +25,7 @@
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
 #include "common/engine/progress_log.h"
+#include "common/engine/publish_merge.h"
 #include "common/engine/report.h"
 #include "common/engine/result_fold.h"
 #include "common/engine/rounds.h"
@@ -125,7 +126,7 @@ class MergeRun {
 
   bool complete() const { return complete_; }
 
-  // The report. On failure the caller calls EndFailed.
+  // The report's summary. On failure the caller calls EndFailed.
   absl::StatusOr<std::string> RunAndPublish(MergeExecutor& executor, uint64_t tensor_memory) {
     RunFacts facts;
     facts.program = ProgramName();
@@ -138,9 +139,11 @@ class MergeRun {
     MERGANSER_ASSIGN_OR_RETURN(
         std::shared_ptr<const JobContext> job,
         MakeJobContext(output_uri_, output_->job_uid(), plan, output_uri_, output_->writes()));
-    ProgressKeeper keeper(job, *std::move(log_), std::chrono::milliseconds(flags_.record_ms),
+    ProgressKeeper keeper(job, *std::move(log_),
+                          {.period = std::chrono::milliseconds(flags_.record_ms),
+                           .told_when_durable = executor.TellsWhenDurable(),
+                           .earlier = !done_.empty()},
                           [&executor](absl::Status status) { executor.Fail(std::move(status)); });
-    if (!done_.empty()) keeper.NoteEarlier();
     // However this ends.
     const Recording recording{keeper, recorded_};
     interrupts_.SetHandler([&executor] { executor.Fail(absl::CancelledError("interrupted")); });
@@ -167,12 +170,12 @@ class MergeRun {
     if (!results.ok()) return results.status();
     MERGANSER_RETURN_IF_ERROR(keeper.status());
     facts.finished = SystemClock().WallNow();
-    std::string report = BuildReport(plan, *results, facts);
-    MERGANSER_RETURN_IF_ERROR(output_->Publish(*results, prepared_.donors(), report));
+    absl::StatusOr<std::string> summary = PublishMerge(*output_, prepared_, *results, facts);
+    if (!summary.ok()) return summary;
     for (const std::string& warning : output_->warnings()) {
       std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
     }
-    return report;
+    return summary;
   }
 
   // `status` of RunAndPublish: an output of which nothing is there any more went with its storage,
@@ -281,16 +284,14 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
     return kDone;
   }
   // The claim must not outlive an exception.
-  const absl::StatusOr<std::string> report =
+  const absl::StatusOr<std::string> summary =
       Guarded([&] { return run.RunAndPublish(executor, *tensor_memory); });
-  if (!report.ok()) {
-    const absl::Status why = Guarded([&] { return run.Regarding(report.status()); });
+  if (!summary.ok()) {
+    const absl::Status why = Guarded([&] { return run.Regarding(summary.status()); });
     run.EndFailed(why, executor.StillWrites());
     return Fail(why, Phase::kRunning);
   }
-  if (const absl::StatusOr<std::string> summary = SummariseReport(*report); summary.ok()) {
-    std::printf("%s", summary->c_str());
-  }
+  std::printf("%s", summary->c_str());
   std::printf("merged into %s\n", OneLine(output_uri).c_str());
   return kDone;
 }

@@ -43,6 +43,9 @@ class MergeExecutor {
   virtual void Fail(absl::Status status) = 0;
   virtual RunProgress progress() = 0;
 
+  // Whether the bytes of a unit are durable when `completed` is called with its result.
+  virtual bool TellsWhenDurable() const = 0;
+
   // After Execute: whether somebody may still be writing, so that nothing may be
   // removed.
   virtual bool StillWrites() const = 0;

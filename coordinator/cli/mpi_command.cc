@@ -34,6 +34,7 @@ class MpiExecutor final : public MergeExecutor {
   }
   void Fail(absl::Status status) override { root_.Fail(std::move(status)); }
   RunProgress progress() override { return root_.progress(); }
+  bool TellsWhenDurable() const override { return true; }
   bool StillWrites() const override { return root_.lost(); }
 
  private:

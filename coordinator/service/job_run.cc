@@ -11,6 +11,7 @@
 #include "common/engine/holder.h"
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
+#include "common/engine/publish_merge.h"
 #include "common/storage/open.h"
 #include "common/storage/uri.h"
 
@@ -76,12 +77,7 @@ class EngineJobRun final : public JobRun {
 
   absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
                                       const RunFacts& facts) override {
-    const std::string report = BuildReport(prepared_->plan, results, facts);
-    // Before publication: a report that cannot be read back is a bug, and then
-    // nothing should become visible.
-    MERGANSER_ASSIGN_OR_RETURN(std::string summary, SummariseReport(report));
-    MERGANSER_RETURN_IF_ERROR(output_->Publish(results, prepared_->donors(), report));
-    return summary;
+    return PublishMerge(*output_, *prepared_, results, facts);
   }
 
   absl::Status Abandon() override {

@@ -66,7 +66,7 @@ class ProgressKeeperTest : public ::testing::Test {
 };
 
 TEST_F(ProgressKeeperTest, PutsUnitsOnRecordAfterTheirBytesAreDurable) {
-  ProgressKeeper keeper(job_.context(), BegunLog(), kAtOnce,
+  ProgressKeeper keeper(job_.context(), BegunLog(), {.period = kAtOnce},
                         [](const absl::Status& status) { FAIL() << status; });
   const uint64_t flushes = job_.output_faults().Calls(StoreOp::kFlushWrite);
   keeper.Add(ResultOf(2));
@@ -78,7 +78,7 @@ TEST_F(ProgressKeeperTest, PutsUnitsOnRecordAfterTheirBytesAreDurable) {
 }
 
 TEST_F(ProgressKeeperTest, AShortRunLeavesNoRecord) {
-  ProgressKeeper keeper(job_.context(), BegunLog(), kNever,
+  ProgressKeeper keeper(job_.context(), BegunLog(), {.period = kNever},
                         [](const absl::Status& status) { FAIL() << status; });
   keeper.Add(ResultOf(0));
   EXPECT_FALSE(keeper.Finish(true));
@@ -86,9 +86,8 @@ TEST_F(ProgressKeeperTest, AShortRunLeavesNoRecord) {
 }
 
 TEST_F(ProgressKeeperTest, ALongOnePutsItsLastUnitsOnRecordToo) {
-  ProgressKeeper keeper(job_.context(), BegunLog(), kNever,
+  ProgressKeeper keeper(job_.context(), BegunLog(), {.period = kNever, .earlier = true},
                         [](const absl::Status& status) { FAIL() << status; });
-  keeper.NoteEarlier();
   keeper.Add(ResultOf(0));
   keeper.Add(ResultOf(3));
   EXPECT_TRUE(keeper.Finish(true));
@@ -96,14 +95,22 @@ TEST_F(ProgressKeeperTest, ALongOnePutsItsLastUnitsOnRecordToo) {
   EXPECT_THAT(OnRecord(), ::testing::ElementsAre(0, 3));
 }
 
+TEST_F(ProgressKeeperTest, WhatWasDurableWhenItWasToldIsNotFlushedAgain) {
+  ProgressKeeper keeper(job_.context(), BegunLog(), {.period = kAtOnce, .told_when_durable = true},
+                        [](const absl::Status& status) { FAIL() << status; });
+  keeper.Add(ResultOf(1));
+  AwaitRecords(1);
+  EXPECT_TRUE(keeper.Finish(true));
+  EXPECT_EQ(job_.output_faults().Calls(StoreOp::kFlushWrite), 0u);
+}
+
 // A store tells a failed flush once: what publishes afterwards would not see it.
 TEST_F(ProgressKeeperTest, TheLastUnitsThatCouldNotBeMadeDurableFailTheRun) {
   FaultRule rule;
   rule.op = StoreOp::kFlushWrite;
   rule.times = 1;
-  ProgressKeeper keeper(job_.context(), BegunLog(), kNever,
+  ProgressKeeper keeper(job_.context(), BegunLog(), {.period = kNever, .earlier = true},
                         [](const absl::Status& status) { FAIL() << status; });
-  keeper.NoteEarlier();
   keeper.Add(ResultOf(0));
   job_.output_faults().AddRule(rule);
   EXPECT_TRUE(keeper.Finish(true));
@@ -119,7 +126,7 @@ TEST_F(ProgressKeeperTest, WhatCouldNotBeMadeDurableIsNotPutOnRecordAndEndsTheRu
     rule.times = kEveryCall;
     job_.output_faults().AddRule(rule);
     std::promise<absl::Status> failed;
-    ProgressKeeper keeper(job_.context(), std::move(log), kAtOnce,
+    ProgressKeeper keeper(job_.context(), std::move(log), {.period = kAtOnce},
                           [&](absl::Status status) { failed.set_value(std::move(status)); });
     keeper.Add(ResultOf(1));
     std::future<absl::Status> status = failed.get_future();

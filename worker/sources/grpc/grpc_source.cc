@@ -54,9 +54,10 @@ GrpcUnitSource::GrpcUnitSource(const GrpcSourceOptions& options)
                                                ? options.max_undelivered
                                                : 8 * std::max(options.threads, 1))),
       client_(std::make_unique<WorkerClient>(options.coordinator, options.security, options.roots)),
-      backoff_({options.min_backoff, options.max_backoff}) {
+      backoff_({options.min_backoff, options.max_backoff}),
+      batcher_(Duration::zero(), [this](std::span<WrittenUnit> batch) { TakeSettled(batch); }) {
   absl::Status started = Guarded([&]() -> absl::Status {
-    MERGANSER_ASSIGN_OR_RETURN(flush_thread_, Thread::Start([this] { FlushLoop(); }));
+    MERGANSER_RETURN_IF_ERROR(batcher_.started());
     MERGANSER_ASSIGN_OR_RETURN(sync_thread_, Thread::Start([this] { SyncLoop(); }));
     return absl::OkStatus();
   });
@@ -121,11 +122,8 @@ absl::StatusOr<LeasedUnit> GrpcUnitSource::UnitOf(const HeldLease& lease) {
         absl::StrCat("found a lease of unit ", lease.unit, " of ", units.size()));
   }
   MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<const Gates> gates, RoundGates(lease, *context));
-  MutexLock lock(mutex_);
-  const auto failed = failed_flushes_.find({context->uid, units[lease.unit].shard});
-  return LeasedUnit{context,     lease.unit,
-                    lease.token, lease.round,
-                    gates,       failed == failed_flushes_.end() ? 0 : failed->second.count};
+  return LeasedUnit{context,     lease.unit, lease.token,
+                    lease.round, gates,      batcher_.FailedFlushes(*context, lease.unit)};
 }
 
 absl::StatusOr<std::shared_ptr<const JobContext>> GrpcUnitSource::Context(const HeldLease& lease) {
@@ -183,8 +181,8 @@ bool GrpcUnitSource::Progress(const LeasedUnit& unit, uint64_t bytes) {
 void GrpcUnitSource::Complete(const LeasedUnit& unit, UnitResult result) {
   MutexLock lock(mutex_);
   if (!book_.Holds(unit.token)) return;
-  written_.push_back({unit, std::move(result)});
-  changed_.NotifyAll();
+  batcher_.Add({unit, std::move(result)});
+  ++unsettled_;
 }
 
 void GrpcUnitSource::Fail(const LeasedUnit& unit, absl::Status status) {
@@ -236,83 +234,37 @@ absl::Status GrpcUnitSource::Finish(Duration timeout) {
   }
   client_->Cancel();
   sync_thread_.Join().IgnoreError();
-  flush_thread_.Join().IgnoreError();
+  batcher_.Stop();
   return status;
 }
 
-// Results are told only when durable: after a crash of this machine the
-// coordinator must not believe in bytes that are gone. One flush serves all
-// units of a shard that were written meanwhile. One that fails fails, beside those, every
-// unit that had begun by then: what it had written may be what was lost, and the next
-// flush would not tell.
-void GrpcUnitSource::FlushLoop() {
-  while (true) {
-    std::vector<Written> batch;
-    {
-      MutexLock lock(mutex_);
-      while (!closed_ && written_.empty()) changed_.Wait(mutex_);
-      if (closed_) return;
-      batch.swap(written_);
-      flushing_ = batch.size();
-    }
-    absl::Status status = Guarded([&] { Flush(batch); });
-    MutexLock lock(mutex_);
-    if (!status.ok()) {
-      const absl::Status failed = Guarded([&] {
-        mutex_.AssertHeld();
-        FailBatch(batch, status);
-      });
-      if (!failed.ok() && fatal_.ok()) fatal_ = failed;
-    }
-    flushing_ = 0;
-    SyncSoon();
-  }
-}
-
-void GrpcUnitSource::Flush(std::vector<Written>& batch) {
-  std::map<std::pair<const JobContext*, uint32_t>, absl::Status> flushed;
-  for (const Written& written : batch) {
-    const JobContext& job = *written.unit.job;
-    const uint32_t shard = job.plan.units[written.unit.unit].shard;
-    // What analysis keeps is durable already.
-    if (!IsLastRound(job.plan, written.unit.round)) continue;
-    const auto [it, inserted] = flushed.try_emplace({&job, shard});
-    if (inserted) it->second = job.output->FlushWrite(job.writes[shard]);
-  }
+void GrpcUnitSource::TakeSettled(std::span<WrittenUnit> batch) {
   MutexLock lock(mutex_);
-  for (const auto& [place, status] : flushed) {
-    if (status.ok()) continue;
-    FailedFlushes& failed = failed_flushes_[{place.first->uid, place.second}];
-    ++failed.count;
-    failed.last = status;
-  }
-  for (Written& written : batch) {
-    const JobContext& job = *written.unit.job;
-    const auto failed = failed_flushes_.find({job.uid, job.plan.units[written.unit.unit].shard});
-    if (IsLastRound(job.plan, written.unit.round) && failed != failed_flushes_.end() &&
-        failed->second.count != written.unit.failed_flushes) {
-      book_.Fail(written.unit.token, failed->second.last);
-    } else {
-      book_.Complete(written.unit.token, std::move(written.result));
+  unsettled_ -= batch.size();
+  absl::Status told = Guarded([&] {
+    mutex_.AssertHeld();
+    for (WrittenUnit& written : batch) {
+      if (written.status.ok()) {
+        book_.Complete(written.unit.token, std::move(written.result));
+      } else {
+        book_.Fail(written.unit.token, written.status);
+      }
     }
+  });
+  if (!told.ok()) {
+    // Those of which no word could be put down.
+    absl::Status failed = Guarded([&] {
+      mutex_.AssertHeld();
+      for (const WrittenUnit& written : batch) {
+        if (!book_.Ended(written.unit.token)) book_.Fail(written.unit.token, told);
+      }
+    });
+    if (!failed.ok() && fatal_.ok()) fatal_ = std::move(failed);
   }
+  SyncSoon();
 }
 
-// After an exception it is not known which flushes there were, nor how they ended: as if all
-// had failed.
-void GrpcUnitSource::FailBatch(const std::vector<Written>& batch, const absl::Status& status) {
-  for (const Written& written : batch) {
-    const JobContext& job = *written.unit.job;
-    if (IsLastRound(job.plan, written.unit.round)) {
-      FailedFlushes& failed = failed_flushes_[{job.uid, job.plan.units[written.unit.unit].shard}];
-      ++failed.count;
-      failed.last = status;
-    }
-    if (!book_.Ended(written.unit.token)) book_.Fail(written.unit.token, status);
-  }
-}
-
-size_t GrpcUnitSource::undelivered() const { return book_.ends() + written_.size() + flushing_; }
+size_t GrpcUnitSource::undelivered() const { return book_.ends() + unsettled_; }
 
 bool GrpcUnitSource::Congested() const { return undelivered() >= max_undelivered_; }
 
@@ -399,7 +351,7 @@ std::string GrpcUnitSource::TakeReply(const SyncCall& call, const SyncReply& rep
   starved_ = reply.leases.size() < call.wanted;
   backoff_.Reset();
   next_sync_ = SystemClock().Now() + reply.next_sync_after;
-  if (call.draining && book_.empty() && written_.empty() && flushing_ == 0) said_goodbye_ = true;
+  if (call.draining && book_.empty() && unsettled_ == 0) said_goodbye_ = true;
   const std::set<std::string> jobs = book_.jobs();
   for (auto it = contexts_.begin(); it != contexts_.end() && contexts_.size() > kKeptContexts;) {
     it = jobs.contains(it->first) ? std::next(it) : contexts_.erase(it);

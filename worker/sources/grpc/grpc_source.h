@@ -1,6 +1,6 @@
 // Units from a coordinator over gRPC: `merganser worker`.
 //
-// One thread talks to the coordinator (heartbeats, results, new leases), another
+// One thread talks to the coordinator (heartbeats, results, new leases), a batcher's
 // makes written units durable, several at once, before they are reported. The
 // runner's threads never wait for the network but in Next().
 #ifndef MERGANSER_WORKER_SOURCES_GRPC_GRPC_SOURCE_H_
@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,7 @@
 #include "common/base/thread.h"
 #include "common/storage/roots.h"
 #include "proto/channel/security.h"
+#include "worker/durable_batcher.h"
 #include "worker/sources/grpc/lease_book.h"
 #include "worker/unit_source.h"
 
@@ -95,19 +97,11 @@ class GrpcUnitSource final : public UnitSource {
   absl::Status Finish(Duration timeout);
 
  private:
-  struct Written {
-    LeasedUnit unit;
-    UnitResult result;
-  };
-
   void SyncLoop();
-  void FlushLoop();
   // One call; false when it was the last.
   bool SyncOnce();
-  // Makes `batch` durable and has the end of its units told.
-  void Flush(std::vector<Written>& batch);
-  void FailBatch(const std::vector<Written>& batch, const absl::Status& status)
-      MERGANSER_REQUIRES(mutex_);
+  // Has the end of units told that are durable, or may not be.
+  void TakeSettled(std::span<WrittenUnit> batch);
   // The unit of a lease that the book has started.
   absl::StatusOr<LeasedUnit> UnitOf(const HeldLease& lease);
   SyncCall PrepareCall() MERGANSER_REQUIRES(mutex_);
@@ -143,15 +137,7 @@ class GrpcUnitSource final : public UnitSource {
   Mutex mutex_;
   CondVar changed_;  // anything below
   LeaseBook book_ MERGANSER_GUARDED_BY(mutex_);
-  std::vector<Written> written_ MERGANSER_GUARDED_BY(mutex_);  // not durable yet
-  size_t flushing_ MERGANSER_GUARDED_BY(mutex_) = 0;
-  // By job uid and shard: how often a flush failed, and how the last one did.
-  struct FailedFlushes {
-    uint64_t count = 0;
-    absl::Status last;
-  };
-  std::map<std::pair<std::string, uint32_t>, FailedFlushes> failed_flushes_
-      MERGANSER_GUARDED_BY(mutex_);
+  size_t unsettled_ MERGANSER_GUARDED_BY(mutex_) = 0;  // written, and not known to be durable
   std::map<std::string, std::shared_ptr<const JobContext>> contexts_ MERGANSER_GUARDED_BY(mutex_);
   // By job uid and round.
   std::map<std::string, std::shared_ptr<const Gates>> gates_ MERGANSER_GUARDED_BY(mutex_);
@@ -167,8 +153,8 @@ class GrpcUnitSource final : public UnitSource {
   bool closed_ MERGANSER_GUARDED_BY(mutex_) = false;  // threads end
   absl::Status fatal_ MERGANSER_GUARDED_BY(mutex_);
 
+  DurableBatcher batcher_;  // behind what its thread calls
   Thread sync_thread_;
-  Thread flush_thread_;
 };
 
 }  // namespace merganser

@@ -1,21 +1,17 @@
 #include "worker/sources/mpi/rank_source.h"
 
-#include <iterator>
 #include <utility>
+
+#include "common/base/guarded.h"
+#include "common/engine/rounds.h"
 
 namespace merganser {
 
 RankSource::RankSource(std::shared_ptr<const JobContext> job, Duration flush_period)
     : job_(std::move(job)),
-      flusher_(
-          job_, flush_period,
-          [this](std::vector<UnitResult> durable) {
-            MutexLock lock(mutex_);
-            std::move(durable.begin(), durable.end(), std::back_inserter(events_.results));
-            has_news_ = true;
-            news_.NotifyAll();
-          },
-          [this](absl::Status status) { FailWith(std::move(status)); }) {}
+      batcher_(flush_period, [this](std::span<WrittenUnit> batch) { TakeSettled(batch); }) {
+  if (!batcher_.started().ok()) FailWith(batcher_.started());
+}
 
 absl::StatusOr<std::optional<LeasedUnit>> RankSource::Next() {
   MutexLock lock(mutex_);
@@ -40,9 +36,34 @@ bool RankSource::Progress(const LeasedUnit& /*unit*/, uint64_t bytes) {
   return !dropped_;
 }
 
-void RankSource::Complete(const LeasedUnit& /*unit*/, UnitResult result) {
-  flusher_.Add(std::move(result));
+void RankSource::Complete(const LeasedUnit& unit, UnitResult result) {
+  if (IsLastRound(job_->plan, unit.round)) {
+    batcher_.Add({unit, std::move(result)});
+  } else {
+    // What analysis keeps is durable already, and rank 0 may be waiting for it.
+    MutexLock lock(mutex_);
+    Tell(std::move(result));
+  }
   EndUnit();
+}
+
+void RankSource::Tell(UnitResult result) {
+  events_.results.push_back(std::move(result));
+  has_news_ = true;
+  news_.NotifyAll();
+}
+
+void RankSource::TakeSettled(std::span<WrittenUnit> batch) {
+  const absl::Status taken = Guarded([&] {
+    MutexLock lock(mutex_);
+    for (WrittenUnit& written : batch) {
+      if (written.status.ok()) Tell(std::move(written.result));
+    }
+  });
+  if (!taken.ok()) FailWith(taken);
+  for (const WrittenUnit& written : batch) {
+    if (!written.status.ok()) FailWith(written.status);
+  }
 }
 
 void RankSource::Fail(const LeasedUnit& /*unit*/, absl::Status status) {
@@ -56,7 +77,7 @@ void RankSource::EndUnit() {
     if (--held_ > 0) return;
   }
   // Rank 0 may be waiting for these alone.
-  flusher_.Hurry();
+  batcher_.Hurry();
 }
 
 void RankSource::FailWith(absl::Status status) {
@@ -69,7 +90,8 @@ void RankSource::FailWith(absl::Status status) {
 
 void RankSource::End(absl::Status status) {
   if (!status.ok()) FailWith(std::move(status));
-  flusher_.Finish(/*keep=*/true);
+  batcher_.Stop();
+  batcher_.SettleRest();
   MutexLock lock(mutex_);
   events_.ended = true;
   has_news_ = true;

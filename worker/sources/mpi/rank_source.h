@@ -8,13 +8,14 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
-#include "worker/result_flusher.h"
+#include "worker/durable_batcher.h"
 #include "worker/unit_source.h"
 
 namespace merganser {
@@ -54,6 +55,8 @@ class RankSource final : public UnitSource {
   void Wait(Duration timeout);
 
  private:
+  void TakeSettled(std::span<WrittenUnit> batch);
+  void Tell(UnitResult result) MERGANSER_REQUIRES(mutex_);
   // A unit that was given came to its end.
   void EndUnit();
   void FailWith(absl::Status status);
@@ -69,7 +72,7 @@ class RankSource final : public UnitSource {
   bool failed_ MERGANSER_GUARDED_BY(mutex_) = false;
   bool has_news_ MERGANSER_GUARDED_BY(mutex_) = false;
   RankEvents events_ MERGANSER_GUARDED_BY(mutex_);
-  ResultFlusher flusher_;  // last: its thread calls this
+  DurableBatcher batcher_;  // last: its thread calls this
 };
 
 }  // namespace merganser
