@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/engine/rounds.h"
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 #include "worker/unit_source.h"
 
 namespace merganser {
@@ -14,16 +14,16 @@ absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job
                                                                  Plan plan,
                                                                  std::string_view output_uri,
                                                                  std::vector<PlannedWrite> writes,
-                                                                 const AllowedRoots& roots) {
+                                                                 const Stores& stores) {
   auto context = std::make_shared<JobContext>();
   context->job = std::move(job);
   context->uid = std::move(uid);
   MERGANSER_ASSIGN_OR_RETURN(context->methods, PlanMethods::Make(plan));
   for (const PlannedModel& model : plan.models) {
-    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenStore(model.uri, roots));
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, stores.Open(model.uri));
     context->inputs.push_back(std::move(store));
   }
-  MERGANSER_ASSIGN_OR_RETURN(context->output, OpenStore(output_uri, roots));
+  MERGANSER_ASSIGN_OR_RETURN(context->output, stores.Open(output_uri));
   if (writes.size() != plan.shards.size()) {
     return absl::InternalError(absl::StrCat("job ", context->job, ": ", writes.size(),
                                             " planned writes, expected ", plan.shards.size()));

@@ -18,7 +18,7 @@
 #include "common/methods/merge_method.h"
 #include "common/plan/plan.h"
 #include "common/storage/object_store.h"
-#include "common/storage/roots.h"
+#include "common/storage/stores.h"
 
 namespace merganser {
 
@@ -34,13 +34,12 @@ struct JobContext {
   std::vector<PlannedWrite> writes;  // one a Plan::shards
 };
 
-// Opens the stores and makes the method. `output_uri` as ParseUri takes it, `roots`
-// as OpenStore does.
+// Opens the stores and makes the method. `output_uri` as ParseUri takes it.
 absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, std::string uid,
                                                                  Plan plan,
                                                                  std::string_view output_uri,
                                                                  std::vector<PlannedWrite> writes,
-                                                                 const AllowedRoots& roots = {});
+                                                                 const Stores& stores = {});
 
 // Makes the bytes of finished units durable, with one flush a file; units of rounds that analyze
 // wrote none. The first error ends it. Thread-safe.

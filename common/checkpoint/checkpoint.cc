@@ -17,8 +17,8 @@
 #include "common/format/hf_index.h"
 #include "common/format/safetensors.h"
 #include "common/format/text.h"
-#include "common/storage/open.h"
 #include "common/storage/read_whole.h"
+#include "common/storage/stores.h"
 
 namespace merganser {
 namespace {
@@ -141,13 +141,13 @@ const CheckpointTensor* Checkpoint::Find(std::string_view name) const {
 }
 
 absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,
-                                          const AllowedRoots& roots) {
-  MERGANSER_RETURN_IF_ERROR(roots.Check(resolved_uri));
+                                          const Stores& stores) {
+  MERGANSER_RETURN_IF_ERROR(stores.roots().Check(resolved_uri));
   MERGANSER_RETURN_IF_ERROR(RefuseFilePath(resolved_uri));
   Checkpoint checkpoint;
   checkpoint.uri = std::string(resolved_uri);
   checkpoint.given = std::string(given);
-  MERGANSER_ASSIGN_OR_RETURN(checkpoint.store, OpenStore(resolved_uri, roots));
+  MERGANSER_ASSIGN_OR_RETURN(checkpoint.store, stores.Open(resolved_uri));
   ObjectStore& store = *checkpoint.store;
 
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> config_text,

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "common/storage/object_store.h"
 #include "common/storage/roots.h"
+#include "common/storage/stores.h"
 #include "common/tensor/dtype.h"
 #include "common/tensor/view.h"
 
@@ -90,9 +91,8 @@ absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_vie
 // to others (adapters beside or among the weights, weight norm and the like); no
 // weights at all is kNotFound.
 // `resolved_uri` comes from ResolveModel, `given` is kept for messages.
-// `roots` as for OpenStore.
 absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,
-                                          const AllowedRoots& roots = {});
+                                          const Stores& stores = {});
 
 }  // namespace merganser
 

@@ -59,13 +59,13 @@ absl::StatusOr<std::string> ResolveIn(const std::string& model,
 // The recipe's models by name, each resolved once, however often it is named.
 class Models {
  public:
-  Models(const std::vector<std::string>& directories, const AllowedRoots& roots)
-      : directories_(directories), roots_(roots) {}
+  Models(const std::vector<std::string>& directories, const Stores& stores)
+      : directories_(directories), stores_(stores) {}
 
   const absl::StatusOr<std::string>& Resolve(const std::string& model) {
     auto it = resolutions_.find(model);
     if (it == resolutions_.end()) {
-      it = resolutions_.emplace(model, ResolveIn(model, directories_, roots_)).first;
+      it = resolutions_.emplace(model, ResolveIn(model, directories_, stores_.roots())).first;
     }
     return it->second;
   }
@@ -76,13 +76,13 @@ class Models {
   absl::StatusOr<std::shared_ptr<const Checkpoint>> Open(const std::string& model) {
     const absl::StatusOr<std::string>& uri = Resolve(model);
     if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("model ", Shown(model)));
-    MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(*uri, model, roots_));
+    MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(*uri, model, stores_));
     return std::make_shared<const Checkpoint>(std::move(checkpoint));
   }
 
  private:
   const std::vector<std::string>& directories_;
-  const AllowedRoots& roots_;
+  const Stores& stores_;
   std::map<std::string, absl::StatusOr<std::string>> resolutions_;
 };
 
@@ -236,10 +236,10 @@ OutputDonors PreparedMerge::donors() const {
 absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
                                            const std::vector<std::string>& directories,
-                                           const AllowedRoots& roots) {
+                                           const Stores& stores) {
   PreparedMerge prepared;
   MERGANSER_ASSIGN_OR_RETURN(prepared.recipe, ParseRecipe(recipe_text, source_name));
-  Models models(directories, roots);
+  Models models(directories, stores);
   MERGANSER_ASSIGN_OR_RETURN(
       const ResolvedMethod resolved,
       ResolveMethod(prepared.recipe, [&](const std::string& m) { return models.Canonical(m); }));

@@ -15,6 +15,7 @@
 #include "common/plan/plan.h"
 #include "common/recipe/recipe.h"
 #include "common/storage/roots.h"
+#include "common/storage/stores.h"
 
 namespace merganser {
 
@@ -34,11 +35,11 @@ struct PreparedMerge {
 // (headers only) and plans. Every failure that is not IsRetryable means that the
 // request is wrong. A relative path is looked for in each of `directories`, the
 // first that has it wins: the current directory, as mergekit does, then the
-// recipe's own. `roots` as for OpenStore.
+// recipe's own.
 absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
                                            const std::vector<std::string>& directories,
-                                           const AllowedRoots& roots = {});
+                                           const Stores& stores = {});
 
 // kPermissionDenied, with the model's name, when a model of `recipe` lies outside of
 // `roots`. What else may be wrong with it is left to PrepareMerge.

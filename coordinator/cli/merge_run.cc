@@ -32,7 +32,7 @@
 #include "common/engine/small_files.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/plan_text.h"
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 #include "common/storage/uri.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/progress.h"
@@ -264,7 +264,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   if (uri.ok()) uri = Absolute(*uri, directories.front());
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
   const std::string output_uri = uri->ToString();
-  absl::StatusOr<std::shared_ptr<ObjectStore>> store = OpenStore(output_uri);
+  absl::StatusOr<std::shared_ptr<ObjectStore>> store = Stores().Open(output_uri);
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
   const absl::StatusOr<PreparedMerge> prepared = PrepareMerge(*text, flags.recipe, directories);
   if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);

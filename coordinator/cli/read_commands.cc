@@ -12,7 +12,7 @@
 #include "common/engine/prepare.h"
 #include "common/engine/report.h"
 #include "common/plan/plan_text.h"
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 
@@ -45,7 +45,7 @@ int RunInspect(const std::string& checkpoint, bool json) {
 int RunVerify(const std::string& checkpoint, int threads) {
   const absl::StatusOr<std::string> uri = ResolveModel(checkpoint, RecipeDirectories("").front());
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
-  const absl::StatusOr<std::shared_ptr<ObjectStore>> store = OpenStore(*uri);
+  const absl::StatusOr<std::shared_ptr<ObjectStore>> store = Stores().Open(*uri);
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
   ThreadPool pool(static_cast<size_t>(threads - 1));
   const absl::StatusOr<VerifyResult> result = VerifyOutput(**store, pool);

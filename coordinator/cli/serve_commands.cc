@@ -142,7 +142,7 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   GrpcSourceOptions options;
   options.coordinator = coordinator.address;
   options.security = coordinator.security;
-  options.roots = *std::move(roots);
+  options.stores = Stores(*std::move(roots));
   options.worker = MakeWorkerName();
   options.threads = flags.threads;
   options.memory = flags.memory - kProcessMemory;

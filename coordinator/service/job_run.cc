@@ -12,7 +12,7 @@
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
 #include "common/engine/publish_merge.h"
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 #include "common/storage/uri.h"
 
 namespace merganser {
@@ -20,12 +20,12 @@ namespace {
 
 class EngineJobRun final : public JobRun {
  public:
-  EngineJobRun(const JobInfo& job, const AllowedRoots& roots)
+  EngineJobRun(const JobInfo& job, const Stores& stores)
       : name_(job.name),
         uid_(job.uid),
         begun_(job.state == JobState::kRunning || job.state == JobState::kPublishing),
         request_(job.request),
-        roots_(roots) {}
+        stores_(stores) {}
 
   std::vector<std::string> Paths() const override {
     std::vector<std::string> paths =
@@ -38,14 +38,14 @@ class EngineJobRun final : public JobRun {
   absl::StatusOr<const Plan*> Prepare() override {
     MERGANSER_ASSIGN_OR_RETURN(
         PreparedMerge prepared,
-        PrepareMerge(request_.recipe, request_.source_name, request_.directories, roots_));
+        PrepareMerge(request_.recipe, request_.source_name, request_.directories, stores_));
     prepared_ = std::move(prepared);
     return &prepared_->plan;
   }
 
   absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t epoch) override {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
-                               OpenStore(request_.output_uri, roots_));
+                               stores_.Open(request_.output_uri));
     MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::Begin(std::move(store), request_.output_uri,
                                                          prepared_->plan, Options(epoch), &watch_));
     return output_->writes();
@@ -55,7 +55,7 @@ class EngineJobRun final : public JobRun {
       uint64_t epoch, std::vector<UnitResult>& done,
       const std::function<absl::Status()>& forget) override {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
-                               OpenStore(request_.output_uri, roots_));
+                               stores_.Open(request_.output_uri));
     MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
     MERGANSER_ASSIGN_OR_RETURN(
         output_, JobOutput::ResumeJob(std::move(store), request_.output_uri, prepared_->plan,
@@ -66,7 +66,7 @@ class EngineJobRun final : public JobRun {
 
   absl::StatusOr<std::optional<std::string>> FindPublished() override {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
-                               OpenStore(request_.output_uri, roots_));
+                               stores_.Open(request_.output_uri));
     MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
     MERGANSER_ASSIGN_OR_RETURN(
         const std::optional<std::string> report,
@@ -86,7 +86,7 @@ class EngineJobRun final : public JobRun {
 
   absl::Status Discard() override {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
-                               OpenStore(request_.output_uri, roots_));
+                               stores_.Open(request_.output_uri));
     MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
     return JobOutput::Discard(*store, uid_, &watch_);
   }
@@ -122,7 +122,7 @@ class EngineJobRun final : public JobRun {
   const std::string uid_;
   const bool begun_;  // by an earlier process
   const JobRequest request_;
-  const AllowedRoots roots_;
+  const Stores stores_;
   HolderWatch watch_;
   std::optional<PreparedMerge> prepared_;
   std::unique_ptr<JobOutput> output_;  // points into prepared_
@@ -130,8 +130,8 @@ class EngineJobRun final : public JobRun {
 
 }  // namespace
 
-JobRunFactory EngineJobRuns(const AllowedRoots& roots) {
-  return [roots](const JobInfo& job) { return std::make_unique<EngineJobRun>(job, roots); };
+JobRunFactory EngineJobRuns(const Stores& stores) {
+  return [stores](const JobInfo& job) { return std::make_unique<EngineJobRun>(job, stores); };
 }
 
 }  // namespace merganser

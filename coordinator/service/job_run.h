@@ -15,7 +15,7 @@
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
 #include "common/storage/object_store.h"
-#include "common/storage/roots.h"
+#include "common/storage/stores.h"
 #include "coordinator/service/job.h"
 
 namespace merganser {
@@ -72,9 +72,8 @@ class JobRun {
 // Must be thread-safe.
 using JobRunFactory = std::function<std::unique_ptr<JobRun>(const JobInfo&)>;
 
-// Runs that use the engine and the stores that the URIs name, as far as `roots` allow
-// them.
-JobRunFactory EngineJobRuns(const AllowedRoots& roots = {});
+// Runs that use the engine and the stores that the URIs name.
+JobRunFactory EngineJobRuns(const Stores& stores = {});
 
 }  // namespace merganser
 

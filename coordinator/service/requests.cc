@@ -14,7 +14,7 @@
 #include "common/base/status.h"
 #include "common/methods/registry.h"
 #include "common/recipe/recipe.h"
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 #include "common/storage/uri.h"
 #include "proto/convert/status_codec.h"
 
@@ -78,7 +78,7 @@ absl::Status CheckJobRequest(const JobRequest& request, const std::string& reque
                    absl::StrCat("output_uri: found ", Quote(request.output_uri),
                                 ", expected storage that the coordinator and all workers share"));
   }
-  if (const auto store = OpenStore(request.output_uri); !store.ok()) {
+  if (const auto store = Stores().Open(request.output_uri); !store.ok()) {
     return Invalid("OUTPUT_INVALID", "output_uri",
                    absl::StrCat("output_uri: ", std::string(store.status().message())));
   }

@@ -107,7 +107,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (!security.tls_cert.empty()) {
     MERGANSER_ASSIGN_OR_RETURN(tls, MakeTls(security));
   }
-  if (!runs) runs = EngineJobRuns(security.roots);
+  if (!runs) runs = EngineJobRuns(Stores(security.roots));
   std::unique_ptr<Server> self(new Server());
   self->host_ = options.listen.substr(0, options.listen.rfind(':'));
   Impl& impl = *self->impl_;

@@ -15,7 +15,7 @@
 #include "common/methods/registry.h"
 #include "common/recipe/recipe.h"
 #include "common/storage/memory/memory_store.h"
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 
 namespace merganser {
 namespace {
@@ -81,7 +81,7 @@ TestJob::TestJob(std::string_view recipe_text,
   context_ = std::make_shared<JobContext>();
   std::vector<Checkpoint> checkpoints;
   for (const std::string& name : resolved.inputs()) {
-    const std::shared_ptr<ObjectStore> store = Must(OpenStore(place + name));
+    const std::shared_ptr<ObjectStore> store = Must(Stores().Open(place + name));
     const absl::Status written = WriteTinyCheckpoint(models.at(name), *store);
     EXPECT_TRUE(written.ok()) << written;
     checkpoints.push_back(Must(OpenCheckpoint(place + name, name)));

@@ -13,7 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/checkpoint/checkpoint.h"
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 #include "tests/testing/tiny_checkpoint.h"
 
 namespace merganser {
@@ -53,7 +53,7 @@ class Stage {
       EXPECT_TRUE(WriteFiles(files, uri).ok());
       return uri;
     }
-    const auto store = OpenStore(uri);
+    const auto store = Stores().Open(uri);
     EXPECT_TRUE(store.ok()) << store.status();
     for (const auto& [key, content] : files) EXPECT_TRUE((*store)->Put(key, content).ok());
     return uri;

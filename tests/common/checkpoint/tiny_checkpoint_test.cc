@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 
 namespace merganser {
 namespace {
@@ -74,7 +74,7 @@ TEST(TinyCheckpoint, GivenBytesMustFillTheirTensor) {
 TEST(TinyCheckpoint, WritesBelowAPrefix) {
   TinyCheckpoint tiny;
   tiny.tensors = {{"a", DType::kF32, {2}}};
-  const auto store = OpenStore("memory://tiny-prefix");
+  const auto store = Stores().Open("memory://tiny-prefix");
   ASSERT_TRUE(store.ok());
   ASSERT_TRUE(WriteTinyCheckpoint(tiny, **store, "x/y/").ok());
   EXPECT_TRUE((*store)->Stat("x/y/model.safetensors")->has_value());

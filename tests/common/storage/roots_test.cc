@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common/storage/file/file_store.h"
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/temp_dir.h"
@@ -183,7 +183,7 @@ TEST_F(RootsTest, RootsThatAreNoneAreRefused) {
 class RootedStoreTest : public RootsTest {
  protected:
   std::shared_ptr<ObjectStore> Open(const std::string& name) {
-    auto store = OpenStore(In(name), roots_);
+    auto store = Stores(roots_).Open(In(name));
     EXPECT_TRUE(store.ok()) << store.status();
     return store.ok() ? *store : nullptr;
   }
@@ -194,9 +194,9 @@ class RootedStoreTest : public RootsTest {
 };
 
 TEST_F(RootedStoreTest, AStoreOutsideIsNotOpened) {
-  EXPECT_TRUE(absl::IsPermissionDenied(OpenStore(In("database"), roots_).status()));
-  EXPECT_TRUE(absl::IsPermissionDenied(OpenStore("memory://x", roots_).status()));
-  EXPECT_TRUE(OpenStore("memory://x", Make({"memory://x"})).ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(Stores(roots_).Open(In("database")).status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(Stores(roots_).Open("memory://x").status()));
+  EXPECT_TRUE(Stores(Make({"memory://x"})).Open("memory://x").ok());
 }
 
 TEST_F(RootedStoreTest, AFileThatIsALinkOutOfTheRootsIsRefused) {

@@ -53,7 +53,8 @@ GrpcUnitSource::GrpcUnitSource(const GrpcSourceOptions& options)
       max_undelivered_(static_cast<size_t>(options.max_undelivered > 0
                                                ? options.max_undelivered
                                                : 8 * std::max(options.threads, 1))),
-      client_(std::make_unique<WorkerClient>(options.coordinator, options.security, options.roots)),
+      client_(
+          std::make_unique<WorkerClient>(options.coordinator, options.security, options.stores)),
       backoff_({options.min_backoff, options.max_backoff}),
       batcher_(Duration::zero(), [this](std::span<WrittenUnit> batch) { TakeSettled(batch); }) {
   absl::Status started = Guarded([&]() -> absl::Status {

@@ -23,7 +23,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/thread.h"
-#include "common/storage/roots.h"
+#include "common/storage/stores.h"
 #include "proto/channel/security.h"
 #include "worker/durable_batcher.h"
 #include "worker/sources/grpc/lease_book.h"
@@ -41,7 +41,7 @@ std::string MakeWorkerName();
 struct GrpcSourceOptions {
   std::string coordinator;  // HOST:PORT
   ChannelSecurity security;
-  AllowedRoots roots;  // where jobs may read and write
+  Stores stores;       // where jobs may read and write
   std::string worker;  // MakeWorkerName()
   int threads = 1;
   uint64_t memory = 0;  // RunnerOptions::memory

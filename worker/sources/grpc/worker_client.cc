@@ -107,7 +107,7 @@ SyncReply DecodeReply(const v1::SyncResponse& response) {
 struct WorkerClient::Impl {
   std::string coordinator;
   std::unique_ptr<CoordinatorChannel> channel;
-  AllowedRoots roots;
+  Stores stores;
   std::unique_ptr<v1::WorkerService::Stub> stub;
   Mutex mutex;
   bool cancelled MERGANSER_GUARDED_BY(mutex) = false;
@@ -144,10 +144,10 @@ class CallContext {
 }  // namespace
 
 WorkerClient::WorkerClient(const std::string& coordinator, const ChannelSecurity& security,
-                           const AllowedRoots& roots)
+                           const Stores& stores)
     : impl_(std::make_unique<Impl>()) {
   impl_->coordinator = coordinator;
-  impl_->roots = roots;
+  impl_->stores = stores;
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
@@ -222,7 +222,7 @@ absl::StatusOr<std::shared_ptr<const JobContext>> WorkerClient::FetchJob(const s
           kMaxJobPlanBytes, absl::StrCat("plan of job ", job_uid), timeout));
   MERGANSER_ASSIGN_OR_RETURN(JobPlan plan, ParseJobPlan(bytes));
   auto context = MakeJobContext(std::move(plan.job), std::move(plan.job_uid), std::move(plan.plan),
-                                plan.output_uri, std::move(plan.writes), impl_->roots);
+                                plan.output_uri, std::move(plan.writes), impl_->stores);
   // kNotFound here would read as "the job is over"; it is a path that this
   // machine does not have.
   if (absl::IsNotFound(context.status())) {

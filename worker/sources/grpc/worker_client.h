@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
-#include "common/storage/roots.h"
+#include "common/storage/stores.h"
 #include "proto/channel/security.h"
 #include "worker/sources/grpc/lease_book.h"
 #include "worker/unit_source.h"
@@ -52,10 +52,10 @@ struct SyncReply {
 // Thread-safe. A call that is cancelled ends with kCancelled.
 class WorkerClient {
  public:
-  // `coordinator` is HOST:PORT. Nothing is connected yet. `roots` are where jobs may
-  // read and write.
+  // `coordinator` is HOST:PORT. Nothing is connected yet. `stores` open what
+  // jobs read and write.
   WorkerClient(const std::string& coordinator, const ChannelSecurity& security,
-               const AllowedRoots& roots);
+               const Stores& stores);
   ~WorkerClient();
 
   // A token that was refused and has changed since is kUnavailable: the next call has

@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "proto/convert/status_codec.h"
@@ -34,7 +34,7 @@ class GrpcSource : public ::testing::Test {
     uri_ = absl::StrCat("memory://grpc-source-",
                         ::testing::UnitTest::GetInstance()->current_test_info()->name());
     coordinator_ = std::make_unique<FakeCoordinator>(uri_);
-    const auto store = OpenStore(uri_);
+    const auto store = Stores().Open(uri_);
     ASSERT_TRUE(store.ok()) << store.status();
     store_ = *store;
   }
@@ -504,7 +504,7 @@ TEST_F(GrpcSource, AJobOutsideOfTheWorkersRootsFailsAndNothingIsOpened) {
   GrpcSourceOptions options;
   const auto roots = AllowedRoots::Make({"memory://elsewhere"}, "/", "the worker");
   ASSERT_TRUE(roots.ok()) << roots.status();
-  options.roots = *roots;
+  options.stores = Stores(*roots);
   Lease(1);
   StartAt(coordinator_->address(), 1, options);
   std::thread runner([this] { EXPECT_FALSE(source_->Next()->has_value()); });

@@ -13,7 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/engine/working_folder.h"
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/worker/sources/mpi/local_world.h"
@@ -54,7 +54,7 @@ struct Job {
       : inputs(recipe, models) {
     static std::atomic<int> jobs = 0;
     uri = absl::StrCat("memory://mpi-run-test-", ++jobs);
-    store = OpenStore(uri).value();
+    store = Stores().Open(uri).value();
     std::vector<PlannedWrite> writes;
     for (const PlannedShard& shard : inputs.plan().shards) {
       writes.push_back(store->BeginWrite(shard.key, shard.size, "test").value());

@@ -1,4 +1,4 @@
-#include "common/storage/open.h"
+#include "common/storage/stores.h"
 
 #include <map>
 #include <string>
@@ -32,8 +32,7 @@ class NamedMemoryStores {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view text,
-                                                       const AllowedRoots& roots) {
+absl::StatusOr<std::shared_ptr<ObjectStore>> Stores::Open(std::string_view text) const {
   MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
   if (uri.scheme == "file") {
     if (uri.path.front() != '/') {
@@ -41,12 +40,12 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> OpenStore(std::string_view text,
           absl::StrCat("path \"", Shown(uri.path),
                        "\" is relative; a store needs an absolute one, such as /models/a"));
     }
-    MERGANSER_RETURN_IF_ERROR(roots.Check(text));
-    if (roots.everything()) return MakeFileStore(uri.path);
-    const auto check = [roots](const std::string& place) { return roots.Check(place); };
-    return MakeRootedStore(MakeFileStore(uri.path, check), uri.path, roots);
+    MERGANSER_RETURN_IF_ERROR(roots_.Check(text));
+    if (roots_.everything()) return MakeFileStore(uri.path);
+    const auto check = [roots = roots_](const std::string& place) { return roots.Check(place); };
+    return MakeRootedStore(MakeFileStore(uri.path, check), uri.path, roots_);
   }
-  MERGANSER_RETURN_IF_ERROR(roots.Check(text));
+  MERGANSER_RETURN_IF_ERROR(roots_.Check(text));
   if (uri.scheme == "memory") {
     // Never destroyed: a store may outlive main.
     static NamedMemoryStores* const stores = new NamedMemoryStores;
