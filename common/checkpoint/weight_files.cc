@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/checkpoint/refusals.h"
 #include "common/format/text.h"
+#include "common/storage/list.h"
 #include "common/storage/read_whole.h"
 
 namespace merganser {
@@ -116,7 +117,7 @@ WeightFiles SingleFile(ObjectStore& store, const std::optional<std::string>& ind
 
 // The one file of weights where none has a usual name.
 absl::StatusOr<WeightFiles> OnlyOtherFile(ObjectStore& store) {
-  const absl::StatusOr<std::vector<ListedObject>> listed = store.ListFolder("", kMaxEntries);
+  const absl::StatusOr<std::vector<ListedObject>> listed = ListFolder(store, "", kMaxEntries);
   if (!listed.ok()) {
     return Annotate(listed.status(), absl::StrCat("no ", kSingleFile, " and no ", kHfIndexFile,
                                                   " in ", store.Describe("")));

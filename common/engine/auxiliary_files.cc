@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/storage/list.h"
 #include "common/storage/read_whole.h"
 
 namespace merganser {
@@ -83,17 +84,21 @@ bool IsAuxiliaryFile(std::string_view key) {
                      [&](std::string_view prefix) { return key.starts_with(prefix); });
 }
 
+absl::StatusOr<std::vector<ListedObject>> ListModelFiles(ObjectStore& store, size_t limit) {
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<ListedObject> listed, ListFolder(store, "", limit));
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<ListedObject> templates,
+                             ListFolder(store, kTemplates.substr(0, kTemplates.size() - 1), limit));
+  std::move(templates.begin(), templates.end(), std::back_inserter(listed));
+  std::sort(listed.begin(), listed.end(),
+            [](const ListedObject& a, const ListedObject& b) { return a.key < b.key; });
+  return listed;
+}
+
 absl::StatusOr<std::vector<ListedObject>> ListAuxiliaryFiles(const Checkpoint& checkpoint) {
   std::vector<ListedObject> files;
   absl::StatusOr<std::vector<ListedObject>> listed =
-      checkpoint.store->ListFolder("", kMaxFolderEntries);
+      ListModelFiles(*checkpoint.store, kMaxFolderEntries);
   if (listed.ok()) {
-    MERGANSER_ASSIGN_OR_RETURN(std::vector<ListedObject> templates,
-                               checkpoint.store->ListFolder(
-                                   kTemplates.substr(0, kTemplates.size() - 1), kMaxFolderEntries));
-    std::move(templates.begin(), templates.end(), std::back_inserter(*listed));
-    std::sort(listed->begin(), listed->end(),
-              [](const ListedObject& a, const ListedObject& b) { return a.key < b.key; });
     for (ListedObject& object : *listed) {
       if (IsAuxiliaryFile(object.key)) files.push_back(std::move(object));
     }

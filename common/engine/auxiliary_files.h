@@ -3,7 +3,9 @@
 #ifndef MERGANSER_COMMON_ENGINE_AUXILIARY_FILES_H_
 #define MERGANSER_COMMON_ENGINE_AUXILIARY_FILES_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +32,12 @@ bool IsReplaceableAuxiliaryFile(std::string_view key);
 
 // True for those that make up a tokenizer, chat templates among them.
 bool IsTokenizerFile(std::string_view key);
+
+// The objects of the two folders in which such files lie, the top level and that of the templates,
+// in key order: a model may lie above anything. More than `limit` entries in one of them are
+// kInvalidArgument.
+absl::StatusOr<std::vector<ListedObject>> ListModelFiles(
+    ObjectStore& store, size_t limit = std::numeric_limits<size_t>::max());
 
 // What of `checkpoint` is copied, in key order. kInvalidArgument naming a file
 // that is too large. Cheap enough to ask before a merge starts.

@@ -16,26 +16,29 @@
 #include "common/engine/progress_log.h"
 #include "common/engine/rounds.h"
 #include "common/engine/working_folder.h"
+#include "common/storage/list.h"
 #include "common/format/hf_index.h"
 
 namespace merganser {
 namespace {
 
-// kFailedPrecondition for the first object that is not ours: `beat` is.
-absl::Status RefuseObjects(const ObjectStore& store, const std::vector<ListedObject>& listed,
-                           std::string_view beat) {
-  const ListedObject* first = nullptr;
-  size_t count = 0;
-  for (const ListedObject& object : listed) {
-    if (object.key == kClaimKey || object.key == beat) continue;
-    if (!first) first = &object;
-    ++count;
+// kFailedPrecondition where the output holds an object that is not ours: the claim and `beat` are.
+absl::Status RefuseObjects(ObjectStore& store, std::string_view beat) {
+  MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> other, FindAnyObject(store, {kWorkPrefix}));
+  if (!other.has_value()) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> working,
+                               ListAll(store, kWorkPrefix));
+    for (const ListedObject& object : working) {
+      if (object.key == kClaimKey || object.key == beat) continue;
+      other = object.key;
+      break;
+    }
   }
-  if (!first) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      OneLine(store.Describe(first->key)), ": the output is not empty: it holds ", count,
-      count == 1 ? " object" : " objects",
-      ", of which this is the first; choose an empty output or repeat with --overwrite"));
+  if (!other.has_value()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(OneLine(store.Describe(*other)),
+                   ": the output is not empty: it holds this; choose an empty output or repeat "
+                   "with --overwrite"));
 }
 
 }  // namespace
@@ -54,12 +57,9 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<Obje
   MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
 
   if (!options.overwrite) {
-    MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store->List(""));
     // A claim says more than the objects beside it: TakeClaim reports it.
-    const bool claimed = std::any_of(listed.begin(), listed.end(), [](const ListedObject& object) {
-      return object.key == kClaimKey;
-    });
-    if (!claimed) MERGANSER_RETURN_IF_ERROR(RefuseObjects(*store, listed, ""));
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> claim, store->Stat(kClaimKey));
+    if (!claim.has_value()) MERGANSER_RETURN_IF_ERROR(RefuseObjects(*store, ""));
   }
 
   std::optional<std::string> in_place_of;
@@ -218,9 +218,7 @@ absl::Status JobOutput::BeginWrites() {
         ClearAllJobs(*store_, claim_, BeatKey(options_.job_uid, options_.epoch)));
   } else {
     // Again, now under the claim: another job may have published in between.
-    MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store_->List(""));
-    MERGANSER_RETURN_IF_ERROR(
-        RefuseObjects(*store_, listed, BeatKey(options_.job_uid, options_.epoch)));
+    MERGANSER_RETURN_IF_ERROR(RefuseObjects(*store_, BeatKey(options_.job_uid, options_.epoch)));
   }
   // All are put down before the first exists, so that whoever takes over can find
   // them; and once more when their uploads are known. Two records, however many

@@ -216,7 +216,7 @@ absl::Status JobOutput::PublishOnce(const std::vector<UnitResult>& results,
   MERGANSER_RETURN_IF_ERROR(StageFiles(auxiliary, files));
 
   if (options_.overwrite) {
-    MERGANSER_ASSIGN_OR_RETURN(old_, store_->List(""));
+    MERGANSER_ASSIGN_OR_RETURN(old_, ListModelFiles(*store_));
   }
   if (adopted_) MERGANSER_RETURN_IF_ERROR(NoteCommitted());
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));

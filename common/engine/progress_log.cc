@@ -15,6 +15,7 @@
 #include "common/engine/result_fold.h"
 #include "common/engine/result_record.h"
 #include "common/engine/working_folder.h"
+#include "common/storage/list.h"
 #include "common/storage/read_whole.h"
 
 namespace merganser {
@@ -44,7 +45,7 @@ std::string AfterKey(std::string_view uid, int64_t epoch) {
 absl::StatusOr<std::optional<int64_t>> LatestEpoch(ObjectStore& store, std::string_view uid,
                                                    int64_t since) {
   const std::string folder = Folder(uid);
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(folder));
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, ListAll(store, folder));
   std::optional<int64_t> latest;
   for (const ListedObject& object : listed) {
     const std::string_view name = std::string_view(object.key).substr(folder.size());

@@ -11,6 +11,7 @@
 #include "common/base/digest.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
+#include "common/engine/auxiliary_files.h"
 #include "common/engine/report.h"
 #include "common/format/hf_index.h"
 #include "common/format/safetensors.h"
@@ -126,7 +127,7 @@ absl::Status CheckTiling(const ObjectStore& store, Reported& reported) {
 
 // The weights that are there against those that should be.
 absl::Status CheckShards(ObjectStore& store, Reported& reported) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(""));
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, ListModelFiles(store));
   std::map<std::string, const ListedObject*> weights;
   for (const ListedObject& object : listed) {
     if (object.key.ends_with(".safetensors") && object.key.find('/') == std::string::npos) {

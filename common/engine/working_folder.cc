@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
+#include "common/storage/list.h"
 #include "common/storage/read_whole.h"
 #include "nlohmann/json.hpp"
 
@@ -167,7 +168,7 @@ absl::Status RecordWrites(ObjectStore& store, std::string_view job, int64_t epoc
 
 absl::StatusOr<BegunWrites> ReadBegunWrites(ObjectStore& store, std::string_view job) {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed,
-                             store.List(absl::StrCat(JobPrefix(job), "writes")));
+                             ListAll(store, absl::StrCat(JobPrefix(job), "writes")));
   std::map<int64_t, std::string> begun;
   for (const ListedObject& object : listed) {
     const auto name = ParseRecordName(std::string_view(object.key).substr(JobPrefix(job).size()));
@@ -190,14 +191,14 @@ absl::StatusOr<BegunWrites> ReadBegunWrites(ObjectStore& store, std::string_view
 
 absl::StatusOr<bool> HasRecordedWrites(ObjectStore& store, std::string_view job) {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed,
-                             store.List(absl::StrCat(JobPrefix(job), "writes/")));
+                             ListAll(store, absl::StrCat(JobPrefix(job), "writes/")));
   return !listed.empty();
 }
 
 absl::StatusOr<JobFolder> LookUpJob(ObjectStore& store, std::string_view job) {
   JobFolder folder;
   folder.job = job;
-  MERGANSER_ASSIGN_OR_RETURN(folder.objects, store.List(JobPrefix(job)));
+  MERGANSER_ASSIGN_OR_RETURN(folder.objects, ListAll(store, JobPrefix(job)));
   MERGANSER_ASSIGN_OR_RETURN(folder.writes, ReadRecords(store, job, folder.objects));
   return folder;
 }
@@ -221,7 +222,7 @@ absl::Status ClearJob(ObjectStore& store, const JobFolder& folder) {
 
 absl::Status AbortEarlierFiles(ObjectStore& store, std::string_view job, int64_t epoch) {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed,
-                             store.List(absl::StrCat(JobPrefix(job), "writes/")));
+                             ListAll(store, absl::StrCat(JobPrefix(job), "writes/")));
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<JobFolder::Write> writes,
                              ReadRecords(store, job, listed));
   absl::Status first;
@@ -240,7 +241,7 @@ absl::Status AbortEarlierFiles(ObjectStore& store, std::string_view job, int64_t
 }
 
 absl::Status ClearAllJobs(ObjectStore& store, std::string_view claim, std::string_view keep) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(kWorkPrefix));
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, ListAll(store, kWorkPrefix));
   std::map<std::string, JobFolder> jobs;
   std::vector<ListedObject> stray;
   for (const ListedObject& object : listed) {

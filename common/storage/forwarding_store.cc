@@ -35,15 +35,8 @@ absl::Status ForwardingStore::Read(std::string_view key, uint64_t offset, std::s
                 [&] { return wrapped_->Read(key, offset, out, if_match); });
 }
 
-absl::StatusOr<std::vector<ListedObject>> ForwardingStore::List(std::string_view prefix) {
-  return Pass<std::vector<ListedObject>>({StoreOp::kList, prefix},
-                                         [&] { return wrapped_->List(prefix); });
-}
-
-absl::StatusOr<std::vector<ListedObject>> ForwardingStore::ListFolder(std::string_view folder,
-                                                                      size_t limit) {
-  return Pass<std::vector<ListedObject>>({StoreOp::kListFolder, folder},
-                                         [&] { return wrapped_->ListFolder(folder, limit); });
+absl::StatusOr<Listing> ForwardingStore::List(std::string_view prefix, const ListOptions& options) {
+  return Pass<Listing>({StoreOp::kList, prefix}, [&] { return wrapped_->List(prefix, options); });
 }
 
 absl::Status ForwardingStore::Put(std::string_view key, std::string_view bytes) {

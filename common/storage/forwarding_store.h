@@ -9,7 +9,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -23,7 +22,7 @@ namespace merganser {
 // PutIfAbsent `size` is that of the object, for BeginWrite the planned one.
 struct StoreRequest {
   StoreOp op = StoreOp::kStat;
-  std::string_view key;  // the prefix of List, the folder of ListFolder
+  std::string_view key;  // the prefix of List
   uint64_t offset = 0;
   uint64_t size = 0;
 };
@@ -35,9 +34,7 @@ class ForwardingStore : public ObjectStore {
   absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view key) override;
   absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
                     std::string_view if_match = {}) override;
-  absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override;
-  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
-                                                       size_t limit) override;
+  absl::StatusOr<Listing> List(std::string_view prefix, const ListOptions& options = {}) override;
   absl::Status Put(std::string_view key, std::string_view bytes) override;
   absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override;
   absl::Status Delete(std::string_view key, std::string_view if_match = {}) override;

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,6 +28,21 @@ struct ObjectInfo {
 struct ListedObject {
   std::string key;
   ObjectInfo info;
+};
+
+struct ListOptions {
+  // Only what lies directly behind the prefix: of deeper objects the folder is told.
+  bool flat = false;
+  // Objects and folders together. Where there are more, which ones are told is not said.
+  size_t limit = std::numeric_limits<size_t>::max();
+};
+
+struct Listing {
+  std::vector<ListedObject> objects;  // in byte order of the keys
+  // Of a flat one: beginnings of keys, up to the first '/' behind the prefix, in byte order. On a
+  // file system such a folder may hold nothing.
+  std::vector<std::string> folders;
+  bool more = false;  // than the limit
 };
 
 // A large object whose layout is known before its first byte, written in ranges
@@ -71,16 +87,10 @@ class ObjectStore {
   virtual absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
                             std::string_view if_match = {}) = 0;
 
-  // Objects whose key begins with `prefix`, in byte order of the keys.
-  // Partial writes that were begun and not committed are not listed.
-  virtual absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) = 0;
-
-  // The objects directly in `folder` (a key; "" is the root), in byte order of the
-  // keys: what List(folder + "/") gives without what lies deeper, which is not
-  // looked at. A folder of more than `limit` entries of any kind is
-  // kInvalidArgument, found without reading the rest; a missing one holds nothing.
-  virtual absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
-                                                               size_t limit) = 0;
+  // Objects whose key begins with `prefix`, as `options` want them. Partial writes that were
+  // begun and not committed are not listed. A prefix that no key can have lists nothing.
+  virtual absl::StatusOr<Listing> List(std::string_view prefix,
+                                       const ListOptions& options = {}) = 0;
 
   // Replaces the object atomically and durably: a reader sees the old bytes or
   // the new ones.

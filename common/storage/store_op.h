@@ -11,7 +11,6 @@ enum class StoreOp {
   kStat,
   kRead,
   kList,
-  kListFolder,
   kPut,
   kPutIfAbsent,
   kDelete,
@@ -21,7 +20,7 @@ enum class StoreOp {
   kCommitWrite,
   kAbortWrite,
 };
-inline constexpr size_t kStoreOps = 12;
+inline constexpr size_t kStoreOps = 11;
 
 std::string_view StoreOpName(StoreOp op);
 

@@ -32,6 +32,7 @@
 #include "common/engine/small_files.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/plan_text.h"
+#include "common/storage/list.h"
 #include "common/storage/stores.h"
 #include "common/storage/uri.h"
 #include "coordinator/cli/exit_code.h"
@@ -182,8 +183,8 @@ class MergeRun {
   // and comes back with it.
   absl::Status Regarding(const absl::Status& status) {
     if (!absl::IsNotFound(status)) return status;
-    const absl::StatusOr<std::vector<ListedObject>> listed = store_->List("");
-    if (!listed.ok() || !listed->empty()) return status;
+    const absl::StatusOr<std::optional<std::string>> any = FindAnyObject(*store_);
+    if (!any.ok() || any->has_value()) return status;
     return absl::UnavailableError(
         absl::StrCat(std::string(status.message()), "; nothing is left of ", output_uri_,
                      ", which this run had begun: mount its storage, and repeat with --resume"));

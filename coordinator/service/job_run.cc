@@ -12,6 +12,7 @@
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
 #include "common/engine/publish_merge.h"
+#include "common/storage/list.h"
 #include "common/storage/stores.h"
 #include "common/storage/uri.h"
 
@@ -110,8 +111,8 @@ class EngineJobRun final : public JobRun {
     if (!begun_) return absl::OkStatus();
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<ClaimRecord> claim, ReadClaim(store));
     if (claim.has_value()) return absl::OkStatus();
-    MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed, store.List(""));
-    if (!listed.empty()) return absl::OkStatus();
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> any, FindAnyObject(store));
+    if (any.has_value()) return absl::OkStatus();
     return absl::UnavailableError(
         absl::StrCat(Shown(request_.output_uri),
                      ": found nothing there, expected the output that the job had begun; mount "

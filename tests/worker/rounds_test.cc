@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
 #include "common/engine/working_folder.h"
+#include "common/storage/list.h"
 #include "common/storage/object_store.h"
 #include "tests/worker/worker_fixture.h"
 #include "worker/segment_io.h"
@@ -187,7 +188,7 @@ class MeddlingSource final : public UnitSource {
     auto next = source_.Next();
     if (next.ok() && next->has_value() && (*next)->round == 1 && !done_) {
       done_ = true;
-      const auto listed = job_->output->List(".merganser/test/keep/");
+      const auto listed = ListAll(*job_->output, ".merganser/test/keep/");
       EXPECT_TRUE(listed.ok() && !listed->empty());
       for (const ListedObject& object : *listed) {
         const absl::Status status = remove_ ? job_->output->Delete(object.key)
@@ -224,7 +225,7 @@ TEST(RoundsTest, AKeepsakeThatComesTooLateLeavesNothing) {
   ASSERT_TRUE(ClearJob(job.output(), LookUpJob(job.output(), "test").value()).ok());
   const auto late = WriteKeepsakes(*job.context(), 0, 1, keepsakes);
   EXPECT_TRUE(absl::IsAborted(late.status())) << late.status();
-  EXPECT_TRUE(job.output().List(".merganser/")->empty());
+  EXPECT_TRUE(ListAll(job.output(), ".merganser/")->empty());
 }
 
 TEST(RoundsTest, KeepsakesThatAreGoneOrDamagedFailTheRunAndAreNamed) {

@@ -65,13 +65,8 @@ class FileStore final : public ObjectStore {
                      "; it was there when it was opened: was it removed, or is its storage gone?"));
   }
 
-  absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override {
-    return ListFiles(root_, prefix);
-  }
-
-  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
-                                                       size_t limit) override {
-    return ListFilesOfFolder(root_, folder, limit);
+  absl::StatusOr<Listing> List(std::string_view prefix, const ListOptions& options) override {
+    return ListFiles(root_, prefix, options);
   }
 
   absl::Status Put(std::string_view key, std::string_view bytes) override {

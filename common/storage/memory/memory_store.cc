@@ -58,40 +58,25 @@ class MemoryStore final : public ObjectStore {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<std::vector<ListedObject>> List(std::string_view prefix) override {
-    std::vector<ListedObject> listed;
+  absl::StatusOr<Listing> List(std::string_view prefix, const ListOptions& options) override {
+    Listing listing;
     MutexLock lock(mutex_);
     for (auto it = objects_.lower_bound(prefix); it != objects_.end(); ++it) {
-      if (it->first.compare(0, prefix.size(), prefix) != 0) break;
-      listed.push_back({it->first, InfoOf(it->second)});
-    }
-    return listed;
-  }
-
-  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view folder,
-                                                       size_t limit) override {
-    if (!folder.empty()) MERGANSER_RETURN_IF_ERROR(ValidateKey(folder));
-    const std::string prefix = folder.empty() ? "" : std::string(folder) + "/";
-    std::vector<ListedObject> listed;
-    std::string within;  // the folder whose objects were counted as one entry
-    size_t entries = 0;
-    MutexLock lock(mutex_);
-    for (auto it = objects_.lower_bound(prefix); it != objects_.end(); ++it) {
-      if (it->first.compare(0, prefix.size(), prefix) != 0) break;
-      const size_t slash = it->first.find('/', prefix.size());
-      if (slash != std::string::npos && it->first.substr(0, slash + 1) == within) continue;
-      if (++entries > limit) {
-        return absl::InvalidArgumentError(absl::StrCat("list ", Describe(folder),
-                                                       ": found more than ", limit,
-                                                       " entries, expected at most as many"));
-      }
-      if (slash != std::string::npos) {
-        within = it->first.substr(0, slash + 1);
+      const std::string& key = it->first;
+      if (!key.starts_with(prefix)) break;
+      const size_t slash = options.flat ? key.find('/', prefix.size()) : std::string::npos;
+      const bool deeper = slash != std::string::npos;
+      std::string folder = deeper ? key.substr(0, slash + 1) : "";
+      if (deeper && !listing.folders.empty() && listing.folders.back() == folder) continue;
+      listing.more = listing.objects.size() + listing.folders.size() >= options.limit;
+      if (listing.more) break;
+      if (deeper) {
+        listing.folders.push_back(std::move(folder));
       } else {
-        listed.push_back({it->first, InfoOf(it->second)});
+        listing.objects.push_back({key, InfoOf(it->second)});
       }
     }
-    return listed;
+    return listing;
   }
 
   absl::Status Put(std::string_view key, std::string_view bytes) override {

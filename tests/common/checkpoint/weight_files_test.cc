@@ -157,14 +157,13 @@ TEST(FindWeightFiles, AFolderIsNeverWalked) {
   RecordingStore store(memory);
   const auto none = FindWeightFiles(store, {});
   EXPECT_EQ(none.status().code(), absl::StatusCode::kNotFound) << none.status();
-  EXPECT_THAT(store.Calls(StoreOp::kList), IsEmpty());
-  EXPECT_EQ(store.Calls(StoreOp::kListFolder).size(), 1u);
+  EXPECT_EQ(store.Calls(StoreOp::kList).size(), 1u);
   EXPECT_LE(store.Calls().size(), 4u);
 
   ASSERT_TRUE(memory->Put(kSingle, "x").ok());
   store.Clear();
   EXPECT_TRUE(FindWeightFiles(store, {}).ok());
-  EXPECT_THAT(store.Calls(StoreOp::kListFolder), IsEmpty());
+  EXPECT_THAT(store.Calls(StoreOp::kList), IsEmpty());
 }
 
 TEST(FindWeightFiles, AFolderOfVeryManyFilesIsRefused) {

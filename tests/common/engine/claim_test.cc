@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -100,7 +101,7 @@ TEST(TakeClaim, ALostAnswerLeavesNoClaim) {
   store.FailAt(0, FailWhen::kAfter);
   EXPECT_FALSE(TakeClaim(store, Claim("a"), std::nullopt).ok());
   EXPECT_EQ(store.failed(), "PutIfAbsent .merganser/claim");
-  EXPECT_TRUE(inner->List("").value().empty());
+  EXPECT_TRUE(ListAll(*inner, "").value().empty());
 }
 
 TEST(ReleaseClaim, LeavesAnothersClaimAlone) {
@@ -111,7 +112,7 @@ TEST(ReleaseClaim, LeavesAnothersClaimAlone) {
   EXPECT_TRUE(ReleaseClaim(*store, *first).ok());
   EXPECT_TRUE(CheckClaim(*store, *second).ok());
   EXPECT_TRUE(ReleaseClaim(*store, *second).ok());
-  EXPECT_TRUE(store->List("").value().empty());
+  EXPECT_TRUE(ListAll(*store, "").value().empty());
   EXPECT_TRUE(absl::IsFailedPrecondition(CheckClaim(*store, *second)));
 }
 

@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "common/engine/beat.h"
 #include "common/engine/claim.h"
+#include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -233,7 +234,7 @@ TEST_F(BeatTest, OfOneThatLostItsClaimNothingIsLeft) {
     std::this_thread::sleep_for(milliseconds(5));
   }
   EXPECT_EQ(store_->Calls(StoreOp::kDelete), 3u);
-  EXPECT_TRUE(store_->List("").value().empty());
+  EXPECT_TRUE(ListAll(*store_, "").value().empty());
 }
 
 }  // namespace

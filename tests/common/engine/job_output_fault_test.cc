@@ -11,6 +11,7 @@
 #include "common/engine/job_output.h"
 #include "common/engine/report.h"
 #include "common/storage/file/file_store.h"
+#include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "common/storage/read_whole.h"
 #include "gtest/gtest.h"
@@ -102,7 +103,7 @@ class JobOutputFault : public ::testing::TestWithParam<Scenario> {
         << "after " << store_->failed();
   }
   void ExpectNoTrace() {
-    EXPECT_TRUE(inner_->List("").value().empty()) << "after " << store_->failed();
+    EXPECT_TRUE(ListAll(*inner_, "").value().empty()) << "after " << store_->failed();
     ExpectNoOpenWrites();
     if (!GetParam().on_disk || !fs::exists(folder_)) return;
     for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
@@ -178,7 +179,7 @@ TEST_P(JobOutputFault, LeavesTheOldModelTheNewOneOrNone) {
     EXPECT_TRUE(again.ok()) << again;
     ExpectNoOpenWrites();
     EXPECT_TRUE(Holds(scenario.new_shards, kNewSeed));
-    EXPECT_TRUE(inner_->List(kWorkPrefix).value().empty());
+    EXPECT_TRUE(ListAll(*inner_, kWorkPrefix).value().empty());
     SerialExecutor executor;
     const auto verified = VerifyOutput(*inner_, executor);
     EXPECT_TRUE(verified.ok()) << verified.status();
@@ -216,7 +217,7 @@ TEST_P(JobOutputFault, APublicationThatFailedForNowIsTriedAgain) {
       ++failed_publications;
       const absl::Status again = (*output)->Publish(*results, reference, report);
       EXPECT_TRUE(again.ok()) << again;
-      EXPECT_TRUE(inner_->List(kWorkPrefix).value().empty());
+      EXPECT_TRUE(ListAll(*inner_, kWorkPrefix).value().empty());
       ExpectNoOpenWrites();
     }
     EXPECT_TRUE(Holds(scenario.new_shards, kNewSeed));

@@ -9,6 +9,7 @@
 #include "common/engine/report.h"
 #include "common/format/hf_index.h"
 #include "common/storage/file/file_store.h"
+#include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -62,7 +63,7 @@ class JobOutputTest : public ::testing::TestWithParam<const char*> {
   }
   // Hidden partial files count: only the file system shows them.
   void ExpectNothingLeft() {
-    EXPECT_TRUE(store_->List("").value().empty());
+    EXPECT_TRUE(ListAll(*store_, "").value().empty());
     if (!OnDisk() || !fs::exists(folder_)) return;
     for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
       // An empty folder is no object: stores may keep it.
@@ -93,7 +94,7 @@ TEST_P(JobOutputTest, PublishesOneShardWithoutAnIndex) {
   EXPECT_EQ(ReadAll(*store_, "model.safetensors"), ShardBytes(plan, 0));
   EXPECT_EQ(ReadAll(*store_, "merge_recipe.yaml"), plan.recipe_text);
   EXPECT_EQ(ReadAll(*store_, "config.json"), "{\n  \"torch_dtype\": \"bfloat16\"\n}\n");
-  EXPECT_TRUE(store_->List(kWorkPrefix).value().empty());
+  EXPECT_TRUE(ListAll(*store_, kWorkPrefix).value().empty());
   ExpectVerifies();
 }
 
@@ -123,7 +124,7 @@ TEST_P(JobOutputTest, TheRecordOfWritesIsPutTwiceHoweverManyShardsThereAre) {
   const std::string record = ".merganser/job-1/writes/1-begun.json";
   EXPECT_EQ(counting->Calls("PutIfAbsent", record), 1);
   EXPECT_EQ(counting->Calls("PutIfAbsent", ".merganser/job-1/writes/1.json"), 1);
-  EXPECT_EQ(store_->List(".merganser/job-1/writes/").value().size(), 2u);
+  EXPECT_EQ(ListAll(*store_, ".merganser/job-1/writes/").value().size(), 2u);
   EXPECT_THAT(ReadAll(*store_, record), Not(HasSubstr("\"upload\":\"\"")));
   EXPECT_TRUE((*output)->Abandon().ok());
   EXPECT_TRUE(counting->OpenWrites().empty());
@@ -182,9 +183,9 @@ TEST_P(JobOutputTest, RefusesAnOutputThatIsNotEmpty) {
   const auto output = Begin(OneShardPlan(), Options("job-1"));
   ASSERT_TRUE(absl::IsFailedPrecondition(output.status())) << output.status();
   EXPECT_THAT(std::string(output.status().message()),
-              AllOf(HasSubstr("a/notes.txt"), HasSubstr("2 objects"), HasSubstr("--overwrite")));
+              AllOf(HasSubstr("b.txt"), HasSubstr("--overwrite")));
   EXPECT_THAT(VisibleKeys(*store_), ElementsAre("a/notes.txt", "b.txt"));
-  EXPECT_TRUE(store_->List(kWorkPrefix).value().empty());
+  EXPECT_TRUE(ListAll(*store_, kWorkPrefix).value().empty());
 }
 
 TEST_P(JobOutputTest, TwoJobsNeverWriteOneOutput) {
@@ -214,7 +215,7 @@ TEST_P(JobOutputTest, ATakeoverClearsWhatTheOldJobLeftAndLocksItOut) {
 
   auto taker = Begin(plan, Options("job-new", true));
   ASSERT_TRUE(taker.ok()) << taker.status();
-  EXPECT_TRUE(store_->List(".merganser/job-old/").value().empty());
+  EXPECT_TRUE(ListAll(*store_, ".merganser/job-old/").value().empty());
   EXPECT_TRUE(absl::IsNotFound(WriteUnits(plan, (*old)->writes(), *store_, 7).status()));
 
   const absl::Status late =

@@ -16,6 +16,7 @@
 #include "common/engine/report.h"
 #include "common/format/hf_index.h"
 #include "common/storage/file/file_store.h"
+#include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -88,7 +89,7 @@ class JobRecoveryTest : public ::testing::TestWithParam<const char*> {
     for (size_t shard = 0; shard < plan.shards.size(); ++shard) {
       EXPECT_EQ(ReadAll(*store_, plan.shards[shard].key), ShardBytes(plan, shard));
     }
-    EXPECT_THAT(store_->List(kWorkPrefix).value(), IsEmpty());
+    EXPECT_THAT(ListAll(*store_, kWorkPrefix).value(), IsEmpty());
     EXPECT_THAT(store_->OpenWrites(), IsEmpty());
   }
 
@@ -159,7 +160,7 @@ TEST_P(JobRecoveryTest, DiscardingAfterAKillAtAnyCallLeavesNoModel) {
       for (const PlannedShard& shard : plan.shards) {
         EXPECT_FALSE(store_->Stat(shard.key).value().has_value());
       }
-      EXPECT_THAT(store_->List(kWorkPrefix).value(), IsEmpty());
+      EXPECT_THAT(ListAll(*store_, kWorkPrefix).value(), IsEmpty());
       EXPECT_THAT(store_->OpenWrites(), IsEmpty());
       EXPECT_TRUE(JobOutput::Discard(*store_, kJob).ok());  // again changes nothing
     }
@@ -175,7 +176,7 @@ TEST_P(JobRecoveryTest, DiscardingSparesTheModelThatWasToBeReplaced) {
   ASSERT_TRUE(JobOutput::Begin(store_, uri_, plan, options).ok());
   ASSERT_TRUE(JobOutput::Discard(*store_, kJob).ok());
   EXPECT_EQ(ReadAll(*store_, "model.safetensors"), "the old one");
-  EXPECT_THAT(store_->List(kWorkPrefix).value(), IsEmpty());
+  EXPECT_THAT(ListAll(*store_, kWorkPrefix).value(), IsEmpty());
 }
 
 // An older model has shards of the same names and sizes, and of what the job had written
@@ -202,7 +203,7 @@ TEST_P(JobRecoveryTest, AShardOfTheOlderModelIsNotTakenForTheJobs) {
       ASSERT_TRUE(store_->AbortWrite((*killed)->writes()[0]).ok());
       if (discard) {
         ASSERT_TRUE(JobOutput::Discard(*store_, kJob).ok());
-        EXPECT_THAT(store_->List(kWorkPrefix).value(), IsEmpty());
+        EXPECT_THAT(ListAll(*store_, kWorkPrefix).value(), IsEmpty());
       } else {
         std::vector<UnitResult> done = *results;
         int forgotten = 0;

@@ -21,6 +21,7 @@
 #include "common/engine/report.h"
 #include "common/engine/working_folder.h"
 #include "common/storage/file/file_store.h"
+#include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -114,7 +115,7 @@ class ResumeCase {
     }
     EXPECT_EQ(inner_->Stat("model.safetensors.index.json").value().has_value(),
               plan.shards.size() > 1);
-    EXPECT_TRUE(inner_->List(kWorkPrefix).value().empty());
+    EXPECT_TRUE(ListAll(*inner_, kWorkPrefix).value().empty());
     for (const std::string& write : store_->OpenWrites()) ADD_FAILURE() << write << " was left";
     SerialExecutor executor;
     const auto verified = VerifyOutput(*inner_, executor);
@@ -355,12 +356,12 @@ TEST_P(ResumeTest, ACoordinatorsJobIsLeftToItsCoordinator) {
     const auto begun = JobOutput::Begin(store_, uri_, plan_, options);
     ASSERT_TRUE(begun.ok()) << begun.status();
     Claim(options.job_uid, 1 << 30, "");
-    const auto held = store_->List(kWorkPrefix);
+    const auto held = ListAll(*store_, kWorkPrefix);
     ASSERT_TRUE(held.ok() && !held->empty());
     const absl::Status refused = Resume(plan_);
     EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
     EXPECT_THAT(std::string(refused.message()), HasSubstr("start the coordinator again"));
-    EXPECT_EQ(store_->List(kWorkPrefix)->size(), held->size());
+    EXPECT_EQ(ListAll(*store_, kWorkPrefix)->size(), held->size());
   }
   ASSERT_TRUE(Merge(plan_, "merge-2", false, true, kNewSeed).ok());
   ExpectHoldsAlone(plan_, kNewSeed);

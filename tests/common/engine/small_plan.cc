@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/engine/claim.h"
 #include "common/format/safetensors.h"
+#include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "common/storage/read_whole.h"
 #include "gtest/gtest.h"
@@ -173,7 +174,7 @@ RunFacts SomeRun() {
 
 std::vector<std::string> VisibleKeys(ObjectStore& store) {
   std::vector<std::string> keys;
-  const auto listed = store.List("");
+  const auto listed = ListAll(store, "");
   EXPECT_TRUE(listed.ok()) << listed.status();
   if (!listed.ok()) return keys;
   for (const ListedObject& object : *listed) {

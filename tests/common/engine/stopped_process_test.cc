@@ -19,6 +19,7 @@
 #include "common/engine/progress_log.h"
 #include "common/engine/report.h"
 #include "common/storage/file/file_store.h"
+#include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -172,7 +173,7 @@ class StoppedProcess : public ::testing::TestWithParam<Scenario> {
 
   std::map<std::string, std::string> Snapshot() {
     std::map<std::string, std::string> objects;
-    const std::vector<ListedObject> listed = inner_->List("").value();
+    const std::vector<ListedObject> listed = ListAll(*inner_, "").value();
     for (const ListedObject& object : listed) {
       objects[object.key] = ReadAll(*inner_, object.key);
     }
@@ -187,7 +188,7 @@ class StoppedProcess : public ::testing::TestWithParam<Scenario> {
     EXPECT_EQ(inner_->Stat("model.safetensors.index.json").value().has_value(), shards > 1);
     EXPECT_EQ(ReadAll(*inner_, "tokenizer.json"), config);
     EXPECT_THAT(ReadAll(*inner_, "merge_report.json"), ::testing::HasSubstr(plan.digest));
-    EXPECT_TRUE(inner_->List(kWorkPrefix).value().empty());
+    EXPECT_TRUE(ListAll(*inner_, kWorkPrefix).value().empty());
     for (const std::string& write : store_->OpenWrites()) ADD_FAILURE() << write << " was left";
     SerialExecutor executor;
     const auto verified = VerifyOutput(*inner_, executor);

@@ -9,6 +9,7 @@
 
 #include "common/base/status.h"
 #include "common/engine/claim.h"
+#include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -44,8 +45,8 @@ TEST(ClearJob, AbortsWhatWasPutDownAndRemovesTheFolder) {
   ASSERT_TRUE(store->Put(".merganser/old/keepsakes/1", "k").ok());
   ASSERT_TRUE(store->Put(".merganser/other/keepsakes/1", "k").ok());
   ASSERT_TRUE(Clear(*store, "old").ok());
-  EXPECT_TRUE(store->List(".merganser/old/").value().empty());
-  EXPECT_EQ(store->List(".merganser/other/").value().size(), 1u);
+  EXPECT_TRUE(ListAll(*store, ".merganser/old/").value().empty());
+  EXPECT_EQ(ListAll(*store, ".merganser/other/").value().size(), 1u);
   const std::byte bytes[8] = {};
   EXPECT_TRUE(absl::IsNotFound(store->WriteRange(writes[0], 0, bytes).status()));
 }
@@ -89,11 +90,11 @@ TEST(ClearJob, KeepsTheRecordWhileAWriteMayBeLeft) {
   store.FailAt(0, FailWhen::kBefore);
   EXPECT_TRUE(absl::IsUnavailable(ClearJob(store, *folder)));
   EXPECT_EQ(store.failed(), "AbortWrite a.safetensors");
-  const auto left = inner->List("").value();
+  const auto left = ListAll(*inner, "").value();
   ASSERT_EQ(left.size(), 1u);
   EXPECT_EQ(left[0].key, ".merganser/old/writes/3-begun.json");
   EXPECT_TRUE(ClearAll(*inner).ok());
-  EXPECT_TRUE(inner->List("").value().empty());
+  EXPECT_TRUE(ListAll(*inner, "").value().empty());
 }
 
 TEST(ClearAllJobs, AHostileRecordIsDroppedAndNothingElseTouched) {
@@ -106,7 +107,7 @@ TEST(ClearAllJobs, AHostileRecordIsDroppedAndNothingElseTouched) {
       ASSERT_TRUE(store->Put(std::string(".merganser/old/") + name, text).ok());
     }
     EXPECT_TRUE(ClearAll(*store).ok()) << text;
-    EXPECT_EQ(store->List("").value().size(), 1u) << text;
+    EXPECT_EQ(ListAll(*store, "").value().size(), 1u) << text;
   }
 }
 
@@ -121,14 +122,14 @@ TEST(ClearAllJobs, FindsWhatEarlierVersionsBegan) {
   ASSERT_TRUE(ClearAll(*store).ok());
   const std::byte bytes[8] = {};
   EXPECT_TRUE(absl::IsNotFound(store->WriteRange(begun, 0, bytes).status()));
-  EXPECT_TRUE(store->List("").value().empty());
+  EXPECT_TRUE(ListAll(*store, "").value().empty());
 }
 
 TEST(ClearAllJobs, TouchesNothingUnderAClaimThatIsGone) {
   auto store = MakeMemoryStore("folder");
   ASSERT_TRUE(store->Put(".merganser/other/keep/1-1", "k").ok());
   EXPECT_TRUE(absl::IsFailedPrecondition(ClearAllJobs(*store, "mine", "")));
-  EXPECT_EQ(store->List("").value().size(), 1u);
+  EXPECT_EQ(ListAll(*store, "").value().size(), 1u);
 }
 
 TEST(ReadBegunWrites, TellsThoseOfTheLastEpoch) {

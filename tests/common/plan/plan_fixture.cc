@@ -36,12 +36,7 @@ class ZeroStore final : public ObjectStore {
     std::fill(out.begin(), out.end(), std::byte{0});
     return absl::OkStatus();
   }
-  absl::StatusOr<std::vector<ListedObject>> List(std::string_view) override {
-    return std::vector<ListedObject>();
-  }
-  absl::StatusOr<std::vector<ListedObject>> ListFolder(std::string_view, size_t) override {
-    return std::vector<ListedObject>();
-  }
+  absl::StatusOr<Listing> List(std::string_view, const ListOptions&) override { return Listing(); }
   absl::Status Put(std::string_view, std::string_view) override { return NotHere(); }
   absl::StatusOr<bool> PutIfAbsent(std::string_view, std::string_view) override {
     return NotHere();

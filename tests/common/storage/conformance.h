@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "common/storage/list.h"
 #include "common/storage/object_store.h"
 
 namespace merganser {
@@ -41,7 +42,7 @@ class StoreConformance : public ::testing::TestWithParam<StoreFactory> {
   bool Exists(std::string_view key) { return Content(key) != "<missing>"; }
   std::vector<std::string> Keys(std::string_view prefix = {}) {
     std::vector<std::string> keys;
-    const auto listed = store_->List(prefix);
+    const auto listed = ListAll(*store_, prefix);
     if (!listed.ok()) return {listed.status().ToString()};
     for (const ListedObject& object : *listed) keys.push_back(object.key);
     return keys;

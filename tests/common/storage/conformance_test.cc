@@ -1,5 +1,6 @@
 // Objects: stat, read, list, put, put-if-absent, delete.
 #include "tests/common/storage/conformance.h"
+#include "common/storage/list.h"
 
 #include <gmock/gmock.h>
 
@@ -93,7 +94,7 @@ TEST_P(StoreConformance, ListIsRecursiveSortedAndByPrefix) {
   EXPECT_THAT(Keys("../"), IsEmpty());
   EXPECT_THAT(Keys("/"), IsEmpty());
   EXPECT_THAT(Keys("a//x"), IsEmpty());
-  const auto listed = store_->List("a/x");
+  const auto listed = ListAll(*store_, "a/x");
   ASSERT_EQ(listed->size(), 1u);
   EXPECT_EQ((*listed)[0].info.size, 2u);
   EXPECT_EQ((*listed)[0].info.identity, (*store_->Stat("a/x"))->identity);
@@ -104,7 +105,7 @@ TEST_P(StoreConformance, AFolderIsListedWithoutWhatLiesDeeper) {
     ASSERT_TRUE(store_->Put(key, "12").ok()) << key;
   }
   const auto keys = [&](std::string_view folder, size_t limit) {
-    const auto listed = store_->ListFolder(folder, limit);
+    const auto listed = ListFolder(*store_, folder, limit);
     std::vector<std::string> found;
     if (!listed.ok()) return std::vector<std::string>{listed.status().ToString()};
     for (const ListedObject& object : *listed) found.push_back(object.key);
@@ -116,11 +117,61 @@ TEST_P(StoreConformance, AFolderIsListedWithoutWhatLiesDeeper) {
   EXPECT_THAT(keys("absent", 3), IsEmpty());
   EXPECT_THAT(keys("a", 3), IsEmpty());
   for (const char* folder : {"", "b"}) {
-    const auto status = store_->ListFolder(folder, 2).status();
+    const auto status = ListFolder(*store_, folder, 2).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
     EXPECT_NE(status.message().find("more than 2 entries"), std::string::npos) << status;
   }
-  EXPECT_EQ(store_->ListFolder("..", 9).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ListFolder(*store_, "..", 9).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST_P(StoreConformance, AFlatListTellsTheFoldersOfWhatLiesDeeper) {
+  for (const char* key : {"b/c/1", "b/c/2", "b/d/e/1", "b/2", "a", "bc", "b-/1"}) {
+    ASSERT_TRUE(store_->Put(key, "12").ok()) << key;
+  }
+  const auto list = [&](std::string_view prefix) {
+    const auto listing = store_->List(prefix, {.flat = true});
+    EXPECT_TRUE(listing.ok()) << listing.status();
+    if (!listing.ok()) return std::vector<std::string>();
+    EXPECT_FALSE(listing->more);
+    std::vector<std::string> told = listing->folders;
+    for (const ListedObject& object : listing->objects) told.push_back(object.key);
+    return told;
+  };
+  EXPECT_THAT(list(""), ElementsAre("b-/", "b/", "a", "bc"));
+  EXPECT_THAT(list("b"), ElementsAre("b-/", "b/", "bc"));
+  EXPECT_THAT(list("b-"), ElementsAre("b-/"));
+  EXPECT_THAT(list("b/"), ElementsAre("b/c/", "b/d/", "b/2"));
+  EXPECT_THAT(list("b/d/e/"), ElementsAre("b/d/e/1"));
+  EXPECT_THAT(list("b/c/12"), IsEmpty());
+  EXPECT_THAT(list("../"), IsEmpty());
+}
+
+TEST_P(StoreConformance, AListEndsAtItsLimit) {
+  for (const char* key : {"a", "b/1", "b/2", "c"}) {
+    ASSERT_TRUE(store_->Put(key, "12").ok()) << key;
+  }
+  for (const bool flat : {false, true}) {
+    const size_t all = flat ? 3 : 4;
+    for (size_t limit = 0; limit <= 5; ++limit) {
+      const auto listing = store_->List("", {.flat = flat, .limit = limit});
+      ASSERT_TRUE(listing.ok()) << listing.status();
+      EXPECT_EQ(listing->objects.size() + listing->folders.size(), std::min(limit, all));
+      EXPECT_EQ(listing->more, limit < all);
+    }
+  }
+}
+
+TEST_P(StoreConformance, AnyObjectIsFoundWhereverItLies) {
+  const std::vector<std::string_view> ignored = {"w/"};
+  EXPECT_EQ(*FindAnyObject(*store_, ignored), std::nullopt);
+  ASSERT_TRUE(store_->Put("w/1", "1").ok());
+  EXPECT_EQ(*FindAnyObject(*store_, ignored), std::nullopt);
+  EXPECT_EQ(*FindAnyObject(*store_), "w/1");
+  ASSERT_TRUE(store_->Put("deep/er/1", "1").ok());
+  EXPECT_EQ(*FindAnyObject(*store_, ignored), "deep/er/1");
+  ASSERT_TRUE(store_->Delete("deep/er/1").ok());
+  ASSERT_TRUE(store_->Put("x", "1").ok());
+  EXPECT_EQ(*FindAnyObject(*store_, ignored), "x");
 }
 
 TEST_P(StoreConformance, OtherKeysAreRefusedByEveryMethod) {

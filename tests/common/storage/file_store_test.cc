@@ -13,6 +13,7 @@
 #include <fstream>
 
 #include "common/base/status.h"
+#include "common/storage/list.h"
 #include "tests/testing/temp_dir.h"
 
 namespace merganser {
@@ -182,14 +183,14 @@ TEST_F(FileStoreTest, ManyPlannedWritesAtOnce) {
   for (const PlannedWrite& write : writes) {
     ASSERT_TRUE(store_->CommitWrite(write, {&receipt, 1}).ok());
   }
-  EXPECT_EQ(store_->List("")->size(), 150u);
+  EXPECT_EQ(ListAll(*store_, "")->size(), 150u);
 }
 
 TEST_F(FileStoreTest, ThePartialFileIsHiddenBesideTheFinalName) {
   const auto write = store_->BeginWrite("d/m.safetensors", 10, "job-7");
   EXPECT_THAT(Files(), ElementsAre("d/.m.safetensors.job-7.partial"));
   EXPECT_EQ(fs::file_size(dir_.File("d/.m.safetensors.job-7.partial")), 10u);
-  EXPECT_THAT(*store_->List(""), IsEmpty());
+  EXPECT_THAT(*ListAll(*store_, ""), IsEmpty());
   ASSERT_TRUE(store_->AbortWrite(*write).ok());
   EXPECT_THAT(Files(), IsEmpty());
 }
@@ -232,7 +233,7 @@ TEST_F(FileStoreTest, LinksToFilesAreFollowedAsInAHuggingFaceCache) {
   fs::create_symlink("nowhere", dir_.File("snapshots/rev/dangling"));
   fs::create_symlink("rev", dir_.File("snapshots/main"));
   fs::create_symlink(".", dir_.File("snapshots/circle"));
-  const auto listed = store_->List("snapshots/");
+  const auto listed = ListAll(*store_, "snapshots/");
   ASSERT_TRUE(listed.ok()) << listed.status();
   ASSERT_EQ(listed->size(), 1u);
   EXPECT_EQ((*listed)[0].key, "snapshots/rev/model.safetensors");
@@ -250,7 +251,7 @@ TEST_F(FileStoreTest, APipeIsNoObjectAndDoesNotBlock) {
   EXPECT_EQ(*store_->Stat("pipe"), std::nullopt);
   std::string out(1, '\0');
   EXPECT_EQ(Read("pipe", out).code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(*store_->List(""), IsEmpty());
+  EXPECT_THAT(*ListAll(*store_, ""), IsEmpty());
 }
 
 TEST_F(FileStoreTest, WorkingFoldersGoWithTheirLastFileAndWithWhatACrashLeft) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/storage/file/file_store.h"
+#include "common/storage/list.h"
 #include "common/storage/stores.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -225,7 +226,7 @@ TEST_F(RootedStoreTest, AFolderThatBecomesALinkIsRefusedFromThenOn) {
   Link(In("database/sub"), "data/out/sub");
   EXPECT_TRUE(absl::IsPermissionDenied(Read(*store, "sub/object", 1)));
   EXPECT_TRUE(absl::IsPermissionDenied(store->Put("sub/new", "x")));
-  EXPECT_TRUE(absl::IsPermissionDenied(store->List("sub/").status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(ListAll(*store, "sub/").status()));
   EXPECT_TRUE(absl::IsPermissionDenied(store->Delete("sub/object")));
   const std::byte byte{1};
   EXPECT_TRUE(absl::IsPermissionDenied(store->WriteRange(*write, 0, {&byte, 1}).status()));
@@ -261,7 +262,7 @@ TEST_F(RootedStoreTest, AnUnrestrictedWriteGoesThrough) {
   ASSERT_TRUE(receipt.ok()) << receipt.status();
   ASSERT_TRUE(store->FlushWrite(*write).ok());
   ASSERT_TRUE(store->CommitWrite(*write, {&*receipt, 1}).ok());
-  const auto listed = store->List("");
+  const auto listed = ListAll(*store, "");
   ASSERT_TRUE(listed.ok()) << listed.status();
   ASSERT_EQ(listed->size(), 1u);
   EXPECT_EQ((*listed)[0].key, "planned");
