@@ -6,12 +6,14 @@
 #include <iterator>
 
 #include "common/base/checked.h"
+#include "common/plan/plan.h"
 
 namespace merganser {
 namespace {
 
 constexpr uint64_t kSmallPage = uint64_t{64} << 10;
 constexpr uint64_t kHugePage = uint64_t{2} << 20;
+static_assert(kHugePage <= kBufferRounding);
 // From here on a buffer is worth whole huge pages.
 constexpr uint64_t kHugeFrom = uint64_t{4} << 20;
 // An idle buffer serves a taker whose need is at least this share of it.

@@ -8,7 +8,9 @@
 //
 // Memory is taken for a whole segment (inputs, output, workspace) before it is
 // read and given back when it is written, so no stage ever waits for memory
-// while it holds some: there is nothing to deadlock on.
+// while it holds some: there is nothing to deadlock on. Where the store wants whole
+// pieces, one that spans segments has a buffer, taken before its first segment's memory: at
+// most one is open when a segment waits, and Unit::memory holds room for it and the next.
 //
 // What a stage throws is the failure of the unit that it was at: behind every loop's
 // body stands a barrier, and the queues take no memory.
@@ -36,6 +38,7 @@
 #include "common/base/status.h"
 #include "common/base/thread.h"
 #include "worker/buffer_pool.h"
+#include "worker/piece_assembler.h"
 #include "worker/segment_compute.h"
 #include "worker/segment_io.h"
 #include "worker/stage_queue.h"
@@ -67,7 +70,7 @@ class UnitInFlight {
     left_ = parts;
     if (writes()) {
       result_.segment_digests.resize(parts);
-      result_.receipts.resize(parts);
+      pieces_.emplace(job().plan, unit(), job().writes[unit().shard]);
     } else {
       result_.keepsake_digests.resize(parts);
     }
@@ -83,6 +86,9 @@ class UnitInFlight {
   uint32_t segment_index(size_t part) const { return parts_[part].segment; }
   const Segment& segment(size_t part) const { return unit().segments[parts_[part].segment]; }
   uint64_t offset(size_t part) const { return parts_[part].offset; }
+
+  // What goes to the output goes through it. In rounds that write.
+  PieceAssembler& pieces() { return *pieces_; }
 
   bool dropped() {
     MutexLock lock(mutex_);
@@ -124,7 +130,7 @@ class UnitInFlight {
   }
 
   // `digest` of what was written: the output, or the keepsakes.
-  void PartDone(size_t part, std::string digest, WriteReceipt receipt, SegmentFindings findings) {
+  void PartDone(size_t part, std::string digest, SegmentFindings findings) {
     const Segment& done = segment(part);
     if (!source_.Progress(leased_, writes() ? done.bytes_out : done.bytes_in)) Drop();
     UnitResult finished;
@@ -132,7 +138,6 @@ class UnitInFlight {
       MutexLock lock(mutex_);
       if (writes()) {
         result_.segment_digests[part] = std::move(digest);
-        result_.receipts[part] = std::move(receipt);
         result_.bytes_written += done.bytes_out;
       } else {
         result_.keepsake_digests[part] = std::move(digest);
@@ -159,6 +164,7 @@ class UnitInFlight {
 
   // In the order of the segments, however they were finished.
   void Gather() MERGANSER_REQUIRES(mutex_) {
+    if (writes()) result_.receipts = pieces_->TakeReceipts();
     for (SegmentFindings& findings : findings_) {
       Append(findings.leaves, result_.leaves);
       Append(findings.groups, result_.groups);
@@ -178,6 +184,7 @@ class UnitInFlight {
   UnitSource& source_;
   const MonotonicTime started_;
   std::vector<Part> parts_;
+  std::optional<PieceAssembler> pieces_;
   Mutex mutex_;
   UnitResult result_ MERGANSER_GUARDED_BY(mutex_);
   std::vector<SegmentFindings> findings_ MERGANSER_GUARDED_BY(mutex_);
@@ -334,16 +341,25 @@ class Runner {
 
   absl::Status TakeMemory(Item& item) {
     const Segment& segment = item.segment();
-    const Plan& plan = item.unit->job().plan;
-    item.data.buffer = buffers_.Acquire(SegmentBufferBytes(plan, segment), segment.workspace);
-    if (item.data.buffer.data() == nullptr) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("the system has no ", FormatBytes(SegmentBufferBytes(plan, segment)),
-                       " of memory left for a piece of ", item.unit->job().job,
-                       "; lower --memory, or give the process more"));
+    UnitInFlight& unit = *item.unit;
+    const Plan& plan = unit.job().plan;
+    const uint32_t index = unit.segment_index(item.part);
+    if (const uint64_t wanted = unit.writes() ? unit.pieces().BufferBytes(index) : 0; wanted > 0) {
+      MERGANSER_ASSIGN_OR_RETURN(Buffer buffer, Take(unit, wanted, 0));
+      unit.pieces().SetBuffer(index, std::move(buffer));
     }
+    MERGANSER_ASSIGN_OR_RETURN(item.data.buffer,
+                               Take(unit, SegmentBufferBytes(plan, segment), segment.workspace));
     LayOutSegment(plan, segment, item.data);
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<Buffer> Take(const UnitInFlight& unit, uint64_t bytes, uint64_t reserved) {
+    Buffer buffer = buffers_.Acquire(bytes, reserved);
+    if (buffer.data() != nullptr) return buffer;
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the system has no ", FormatBytes(bytes), " of memory left for a piece of ",
+                     unit.job().job, "; lower --memory, or give the process more"));
   }
 
   void ReadLoop() {
@@ -414,22 +430,17 @@ class Runner {
     UnitInFlight& unit = *item.unit;
     if (unit.dropped()) return absl::OkStatus();
     std::string digest;
-    WriteReceipt receipt;
-    MERGANSER_RETURN_IF_ERROR(unit.writes() ? WriteOutput(item, digest, receipt)
-                                            : WriteKept(item, digest));
+    MERGANSER_RETURN_IF_ERROR(unit.writes() ? WriteOutput(item, digest) : WriteKept(item, digest));
     item.data.buffer.Release();
-    unit.PartDone(item.part, std::move(digest), std::move(receipt), std::move(item.findings));
+    unit.PartDone(item.part, std::move(digest), std::move(item.findings));
     return absl::OkStatus();
   }
 
-  static absl::Status WriteOutput(const Item& item, std::string& digest, WriteReceipt& receipt) {
-    const UnitInFlight& unit = *item.unit;
+  static absl::Status WriteOutput(const Item& item, std::string& digest) {
+    UnitInFlight& unit = *item.unit;
     const std::span<const std::byte> bytes(item.data.output.data, item.data.output.bytes());
     digest = DigestHex(bytes);
-    MERGANSER_ASSIGN_OR_RETURN(receipt,
-                               unit.job().output->WriteRange(unit.job().writes[unit.unit().shard],
-                                                             unit.offset(item.part), bytes));
-    return absl::OkStatus();
+    return unit.pieces().Write(*unit.job().output, unit.offset(item.part), bytes);
   }
 
   static absl::Status WriteKept(Item& item, std::string& digest) {

@@ -16,8 +16,9 @@
 #include "common/engine/progress_log.h"
 #include "common/engine/rounds.h"
 #include "common/engine/working_folder.h"
-#include "common/storage/list.h"
 #include "common/format/hf_index.h"
+#include "common/plan/pieces.h"
+#include "common/storage/list.h"
 
 namespace merganser {
 namespace {
@@ -185,16 +186,16 @@ absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done)
   for (const UnitResult& result : done) {
     if (IsLastRound(*plan_, result.round)) ++written[plan_->units[result.unit].shard];
   }
+  const std::vector<std::vector<uint64_t>> ends = ShardPieceEnds(*plan_);
   std::vector<Commit> commits(recorded.size(), Commit::kNo);
   for (size_t i = 0; i < recorded.size(); ++i) {
     const PlannedShard& shard = plan_->shards[i];
     if (recorded[i].key != shard.key || recorded[i].size != shard.size ||
-        recorded[i].upload.empty()) {
+        recorded[i].ends != ends[i] || recorded[i].upload.empty()) {
       return false;
     }
-    absl::Status there = store_->FlushWrite(recorded[i]);
-    if (there.ok()) continue;
-    if (!absl::IsNotFound(there)) return there;
+    MERGANSER_ASSIGN_OR_RETURN(const bool stands, store_->Stands(recorded[i]));
+    if (stands) continue;
     // Killed while it published: the shard is in its place already. Unless that is a shard of
     // the older output, and somebody else removed what was written.
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(shard.key));
@@ -223,16 +224,19 @@ absl::Status JobOutput::BeginWrites() {
   // All are put down before the first exists, so that whoever takes over can find
   // them; and once more when their uploads are known. Two records, however many
   // shards there are: each names all of them.
+  std::vector<std::vector<uint64_t>> ends = ShardPieceEnds(*plan_);
   std::vector<PlannedWrite> intended;
   intended.reserve(plan_->shards.size());
-  for (const PlannedShard& shard : plan_->shards) intended.push_back({shard.key, shard.size, ""});
+  for (const PlannedShard& shard : plan_->shards) intended.push_back({shard.key, shard.size});
   const std::string writer = WriterOf(options_.job_uid, options_.epoch);
   MERGANSER_RETURN_IF_ERROR(
       RecordWrites(*store_, options_.job_uid, options_.epoch, WritesRecord::kIntended, intended));
-  for (const PlannedShard& shard : plan_->shards) {
+  for (size_t i = 0; i < intended.size(); ++i) {
     // Without its upload while it may or may not exist: Abandon sees to it too.
-    writes_.push_back({shard.key, shard.size, ""});
-    MERGANSER_ASSIGN_OR_RETURN(writes_.back(), store_->BeginWrite(shard.key, shard.size, writer));
+    writes_.push_back(intended[i]);
+    MERGANSER_ASSIGN_OR_RETURN(
+        writes_.back(),
+        store_->BeginWrite({intended[i].key, intended[i].size, std::move(ends[i])}, writer));
   }
   commits_.assign(writes_.size(), Commit::kNo);
   return RecordWrites(*store_, options_.job_uid, options_.epoch, WritesRecord::kBegun, writes_);

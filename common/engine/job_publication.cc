@@ -116,12 +116,14 @@ absl::Status JobOutput::StageFiles(const std::vector<AuxiliaryFile>& auxiliary,
 }
 
 absl::Status JobOutput::StageFile(const std::string& key, std::string_view bytes) {
-  StagedFile& file = staged_[key];
+  const std::string writer = WriterOf(options_.job_uid, options_.epoch);
+  const auto [staged, first] = staged_.try_emplace(key);
+  StagedFile& file = staged->second;
+  // What an attempt began that failed; its answer may have got lost.
+  if (!first) MERGANSER_RETURN_IF_ERROR(store_->AbortWritesOf(key, writer));
   // Without its upload while it may or may not exist: ClearUp sees to it too.
-  file = {{key, bytes.size(), ""}, {}};
-  MERGANSER_ASSIGN_OR_RETURN(
-      file.write,
-      store_->BeginWrite(key, bytes.size(), WriterOf(options_.job_uid, options_.epoch)));
+  file = {{key, bytes.size()}, {}};
+  MERGANSER_ASSIGN_OR_RETURN(file.write, store_->BeginWrite({key, bytes.size()}, writer));
   if (bytes.empty()) return absl::OkStatus();
   MERGANSER_ASSIGN_OR_RETURN(
       const WriteReceipt receipt,
@@ -141,15 +143,19 @@ absl::Status JobOutput::NoteCommitted() {
   for (size_t i = 0; i < writes_.size(); ++i) {
     if (commits_[i] == Commit::kDone) continue;
     const PlannedWrite& write = writes_[i];
-    absl::Status there = store_->FlushWrite(write);
-    if (there.ok()) continue;
-    if (!absl::IsNotFound(there)) return there;
+    MERGANSER_ASSIGN_OR_RETURN(const bool stands, store_->Stands(write));
+    if (stands) continue;
     MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(write.key));
     MERGANSER_ASSIGN_OR_RETURN(bool committed, PartlyPublished(*store_, writes_.size()));
     if (!committed) {
       MERGANSER_ASSIGN_OR_RETURN(committed, HoldsMergeOf(*store_, *plan_));
     }
-    if (!committed || !info.has_value() || info->size != write.size) return there;
+    if (!committed || !info.has_value() || info->size != write.size) {
+      return absl::NotFoundError(
+          absl::StrCat(store_->Describe(write.key),
+                       ": its write is not under way any more, and it is not in its place: "
+                       "somebody else aborted it or removed what was written"));
+    }
     visible_.push_back(write.key);
     commits_[i] = Commit::kDone;
   }

@@ -107,11 +107,9 @@ absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid,
   const std::vector<PlannedWrite> writes = begun.ok() ? begun->writes : std::vector<PlannedWrite>();
   std::vector<ListedObject> committed;
   for (const PlannedWrite& write : writes) {
-    const absl::Status there = store.FlushWrite(write);
-    if (there.ok() || !absl::IsNotFound(there)) {
-      keep(there);
-      continue;
-    }
+    const absl::StatusOr<bool> stands = store.Stands(write);
+    keep(stands.status());
+    if (!stands.ok() || *stands) continue;
     const absl::StatusOr<std::optional<ObjectInfo>> info = store.Stat(write.key);
     keep(info.status());
     if (info.ok() && info->has_value() && (*info)->size == write.size) {

@@ -236,7 +236,7 @@ OutputDonors PreparedMerge::donors() const {
 absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
                                            const std::vector<std::string>& directories,
-                                           const Stores& stores) {
+                                           const Stores& stores, const StoreTraits& output) {
   PreparedMerge prepared;
   MERGANSER_ASSIGN_OR_RETURN(prepared.recipe, ParseRecipe(recipe_text, source_name));
   Models models(directories, stores);
@@ -255,7 +255,7 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment,
                              AlignModels(pointers, slices, OptionsOf(resolved)));
   MERGANSER_ASSIGN_OR_RETURN(prepared.plan,
-                             MakePlan(prepared.recipe, resolved, pointers, alignment));
+                             MakePlan(prepared.recipe, resolved, pointers, alignment, output));
   for (const Checkpoint* model : pointers) {
     prepared.plan.warnings.insert(prepared.plan.warnings.end(), model->warnings.begin(),
                                   model->warnings.end());

@@ -35,11 +35,12 @@ struct PreparedMerge {
 // (headers only) and plans. Every failure that is not IsRetryable means that the
 // request is wrong. A relative path is looked for in each of `directories`, the
 // first that has it wins: the current directory, as mergekit does, then the
-// recipe's own.
+// recipe's own. `output`: what the store of the output can do.
 absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
                                            const std::vector<std::string>& directories,
-                                           const Stores& stores = {});
+                                           const Stores& stores = {},
+                                           const StoreTraits& output = {});
 
 // kPermissionDenied, with the model's name, when a model of `recipe` lies outside of
 // `roots`. What else may be wrong with it is left to PrepareMerge.

@@ -79,6 +79,13 @@ std::optional<std::vector<PlannedWrite>> ParseWrites(std::string_view text) {
     if (size != entry.end() && size->is_number_unsigned()) write.size = size->get<uint64_t>();
     const auto upload = entry.find("upload");
     if (upload != entry.end() && upload->is_string()) write.upload = upload->get<std::string>();
+    const auto ends = entry.find("ends");
+    if (ends != entry.end() && ends->is_array()) {
+      for (const Json& end : *ends) {
+        if (!end.is_number_unsigned()) return std::nullopt;
+        write.ends.push_back(end.get<uint64_t>());
+      }
+    }
     if (!ValidateKey(write.key).ok()) return std::nullopt;
     writes.push_back(std::move(write));
   }
@@ -89,20 +96,13 @@ void Keep(absl::Status& first, const absl::Status& status) {
   if (first.ok()) first = status;
 }
 
-// A write whose upload is unknown was perhaps begun: beginning it again for the
-// same writer starts over, and what is begun can be aborted.
+// A write whose upload is unknown was perhaps begun.
 absl::Status AbortOne(ObjectStore& store, const PlannedWrite& write, std::string_view writer) {
   if (!write.upload.empty()) return store.AbortWrite(write);
-  absl::StatusOr<PlannedWrite> again = store.BeginWrite(write.key, 1, writer);
-  // Where something is in the way that cannot be begun beside, nothing was. A folder that this user
-  // may not write to says nothing of what another began there.
-  if (absl::IsFailedPrecondition(again.status()) || absl::IsInvalidArgument(again.status())) {
-    return absl::OkStatus();
-  }
-  if (!again.ok()) {
-    return Annotate(again.status(), "a partial file of an earlier run may be left");
-  }
-  return store.AbortWrite(*again);
+  const absl::Status aborted = store.AbortWritesOf(write.key, writer);
+  // What could not be begun, as its name is refused, was not.
+  if (aborted.ok() || absl::IsInvalidArgument(aborted)) return absl::OkStatus();
+  return Annotate(aborted, "a partial file of an earlier run may be left");
 }
 
 // The writes that the records among `objects`, which are the job's, name.
@@ -156,6 +156,7 @@ absl::Status RecordWrites(ObjectStore& store, std::string_view job, int64_t epoc
   Json json = Json::array();
   for (const PlannedWrite& write : writes) {
     json.push_back({{"key", write.key}, {"size", write.size}, {"upload", write.upload}});
+    if (!write.ends.empty()) json.back()["ends"] = write.ends;
   }
   const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   const std::string key = RecordKey(job, epoch, record);
@@ -190,9 +191,9 @@ absl::StatusOr<BegunWrites> ReadBegunWrites(ObjectStore& store, std::string_view
 }
 
 absl::StatusOr<bool> HasRecordedWrites(ObjectStore& store, std::string_view job) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed,
-                             ListAll(store, absl::StrCat(JobPrefix(job), "writes/")));
-  return !listed.empty();
+  MERGANSER_ASSIGN_OR_RETURN(const Listing listing,
+                             store.List(absl::StrCat(JobPrefix(job), "writes/"), {.limit = 1}));
+  return !listing.objects.empty();
 }
 
 absl::StatusOr<JobFolder> LookUpJob(ObjectStore& store, std::string_view job) {

@@ -12,6 +12,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/format/safetensors.h"
+#include "common/plan/pieces.h"
 
 namespace merganser {
 namespace {
@@ -20,8 +21,6 @@ namespace {
 constexpr uint64_t kBufferPadding = kBufferAlignment;
 // Fused experts are taken several matrices at a time up to this much output.
 constexpr uint64_t kMatrixSegmentBytes = uint64_t{8} << 20;
-// S3 takes at most 10,000 parts an object; this leaves room for uneven cuts.
-constexpr uint64_t kMaxUnitsPerShard = 9'000;
 
 uint64_t OutputBytes(const PlannedTensor& tensor) {
   return tensor.elements * BytesPerElement(tensor.dtype);
@@ -54,13 +53,12 @@ class UnitCutter {
  public:
   UnitCutter(Plan& plan, uint32_t shard, uint64_t unit_size) : plan_(plan) {
     unit_.shard = shard;
-    target_ = std::max(unit_size, CeilDiv(plan.shards[shard].size, kMaxUnitsPerShard));
+    target_ = UnitTarget(unit_size, plan.shards[shard].size, plan.output);
   }
 
   void Add(const Segment& segment) {
     unit_.end += segment.bytes_out;
     unit_.bytes_in += segment.bytes_in;
-    unit_.memory = std::max(unit_.memory, segment.memory);
     unit_.segments.push_back(segment);
     if (unit_.end - unit_.begin >= target_) Close();
   }
@@ -70,6 +68,7 @@ class UnitCutter {
     Unit next;
     next.shard = unit_.shard;
     next.begin = next.end = unit_.end;
+    unit_.memory = UnitMemory(plan_, unit_);
     plan_.units.push_back(std::exchange(unit_, next));
   }
 

@@ -23,7 +23,8 @@ Segment MakeHeaderSegment(const Plan& plan, uint32_t shard);
 // plan.shards and every tensor's shard and offset.
 absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan);
 
-// Cuts the shards into segments and units of about `unit_size` bytes; tensors above
+// Cuts the shards into segments and units of about `unit_size` bytes, or what plan.output wants
+// more (UnitTarget); tensors above
 // `split_size` bytes are cut where their method allows it. Sets plan.units, which
 // groups span segments, and the totals. kInvalidArgument for a model beyond
 // kMaxElements or kMaxSegments.

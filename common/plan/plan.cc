@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/plan/digest.h"
 #include "common/plan/layout.h"
+#include "common/plan/pieces.h"
 
 namespace merganser {
 namespace {
@@ -241,8 +242,10 @@ AlignOptions OptionsOf(const ResolvedMethod& resolved) {
 
 absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolved,
                               const std::vector<const Checkpoint*>& models,
-                              const Alignment& alignment) {
+                              const Alignment& alignment, const StoreTraits& output) {
+  MERGANSER_RETURN_IF_ERROR(CheckOutputTraits(output));
   Plan plan;
+  plan.output = output;
   plan.recipe_text = recipe.text;
   plan.has_base = !resolved.base.empty();
   plan.warnings = recipe.notes;

@@ -16,6 +16,7 @@
 #include "common/methods/merge_method.h"
 #include "common/methods/registry.h"
 #include "common/recipe/recipe.h"
+#include "common/storage/object_store.h"
 #include "common/tensor/dtype.h"
 #include "common/tensor/view.h"
 
@@ -28,6 +29,9 @@ inline constexpr int kNumericsVersion = 6;
 
 // A segment's inputs and output each begin at a multiple of this in its buffer.
 inline constexpr uint64_t kBufferAlignment = 64;
+
+// A buffer may take so much more than is asked for: its last huge page.
+inline constexpr uint64_t kBufferRounding = uint64_t{2} << 20;
 
 // Beyond these a header lies about its file, or the plan itself would not fit:
 // 17.6 trillion elements a tensor, 16 million segments in all.
@@ -96,7 +100,7 @@ struct Unit {
   uint64_t end = 0;
   std::vector<Segment> segments;
   uint64_t bytes_in = 0;
-  uint64_t memory = 0;  // of the largest segment
+  uint64_t memory = 0;  // the least that it can be done with: UnitMemory
 };
 
 struct PlannedShard {
@@ -118,11 +122,14 @@ struct Plan {
   std::vector<PlannedShard> shards;
   std::vector<PlannedGroup> groups;
   std::vector<Unit> units;
+  // Of the store that the output goes to. Units are no smaller than its pieces; what is written
+  // does not depend on it.
+  StoreTraits output;
   std::vector<std::string> warnings;
   uint64_t parameters = 0;  // elements of the output
   uint64_t bytes_read = 0;  // tensor data, all rounds (a settled gate may save some)
   uint64_t bytes_written = 0;
-  uint64_t peak_leaf_memory = 0;  // of the largest segment: the least budget that works
+  uint64_t peak_leaf_memory = 0;  // of the unit that takes most: the least budget that works
   // Passes over the units, of which the last writes and the others analyze what
   // belongs to groups that span segments.
   int rounds = 1;
@@ -158,12 +165,12 @@ std::vector<LayerSlice> SlicesOf(const ResolvedMethod& resolved);
 // For AlignModels as well; `resolved` must outlive what is returned.
 AlignOptions OptionsOf(const ResolvedMethod& resolved);
 
-// `models` are ResolvedMethod::inputs(), as AlignModels took them. kInvalidArgument
-// when a parameter is wrong for a tensor, the method refuses one, or the output
-// cannot be laid out.
+// `models` are ResolvedMethod::inputs(), as AlignModels took them; `output` is what the store of
+// the output can do. kInvalidArgument when a parameter is wrong for a tensor, the method refuses
+// one, or the output cannot be laid out.
 absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolved,
                               const std::vector<const Checkpoint*>& models,
-                              const Alignment& alignment);
+                              const Alignment& alignment, const StoreTraits& output = {});
 
 }  // namespace merganser
 

@@ -10,6 +10,7 @@
 #include "common/base/checked.h"
 #include "common/base/status.h"
 #include "common/plan/layout.h"
+#include "common/plan/pieces.h"
 
 namespace merganser {
 namespace {
@@ -88,11 +89,24 @@ class Validator {
     for (size_t g = 0; g < plan_.groups.size(); ++g) {
       MERGANSER_RETURN_IF_ERROR(CheckMembers({"groups", g}, g));
     }
+    MERGANSER_RETURN_IF_ERROR(CheckOutput());
     MERGANSER_RETURN_IF_ERROR(CheckUnits());
     return CheckRounds();
   }
 
  private:
+  // Pieces so small that their list would not fit.
+  absl::Status CheckOutput() const {
+    if (!plan_.output.whole_pieces) return absl::OkStatus();
+    const uint64_t least =
+        std::max<uint64_t>(1, std::min(plan_.output.good_piece, plan_.output.most_piece / 3));
+    uint64_t pieces = 0;
+    for (const PlannedShard& shard : plan_.shards) pieces += CeilDiv(shard.size, least);
+    if (pieces <= kMaxSegments) return absl::OkStatus();
+    return Malformed("plan.output", absl::StrCat("found pieces of ", least, " bytes, ", pieces,
+                                                 " in all, expected at most ", kMaxSegments));
+  }
+
   absl::Status CheckTensor(const Place& place, const PlannedTensor& tensor) {
     MERGANSER_RETURN_IF_ERROR(Below(place, "method", tensor.method, plan_.overrides.size() + 1));
     MERGANSER_RETURN_IF_ERROR(Below(place, "shard", tensor.shard, plan_.shards.size()));
@@ -236,13 +250,12 @@ class Validator {
                          absl::StrCat("found ", unit.end, ", expected more than ", unit.begin,
                                       " and at most ", plan_.shards[unit.shard].size));
       }
-      uint64_t at = unit.begin, bytes_in = 0, memory = 0;
+      uint64_t at = unit.begin, bytes_in = 0;
       for (size_t i = 0; i < unit.segments.size(); ++i) {
         const Segment& segment = unit.segments[i];
         MERGANSER_RETURN_IF_ERROR(CheckSegment({"units", u, "segments", i}, unit, at, segment));
         at += segment.bytes_out;
         bytes_in += segment.bytes_in;
-        memory = std::max(memory, segment.memory);
         read += segment.bytes_in;
         if (InRounds(plan_, segment)) {
           read +=
@@ -251,9 +264,10 @@ class Validator {
       }
       MERGANSER_RETURN_IF_ERROR(Equal(place, "end", unit.end, at));
       MERGANSER_RETURN_IF_ERROR(Equal(place, "bytes_in", unit.bytes_in, bytes_in));
-      MERGANSER_RETURN_IF_ERROR(Equal(place, "memory", unit.memory, memory));
+      MERGANSER_RETURN_IF_ERROR(CheckPieceSize(place, unit));
+      MERGANSER_RETURN_IF_ERROR(Equal(place, "memory", unit.memory, UnitMemory(plan_, unit)));
       done[unit.shard] = unit.end;
-      peak = std::max(peak, memory);
+      peak = std::max(peak, unit.memory);
     }
     uint64_t written = 0, parameters = 0;
     for (size_t s = 0; s < plan_.shards.size(); ++s) {
@@ -269,6 +283,17 @@ class Validator {
     MERGANSER_RETURN_IF_ERROR(Total("bytes_written", plan_.bytes_written, written));
     MERGANSER_RETURN_IF_ERROR(Total("bytes_read", plan_.bytes_read, read));
     return Total("peak_leaf_memory", plan_.peak_leaf_memory, peak);
+  }
+
+  // A unit that is no shard's last is at least one piece.
+  absl::Status CheckPieceSize(const Place& place, const Unit& unit) const {
+    if (!plan_.output.whole_pieces || unit.end == plan_.shards[unit.shard].size ||
+        unit.end - unit.begin >= plan_.output.least_piece) {
+      return absl::OkStatus();
+    }
+    return Malformed(place.Of("end"),
+                     absl::StrCat("found a unit of ", unit.end - unit.begin,
+                                  " bytes, expected at least ", plan_.output.least_piece));
   }
 
   // `at`: where the segment begins in its shard, by those before it.

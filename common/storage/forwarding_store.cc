@@ -20,6 +20,8 @@ absl::StatusOr<T> ForwardingStore::Pass(const StoreRequest& request, Call call) 
   return result;
 }
 
+StoreTraits ForwardingStore::traits() const { return wrapped_->traits(); }
+
 std::string ForwardingStore::Describe(std::string_view key) const {
   return wrapped_->Describe(key);
 }
@@ -36,7 +38,8 @@ absl::Status ForwardingStore::Read(std::string_view key, uint64_t offset, std::s
 }
 
 absl::StatusOr<Listing> ForwardingStore::List(std::string_view prefix, const ListOptions& options) {
-  return Pass<Listing>({StoreOp::kList, prefix}, [&] { return wrapped_->List(prefix, options); });
+  return Pass<Listing>({StoreOp::kList, prefix, 0, 0, options.flat},
+                       [&] { return wrapped_->List(prefix, options); });
 }
 
 absl::Status ForwardingStore::Put(std::string_view key, std::string_view bytes) {
@@ -52,10 +55,10 @@ absl::Status ForwardingStore::Delete(std::string_view key, std::string_view if_m
   return Around({StoreOp::kDelete, key}, [&] { return wrapped_->Delete(key, if_match); });
 }
 
-absl::StatusOr<PlannedWrite> ForwardingStore::BeginWrite(std::string_view key, uint64_t size,
+absl::StatusOr<PlannedWrite> ForwardingStore::BeginWrite(const WriteLayout& layout,
                                                          std::string_view writer) {
-  return Pass<PlannedWrite>({StoreOp::kBeginWrite, key, 0, size},
-                            [&] { return wrapped_->BeginWrite(key, size, writer); });
+  return Pass<PlannedWrite>({StoreOp::kBeginWrite, layout.key, 0, layout.size},
+                            [&] { return wrapped_->BeginWrite(layout, writer); });
 }
 
 absl::StatusOr<WriteReceipt> ForwardingStore::WriteRange(const PlannedWrite& write, uint64_t offset,
@@ -68,6 +71,10 @@ absl::Status ForwardingStore::FlushWrite(const PlannedWrite& write) {
   return Around({StoreOp::kFlushWrite, write.key}, [&] { return wrapped_->FlushWrite(write); });
 }
 
+absl::StatusOr<bool> ForwardingStore::Stands(const PlannedWrite& write) {
+  return Pass<bool>({StoreOp::kStands, write.key}, [&] { return wrapped_->Stands(write); });
+}
+
 absl::Status ForwardingStore::CommitWrite(const PlannedWrite& write,
                                           std::span<const WriteReceipt> receipts) {
   return Around({StoreOp::kCommitWrite, write.key},
@@ -76,6 +83,11 @@ absl::Status ForwardingStore::CommitWrite(const PlannedWrite& write,
 
 absl::Status ForwardingStore::AbortWrite(const PlannedWrite& write) {
   return Around({StoreOp::kAbortWrite, write.key}, [&] { return wrapped_->AbortWrite(write); });
+}
+
+absl::Status ForwardingStore::AbortWritesOf(std::string_view key, std::string_view writer) {
+  return Around({StoreOp::kAbortWritesOf, key},
+                [&] { return wrapped_->AbortWritesOf(key, writer); });
 }
 
 }  // namespace merganser

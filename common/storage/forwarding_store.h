@@ -25,11 +25,13 @@ struct StoreRequest {
   std::string_view key;  // the prefix of List
   uint64_t offset = 0;
   uint64_t size = 0;
+  bool flat = false;  // of List
 };
 
 // Passes every call on to the store that it wraps, by way of Around. As thread-safe as both.
 class ForwardingStore : public ObjectStore {
  public:
+  StoreTraits traits() const override;
   std::string Describe(std::string_view key) const override;
   absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view key) override;
   absl::Status Read(std::string_view key, uint64_t offset, std::span<std::byte> out,
@@ -38,14 +40,16 @@ class ForwardingStore : public ObjectStore {
   absl::Status Put(std::string_view key, std::string_view bytes) override;
   absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override;
   absl::Status Delete(std::string_view key, std::string_view if_match = {}) override;
-  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
+  absl::StatusOr<PlannedWrite> BeginWrite(const WriteLayout& layout,
                                           std::string_view writer) override;
   absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite& write, uint64_t offset,
                                           std::span<const std::byte> bytes) override;
   absl::Status FlushWrite(const PlannedWrite& write) override;
+  absl::StatusOr<bool> Stands(const PlannedWrite& write) override;
   absl::Status CommitWrite(const PlannedWrite& write,
                            std::span<const WriteReceipt> receipts) override;
   absl::Status AbortWrite(const PlannedWrite& write) override;
+  absl::Status AbortWritesOf(std::string_view key, std::string_view writer) override;
 
  protected:
   using Work = absl::FunctionRef<absl::Status()>;
@@ -54,9 +58,9 @@ class ForwardingStore : public ObjectStore {
 
   ObjectStore& wrapped() const { return *wrapped_; }
 
-  // Called for every call but Describe; `work` is the wrapped store's part, and its status. What
-  // is returned is what the caller gets: an error in the place of a success too, but no success
-  // where there was none. As it stands: `work` and no more.
+  // Called for every call but traits and Describe; `work` is the wrapped store's part, and its
+  // status. What is returned is what the caller gets: an error in the place of a success too, but
+  // no success where there was none. As it stands: `work` and no more.
   virtual absl::Status Around(const StoreRequest& request, Work work);
 
  private:

@@ -45,17 +45,45 @@ struct Listing {
   bool more = false;  // than the limit
 };
 
+// What a store can do, in numbers: whoever plans and writes goes by them, and never by the kind of
+// the store. As they stand, those of a file system.
+struct StoreTraits {
+  // An object is written whole pieces at a time, each by one call, and their borders are told when
+  // the write begins. Else ranges are free, and what is said of pieces does not apply.
+  bool whole_pieces = false;
+  // Bytes of a piece (an object's last may have fewer), and how many pieces an object has.
+  uint64_t least_piece = 1;
+  uint64_t most_piece = std::numeric_limits<uint64_t>::max();
+  uint64_t most_pieces = std::numeric_limits<uint64_t>::max();
+  uint64_t good_piece = 1;  // smaller ones cost more than they should
+  // All pieces of an object but its last have the same size.
+  bool equal_pieces = false;
+  // Larger reads are cut into such; 0: they are not. So many are best in flight; 0: as many as
+  // compute.
+  uint64_t read_size = 0;
+  uint32_t reads_in_flight = 0;
+};
+
+// An object that will be written.
+struct WriteLayout {
+  std::string key;
+  uint64_t size = 0;
+  // Where its pieces end, ascending, the last at `size`. Empty: one piece, or free ranges.
+  std::vector<uint64_t> ends = {};
+};
+
 // A large object whose layout is known before its first byte, written in ranges
 // by any number of processes. Plain data: it travels in plans and leases.
 struct PlannedWrite {
   std::string key;
   uint64_t size = 0;
   // Set by BeginWrite; names the hidden partial file or the multipart upload.
-  std::string upload;
+  std::string upload = {};
+  std::vector<uint64_t> ends = {};  // as in its layout; empty where ranges are free
 };
 
 // Proof that a range was taken, to be handed to CommitWrite (an S3 part's
-// number and ETag; empty for stores that need none).
+// ETag; empty for stores that need none).
 struct WriteReceipt {
   uint64_t offset = 0;
   uint64_t size = 0;
@@ -73,6 +101,9 @@ struct WriteReceipt {
 class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
+
+  // Does not change.
+  virtual StoreTraits traits() const = 0;
 
   // `key` as a person would name it: an absolute path or a full URI.
   virtual std::string Describe(std::string_view key) const = 0;
@@ -104,33 +135,43 @@ class ObjectStore {
   virtual absl::Status Delete(std::string_view key, std::string_view if_match = {}) = 0;
 
   // --- Planned writes: Begin, any number of WriteRange and Flush, then Commit
-  // or Abort. Until Commit nothing is visible at `key`.
+  // or Abort. Until Commit nothing is visible at the key.
 
   // `writer` distinguishes jobs: two writers of one key do not meet. It consists
   // of letters, digits, '-' and '_' (else kInvalidArgument). Reserves the space
-  // where the store can. Beginning again for the same key and writer starts over.
-  virtual absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
+  // where the store can. kInvalidArgument for a layout that its traits forbid. Beginning again for
+  // the same key and writer starts over; what was begun before may then still have to be aborted.
+  virtual absl::StatusOr<PlannedWrite> BeginWrite(const WriteLayout& layout,
                                                   std::string_view writer) = 0;
 
-  // Writes `bytes` at `offset`. Writing a range again with the same bytes is
-  // harmless. Ranges of concurrent calls must not overlap. A range beyond the
-  // planned size is kInvalidArgument. An upload that was aborted or committed in
-  // between is kNotFound: the file is never created anew.
+  // Writes `bytes` at `offset`; where pieces are whole, one of them. Writing a range again with
+  // the same bytes is harmless. Ranges of concurrent calls must not overlap. A range that is
+  // beyond the planned size, or no piece, is kInvalidArgument. An upload that was aborted or
+  // committed in between is kNotFound: it is never created anew.
   virtual absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite& write, uint64_t offset,
                                                   std::span<const std::byte> bytes) = 0;
 
   // Makes all ranges written so far by this process durable. If it fails, the
   // ranges since the last flush that succeeded must be written again: a system
-  // may forget what it could not store.
+  // may forget what it could not store. Where nothing is left to be done it succeeds
+  // without a look: it does not say that the write stands.
   virtual absl::Status FlushWrite(const PlannedWrite& write) = 0;
 
+  // Whether the write is under way: begun, and neither committed nor aborted.
+  virtual absl::StatusOr<bool> Stands(const PlannedWrite& write) = 0;
+
   // Makes the object visible, whole and durable, replacing what was there.
-  // `receipts` must cover [0, size) or the call is kDataLoss.
+  // `receipts` must cover [0, size), and every piece be as one of its receipts says, or the call
+  // is kDataLoss. kNotFound where the write does not stand.
   virtual absl::Status CommitWrite(const PlannedWrite& write,
                                    std::span<const WriteReceipt> receipts) = 0;
 
   // Drops the partial object. Aborting twice, or after a commit, is harmless.
   virtual absl::Status AbortWrite(const PlannedWrite& write) = 0;
+
+  // Drops whatever `writer` began for `key`, where nobody knows what that is: a process that was
+  // killed, or whose answer got lost. That there is nothing is no error.
+  virtual absl::Status AbortWritesOf(std::string_view key, std::string_view writer) = 0;
 };
 
 // Checks the rule for keys above.

@@ -27,6 +27,7 @@ class RootedStore final : public ForwardingStore {
       // What is removed is the link, never what it leads to.
       case StoreOp::kDelete:
       case StoreOp::kAbortWrite:
+      case StoreOp::kAbortWritesOf:
         MERGANSER_RETURN_IF_ERROR(ValidateKey(request.key));
         return Check(FolderOf(request.key));
       default:

@@ -4,8 +4,9 @@ namespace merganser {
 
 std::string_view StoreOpName(StoreOp op) {
   constexpr std::string_view kNames[kStoreOps] = {
-      "Stat",       "Read",       "List",       "Put",         "PutIfAbsent", "Delete",
-      "BeginWrite", "WriteRange", "FlushWrite", "CommitWrite", "AbortWrite"};
+      "Stat",        "Read",       "List",         "Put",        "PutIfAbsent",
+      "Delete",      "BeginWrite", "WriteRange",   "FlushWrite", "Stands",
+      "CommitWrite", "AbortWrite", "AbortWritesOf"};
   return kNames[static_cast<size_t>(op)];
 }
 

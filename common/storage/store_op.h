@@ -17,10 +17,12 @@ enum class StoreOp {
   kBeginWrite,
   kWriteRange,
   kFlushWrite,
+  kStands,
   kCommitWrite,
   kAbortWrite,
+  kAbortWritesOf,
 };
-inline constexpr size_t kStoreOps = 11;
+inline constexpr size_t kStoreOps = 13;
 
 std::string_view StoreOpName(StoreOp op);
 

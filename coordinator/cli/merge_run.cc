@@ -31,6 +31,7 @@
 #include "common/engine/rounds.h"
 #include "common/engine/small_files.h"
 #include "common/linalg/kernels.h"
+#include "common/plan/pieces.h"
 #include "common/plan/plan_text.h"
 #include "common/storage/list.h"
 #include "common/storage/stores.h"
@@ -97,10 +98,12 @@ struct Recording {
 // One merge, from its claim to its end.
 class MergeRun {
  public:
-  MergeRun(const MergeFlags& flags, const PreparedMerge& prepared, const std::string& output_uri,
-           std::shared_ptr<ObjectStore> store, InterruptWatcher& interrupts)
+  MergeRun(const MergeFlags& flags, const PreparedMerge& prepared, const Stores& stores,
+           const std::string& output_uri, std::shared_ptr<ObjectStore> store,
+           InterruptWatcher& interrupts)
       : flags_(flags),
         prepared_(prepared),
+        stores_(stores),
         output_uri_(output_uri),
         store_(std::move(store)),
         interrupts_(interrupts) {}
@@ -137,9 +140,9 @@ class MergeRun {
     const Plan& plan = prepared_.plan;
 
     MERGANSER_ASSIGN_OR_RETURN(tensor_memory, BesideHistograms(tensor_memory, plan, done_));
-    MERGANSER_ASSIGN_OR_RETURN(
-        std::shared_ptr<const JobContext> job,
-        MakeJobContext(output_uri_, output_->job_uid(), plan, output_uri_, output_->writes()));
+    MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<const JobContext> job,
+                               MakeJobContext(output_uri_, output_->job_uid(), plan, output_uri_,
+                                              output_->writes(), stores_));
     ProgressKeeper keeper(job, *std::move(log_),
                           {.period = std::chrono::milliseconds(flags_.record_ms),
                            .told_when_durable = executor.TellsWhenDurable(),
@@ -245,6 +248,7 @@ class MergeRun {
 
   const MergeFlags& flags_;
   const PreparedMerge& prepared_;
+  const Stores stores_;
   const std::string output_uri_;
   const std::shared_ptr<ObjectStore> store_;
   InterruptWatcher& interrupts_;
@@ -265,16 +269,22 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   if (uri.ok()) uri = Absolute(*uri, directories.front());
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
   const std::string output_uri = uri->ToString();
-  absl::StatusOr<std::shared_ptr<ObjectStore>> store = Stores().Open(output_uri);
+  const Stores stores;
+  absl::StatusOr<std::shared_ptr<ObjectStore>> store = stores.Open(output_uri);
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
-  const absl::StatusOr<PreparedMerge> prepared = PrepareMerge(*text, flags.recipe, directories);
+  const StoreTraits traits = (*store)->traits();
+  if (const absl::Status able = CheckOutputTraits(traits); !able.ok()) {
+    return Fail(Annotate(able, OneLine(output_uri)), Phase::kPlanning);
+  }
+  const absl::StatusOr<PreparedMerge> prepared =
+      PrepareMerge(*text, flags.recipe, directories, stores, traits);
   if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);
   const absl::StatusOr<uint64_t> tensor_memory = TensorMemory(flags.memory, prepared->plan);
   if (!tensor_memory.ok()) return Fail(tensor_memory.status(), Phase::kPlanning);
 
   std::fputs(WarningsText(prepared->plan, kWarningsShown).c_str(), stderr);
 
-  MergeRun run(flags, *prepared, output_uri, *store, interrupts);
+  MergeRun run(flags, *prepared, stores, output_uri, *store, interrupts);
   const HandlerScope handlers(interrupts);
   if (const absl::Status begun = Guarded([&] { return run.Begin(); }); !begun.ok()) {
     run.EndFailed(begun, /*still_written=*/false);

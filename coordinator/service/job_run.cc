@@ -12,6 +12,7 @@
 #include "common/engine/job_output.h"
 #include "common/engine/prepare.h"
 #include "common/engine/publish_merge.h"
+#include "common/plan/pieces.h"
 #include "common/storage/list.h"
 #include "common/storage/stores.h"
 #include "common/storage/uri.h"
@@ -37,9 +38,15 @@ class EngineJobRun final : public JobRun {
   }
 
   absl::StatusOr<const Plan*> Prepare() override {
+    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> output,
+                               stores_.Open(request_.output_uri));
+    const StoreTraits traits = output->traits();
+    if (const absl::Status able = CheckOutputTraits(traits); !able.ok()) {
+      return Annotate(able, Shown(request_.output_uri));
+    }
     MERGANSER_ASSIGN_OR_RETURN(
         PreparedMerge prepared,
-        PrepareMerge(request_.recipe, request_.source_name, request_.directories, stores_));
+        PrepareMerge(request_.recipe, request_.source_name, request_.directories, stores_, traits));
     prepared_ = std::move(prepared);
     return &prepared_->plan;
   }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/plan/pieces.h"
 #include "common/plan/validate.h"
 
 namespace merganser {
@@ -286,6 +287,14 @@ v1::Plan EncodePlan(const Plan& plan) {
   proto.set_peak_leaf_memory(plan.peak_leaf_memory);
   proto.set_rounds(plan.rounds);
   proto.set_digest(plan.digest);
+  if (plan.output.whole_pieces) {
+    v1::StoreTraits& output = *proto.mutable_output();
+    output.set_whole_pieces(true);
+    output.set_least_piece(plan.output.least_piece);
+    output.set_most_piece(plan.output.most_piece);
+    output.set_most_pieces(plan.output.most_pieces);
+    output.set_good_piece(plan.output.good_piece);
+  }
   return proto;
 }
 
@@ -329,6 +338,13 @@ absl::StatusOr<Plan> DecodePlan(const v1::Plan& proto) {
   plan.peak_leaf_memory = proto.peak_leaf_memory();
   plan.rounds = proto.rounds();
   plan.digest = proto.digest();
+  if (proto.output().whole_pieces()) {
+    plan.output.whole_pieces = true;
+    plan.output.least_piece = proto.output().least_piece();
+    plan.output.most_piece = proto.output().most_piece();
+    plan.output.most_pieces = proto.output().most_pieces();
+    plan.output.good_piece = proto.output().good_piece();
+  }
   MERGANSER_RETURN_IF_ERROR(ValidatePlan(plan));
   return plan;
 }
@@ -344,6 +360,7 @@ std::string SerializeJobPlan(const JobPlan& job_plan) {
     w.set_key(write.key);
     w.set_size(write.size);
     w.set_upload(write.upload);
+    w.mutable_ends()->Add(write.ends.begin(), write.ends.end());
   }
   return proto.SerializeAsString();
 }
@@ -363,12 +380,21 @@ absl::StatusOr<JobPlan> ParseJobPlan(std::string_view bytes) {
   MERGANSER_ASSIGN_OR_RETURN(job_plan.plan, DecodePlan(proto.plan()));
   job_plan.output_uri = proto.output_uri();
   for (const v1::PlannedWrite& w : proto.writes()) {
-    job_plan.writes.push_back({w.key(), w.size(), w.upload()});
+    job_plan.writes.push_back({w.key(), w.size(), w.upload(), {w.ends().begin(), w.ends().end()}});
   }
   if (job_plan.writes.size() != job_plan.plan.shards.size()) {
     return absl::InvalidArgumentError(absl::StrCat("job plan: found ", job_plan.writes.size(),
                                                    " planned writes, expected ",
                                                    job_plan.plan.shards.size(), ", one a shard"));
+  }
+  // Units must be whole pieces here as there.
+  const std::vector<std::vector<uint64_t>> ends = ShardPieceEnds(job_plan.plan);
+  for (size_t i = 0; i < ends.size(); ++i) {
+    if (job_plan.writes[i].ends == ends[i]) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("job plan: planned write ", i, ": found ", job_plan.writes[i].ends.size(),
+                     " pieces, expected the ", ends[i].size(),
+                     " that this version cuts; run coordinator and workers of one version"));
   }
   return job_plan;
 }

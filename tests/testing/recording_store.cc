@@ -48,8 +48,8 @@ void RecordingStore::Clear() {
 absl::Status RecordingStore::Around(const StoreRequest& request, Work work) {
   absl::Status status = work();
   MutexLock lock(mutex_);
-  calls_.push_back(
-      {request.op, std::string(request.key), request.offset, request.size, status.ok()});
+  calls_.push_back({request.op, std::string(request.key), request.offset, request.size,
+                    request.flat, status.ok()});
   return status;
 }
 

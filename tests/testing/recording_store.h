@@ -19,6 +19,7 @@ struct StoreCall {
   std::string key;
   uint64_t offset = 0;
   uint64_t size = 0;
+  bool flat = false;
   bool ok = false;
 };
 

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/methods/merge_method.h"
+#include "common/plan/pieces.h"
 #include "tests/worker/worker_fixture.h"
 #include "worker/unit_runner.h"
 
@@ -86,10 +87,12 @@ TEST(UnitRunnerErrorsTest, AReadErrorFailsItsUnitAndNamesFileAndTensor) {
 }
 
 TEST(UnitRunnerErrorsTest, AWriteErrorFailsItsUnit) {
-  // The first write of a unit, and its last.
-  for (const uint64_t call : {1, 2}) {
+  for (const bool last : {false, true}) {
     TestJob job(kLinear, Models());
     const std::string key = job.plan().shards[3].key;
+    const Unit& unit = job.plan().units[job.UnitOf("layers.3.weight")];
+    const size_t pieces = UnitPieceEnds(job.plan(), unit).size();
+    const uint64_t call = !last ? 1 : pieces > 0 ? pieces : unit.segments.size();
     FaultRule rule =
         Always(StoreOp::kWriteRange, key, absl::ResourceExhaustedError("no space left on device"));
     rule.first = call;

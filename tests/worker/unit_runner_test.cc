@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/digest.h"
 #include "common/base/mutex.h"
+#include "common/plan/pieces.h"
 #include "tests/worker/worker_fixture.h"
 
 namespace merganser {
@@ -107,6 +108,39 @@ TEST(UnitRunnerTest, WritesTheSameBytesForAllThreadsAndBudgets) {
   }
 }
 
+// Every limit that a store may have, with the least memory that the plan promises to do with.
+TEST(UnitRunnerTest, WhatIsWrittenDoesNotDependOnTheStore) {
+  const std::map<std::string, TinyCheckpoint> models = Models();
+  std::map<std::string, std::string> expected;
+  const auto pieces = [](uint64_t least, uint64_t good, uint64_t most, uint64_t count) {
+    return StoreTraits{.whole_pieces = true,
+                       .least_piece = least,
+                       .most_piece = most,
+                       .most_pieces = count,
+                       .good_piece = good};
+  };
+  constexpr uint64_t kMebi = 1 << 20;
+  for (const StoreTraits& output :
+       {StoreTraits(), pieces(1, 700, 3'000, 1 << 20), pieces(1'000, 1'000, 3'000, 1 << 20),
+        pieces(20'000, 50'000, 100'000, 10'000), pieces(1, 1, 100 * kMebi, 7),
+        pieces(kMebi, kMebi, 3 * kMebi, 100),
+        pieces(5 * kMebi, 16 * kMebi, 5'120 * kMebi, 10'000)}) {
+    for (const int threads : {1, 4}) {
+      SCOPED_TRACE(testing::Message() << "pieces of " << output.good_piece << ", at least "
+                                      << output.least_piece << ", " << threads << " threads");
+      TestJob job(kLinear, models, output);
+      if (expected.empty()) {
+        expected = ExpectedLinear(job.plan(), InOrder(models), kWeights, kDivisor);
+      }
+      ScriptedSource source(job.context());
+      const absl::Status status = RunUnits(source, Options(threads, job.plan().peak_leaf_memory));
+      ASSERT_TRUE(status.ok()) << status;
+      ASSERT_THAT(source.failures, IsEmpty());
+      ExpectSameFiles(job.Publish(source.results), expected);
+    }
+  }
+}
+
 TEST(UnitRunnerTest, ResultsTellWhatWasDone) {
   TestJob job(kLinear, Models());
   ScriptedSource source(job.context());
@@ -124,14 +158,21 @@ TEST(UnitRunnerTest, ResultsTellWhatWasDone) {
     read += result.bytes_read;
     written += result.bytes_written;
     ASSERT_EQ(result.segment_digests.size(), unit.segments.size());
-    ASSERT_EQ(result.receipts.size(), unit.segments.size());
     uint64_t at = unit.begin;
+    std::vector<uint64_t> ends = UnitPieceEnds(job.plan(), unit);
     const std::string& file = files.at(job.plan().shards[unit.shard].key);
     for (size_t k = 0; k < unit.segments.size(); ++k) {
       EXPECT_EQ(result.segment_digests[k], DigestHex(file.substr(at, unit.segments[k].bytes_out)));
-      EXPECT_EQ(result.receipts[k].offset, at);
-      EXPECT_EQ(result.receipts[k].size, unit.segments[k].bytes_out);
       at += unit.segments[k].bytes_out;
+      if (!job.plan().output.whole_pieces) ends.push_back(at);
+    }
+    // In order: where ranges are free one a segment.
+    ASSERT_EQ(result.receipts.size(), ends.size());
+    uint64_t begin = unit.begin;
+    for (size_t k = 0; k < ends.size(); ++k) {
+      EXPECT_EQ(result.receipts[k].offset, begin);
+      EXPECT_EQ(result.receipts[k].size, ends[k] - begin);
+      begin = ends[k];
     }
   }
   EXPECT_EQ(read, job.plan().bytes_read);

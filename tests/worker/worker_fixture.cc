@@ -13,6 +13,7 @@
 #include "common/checkpoint/checkpoint.h"
 #include "common/engine/working_folder.h"
 #include "common/methods/registry.h"
+#include "common/plan/pieces.h"
 #include "common/recipe/recipe.h"
 #include "common/storage/memory/memory_store.h"
 #include "common/storage/stores.h"
@@ -70,8 +71,8 @@ T Must(absl::StatusOr<T> value) {
 
 }  // namespace
 
-TestJob::TestJob(std::string_view recipe_text,
-                 const std::map<std::string, TinyCheckpoint>& models) {
+TestJob::TestJob(std::string_view recipe_text, const std::map<std::string, TinyCheckpoint>& models,
+                 const StoreTraits& output_traits) {
   static std::atomic<int> jobs = 0;
   const std::string place = absl::StrCat("memory://worker-test-", ++jobs, "-");
   const Recipe recipe = Must(ParseRecipe(recipe_text, "r.yaml"));
@@ -92,14 +93,16 @@ TestJob::TestJob(std::string_view recipe_text,
   for (const Checkpoint& checkpoint : checkpoints) pointers.push_back(&checkpoint);
   context_->job = "jobs/test";
   context_->uid = "test";
-  context_->plan =
-      Must(MakePlan(recipe, resolved, pointers,
-                    Must(AlignModels(pointers, SlicesOf(resolved), OptionsOf(resolved)))));
+  context_->plan = Must(MakePlan(
+      recipe, resolved, pointers,
+      Must(AlignModels(pointers, SlicesOf(resolved), OptionsOf(resolved))), output_traits));
   context_->methods = Must(PlanMethods::Make(context_->plan));
-  output_ = Wrap(MakeMemoryStore("output"));
+  output_ = Wrap(MakeMemoryStore("output", output_traits));
   context_->output = output_.calls;
-  for (const PlannedShard& shard : context_->plan.shards) {
-    context_->writes.push_back(Must(output().BeginWrite(shard.key, shard.size, "test")));
+  const std::vector<std::vector<uint64_t>> ends = ShardPieceEnds(plan());
+  for (size_t s = 0; s < ends.size(); ++s) {
+    const PlannedShard& shard = plan().shards[s];
+    context_->writes.push_back(Must(output().BeginWrite({shard.key, shard.size, ends[s]}, "test")));
   }
   const absl::Status recorded =
       RecordWrites(output(), "test", 1, WritesRecord::kBegun, context_->writes);

@@ -16,6 +16,7 @@
 #include "common/base/mutex.h"
 #include "tests/testing/fault_store.h"
 #include "tests/testing/recording_store.h"
+#include "tests/testing/test_traits.h"
 #include "tests/testing/tiny_checkpoint.h"
 #include "worker/unit_runner.h"
 #include "worker/unit_source.h"
@@ -26,7 +27,8 @@ namespace merganser {
 // fails the test.
 class TestJob {
  public:
-  TestJob(std::string_view recipe, const std::map<std::string, TinyCheckpoint>& models);
+  TestJob(std::string_view recipe, const std::map<std::string, TinyCheckpoint>& models,
+          const StoreTraits& output = TestTraits());
 
   const std::shared_ptr<JobContext>& context() const { return context_; }
   const Plan& plan() const { return context_->plan; }

@@ -36,6 +36,8 @@ class FileStore final : public ObjectStore {
   FileStore(std::string_view root, PlaceCheck check)
       : root_(RootOf(root)), check_(std::move(check)), readers_(kCachedFds), writers_(kCachedFds) {}
 
+  StoreTraits traits() const override { return {}; }
+
   std::string Describe(std::string_view key) const override {
     if (key.empty()) return Shown(root_.size() == 1 ? root_ : root_.substr(0, root_.size() - 1));
     return Shown(PathOf(key));
@@ -121,11 +123,12 @@ class FileStore final : public ObjectStore {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
+  absl::StatusOr<PlannedWrite> BeginWrite(const WriteLayout& layout,
                                           std::string_view writer) override {
+    const std::string& key = layout.key;
     MERGANSER_RETURN_IF_ERROR(ValidateNewKey(key));
     MERGANSER_RETURN_IF_ERROR(ValidateWriter(writer, Describe(key)));
-    PlannedWrite write{std::string(key), size, std::string(writer)};
+    PlannedWrite write{key, layout.size, std::string(writer)};
     const std::string path = PathOf(key);
     const std::string partial = PartialPath(path, writer);
     MERGANSER_RETURN_IF_ERROR(Annotate(MakeFolders(ParentOf(path)), Describe(key)));
@@ -133,7 +136,7 @@ class FileStore final : public ObjectStore {
     writers_.Erase(partial);
     absl::StatusOr<std::shared_ptr<Fd>> fd = CreateFile(key, partial, O_WRONLY | O_NOFOLLOW);
     if (!fd.ok()) return Annotate(fd.status(), Describe(key));
-    if (const absl::Status reserved = ReserveSpace(**fd, size, partial); !reserved.ok()) {
+    if (const absl::Status reserved = ReserveSpace(**fd, layout.size, partial); !reserved.ok()) {
       ::unlink(partial.c_str());
       return Annotate(reserved, Describe(key));
     }
@@ -178,6 +181,14 @@ class FileStore final : public ObjectStore {
     return Annotate(flushed, Describe(write.key));
   }
 
+  absl::StatusOr<bool> Stands(const PlannedWrite& write) override {
+    MERGANSER_ASSIGN_OR_RETURN(const std::string partial, PartialOf(write));
+    const absl::StatusOr<std::shared_ptr<Fd>> fd = OpenPartial(write, partial, FdCache::Use::kRead);
+    if (absl::IsNotFound(fd.status())) return false;
+    if (!fd.ok()) return fd.status();
+    return true;
+  }
+
   absl::Status CommitWrite(const PlannedWrite& write,
                            std::span<const WriteReceipt> receipts) override {
     MERGANSER_ASSIGN_OR_RETURN(const std::string partial, PartialOf(write));
@@ -199,6 +210,11 @@ class FileStore final : public ObjectStore {
     MERGANSER_ASSIGN_OR_RETURN(const std::string partial, PartialOf(write));
     writers_.Erase(partial);
     return Unlink(partial).status();
+  }
+
+  // A write is named by its writer.
+  absl::Status AbortWritesOf(std::string_view key, std::string_view writer) override {
+    return AbortWrite({std::string(key), 0, std::string(writer)});
   }
 
  private:

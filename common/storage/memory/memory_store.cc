@@ -1,19 +1,24 @@
 #include "common/storage/memory/memory_store.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
+#include "common/storage/pieces.h"
 
 namespace merganser {
 namespace {
 
 class MemoryStore final : public ObjectStore {
  public:
-  explicit MemoryStore(std::string_view name) : name_(name) {}
+  MemoryStore(std::string_view name, const StoreTraits& traits) : name_(name), traits_(traits) {}
+
+  StoreTraits traits() const override { return traits_; }
 
   std::string Describe(std::string_view key) const override {
     return absl::StrCat("memory://", name_, key.empty() ? "" : "/", OneLine(key));
@@ -105,19 +110,27 @@ class MemoryStore final : public ObjectStore {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
+  absl::StatusOr<PlannedWrite> BeginWrite(const WriteLayout& layout,
                                           std::string_view writer) override {
-    MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
-    MERGANSER_RETURN_IF_ERROR(ValidateWriter(writer, Describe(key)));
-    PlannedWrite write{std::string(key), size, std::string(writer)};
-    auto partial = std::make_shared<Partial>();
-    if (size > partial->bytes.max_size()) return Full(key, size);
-    try {
-      partial->bytes.resize(size);
-    } catch (const std::bad_alloc&) {
-      return Full(key, size);
+    MERGANSER_RETURN_IF_ERROR(ValidateKey(layout.key));
+    MERGANSER_RETURN_IF_ERROR(ValidateWriter(writer, Describe(layout.key)));
+    PlannedWrite write{layout.key, layout.size, std::string(writer)};
+    if (traits_.whole_pieces) {
+      MERGANSER_RETURN_IF_ERROR(CheckPieces(layout, traits_, Describe(layout.key)));
+      write.ends = layout.ends;
     }
+    auto partial = std::make_shared<Partial>();
+    if (layout.size > partial->bytes.max_size()) return Full(layout.key, layout.size);
+    try {
+      partial->bytes.resize(layout.size);
+    } catch (const std::bad_alloc&) {
+      return Full(layout.key, layout.size);
+    }
+    partial->writer = writer;
+    partial->proofs.resize(traits_.whole_pieces ? PieceCount(write) : 0);
     MutexLock lock(mutex_);
+    // As multipart uploads are: whoever begins again has two.
+    if (traits_.whole_pieces) write.upload = absl::StrCat(write.upload, ".", ++last_upload_);
     partials_[{write.key, write.upload}] = std::move(partial);
     return write;
   }
@@ -129,22 +142,29 @@ class MemoryStore final : public ObjectStore {
           absl::StrCat(Describe(write.key), ": a write of ", bytes.size(), " bytes at offset ",
                        offset, " goes beyond the planned size of ", write.size, " bytes"));
     }
+    if (traits_.whole_pieces) return WritePiece(write, offset, bytes);
     MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<Partial> partial, Find(write));
     if (!bytes.empty()) std::memcpy(partial->bytes.data() + offset, bytes.data(), bytes.size());
     return WriteReceipt{offset, bytes.size(), ""};
   }
 
-  absl::Status FlushWrite(const PlannedWrite& write) override { return Find(write).status(); }
+  absl::Status FlushWrite(const PlannedWrite& write) override {
+    // A piece is durable when it is written, and nobody is asked.
+    return traits_.whole_pieces ? absl::OkStatus() : Find(write).status();
+  }
+
+  absl::StatusOr<bool> Stands(const PlannedWrite& write) override { return Find(write).ok(); }
 
   absl::Status CommitWrite(const PlannedWrite& write,
                            std::span<const WriteReceipt> receipts) override {
     MERGANSER_RETURN_IF_ERROR(CheckCoverage(receipts, write.size, Describe(write.key)));
     MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<Partial> partial, Find(write));
-    // Copied, not moved: a writer that is late must not reach published bytes.
-    auto bytes = std::make_shared<const std::string>(partial->bytes);
     MutexLock lock(mutex_);
     const auto it = partials_.find({write.key, write.upload});
     if (it == partials_.end() || it->second != partial) return Gone(write);
+    MERGANSER_RETURN_IF_ERROR(CheckProofs(write, *partial, receipts));
+    // Copied, not moved: a writer that is late must not reach published bytes.
+    auto bytes = std::make_shared<const std::string>(partial->bytes);
     partials_.erase(it);
     Publish(write.key, std::move(bytes));
     return absl::OkStatus();
@@ -156,14 +176,27 @@ class MemoryStore final : public ObjectStore {
     return absl::OkStatus();
   }
 
+  absl::Status AbortWritesOf(std::string_view key, std::string_view writer) override {
+    MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
+    MERGANSER_RETURN_IF_ERROR(ValidateWriter(writer, Describe(key)));
+    MutexLock lock(mutex_);
+    std::erase_if(partials_, [&](const auto& partial) {
+      return partial.first.first == key && partial.second->writer == writer;
+    });
+    return absl::OkStatus();
+  }
+
  private:
   struct Object {
     std::shared_ptr<const std::string> bytes;
     uint64_t version = 0;
   };
-  // Ranges of concurrent calls do not overlap, so the bytes need no lock.
   struct Partial {
+    std::string writer;
+    // Free ranges of concurrent calls do not overlap, so these need no lock; whole pieces are
+    // written under it, with their proofs: a piece that is written twice is the later one.
     std::string bytes;
+    std::vector<std::string> proofs;  // one a piece, empty while it is missing
   };
 
   static ObjectInfo InfoOf(const Object& object) {
@@ -193,19 +226,52 @@ class MemoryStore final : public ObjectStore {
     return it->second;
   }
 
+  absl::StatusOr<WriteReceipt> WritePiece(const PlannedWrite& write, uint64_t offset,
+                                          std::span<const std::byte> bytes) {
+    MERGANSER_ASSIGN_OR_RETURN(const size_t piece,
+                               PieceAt(write, offset, bytes.size(), Describe(write.key)));
+    MutexLock lock(mutex_);
+    const auto it = partials_.find({write.key, write.upload});
+    if (it == partials_.end() || it->second->bytes.size() != write.size) return Gone(write);
+    Partial& partial = *it->second;
+    std::memcpy(partial.bytes.data() + offset, bytes.data(), bytes.size());
+    // Another one each time, as ETags of encrypted parts are.
+    partial.proofs[piece] = absl::StrCat("proof-", ++last_proof_);
+    return WriteReceipt{offset, bytes.size(), partial.proofs[piece]};
+  }
+
+  absl::Status CheckProofs(const PlannedWrite& write, const Partial& partial,
+                           std::span<const WriteReceipt> receipts) const {
+    for (size_t i = 0; i < partial.proofs.size(); ++i) {
+      const uint64_t begin = i == 0 ? 0 : write.ends[i - 1];
+      const bool known =
+          std::any_of(receipts.begin(), receipts.end(), [&](const WriteReceipt& receipt) {
+            return receipt.offset == begin && receipt.proof == partial.proofs[i];
+          });
+      if (known) continue;
+      return absl::DataLossError(
+          absl::StrCat(Describe(write.key), ": piece ", i,
+                       " is another than its receipts say: it was written again, or is missing"));
+    }
+    return absl::OkStatus();
+  }
+
   const std::string name_;
+  const StoreTraits traits_;
   Mutex mutex_;
   std::map<std::string, Object, std::less<>> objects_ MERGANSER_GUARDED_BY(mutex_);
   // By key and upload.
   std::map<std::pair<std::string, std::string>, std::shared_ptr<Partial>> partials_
       MERGANSER_GUARDED_BY(mutex_);
   uint64_t last_version_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  uint64_t last_upload_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  uint64_t last_proof_ MERGANSER_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace
 
-std::shared_ptr<ObjectStore> MakeMemoryStore(std::string_view name) {
-  return std::make_shared<MemoryStore>(name);
+std::shared_ptr<ObjectStore> MakeMemoryStore(std::string_view name, const StoreTraits& traits) {
+  return std::make_shared<MemoryStore>(name, traits);
 }
 
 }  // namespace merganser

@@ -37,12 +37,17 @@ class WritesTally final : public ForwardingStore {
     return names;
   }
 
-  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view key, uint64_t size,
+  absl::StatusOr<PlannedWrite> BeginWrite(const WriteLayout& layout,
                                           std::string_view writer) override {
-    absl::StatusOr<PlannedWrite> write = ForwardingStore::BeginWrite(key, size, writer);
-    // Beginning again starts over, so one name has one upload.
-    const std::string name = absl::StrCat(std::string(key), " by ", std::string(writer));
-    if (write.ok()) open_[name] = *write;
+    absl::StatusOr<PlannedWrite> write = ForwardingStore::BeginWrite(layout, writer);
+    const std::string name = absl::StrCat(layout.key, " by ", std::string(writer));
+    if (write.ok()) {
+      // Where a write has the name of its writer, beginning again has no second one.
+      std::erase_if(open_, [&](const auto& open) {
+        return open.second.upload == write->upload && open.second.key == write->key;
+      });
+      open_.emplace(name, *write);
+    }
     return write;
   }
   absl::Status CommitWrite(const PlannedWrite& write,
@@ -51,6 +56,11 @@ class WritesTally final : public ForwardingStore {
   }
   absl::Status AbortWrite(const PlannedWrite& write) override {
     return Closed(write, ForwardingStore::AbortWrite(write));
+  }
+  absl::Status AbortWritesOf(std::string_view key, std::string_view writer) override {
+    absl::Status status = ForwardingStore::AbortWritesOf(key, writer);
+    if (status.ok()) open_.erase(absl::StrCat(std::string(key), " by ", std::string(writer)));
+    return status;
   }
 
  private:
@@ -63,7 +73,7 @@ class WritesTally final : public ForwardingStore {
     return status;
   }
 
-  std::map<std::string, PlannedWrite> open_;
+  std::multimap<std::string, PlannedWrite> open_;
 };
 
 // Not thread-safe.

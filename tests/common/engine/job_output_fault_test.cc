@@ -18,6 +18,7 @@
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/test_traits.h"
 
 namespace merganser {
 namespace {
@@ -54,7 +55,7 @@ class JobOutputFault : public ::testing::TestWithParam<Scenario> {
       fs::remove_all(folder_);
       inner_ = MakeFileStore(folder_.string());
     } else {
-      inner_ = MakeMemoryStore("fault");
+      inner_ = MakeMemoryStore("fault", TestTraits());
     }
     store_ = std::make_shared<FailingStore>(inner_);
     if (GetParam().old_shards == 0) return;

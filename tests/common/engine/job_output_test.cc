@@ -16,6 +16,7 @@
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/test_traits.h"
 
 namespace merganser {
 namespace {
@@ -44,7 +45,7 @@ class JobOutputTest : public ::testing::TestWithParam<const char*> {
       store_ = MakeFileStore(uri_);
     } else {
       uri_ = "memory://out";
-      store_ = MakeMemoryStore("out");
+      store_ = MakeMemoryStore("out", TestTraits());
     }
   }
   bool OnDisk() const { return std::string(GetParam()) == "file"; }

@@ -24,6 +24,7 @@
 #include "tests/common/engine/small_plan.h"
 #include "tests/testing/fake_clock.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/test_traits.h"
 
 namespace merganser {
 namespace {
@@ -56,7 +57,7 @@ class JobRecoveryTest : public ::testing::TestWithParam<const char*> {
       inner = MakeFileStore(uri_);
     } else {
       uri_ = "memory://out";
-      inner = MakeMemoryStore("out");
+      inner = MakeMemoryStore("out", TestTraits());
     }
     store_ = std::make_shared<FailingStore>(inner);
   }
@@ -424,9 +425,10 @@ TEST_P(JobRecoveryTest, AnOlderOutputOfTheSamePlanIsNotTakenForPublished) {
   options.overwrite = true;
   auto killed = JobOutput::Begin(store_, uri_, plan, options);
   ASSERT_TRUE(killed.ok()) << killed.status();
-  ASSERT_TRUE(WriteUnits(plan, (*killed)->writes(), *store_).ok());
+  const auto written = WriteUnits(plan, (*killed)->writes(), *store_);
+  ASSERT_TRUE(written.ok());
   EXPECT_FALSE(JobOutput::FindPublished(*store_, plan, kRun, kJob).value().has_value());
-  std::vector<UnitResult> done = *results;
+  std::vector<UnitResult> done = *written;
   auto resumed = Resume(plan, done);
   ASSERT_TRUE(resumed.ok()) << resumed.status();
   ASSERT_NE(*resumed, nullptr);

@@ -4,10 +4,12 @@
 #include <limits>
 
 #include "common/base/digest.h"
+#include "common/plan/pieces.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/common/engine/small_plan.h"
+#include "tests/testing/test_traits.h"
 
 namespace merganser {
 namespace {
@@ -17,10 +19,12 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 std::vector<UnitResult> Results(const Plan& plan) {
-  auto store = MakeMemoryStore("report");
+  auto store = MakeMemoryStore("report", TestTraits());
   std::vector<PlannedWrite> writes;
-  for (const PlannedShard& shard : plan.shards) {
-    writes.push_back(store->BeginWrite(shard.key, shard.size, "job").value());
+  const std::vector<std::vector<uint64_t>> ends = ShardPieceEnds(plan);
+  for (size_t s = 0; s < ends.size(); ++s) {
+    const PlannedShard& shard = plan.shards[s];
+    writes.push_back(store->BeginWrite({shard.key, shard.size, ends[s]}, "job").value());
   }
   return WriteUnits(plan, writes, *store).value();
 }

@@ -28,6 +28,7 @@
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/test_traits.h"
 
 namespace merganser {
 namespace {
@@ -61,7 +62,7 @@ class ResumeCase {
       inner_ = MakeFileStore(uri_);
     } else {
       uri_ = "memory://resume";
-      inner_ = MakeMemoryStore("resume");
+      inner_ = MakeMemoryStore("resume", TestTraits());
     }
     store_ = std::make_shared<FailingStore>(inner_);
   }

@@ -8,10 +8,12 @@
 #include "common/base/status.h"
 #include "common/engine/claim.h"
 #include "common/format/safetensors.h"
+#include "common/plan/pieces.h"
 #include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "common/storage/read_whole.h"
 #include "gtest/gtest.h"
+#include "tests/testing/test_traits.h"
 
 namespace merganser {
 namespace {
@@ -42,6 +44,7 @@ Plan MakeSmallPlan(const std::vector<std::vector<SmallTensor>>& shards) {
   plan.recipe_text = "merge_method: linear\n";
   plan.digest = std::string(32, 'd');
   plan.has_base = true;
+  plan.output = TestTraits();
   plan.models = {Model("org/base", "memory://inputs/base"), Model("org/a", "memory://inputs/a"),
                  Model("org/b", "memory://inputs/b")};
   for (size_t s = 0; s < shards.size(); ++s) {
@@ -132,11 +135,17 @@ absl::StatusOr<UnitResult> WriteUnit(const Plan& plan, uint32_t number,
     result.segment_digests.push_back(DigestHex(bytes.substr(at, segment.bytes_out)));
     at += segment.bytes_out;
   }
-  MERGANSER_ASSIGN_OR_RETURN(
-      const WriteReceipt receipt,
-      store.WriteRange(writes[unit.shard], unit.begin,
-                       std::as_bytes(std::span<const char>(bytes.data(), bytes.size()))));
-  result.receipts.push_back(receipt);
+  std::vector<uint64_t> ends = UnitPieceEnds(plan, unit);
+  if (ends.empty()) ends = {unit.end};
+  uint64_t begin = unit.begin;
+  for (const uint64_t end : ends) {
+    const std::string_view piece = bytes.substr(begin - unit.begin, end - begin);
+    MERGANSER_ASSIGN_OR_RETURN(
+        const WriteReceipt receipt,
+        store.WriteRange(writes[unit.shard], begin, std::as_bytes(std::span(piece))));
+    result.receipts.push_back(receipt);
+    begin = end;
+  }
   return result;
 }
 

@@ -26,6 +26,7 @@
 #include "tests/common/engine/failing_store.h"
 #include "tests/common/engine/small_plan.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/test_traits.h"
 
 namespace merganser {
 namespace {
@@ -73,7 +74,7 @@ class StoppedProcess : public ::testing::TestWithParam<Scenario> {
       fs::remove_all(folder_);
       inner_ = MakeFileStore(uri_);
     } else {
-      inner_ = MakeMemoryStore("stopped");
+      inner_ = MakeMemoryStore("stopped", TestTraits());
     }
     store_ = std::make_shared<FailingStore>(inner_);
     if (GetParam().old_shards == 0) return;

@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "tests/common/engine/small_plan.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/test_traits.h"
 
 namespace merganser {
 namespace {
@@ -51,7 +52,7 @@ class Verify : public ::testing::Test {
     ASSERT_TRUE(store_->Put(key, bytes).ok());
   }
 
-  std::shared_ptr<ObjectStore> store_ = MakeMemoryStore("verified");
+  std::shared_ptr<ObjectStore> store_ = MakeMemoryStore("verified", TestTraits());
   ThreadPool executor_{3};
 };
 

@@ -40,7 +40,7 @@ absl::Status ClearAll(ObjectStore& store) {
 TEST(ClearJob, AbortsWhatWasPutDownAndRemovesTheFolder) {
   auto store = MakeMemoryStore("claims");
   std::vector<PlannedWrite> writes = {
-      store->BeginWrite("a.safetensors", 8, WriterOf("old", kEpoch)).value()};
+      store->BeginWrite({"a.safetensors", 8}, WriterOf("old", kEpoch)).value()};
   ASSERT_TRUE(RecordWrites(*store, "old", kEpoch, WritesRecord::kBegun, writes).ok());
   ASSERT_TRUE(store->Put(".merganser/old/keepsakes/1", "k").ok());
   ASSERT_TRUE(store->Put(".merganser/other/keepsakes/1", "k").ok());
@@ -55,20 +55,21 @@ TEST(ClearJob, FindsAWriteThatWasBegunButNotPutDown) {
   auto store = MakeMemoryStore("claims");
   const std::vector<PlannedWrite> intended = {{"a.safetensors", 8, ""}};
   ASSERT_TRUE(RecordWrites(*store, "old", kEpoch, WritesRecord::kIntended, intended).ok());
-  const PlannedWrite begun = store->BeginWrite("a.safetensors", 8, WriterOf("old", kEpoch)).value();
+  const PlannedWrite begun =
+      store->BeginWrite({"a.safetensors", 8}, WriterOf("old", kEpoch)).value();
   ASSERT_TRUE(Clear(*store, "old").ok());
   const std::byte bytes[8] = {};
   EXPECT_TRUE(absl::IsNotFound(store->WriteRange(begun, 0, bytes).status()));
 }
 
-// A store in which nothing new may be written: what it says tells nothing of what was begun.
+// A store that will not say what was begun there.
 TEST(ClearJob, SaysWhereItCannotLookForAWriteThatWasBegun) {
   const auto inner = MakeMemoryStore("claims");
   FaultStore store(inner, 1);
   const std::vector<PlannedWrite> intended = {{"a.safetensors", 8, ""}};
   ASSERT_TRUE(RecordWrites(*inner, "old", kEpoch, WritesRecord::kIntended, intended).ok());
   FaultRule rule;
-  rule.op = StoreOp::kBeginWrite;
+  rule.op = StoreOp::kAbortWritesOf;
   rule.status = absl::PermissionDeniedError("this user may not");
   store.AddRule(rule);
   const absl::Status cleared = Clear(store, "old");
@@ -81,7 +82,7 @@ TEST(ClearJob, SaysWhereItCannotLookForAWriteThatWasBegun) {
 TEST(ClearJob, KeepsTheRecordWhileAWriteMayBeLeft) {
   auto inner = MakeMemoryStore("claims");
   const std::vector<PlannedWrite> writes = {
-      inner->BeginWrite("a.safetensors", 8, WriterOf("old", kEpoch)).value()};
+      inner->BeginWrite({"a.safetensors", 8}, WriterOf("old", kEpoch)).value()};
   ASSERT_TRUE(RecordWrites(*inner, "old", kEpoch, WritesRecord::kBegun, writes).ok());
   ASSERT_TRUE(inner->Put(".merganser/old/x", "k").ok());
   FailingStore store(inner);
@@ -114,7 +115,7 @@ TEST(ClearAllJobs, AHostileRecordIsDroppedAndNothingElseTouched) {
 // As versions without epochs left it.
 TEST(ClearAllJobs, FindsWhatEarlierVersionsBegan) {
   auto store = MakeMemoryStore("folder");
-  const PlannedWrite begun = store->BeginWrite("a.safetensors", 8, "old").value();
+  const PlannedWrite begun = store->BeginWrite({"a.safetensors", 8}, "old").value();
   ASSERT_TRUE(store
                   ->Put(".merganser/old/writes.json",
                         "[{\"key\": \"a.safetensors\", \"size\": 8, \"upload\": \"\"}]")

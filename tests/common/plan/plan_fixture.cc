@@ -42,7 +42,7 @@ class ZeroStore final : public ObjectStore {
     return NotHere();
   }
   absl::Status Delete(std::string_view, std::string_view) override { return NotHere(); }
-  absl::StatusOr<PlannedWrite> BeginWrite(std::string_view, uint64_t, std::string_view) override {
+  absl::StatusOr<PlannedWrite> BeginWrite(const WriteLayout&, std::string_view) override {
     return NotHere();
   }
   absl::StatusOr<WriteReceipt> WriteRange(const PlannedWrite&, uint64_t,
@@ -50,10 +50,13 @@ class ZeroStore final : public ObjectStore {
     return NotHere();
   }
   absl::Status FlushWrite(const PlannedWrite&) override { return NotHere(); }
+  absl::StatusOr<bool> Stands(const PlannedWrite&) override { return NotHere(); }
   absl::Status CommitWrite(const PlannedWrite&, std::span<const WriteReceipt>) override {
     return NotHere();
   }
   absl::Status AbortWrite(const PlannedWrite&) override { return NotHere(); }
+  absl::Status AbortWritesOf(std::string_view, std::string_view) override { return NotHere(); }
+  StoreTraits traits() const override { return {}; }
 
  private:
   static absl::Status NotHere() { return absl::UnimplementedError("planning writes nothing"); }
@@ -99,7 +102,8 @@ std::vector<Checkpoint> FakeModels(const std::vector<FakeTensor>& tensors, size_
   return models;
 }
 
-absl::StatusOr<Plan> PlanOf(std::string_view recipe_text, const std::vector<Checkpoint>& models) {
+absl::StatusOr<Plan> PlanOf(std::string_view recipe_text, const std::vector<Checkpoint>& models,
+                            const StoreTraits& output) {
   MERGANSER_ASSIGN_OR_RETURN(const Recipe recipe, ParseRecipe(recipe_text, "r.yaml"));
   MERGANSER_ASSIGN_OR_RETURN(const ResolvedMethod resolved,
                              ResolveMethod(recipe, [](const std::string& model) { return model; }));
@@ -107,7 +111,7 @@ absl::StatusOr<Plan> PlanOf(std::string_view recipe_text, const std::vector<Chec
   for (const Checkpoint& model : models) pointers.push_back(&model);
   MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment,
                              AlignModels(pointers, SlicesOf(resolved), OptionsOf(resolved)));
-  absl::StatusOr<Plan> plan = MakePlan(recipe, resolved, pointers, alignment);
+  absl::StatusOr<Plan> plan = MakePlan(recipe, resolved, pointers, alignment, output);
   // What is made here is what workers take.
   if (plan.ok()) {
     EXPECT_TRUE(ValidatePlan(*plan).ok()) << ValidatePlan(*plan);

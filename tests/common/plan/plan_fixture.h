@@ -32,7 +32,8 @@ std::vector<Checkpoint> FakeModels(const std::vector<FakeTensor>& tensors, size_
 
 // Parses, resolves, aligns, plans, and expects the plan to be valid. `models` in the order that the
 // method wants: the base first where there is one.
-absl::StatusOr<Plan> PlanOf(std::string_view recipe, const std::vector<Checkpoint>& models);
+absl::StatusOr<Plan> PlanOf(std::string_view recipe, const std::vector<Checkpoint>& models,
+                            const StoreTraits& output = {});
 
 inline constexpr std::string_view kResMerge =
     "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\n";

@@ -17,10 +17,28 @@ std::shared_ptr<ObjectStore> FileStoreInTempDir() {
   return {both, both->store.get()};
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, StoreConformance,
-                         ::testing::Values(StoreFactory{"memory",
-                                                        [] { return MakeMemoryStore("m"); }},
-                                           StoreFactory{"file", FileStoreInTempDir}),
+constexpr StoreTraits kWholePieces = {
+    .whole_pieces = true, .least_piece = 2, .most_piece = 1'000'000, .most_pieces = 1'000};
+
+StoreTraits EqualPieces() {
+  StoreTraits traits = kWholePieces;
+  traits.equal_pieces = true;
+  return traits;
+}
+
+StoreFactory Whole() {
+  return {"memory_pieces", [] { return MakeMemoryStore("m", kWholePieces); }};
+}
+StoreFactory Equal() {
+  return {"memory_equal_pieces", [] { return MakeMemoryStore("m", EqualPieces()); }};
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Backends, StoreConformance,
+    ::testing::Values(StoreFactory{"memory", [] { return MakeMemoryStore("m"); }},
+                      StoreFactory{"file", FileStoreInTempDir}, Whole(), Equal()),
+    StoreFactoryName);
+INSTANTIATE_TEST_SUITE_P(Backends, PieceConformance, ::testing::Values(Whole(), Equal()),
                          StoreFactoryName);
 
 }  // namespace

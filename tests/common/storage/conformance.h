@@ -1,6 +1,7 @@
-// What every ObjectStore must do, as tests over a factory. A backend registers
-// with INSTANTIATE_TEST_SUITE_P(Name, StoreConformance, Values(StoreFactory{...}),
-// StoreFactoryName) in a source of the binary that holds the conformance sources.
+// What every ObjectStore must do, as tests over a factory; where stores differ, by their traits. A
+// backend registers with INSTANTIATE_TEST_SUITE_P(Name, StoreConformance,
+// Values(StoreFactory{...}), StoreFactoryName) in a source of the binary that holds the conformance
+// sources.
 #ifndef MERGANSER_TESTS_COMMON_STORAGE_CONFORMANCE_H_
 #define MERGANSER_TESTS_COMMON_STORAGE_CONFORMANCE_H_
 
@@ -39,6 +40,7 @@ class StoreConformance : public ::testing::TestWithParam<StoreFactory> {
     const absl::Status read = store_->Read(key, 0, std::as_writable_bytes(std::span(bytes)));
     return read.ok() ? bytes : "<" + read.ToString() + ">";
   }
+  bool Whole() const { return store_->traits().whole_pieces; }
   bool Exists(std::string_view key) { return Content(key) != "<missing>"; }
   std::vector<std::string> Keys(std::string_view prefix = {}) {
     std::vector<std::string> keys;
@@ -54,6 +56,9 @@ class StoreConformance : public ::testing::TestWithParam<StoreFactory> {
 
   std::shared_ptr<ObjectStore> store_ = GetParam().make();
 };
+
+// What stores that take whole pieces must do beside it.
+class PieceConformance : public StoreConformance {};
 
 }  // namespace merganser
 

@@ -186,7 +186,7 @@ TEST_P(StoreConformance, OtherKeysAreRefusedByEveryMethod) {
     EXPECT_EQ(store_->Put(key, "x").code(), kBad);
     EXPECT_EQ(store_->PutIfAbsent(key, "x").status().code(), kBad);
     EXPECT_EQ(store_->Delete(key).code(), kBad);
-    EXPECT_EQ(store_->BeginWrite(key, 1, "w").status().code(), kBad);
+    EXPECT_EQ(store_->BeginWrite({key, 1}, "w").status().code(), kBad);
   }
   EXPECT_THAT(Keys(), IsEmpty());
 }

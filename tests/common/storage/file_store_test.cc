@@ -123,7 +123,7 @@ TEST_F(FileStoreTest, WhatVanishesAfterItWasOpenedIsUnavailable) {
 // Its storage was mounted anew, say: the partial file at the path is not the one that was
 // written to.
 TEST_F(FileStoreTest, WhatCannotBeFlushedAnyMoreIsSaidOnce) {
-  const auto write = store_->BeginWrite("k", 2, "w");
+  const auto write = store_->BeginWrite({"k", 2}, "w");
   ASSERT_TRUE(store_->WriteRange(*write, 0, std::as_bytes(std::span("a", 1))).ok());
   const std::string partial = dir_.File(".k.w.partial");
   fs::rename(partial, dir_.File("old"));
@@ -173,7 +173,7 @@ TEST_F(FileStoreTest, MoreFilesThanCachedDescriptors) {
 TEST_F(FileStoreTest, ManyPlannedWritesAtOnce) {
   std::vector<PlannedWrite> writes;
   for (int i = 0; i < 150; ++i) {
-    writes.push_back(*store_->BeginWrite("k" + std::to_string(i), 1, "w"));
+    writes.push_back(*store_->BeginWrite({"k" + std::to_string(i), 1}, "w"));
     ASSERT_TRUE(store_->WriteRange(writes.back(), 0, std::as_bytes(std::span("x", 1))).ok());
     if (i % 3 == 0) {
       ASSERT_TRUE(store_->FlushWrite(writes.back()).ok());
@@ -187,7 +187,7 @@ TEST_F(FileStoreTest, ManyPlannedWritesAtOnce) {
 }
 
 TEST_F(FileStoreTest, ThePartialFileIsHiddenBesideTheFinalName) {
-  const auto write = store_->BeginWrite("d/m.safetensors", 10, "job-7");
+  const auto write = store_->BeginWrite({"d/m.safetensors", 10}, "job-7");
   EXPECT_THAT(Files(), ElementsAre("d/.m.safetensors.job-7.partial"));
   EXPECT_EQ(fs::file_size(dir_.File("d/.m.safetensors.job-7.partial")), 10u);
   EXPECT_THAT(*ListAll(*store_, ""), IsEmpty());
@@ -197,7 +197,7 @@ TEST_F(FileStoreTest, ThePartialFileIsHiddenBesideTheFinalName) {
 
 TEST_F(FileStoreTest, AnotherProcessMayWriteAndTheFirstMayCommit) {
   const std::shared_ptr<ObjectStore> other = MakeFileStore(dir_.path());
-  const auto write = store_->BeginWrite("k", 2, "w");
+  const auto write = store_->BeginWrite({"k", 2}, "w");
   const auto a = store_->WriteRange(*write, 0, std::as_bytes(std::span("a", 1)));
   const auto b = other->WriteRange(*write, 1, std::as_bytes(std::span("b", 1)));
   ASSERT_TRUE(other->FlushWrite(*write).ok());
@@ -296,7 +296,7 @@ TEST_F(FileStoreTest, EmptyFoldersOfAKilledProcessGoWithADeleteAboveThem) {
 
 TEST_F(FileStoreTest, NamesOfPartialFilesAreReserved) {
   EXPECT_EQ(store_->Put("d/.k.w.partial", "x").code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(store_->BeginWrite(".k.w.partial", 1, "w").status().code(),
+  EXPECT_EQ(store_->BeginWrite({".k.w.partial", 1}, "w").status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(store_->Put("d/k.partial", "x").ok());
 }
@@ -332,7 +332,7 @@ TEST_F(FileStoreTest, AFullDiskIsResourceExhaustedAndLeavesNothing) {
   absl::StatusOr<bool> put_if_absent;
   {
     const SmallDisk disk(1 << 20);
-    begin = store_->BeginWrite("m.safetensors", 16 << 20, "w").status();
+    begin = store_->BeginWrite({"m.safetensors", 16 << 20}, "w").status();
     put = store_->Put("p", std::string(2 << 20, 'x'));
     put_if_absent = store_->PutIfAbsent("q", std::string(2 << 20, 'x'));
   }

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "tests/common/storage/conformance.h"
 
@@ -22,11 +23,14 @@ TEST_P(StoreConformance, RangesInAnyOrderFromManyThreadsMakeTheObject) {
   std::string bytes(300'007, '\0');
   for (char& c : bytes) c = static_cast<char>(random());
   constexpr uint64_t kPiece = 1999;
-  std::vector<uint64_t> offsets;
-  for (uint64_t at = 0; at < bytes.size(); at += kPiece) offsets.push_back(at);
+  std::vector<uint64_t> offsets, ends;
+  for (uint64_t at = 0; at < bytes.size(); at += kPiece) {
+    offsets.push_back(at);
+    ends.push_back(std::min<uint64_t>(at + kPiece, bytes.size()));
+  }
   std::shuffle(offsets.begin(), offsets.end(), random);
 
-  const auto write = store_->BeginWrite("out/m.safetensors", bytes.size(), "job-1");
+  const auto write = store_->BeginWrite({"out/m.safetensors", bytes.size(), ends}, "job-1");
   ASSERT_TRUE(write.ok()) << write.status();
   std::vector<WriteReceipt> receipts(offsets.size());
   std::vector<std::thread> threads;
@@ -50,7 +54,7 @@ TEST_P(StoreConformance, RangesInAnyOrderFromManyThreadsMakeTheObject) {
 }
 
 TEST_P(StoreConformance, ARangeMayBeWrittenAgain) {
-  const auto write = store_->BeginWrite("k", 4, "w");
+  const auto write = store_->BeginWrite({"k", 4, {2, 4}}, "w");
   std::vector<WriteReceipt> receipts;
   for (int i = 0; i < 3; ++i) {
     receipts.push_back(*Write(*write, 0, "ab"));
@@ -62,7 +66,7 @@ TEST_P(StoreConformance, ARangeMayBeWrittenAgain) {
 }
 
 TEST_P(StoreConformance, AHoleIsDataLossAndNothingBecomesVisible) {
-  const auto write = store_->BeginWrite("k", 6, "w");
+  const auto write = store_->BeginWrite({"k", 6, {2, 4, 6}}, "w");
   std::vector<WriteReceipt> receipts = {*Write(*write, 0, "ab"), *Write(*write, 4, "ef")};
   const absl::Status commit = store_->CommitWrite(*write, receipts);
   EXPECT_EQ(commit.code(), absl::StatusCode::kDataLoss);
@@ -76,32 +80,34 @@ TEST_P(StoreConformance, AHoleIsDataLossAndNothingBecomesVisible) {
 }
 
 TEST_P(StoreConformance, AnEmptyObjectNeedsNoRange) {
-  const auto write = store_->BeginWrite("k", 0, "w");
+  const auto write = store_->BeginWrite({"k", 0}, "w");
   ASSERT_TRUE(store_->CommitWrite(*write, {}).ok());
   EXPECT_EQ(Content("k"), "");
 }
 
 TEST_P(StoreConformance, ARangeBeyondThePlanIsRefused) {
-  const auto write = store_->BeginWrite("k", 4, "w");
+  const auto write = store_->BeginWrite({"k", 4}, "w");
   EXPECT_EQ(Write(*write, 3, "ab").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Write(*write, ~uint64_t{0}, "ab").status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_P(StoreConformance, AfterAbortNothingIsLeftAndWritingIsNotFound) {
-  const auto write = store_->BeginWrite("d/k", 2, "w");
+  const auto write = store_->BeginWrite({"d/k", 2}, "w");
   const auto receipt = Write(*write, 0, "ab");
   ASSERT_TRUE(receipt.ok());
   ASSERT_TRUE(store_->AbortWrite(*write).ok());
   ASSERT_TRUE(store_->AbortWrite(*write).ok());
   EXPECT_EQ(Write(*write, 0, "ab").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(store_->FlushWrite(*write).code(), absl::StatusCode::kNotFound);
+  if (!Whole()) {
+    EXPECT_EQ(store_->FlushWrite(*write).code(), absl::StatusCode::kNotFound);
+  }
   EXPECT_EQ(store_->CommitWrite(*write, {&*receipt, 1}).code(), absl::StatusCode::kNotFound);
   EXPECT_FALSE(Exists("d/k"));
   EXPECT_THAT(Keys(), IsEmpty());
 }
 
 TEST_P(StoreConformance, AfterCommitALateWriterChangesNothing) {
-  const auto write = store_->BeginWrite("k", 2, "w");
+  const auto write = store_->BeginWrite({"k", 2}, "w");
   const auto receipt = Write(*write, 0, "ab");
   ASSERT_TRUE(store_->CommitWrite(*write, {&*receipt, 1}).ok());
   const std::string identity = (*store_->Stat("k"))->identity;
@@ -112,9 +118,9 @@ TEST_P(StoreConformance, AfterCommitALateWriterChangesNothing) {
 }
 
 TEST_P(StoreConformance, BeginningAgainStartsOver) {
-  const auto first = store_->BeginWrite("k", 4, "w");
+  const auto first = store_->BeginWrite({"k", 4}, "w");
   ASSERT_TRUE(Write(*first, 0, "XXXX").ok());
-  const auto second = store_->BeginWrite("k", 2, "w");
+  const auto second = store_->BeginWrite({"k", 2}, "w");
   ASSERT_TRUE(second.ok()) << second.status();
   const auto receipt = Write(*second, 0, "ab");
   ASSERT_TRUE(receipt.ok()) << receipt.status();
@@ -125,7 +131,7 @@ TEST_P(StoreConformance, BeginningAgainStartsOver) {
 TEST_P(StoreConformance, CommitReplacesAndUntilThenTheOldObjectStays) {
   ASSERT_TRUE(store_->Put("k", "old").ok());
   const std::string identity = (*store_->Stat("k"))->identity;
-  const auto write = store_->BeginWrite("k", 2, "w");
+  const auto write = store_->BeginWrite({"k", 2}, "w");
   const auto receipt = Write(*write, 0, "ab");
   EXPECT_EQ(Content("k"), "old");
   EXPECT_EQ((*store_->Stat("k"))->identity, identity);
@@ -135,8 +141,8 @@ TEST_P(StoreConformance, CommitReplacesAndUntilThenTheOldObjectStays) {
 }
 
 TEST_P(StoreConformance, TwoWritersOfOneKeyDoNotMeet) {
-  const auto a = store_->BeginWrite("k", 2, "a");
-  const auto b = store_->BeginWrite("k", 3, "b");
+  const auto a = store_->BeginWrite({"k", 2}, "a");
+  const auto b = store_->BeginWrite({"k", 3}, "b");
   const auto receipt_a = Write(*a, 0, "aa");
   const auto receipt_b = Write(*b, 0, "bbb");
   ASSERT_TRUE(store_->CommitWrite(*a, {&*receipt_a, 1}).ok());
@@ -147,17 +153,103 @@ TEST_P(StoreConformance, TwoWritersOfOneKeyDoNotMeet) {
 
 TEST_P(StoreConformance, WritersWithOddNamesAreRefused) {
   for (const char* writer : {"", "a/b", "..", "a.b", "a b", "a\n"}) {
-    EXPECT_EQ(store_->BeginWrite("k", 1, writer).status().code(),
+    EXPECT_EQ(store_->BeginWrite({"k", 1}, writer).status().code(),
               absl::StatusCode::kInvalidArgument)
         << writer;
   }
 }
 
-TEST_P(StoreConformance, AnAbsurdSizeIsResourceExhaustedAndLeavesNothing) {
-  const auto write = store_->BeginWrite("k", ~uint64_t{0} - 5, "w");
-  EXPECT_EQ(write.status().code(), absl::StatusCode::kResourceExhausted) << write.status();
+TEST_P(StoreConformance, AnAbsurdSizeIsRefusedAndLeavesNothing) {
+  const auto write = store_->BeginWrite({"k", ~uint64_t{0} - 5}, "w");
+  EXPECT_EQ(write.status().code(),
+            Whole() ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kResourceExhausted)
+      << write.status();
   EXPECT_EQ(Write({"k", ~uint64_t{0} - 5, "w"}, 0, "x").status().code(),
-            absl::StatusCode::kNotFound);
+            Whole() ? absl::StatusCode::kInvalidArgument : absl::StatusCode::kNotFound);
+}
+
+TEST_P(StoreConformance, AWriteStandsUntilItIsCommittedOrAborted) {
+  const auto committed = store_->BeginWrite({"a", 2}, "w");
+  const auto aborted = store_->BeginWrite({"b", 2}, "w");
+  EXPECT_THAT(store_->Stands(*committed).value(), true);
+  EXPECT_THAT(store_->Stands(*aborted).value(), true);
+  const auto receipt = Write(*committed, 0, "ab");
+  EXPECT_THAT(store_->Stands(*committed).value(), true);
+  ASSERT_TRUE(store_->CommitWrite(*committed, {&*receipt, 1}).ok());
+  ASSERT_TRUE(store_->AbortWrite(*aborted).ok());
+  EXPECT_THAT(store_->Stands(*committed).value(), false);
+  EXPECT_THAT(store_->Stands(*aborted).value(), false);
+  EXPECT_THAT(store_->Stands({"never", 2, aborted->upload}).value(), false);
+}
+
+TEST_P(StoreConformance, WhatAWriterBeganIsAbortedByKeyAndWriter) {
+  // A process that was killed may have begun twice, and known of neither.
+  const auto first = store_->BeginWrite({"d/k", 2}, "w");
+  const auto second = store_->BeginWrite({"d/k", 2}, "w");
+  const auto other_writer = store_->BeginWrite({"d/k", 2}, "v");
+  const auto other_key = store_->BeginWrite({"d/l", 2}, "w");
+  ASSERT_TRUE(Write(*second, 0, "ab").ok());
+  ASSERT_TRUE(store_->AbortWritesOf("d/k", "w").ok());
+  ASSERT_TRUE(store_->AbortWritesOf("d/k", "w").ok());
+  ASSERT_TRUE(store_->AbortWritesOf("there/was/none", "w").ok());
+  EXPECT_THAT(store_->Stands(*first).value(), false);
+  EXPECT_THAT(store_->Stands(*second).value(), false);
+  EXPECT_THAT(store_->Stands(*other_writer).value(), true);
+  EXPECT_THAT(store_->Stands(*other_key).value(), true);
+  EXPECT_EQ(Write(*second, 0, "ab").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(store_->AbortWritesOf("../k", "w").code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(store_->AbortWritesOf("k", "a/b").code(), absl::StatusCode::kInvalidArgument);
+}
+
+// --- Of stores that take whole pieces.
+
+TEST_P(PieceConformance, ALayoutThatTheTraitsForbidIsRefused) {
+  const StoreTraits traits = store_->traits();
+  const uint64_t least = traits.least_piece;
+  const auto refused = [&](uint64_t size, std::vector<uint64_t> ends) {
+    const auto write = store_->BeginWrite({"k", size, std::move(ends)}, "w");
+    EXPECT_EQ(write.status().code(), absl::StatusCode::kInvalidArgument) << write.status();
+    EXPECT_THAT(std::string(write.status().message()), HasSubstr(store_->Describe("k")));
+  };
+  refused(3 * least, {least, least, 3 * least});
+  refused(3 * least, {2 * least, least, 3 * least});
+  refused(3 * least, {least, 2 * least});
+  refused(3 * least, {least, 4 * least});
+  if (least > 1) refused(3 * least, {least - 1, 3 * least});
+  refused(traits.most_piece + 1, {});
+  std::vector<uint64_t> many;
+  for (uint64_t i = 1; i <= traits.most_pieces + 1; ++i) many.push_back(i * least);
+  refused(many.back(), many);
+  if (traits.equal_pieces) {
+    refused(5 * least, {2 * least, 3 * least, 5 * least});
+    refused(5 * least, {2 * least, 5 * least});
+  }
+  EXPECT_TRUE(
+      store_->BeginWrite({"k", 2 * least + 1, {least, 2 * least, 2 * least + 1}}, "w").ok());
+}
+
+TEST_P(PieceConformance, ARangeThatIsNoPieceIsRefused) {
+  const auto write = store_->BeginWrite({"k", 8, {4, 8}}, "w");
+  ASSERT_TRUE(write.ok()) << write.status();
+  for (const auto& [offset, bytes] : std::vector<std::pair<uint64_t, std::string>>{
+           {0, "abc"}, {1, "abc"}, {0, "abcdefgh"}, {2, "abcd"}, {4, "abc"}, {8, ""}, {0, ""}}) {
+    EXPECT_EQ(Write(*write, offset, bytes).status().code(), absl::StatusCode::kInvalidArgument)
+        << offset << " " << bytes;
+  }
+  EXPECT_TRUE(Write(*write, 4, "efgh").ok());
+}
+
+// A worker that was thought dead may write its piece once more.
+TEST_P(PieceConformance, APieceThatIsAnotherThanItsReceiptsIsDataLoss) {
+  const auto write = store_->BeginWrite({"k", 4, {2, 4}}, "w");
+  std::vector<WriteReceipt> receipts = {*Write(*write, 0, "ab"), *Write(*write, 2, "cd")};
+  const auto later = Write(*write, 2, "cd");
+  ASSERT_TRUE(later.ok());
+  EXPECT_EQ(store_->CommitWrite(*write, receipts).code(), absl::StatusCode::kDataLoss);
+  EXPECT_FALSE(Exists("k"));
+  receipts.push_back(*later);
+  ASSERT_TRUE(store_->CommitWrite(*write, receipts).ok());
+  EXPECT_EQ(Content("k"), "abcd");
 }
 
 }  // namespace

@@ -209,7 +209,7 @@ TEST_F(RootedStoreTest, AFileThatIsALinkOutOfTheRootsIsRefused) {
   EXPECT_TRUE(absl::IsPermissionDenied(store->Stat("model.safetensors").status()));
   EXPECT_TRUE(absl::IsPermissionDenied(store->Put("model.safetensors", "x")));
   EXPECT_TRUE(absl::IsPermissionDenied(store->PutIfAbsent("model.safetensors", "x").status()));
-  EXPECT_TRUE(absl::IsPermissionDenied(store->BeginWrite("model.safetensors", 1, "w").status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(store->BeginWrite({"model.safetensors", 1}, "w").status()));
   // Removing takes the link away, and leaves what it leads to.
   EXPECT_TRUE(store->Delete("model.safetensors").ok());
   EXPECT_TRUE(fs::exists(In("secret/file")));
@@ -220,7 +220,7 @@ TEST_F(RootedStoreTest, AFolderThatBecomesALinkIsRefusedFromThenOn) {
   const auto store = Open("data/out");
   ASSERT_NE(store, nullptr);
   ASSERT_TRUE(store->Put("sub/object", "x").ok());
-  const auto write = store->BeginWrite("sub/planned", 1, "w");
+  const auto write = store->BeginWrite({"sub/planned", 1}, "w");
   ASSERT_TRUE(write.ok()) << write.status();
   fs::rename(In("data/out/sub"), In("database/sub"));
   Link(In("database/sub"), "data/out/sub");
@@ -246,7 +246,7 @@ TEST_F(RootedStoreTest, WhatIsOpenedIsHeldAgainstTheRootsToo) {
   EXPECT_TRUE(absl::IsPermissionDenied(Read(*store, "config.json", 6)));
   Link(In("secret"), "data/models/a/sub");
   EXPECT_TRUE(absl::IsPermissionDenied(store->Put("sub/new", "x")));
-  EXPECT_TRUE(absl::IsPermissionDenied(store->BeginWrite("sub/planned", 1, "w").status()));
+  EXPECT_TRUE(absl::IsPermissionDenied(store->BeginWrite({"sub/planned", 1}, "w").status()));
   EXPECT_EQ(std::distance(fs::directory_iterator(In("secret")), fs::directory_iterator()), 1);
   Link("file", "data/models/a/inside");
   EXPECT_TRUE(Read(*store, "inside", 4).ok());
@@ -255,7 +255,7 @@ TEST_F(RootedStoreTest, WhatIsOpenedIsHeldAgainstTheRootsToo) {
 TEST_F(RootedStoreTest, AnUnrestrictedWriteGoesThrough) {
   const auto store = Open("data/out");
   ASSERT_NE(store, nullptr);
-  const auto write = store->BeginWrite("planned", 1, "w");
+  const auto write = store->BeginWrite({"planned", 1}, "w");
   ASSERT_TRUE(write.ok()) << write.status();
   const std::byte byte{'x'};
   const auto receipt = store->WriteRange(*write, 0, {&byte, 1});

@@ -63,7 +63,7 @@ TEST(RecordingStore, CountsBytesOfSuccessfulCallsByKey) {
   std::byte out[3];
   ASSERT_TRUE(store.Read("a", 2, out, {}).ok());
   EXPECT_FALSE(store.Read("a", 4, out, {}).ok());
-  const auto write = store.BeginWrite("b", 2, "w");
+  const auto write = store.BeginWrite({"b", 2}, "w");
   const std::byte two[2] = {};
   const auto receipt = store.WriteRange(*write, 0, two);
   ASSERT_TRUE(store.CommitWrite(*write, {&*receipt, 1}).ok());

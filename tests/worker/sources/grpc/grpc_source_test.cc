@@ -135,7 +135,7 @@ TEST_F(GrpcSource, LeaseBecomesAUnitOfItsPlan) {
 // What no message can carry would be sent, and refused, for ever.
 TEST_F(GrpcSource, AResultThatNoMessageTakesIsAFailure) {
   Lease(2);
-  const auto write = store_->BeginWrite("model.safetensors", 400, "job");
+  const auto write = store_->BeginWrite({"model.safetensors", 400}, "job");
   ASSERT_TRUE(write.ok());
   Start();
   const auto complete = [&](LeasedUnit unit, UnitResult result) {
@@ -200,7 +200,7 @@ TEST_F(GrpcSource, WrittenButNotDurableIsAFailure) {
 // What a unit had written when a flush failed may be lost, and the next flush does not tell.
 TEST_F(GrpcSource, AFlushThatFailsFailsUnitsInFlightToo) {
   Lease(3);
-  const auto write = store_->BeginWrite("model.safetensors", 400, "job");
+  const auto write = store_->BeginWrite({"model.safetensors", 400}, "job");
   ASSERT_TRUE(write.ok());
   const auto faulty = std::make_shared<FaultStore>(store_, /*seed=*/1);
   faulty->AddRule({.op = StoreOp::kFlushWrite, .status = absl::UnavailableError("quota")});
@@ -244,7 +244,7 @@ TEST_F(GrpcSource, ResultsAreRepeatedUntilAnAnswerArrives) {
     if (request.sequence() == 1) AddLease(response, 0, "t0");
     return absl::OkStatus();
   });
-  const auto write = store_->BeginWrite("model.safetensors", 400, "job");
+  const auto write = store_->BeginWrite({"model.safetensors", 400}, "job");
   ASSERT_TRUE(write.ok());
   coordinator_->SetJob("job");
   Start();
@@ -264,7 +264,7 @@ TEST_F(GrpcSource, ResultsAreRepeatedUntilAnAnswerArrives) {
 
 TEST_F(GrpcSource, ASlowDiskHoldsBackFurtherUnits) {
   Lease(4);
-  const auto write = store_->BeginWrite("model.safetensors", 400, "job");
+  const auto write = store_->BeginWrite({"model.safetensors", 400}, "job");
   ASSERT_TRUE(write.ok());
   const auto slow = std::make_shared<FaultStore>(store_, /*seed=*/1);
   slow->Hold(StoreOp::kFlushWrite);

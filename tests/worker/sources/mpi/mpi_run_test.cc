@@ -57,7 +57,7 @@ struct Job {
     store = Stores().Open(uri).value();
     std::vector<PlannedWrite> writes;
     for (const PlannedShard& shard : inputs.plan().shards) {
-      writes.push_back(store->BeginWrite(shard.key, shard.size, "test").value());
+      writes.push_back(store->BeginWrite({shard.key, shard.size}, "test").value());
     }
     EXPECT_TRUE(RecordWrites(*store, "test", 1, WritesRecord::kBegun, writes).ok());
     context = MakeJobContext("jobs/test", "test", inputs.plan(), uri, writes).value();
