@@ -158,6 +158,10 @@ absl::Status JobOutput::Claim(const std::optional<std::string>& in_place_of) {
   claim.beat_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(options_.beat_period).count();
   MERGANSER_ASSIGN_OR_RETURN(claim_, TakeClaim(*store_, claim, in_place_of));
+  if (!store_->traits().knows_writers) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(kClaimKey));
+    if (info.has_value()) claimed_ = info->modified;
+  }
   MERGANSER_ASSIGN_OR_RETURN(beat_, Beat::Start(store_, BeatKey(options_.job_uid, options_.epoch),
                                                 claim_, options_.beat_period));
   return absl::OkStatus();
@@ -265,11 +269,11 @@ absl::Status JobOutput::ClearUp(bool withdraw) {
   }
   const std::string writer = WriterOf(options_.job_uid, options_.epoch);
   for (const auto& [key, file] : staged_) {
-    folder.writes.push_back({file.write, writer, options_.epoch, /*shard=*/false});
+    folder.writes.push_back({file.write, writer, options_.epoch, /*shard=*/false, claimed_});
   }
   for (const PlannedWrite& write : writes_) {
     if (holder == Holder::kSuccessor) break;
-    folder.writes.push_back({write, writer, options_.epoch, /*shard=*/true});
+    folder.writes.push_back({write, writer, options_.epoch, /*shard=*/true, claimed_});
   }
   absl::Status first;
   for (const ListedObject& object : visible) {

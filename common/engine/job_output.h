@@ -200,9 +200,10 @@ class JobOutput {
   const Plan* plan_ = nullptr;
   JobOutputOptions options_;
   std::vector<PlannedWrite> writes_;
-  std::vector<Commit> commits_;  // of the writes, one each
-  bool adopted_ = false;         // the writes, from a process before this one
-  std::string claim_;            // its text; empty when not held
+  std::vector<Commit> commits_;      // of the writes, one each
+  bool adopted_ = false;             // the writes, from a process before this one
+  std::string claim_;                // its text; empty when not held
+  std::optional<WallTime> claimed_;  // by the store's clock, where it has to be known
   ProgressPosition earlier_;
   std::map<std::string, StagedFile> staged_;  // by key
   std::vector<ListedObject> old_;             // the output before Publish first touched it

@@ -120,7 +120,7 @@ absl::Status JobOutput::StageFile(const std::string& key, std::string_view bytes
   const auto [staged, first] = staged_.try_emplace(key);
   StagedFile& file = staged->second;
   // What an attempt began that failed; its answer may have got lost.
-  if (!first) MERGANSER_RETURN_IF_ERROR(store_->AbortWritesOf(key, writer));
+  if (!first) MERGANSER_RETURN_IF_ERROR(store_->AbortWritesOf(key, writer, claimed_));
   // Without its upload while it may or may not exist: ClearUp sees to it too.
   file = {{key, bytes.size()}, {}};
   MERGANSER_ASSIGN_OR_RETURN(file.write, store_->BeginWrite({key, bytes.size()}, writer));

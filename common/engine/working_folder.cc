@@ -97,9 +97,9 @@ void Keep(absl::Status& first, const absl::Status& status) {
 }
 
 // A write whose upload is unknown was perhaps begun.
-absl::Status AbortOne(ObjectStore& store, const PlannedWrite& write, std::string_view writer) {
-  if (!write.upload.empty()) return store.AbortWrite(write);
-  const absl::Status aborted = store.AbortWritesOf(write.key, writer);
+absl::Status AbortOne(ObjectStore& store, const JobFolder::Write& left) {
+  if (!left.write.upload.empty()) return store.AbortWrite(left.write);
+  const absl::Status aborted = store.AbortWritesOf(left.write.key, left.writer, left.since);
   // What could not be begun, as its name is refused, was not.
   if (aborted.ok() || absl::IsInvalidArgument(aborted)) return absl::OkStatus();
   return Annotate(aborted, "a partial file of an earlier run may be left");
@@ -109,11 +109,15 @@ absl::Status AbortOne(ObjectStore& store, const PlannedWrite& write, std::string
 absl::StatusOr<std::vector<JobFolder::Write>> ReadRecords(
     ObjectStore& store, std::string_view job, const std::vector<ListedObject>& objects) {
   std::vector<JobFolder::Write> found;
-  if (!IsJobUid(job)) return found;  // no job of ours: it began nothing
-  std::set<int64_t> begun;           // what was intended there is known better
+  if (!IsJobUid(job)) return found;                  // no job of ours: it began nothing
+  std::set<int64_t> begun;                           // what was intended there is known better
+  std::map<int64_t, std::optional<WallTime>> since;  // of each epoch the first record
   for (const ListedObject& object : objects) {
     const auto name = ParseRecordName(std::string_view(object.key).substr(JobPrefix(job).size()));
-    if (name && name->record == WritesRecord::kBegun) begun.insert(name->epoch);
+    if (!name) continue;
+    if (name->record == WritesRecord::kBegun) begun.insert(name->epoch);
+    std::optional<WallTime>& first = since[name->epoch];
+    if (!first.has_value() || object.info.modified < *first) first = object.info.modified;
   }
   for (const ListedObject& object : objects) {
     const auto name = ParseRecordName(std::string_view(object.key).substr(JobPrefix(job).size()));
@@ -126,8 +130,8 @@ absl::StatusOr<std::vector<JobFolder::Write>> ReadRecords(
     if (!text.ok() || !text->has_value()) continue;
     const std::string writer = name->epoch == 0 ? std::string(job) : WriterOf(job, name->epoch);
     for (PlannedWrite& write : ParseWrites(**text).value_or(std::vector<PlannedWrite>())) {
-      found.push_back(
-          {std::move(write), writer, name->epoch, name->record != WritesRecord::kFiles});
+      found.push_back({std::move(write), writer, name->epoch, name->record != WritesRecord::kFiles,
+                       since[name->epoch]});
     }
   }
   return found;
@@ -207,7 +211,7 @@ absl::StatusOr<JobFolder> LookUpJob(ObjectStore& store, std::string_view job) {
 absl::Status ClearJob(ObjectStore& store, const JobFolder& folder) {
   absl::Status first;
   for (const JobFolder::Write& left : folder.writes) {
-    Keep(first, AbortOne(store, left.write, left.writer));
+    Keep(first, AbortOne(store, left));
   }
   const bool forget = first.ok();
   const size_t prefix = JobPrefix(folder.job).size();
@@ -229,7 +233,7 @@ absl::Status AbortEarlierFiles(ObjectStore& store, std::string_view job, int64_t
   absl::Status first;
   for (const JobFolder::Write& left : writes) {
     if (left.shard || left.epoch >= epoch) continue;
-    Keep(first, AbortOne(store, left.write, left.writer));
+    Keep(first, AbortOne(store, left));
   }
   MERGANSER_RETURN_IF_ERROR(first);
   for (const ListedObject& object : listed) {

@@ -15,6 +15,7 @@
 #define MERGANSER_COMMON_ENGINE_WORKING_FOLDER_H_
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/clock.h"
 #include "common/storage/object_store.h"
 
 namespace merganser {
@@ -58,6 +60,8 @@ struct JobFolder {
     std::string writer;
     int64_t epoch = 0;
     bool shard = false;
+    // Nothing of it was begun before, by the store's clock.
+    std::optional<WallTime> since = {};
   };
   std::string job;
   std::vector<ListedObject> objects;

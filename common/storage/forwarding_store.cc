@@ -85,9 +85,10 @@ absl::Status ForwardingStore::AbortWrite(const PlannedWrite& write) {
   return Around({StoreOp::kAbortWrite, write.key}, [&] { return wrapped_->AbortWrite(write); });
 }
 
-absl::Status ForwardingStore::AbortWritesOf(std::string_view key, std::string_view writer) {
+absl::Status ForwardingStore::AbortWritesOf(std::string_view key, std::string_view writer,
+                                            std::optional<WallTime> since) {
   return Around({StoreOp::kAbortWritesOf, key},
-                [&] { return wrapped_->AbortWritesOf(key, writer); });
+                [&] { return wrapped_->AbortWritesOf(key, writer, since); });
 }
 
 }  // namespace merganser

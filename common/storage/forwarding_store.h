@@ -49,7 +49,8 @@ class ForwardingStore : public ObjectStore {
   absl::Status CommitWrite(const PlannedWrite& write,
                            std::span<const WriteReceipt> receipts) override;
   absl::Status AbortWrite(const PlannedWrite& write) override;
-  absl::Status AbortWritesOf(std::string_view key, std::string_view writer) override;
+  absl::Status AbortWritesOf(std::string_view key, std::string_view writer,
+                             std::optional<WallTime> since) override;
 
  protected:
   using Work = absl::FunctionRef<absl::Status()>;

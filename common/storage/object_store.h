@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/clock.h"
 
 namespace merganser {
 
@@ -23,6 +24,8 @@ struct ObjectInfo {
   // Changes whenever the content may have changed: an ETag, or size and
   // modification time. Opaque; compare for equality only.
   std::string identity;
+  // When it was put, by the store's own clock; only where traits().knows_writers is not.
+  std::optional<WallTime> modified = {};
 };
 
 struct ListedObject {
@@ -58,6 +61,8 @@ struct StoreTraits {
   uint64_t good_piece = 1;  // smaller ones cost more than they should
   // All pieces of an object but its last have the same size.
   bool equal_pieces = false;
+  // Of a write that is under way it knows who began it.
+  bool knows_writers = true;
   // Larger reads are cut into such; 0: they are not. So many are best in flight; 0: as many as
   // compute.
   uint64_t read_size = 0;
@@ -170,8 +175,11 @@ class ObjectStore {
   virtual absl::Status AbortWrite(const PlannedWrite& write) = 0;
 
   // Drops whatever `writer` began for `key`, where nobody knows what that is: a process that was
-  // killed, or whose answer got lost. That there is nothing is no error.
-  virtual absl::Status AbortWritesOf(std::string_view key, std::string_view writer) = 0;
+  // killed, or whose answer got lost. That there is nothing is no error. A store that does not know
+  // writers drops what was begun for the key at `since` or later (to the second): when something
+  // was put that the writer put before, ObjectInfo::modified of it. Without it kInvalidArgument.
+  virtual absl::Status AbortWritesOf(std::string_view key, std::string_view writer,
+                                     std::optional<WallTime> since) = 0;
 };
 
 // Checks the rule for keys above.

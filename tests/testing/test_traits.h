@@ -16,7 +16,10 @@ inline StoreTraits TestTraits() {
   const char* const pieces = std::getenv("MERGANSER_TEST_PIECES");
   if (pieces == nullptr) return {};
   const uint64_t wanted = std::strtoull(pieces, nullptr, 10);
-  return {.whole_pieces = true, .least_piece = wanted / 4, .good_piece = wanted};
+  return {.whole_pieces = true,
+          .least_piece = wanted / 4,
+          .good_piece = wanted,
+          .knows_writers = false};
 }
 
 }  // namespace merganser

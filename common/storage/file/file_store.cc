@@ -213,7 +213,8 @@ class FileStore final : public ObjectStore {
   }
 
   // A write is named by its writer.
-  absl::Status AbortWritesOf(std::string_view key, std::string_view writer) override {
+  absl::Status AbortWritesOf(std::string_view key, std::string_view writer,
+                             std::optional<WallTime>) override {
     return AbortWrite({std::string(key), 0, std::string(writer)});
   }
 

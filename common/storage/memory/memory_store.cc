@@ -1,6 +1,8 @@
 #include "common/storage/memory/memory_store.h"
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -127,6 +129,7 @@ class MemoryStore final : public ObjectStore {
       return Full(layout.key, layout.size);
     }
     partial->writer = writer;
+    partial->begun = Tick();
     partial->proofs.resize(traits_.whole_pieces ? PieceCount(write) : 0);
     MutexLock lock(mutex_);
     // As multipart uploads are: whoever begins again has two.
@@ -176,12 +179,19 @@ class MemoryStore final : public ObjectStore {
     return absl::OkStatus();
   }
 
-  absl::Status AbortWritesOf(std::string_view key, std::string_view writer) override {
+  absl::Status AbortWritesOf(std::string_view key, std::string_view writer,
+                             std::optional<WallTime> since) override {
     MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
     MERGANSER_RETURN_IF_ERROR(ValidateWriter(writer, Describe(key)));
+    if (!traits_.knows_writers && !since.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(Describe(key), ": it is not said since when writes are to be aborted"));
+    }
     MutexLock lock(mutex_);
     std::erase_if(partials_, [&](const auto& partial) {
-      return partial.first.first == key && partial.second->writer == writer;
+      if (partial.first.first != key) return false;
+      return traits_.knows_writers ? partial.second->writer == writer
+                                   : partial.second->begun >= *since;
     });
     return absl::OkStatus();
   }
@@ -190,22 +200,29 @@ class MemoryStore final : public ObjectStore {
   struct Object {
     std::shared_ptr<const std::string> bytes;
     uint64_t version = 0;
+    WallTime modified = {};
   };
   struct Partial {
     std::string writer;
+    WallTime begun = {};
     // Free ranges of concurrent calls do not overlap, so these need no lock; whole pieces are
     // written under it, with their proofs: a piece that is written twice is the later one.
     std::string bytes;
     std::vector<std::string> proofs;  // one a piece, empty while it is missing
   };
 
-  static ObjectInfo InfoOf(const Object& object) {
-    return {object.bytes->size(), absl::StrCat("v", object.version)};
+  ObjectInfo InfoOf(const Object& object) const {
+    ObjectInfo info{object.bytes->size(), absl::StrCat("v", object.version)};
+    if (!traits_.knows_writers) info.modified = object.modified;
+    return info;
   }
+
+  // The store's clock: no two moments are the same.
+  WallTime Tick() { return WallTime(std::chrono::seconds(++clock_)); }
 
   void Publish(std::string key, std::shared_ptr<const std::string> bytes)
       MERGANSER_REQUIRES(mutex_) {
-    objects_[std::move(key)] = Object{std::move(bytes), ++last_version_};
+    objects_[std::move(key)] = Object{std::move(bytes), ++last_version_, Tick()};
   }
 
   absl::Status Full(std::string_view key, uint64_t size) const {
@@ -258,6 +275,7 @@ class MemoryStore final : public ObjectStore {
 
   const std::string name_;
   const StoreTraits traits_;
+  std::atomic<int64_t> clock_ = 0;
   Mutex mutex_;
   std::map<std::string, Object, std::less<>> objects_ MERGANSER_GUARDED_BY(mutex_);
   // By key and upload.

@@ -57,9 +57,15 @@ class WritesTally final : public ForwardingStore {
   absl::Status AbortWrite(const PlannedWrite& write) override {
     return Closed(write, ForwardingStore::AbortWrite(write));
   }
-  absl::Status AbortWritesOf(std::string_view key, std::string_view writer) override {
-    absl::Status status = ForwardingStore::AbortWritesOf(key, writer);
-    if (status.ok()) open_.erase(absl::StrCat(std::string(key), " by ", std::string(writer)));
+  absl::Status AbortWritesOf(std::string_view key, std::string_view writer,
+                             std::optional<WallTime> since) override {
+    absl::Status status = ForwardingStore::AbortWritesOf(key, writer, since);
+    // Those that it left are known by what still stands.
+    if (status.ok()) {
+      std::erase_if(open_, [&](const auto& open) {
+        return open.second.key == key && !wrapped().Stands(open.second).value_or(true);
+      });
+    }
     return status;
   }
 

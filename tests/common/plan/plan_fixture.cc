@@ -55,7 +55,9 @@ class ZeroStore final : public ObjectStore {
     return NotHere();
   }
   absl::Status AbortWrite(const PlannedWrite&) override { return NotHere(); }
-  absl::Status AbortWritesOf(std::string_view, std::string_view) override { return NotHere(); }
+  absl::Status AbortWritesOf(std::string_view, std::string_view, std::optional<WallTime>) override {
+    return NotHere();
+  }
   StoreTraits traits() const override { return {}; }
 
  private:

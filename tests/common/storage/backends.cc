@@ -17,8 +17,11 @@ std::shared_ptr<ObjectStore> FileStoreInTempDir() {
   return {both, both->store.get()};
 }
 
-constexpr StoreTraits kWholePieces = {
-    .whole_pieces = true, .least_piece = 2, .most_piece = 1'000'000, .most_pieces = 1'000};
+constexpr StoreTraits kWholePieces = {.whole_pieces = true,
+                                      .least_piece = 2,
+                                      .most_piece = 1'000'000,
+                                      .most_pieces = 1'000,
+                                      .knows_writers = false};
 
 StoreTraits EqualPieces() {
   StoreTraits traits = kWholePieces;

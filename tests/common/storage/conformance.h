@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/storage/list.h"
 #include "common/storage/object_store.h"
 
@@ -22,6 +23,8 @@ struct StoreFactory {
   std::string name;
   // An empty store of its own; what it stands on lives as long as the pointer.
   std::function<std::shared_ptr<ObjectStore>()> make;
+  // What the store's clock tells apart.
+  Duration clock_step{};
 };
 inline void PrintTo(const StoreFactory& c, std::ostream* out) { *out << c.name; }
 
