@@ -13,11 +13,13 @@ packages=(
   g++ cmake ninja-build ccache pkg-config ca-certificates
   libgrpc++-dev libssl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libeigen3-dev libhwy-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev
-  libxxhash-dev libsqlitecpp-dev libsqlite3-dev libnghttp2-dev libopenmpi-dev openmpi-bin
+  libxxhash-dev libsqlitecpp-dev libsqlite3-dev libnghttp2-dev libcurl4-openssl-dev
+  libpugixml-dev libopenmpi-dev openmpi-bin
 )
 tests=(
   libgtest-dev libgmock-dev python3 python3-numpy python3-yaml procps openssl iproute2
   clang-16 clang-format-16 clang-tidy-16 shellcheck haproxy nginx libnginx-mod-stream
+  ceph-mon ceph-osd radosgw
 )
 benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)
 full=(python3-venv slurmctld slurmd slurm-client munge)

@@ -1,5 +1,6 @@
 #include "common/storage/stores.h"
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <utility>
@@ -11,6 +12,9 @@
 #include "common/storage/file/file_store.h"
 #include "common/storage/memory/memory_store.h"
 #include "common/storage/rooted_store.h"
+#include "common/storage/s3/client.h"
+#include "common/storage/s3/environment.h"
+#include "common/storage/s3/s3_store.h"
 #include "common/storage/uri.h"
 
 namespace merganser {
@@ -32,6 +36,39 @@ class NamedMemoryStores {
 
 }  // namespace
 
+// Connects when the first bucket is opened: most processes have none.
+class Stores::Buckets {
+ public:
+  absl::StatusOr<std::shared_ptr<ObjectStore>> Open(const Uri& uri) {
+    MERGANSER_ASSIGN_OR_RETURN(const s3::Shared shared, Connect());
+    const size_t slash = std::min(uri.path.find('/'), uri.path.size());
+    const std::string bucket = uri.path.substr(0, slash);
+    const std::string prefix = slash < uri.path.size() ? uri.path.substr(slash + 1) : "";
+    MERGANSER_ASSIGN_OR_RETURN(const s3::Endpoint endpoint, s3::EndpointFromEnvironment(bucket));
+    const s3::Credentials credentials = s3::CredentialsFromEnvironment();
+    const auto client = std::make_shared<s3::Client>(
+        shared, endpoint, bucket,
+        [credentials](bool) -> absl::StatusOr<s3::Credentials> { return credentials; });
+    return s3::MakeS3Store(client, prefix, {}, s3::TraitsOf(endpoint));
+  }
+
+ private:
+  absl::StatusOr<s3::Shared> Connect() {
+    MutexLock lock(mutex_);
+    if (shared_.http == nullptr) {
+      MERGANSER_ASSIGN_OR_RETURN(shared_.http, HttpClient::Make({}));
+    }
+    return shared_;
+  }
+
+  Mutex mutex_;
+  s3::Shared shared_ MERGANSER_GUARDED_BY(mutex_);
+};
+
+Stores::Stores() : Stores(AllowedRoots()) {}
+Stores::Stores(AllowedRoots roots)
+    : roots_(std::move(roots)), buckets_(std::make_shared<Buckets>()) {}
+
 absl::StatusOr<std::shared_ptr<ObjectStore>> Stores::Open(std::string_view text) const {
   MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
   if (uri.scheme == "file") {
@@ -51,9 +88,10 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> Stores::Open(std::string_view text)
     static NamedMemoryStores* const stores = new NamedMemoryStores;
     return stores->Get(uri.path);
   }
+  if (uri.scheme == "s3") return buckets_->Open(uri);
   return absl::InvalidArgumentError(
       absl::StrCat("location \"", Shown(text), "\" has the scheme \"", Shown(uri.scheme),
-                   "\", which this build does not have; it has: file, memory"));
+                   "\", which this build does not have; it has: file, memory, s3"));
 }
 
 }  // namespace merganser

@@ -4,7 +4,6 @@
 
 #include <memory>
 #include <string_view>
-#include <utility>
 
 #include "absl/status/statusor.h"
 #include "common/storage/object_store.h"
@@ -16,8 +15,8 @@ namespace merganser {
 // Copies are one and the same. Thread-safe.
 class Stores {
  public:
-  Stores() = default;  // everywhere
-  explicit Stores(AllowedRoots roots) : roots_(std::move(roots)) {}
+  Stores();  // everywhere
+  explicit Stores(AllowedRoots roots);
 
   // A store rooted at `uri` (ParseUri's grammar). Opening does not touch the
   // storage: a root that is missing shows when it is used. A scheme that this
@@ -31,7 +30,10 @@ class Stores {
   const AllowedRoots& roots() const { return roots_; }
 
  private:
+  class Buckets;  // what the stores of buckets share: connections, credentials, retries
+
   AllowedRoots roots_;
+  std::shared_ptr<Buckets> buckets_;
 };
 
 }  // namespace merganser

@@ -99,8 +99,12 @@ class DockerTest(harness.Case):
         needed = re.findall(r"\(NEEDED\).*\[(\S+)\]", subprocess.run(
             ["readelf", "-d", harness.BIN], capture_output=True, text=True, check=True).stdout)
         self.assertGreater(len(needed), 5)
-        where = dict(re.findall(r"(\S+) => (\S+)", subprocess.run(
-            ["ldd", harness.BIN], capture_output=True, text=True, check=True).stdout))
+        found = subprocess.run(["ldd", harness.BIN], capture_output=True, text=True,
+                               check=True).stdout
+        where = dict(re.findall(r"(\S+) => (\S+)", found))
+        # The loader itself stands there by its path alone.
+        where.update((os.path.basename(path), path)
+                     for path in re.findall(r"^\s*(/\S+) \(", found, re.MULTILINE))
         packages = set()
         for library in needed:
             # Packages name the file below /usr; the loader may have found it below /lib.

@@ -41,11 +41,11 @@ THIRD_PARTY = [
     (r"xxh", ["common/base", "common/engine"], True),
     (r"gtest/|gmock/", ["tests"], False),
     (r"benchmark/", ["tests/bench"], True),
-    (r"curl/|pugixml", ["common/storage"], True),
+    (r"curl/|pugixml", ["common/storage/s3"], True),
     (r"sqlite|SQLiteCpp/", ["coordinator/journal", "tests/coordinator/journal"], True),
     (r"mpi\.h", ["worker/sources/mpi"], True),
     (r"httplib", ["coordinator/web"], True),
-    (r"openssl/", ["proto/channel", "coordinator/front"], True),
+    (r"openssl/", ["proto/channel", "coordinator/front", "common/storage/s3"], True),
     (r"nghttp2/", ["coordinator/front"], True),
 ]
 

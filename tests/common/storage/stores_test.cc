@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <string>
+
 #include "tests/testing/temp_dir.h"
 
 namespace merganser {
@@ -26,11 +29,33 @@ TEST(Stores, AFileStoreNamesAbsolutePaths) {
   EXPECT_EQ((*Stores().Open("/"))->Describe("a"), "/a");
 }
 
+TEST(Stores, BucketsArePlannedByWhatTheirStoreCanDo) {
+  setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1", 1);
+  const auto store = Stores().Open("s3://models/of/ours/");
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ((*store)->Describe("a/b"), "s3://models/of/ours/a/b");
+  EXPECT_EQ((*store)->Describe(""), "s3://models/of/ours");
+  EXPECT_TRUE((*store)->traits().whole_pieces);
+  EXPECT_EQ((*store)->traits().least_piece, uint64_t{5} << 20);
+  EXPECT_FALSE((*store)->traits().equal_pieces);
+  setenv("AWS_ENDPOINT_URL", "https://account.r2.cloudflarestorage.com", 1);
+  EXPECT_TRUE((*Stores().Open("s3://models"))->traits().equal_pieces);
+  unsetenv("AWS_ENDPOINT_URL");
+  EXPECT_EQ(Stores().Open("s3://a?b/c").status().code(), absl::StatusCode::kInvalidArgument);
+  // Roots go by whole segments.
+  const auto roots = AllowedRoots::Make({"s3://models/in"}, "/", "the worker");
+  ASSERT_TRUE(roots.ok()) << roots.status();
+  EXPECT_TRUE(Stores(*roots).Open("s3://models/in/base").ok());
+  for (const char* outside : {"s3://models", "s3://models/inner", "s3://other/in", "/models/in"}) {
+    EXPECT_TRUE(absl::IsPermissionDenied(Stores(*roots).Open(outside).status())) << outside;
+  }
+}
+
 TEST(Stores, OtherSchemesAreRefusedWithTheListOfThoseThereAre) {
   const auto store = Stores().Open("gopher://x");
   EXPECT_EQ(store.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(store.status().message()), HasSubstr("\"gopher\""));
-  EXPECT_THAT(std::string(store.status().message()), HasSubstr("file, memory"));
+  EXPECT_THAT(std::string(store.status().message()), HasSubstr("file, memory, s3"));
   EXPECT_EQ(Stores().Open("relative/path").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Stores().Open("").status().code(), absl::StatusCode::kInvalidArgument);
 }
