@@ -20,7 +20,7 @@ namespace merganser {
 
 struct HttpRequest {
   std::string method = "GET";        // GET, HEAD, PUT, POST or DELETE
-  std::string url;                   // encoded; what is shown of it is `shown`
+  std::string url;                   // encoded
   std::vector<std::string> headers;  // "name: value"
   // What is sent with PUT and POST; outlives the request.
   std::span<const std::byte> body;
