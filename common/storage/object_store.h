@@ -177,7 +177,7 @@ class ObjectStore {
   // Drops whatever `writer` began for `key`, where nobody knows what that is: a process that was
   // killed, or whose answer got lost. That there is nothing is no error. A store that does not know
   // writers drops what was begun for the key at `since` or later (to the second): when something
-  // was put that the writer put before, ObjectInfo::modified of it. Without it kInvalidArgument.
+  // was put that the writer put before, ObjectInfo::modified of it. Without it kFailedPrecondition.
   virtual absl::Status AbortWritesOf(std::string_view key, std::string_view writer,
                                      std::optional<WallTime> since) = 0;
 };

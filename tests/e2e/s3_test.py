@@ -2,6 +2,7 @@
 every way of running, nothing on disk and no upload left, runs that are killed, and what is said of
 what goes wrong."""
 
+import http.server
 import os
 import resource
 import shutil
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 import harness
@@ -180,6 +182,59 @@ class S3Test(BucketCase):
         for output in ("s3://models/in/sample/base", "s3://models/in",
                        "s3://models/in/sample/base/deeper", "s3://models//in/sample/base/"):
             self.assertOneError(harness.run("merge", remote, output), 2, "s3://models")
+
+
+class Heedless(http.server.BaseHTTPRequestHandler):
+    """Enough of a store to claim an output in, which takes conditions and does not heed them."""
+
+    protocol_version = "HTTP/1.1"
+    objects = {}
+
+    def answer(self, code, body=b""):
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"1"')
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def do_HEAD(self):
+        self.answer(200 if self.path in self.objects else 404)
+
+    def do_GET(self):
+        self.answer(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+
+    def do_PUT(self):
+        self.objects[self.path] = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(200)
+
+    def do_DELETE(self):
+        self.objects.pop(self.path, None)
+        self.answer(204)
+
+    def log_message(self, *_):
+        pass
+
+
+class HeedlessTest(harness.Case):
+    def test_a_store_that_ignores_conditions_is_no_output(self):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Heedless)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        local = harness.recipe(self.path("r.yaml"), "resmerge", SAMPLE_BASE, SAMPLE)
+        env = {"AWS_ENDPOINT_URL": "http://127.0.0.1:%d" % server.server_address[1],
+               "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+        result = harness.run("merge", local, "s3://models/out", env=env)
+        self.assertOneError(result, 2, "If-None-Match", "s3://models/out")
+        self.assertEqual(Heedless.objects, {})
+        # What another put there is not replaced by trying.
+        claim = "/models/out/.merganser/claim"
+        Heedless.objects[claim] = b"another's"
+        self.assertNotEqual(harness.run("merge", local, "s3://models/out", env=env).code, 0)
+        self.assertEqual(Heedless.objects, {claim: b"another's"})
 
 
 class FailureTest(BucketCase):

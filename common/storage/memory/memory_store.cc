@@ -184,7 +184,7 @@ class MemoryStore final : public ObjectStore {
     MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
     MERGANSER_RETURN_IF_ERROR(ValidateWriter(writer, Describe(key)));
     if (!traits_.knows_writers && !since.has_value()) {
-      return absl::InvalidArgumentError(
+      return absl::FailedPreconditionError(
           absl::StrCat(Describe(key), ": it is not said since when writes are to be aborted"));
     }
     MutexLock lock(mutex_);

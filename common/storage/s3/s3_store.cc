@@ -148,6 +148,11 @@ class S3Store final : public ObjectStore {
 
   absl::StatusOr<bool> PutIfAbsent(std::string_view key, std::string_view bytes) override {
     MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
+    if (!keeps_conditions_) {
+      // A store that does not heed the condition would replace what is there.
+      MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> there, Stat(key));
+      if (there.has_value()) return false;
+    }
     Call call = PutCall(key, bytes);
     call.headers.emplace_back("if-none-match", "*");
     const Reply reply = client_->Do(call);
@@ -280,7 +285,7 @@ class S3Store final : public ObjectStore {
     MERGANSER_RETURN_IF_ERROR(ValidateKey(key));
     MERGANSER_RETURN_IF_ERROR(ValidateWriter(writer, Describe(key)));
     if (!since.has_value()) {
-      return absl::InvalidArgumentError(
+      return absl::FailedPreconditionError(
           absl::StrCat(Describe(key),
                        ": it is not known since when uploads are to be aborted: the store told "
                        "no time of what was put before them"));
@@ -390,7 +395,10 @@ class S3Store final : public ObjectStore {
       keeps_conditions_ = true;
       return absl::OkStatus();
     }
-    if (again.ok()) return NoConditions(key);
+    if (again.ok()) {
+      MERGANSER_RETURN_IF_ERROR(Delete(key, {}));
+      return NoConditions(key);
+    }
     return Failed(again.verdict.status, "put", Describe(key));
   }
   absl::Status NoConditions(std::string_view key) const {

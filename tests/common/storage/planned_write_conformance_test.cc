@@ -206,7 +206,7 @@ TEST_P(StoreConformance, WhatAWriterBeganIsAbortedByKeyAndWriter) {
   EXPECT_EQ(store_->AbortWritesOf("k", "a/b", since).code(), absl::StatusCode::kInvalidArgument);
   if (!store_->traits().knows_writers) {
     EXPECT_EQ(store_->AbortWritesOf("d/k", "v", std::nullopt).code(),
-              absl::StatusCode::kInvalidArgument);
+              absl::StatusCode::kFailedPrecondition);
   }
 }
 
