@@ -2,6 +2,7 @@
 
 #include <mpi.h>
 #include <sched.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <array>
@@ -30,6 +31,21 @@ absl::Status MpiStatus(int code, const std::string& action) {
   if (MPI_Error_string(code, text.data(), &length) != MPI_SUCCESS) length = 0;
   return absl::UnavailableError(
       absl::StrCat("MPI: ", action, ": ", OneLine(std::string(text.data(), length))));
+}
+
+// Open MPI ends the process by a signal where it finds no address space for its components. No
+// merge fits into what this refuses.
+absl::Status CheckAddressSpace() {
+  constexpr size_t kOpenMpi = size_t{96} << 20;
+  void* const found =
+      mmap(nullptr, kOpenMpi, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (found == MAP_FAILED) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("MPI: found no address space for its library, expected ",
+                     FormatBytes(kOpenMpi), ": raise the limit (ulimit -v) of the ranks"));
+  }
+  munmap(found, kOpenMpi);
+  return absl::OkStatus();
 }
 
 absl::Status CheckSize(uint64_t size) {
@@ -61,6 +77,7 @@ struct MpiWorld::State {
 MpiWorld::MpiWorld() : state_(std::make_unique<State>()) {}
 
 absl::StatusOr<std::unique_ptr<MpiWorld>> MpiWorld::Init() {
+  MERGANSER_RETURN_IF_ERROR(CheckAddressSpace());
   int provided = MPI_THREAD_SINGLE;
   MERGANSER_RETURN_IF_ERROR(
       MpiStatus(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "init"));
