@@ -41,7 +41,8 @@ THIRD_PARTY = [
     (r"xxh", ["common/base", "common/engine"], True),
     (r"gtest/|gmock/", ["tests"], False),
     (r"benchmark/", ["tests/bench"], True),
-    (r"curl/|pugixml", ["common/storage/s3"], True),
+    (r"curl/", ["common/storage/http"], True),
+    (r"pugixml", ["common/storage/s3"], True),
     (r"sqlite|SQLiteCpp/", ["coordinator/journal", "tests/coordinator/journal"], True),
     (r"mpi\.h", ["worker/sources/mpi"], True),
     (r"httplib", ["coordinator/web"], True),
@@ -140,7 +141,7 @@ def violations(path, text):
 
         pure = ("common/format", "common/plan", "common/methods", "coordinator/schedule")
         if any(_under(path, p) for p in pure):
-            implementation = re.match(r"common/storage/(file|memory|s3|http|open)", header)
+            implementation = re.match(r"common/storage/(file|memory|s3|http|hf|stores)", header)
             if header in IO_HEADERS or implementation:
                 bad(header, "no I/O here")
         if _under(path, "coordinator/schedule"):

@@ -16,7 +16,7 @@
 #include "common/base/mutex.h"
 #include "common/storage/s3/credentials.h"
 #include "common/storage/s3/errors.h"
-#include "common/storage/s3/http.h"
+#include "common/storage/http/http_client.h"
 #include "common/storage/s3/retry.h"
 #include "common/storage/s3/signer.h"
 

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "common/storage/s3/http.h"
+#include "common/storage/http/http_client.h"
 
 namespace merganser::s3 {
 

@@ -1,7 +1,7 @@
 // HTTP requests over libcurl's multi interface: many in flight on one thread, over connections that
 // are used again.
-#ifndef MERGANSER_COMMON_STORAGE_S3_HTTP_H_
-#define MERGANSER_COMMON_STORAGE_S3_HTTP_H_
+#ifndef MERGANSER_COMMON_STORAGE_HTTP_HTTP_CLIENT_H_
+#define MERGANSER_COMMON_STORAGE_HTTP_HTTP_CLIENT_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -72,4 +72,4 @@ class HttpClient {
 
 }  // namespace merganser
 
-#endif  // MERGANSER_COMMON_STORAGE_S3_HTTP_H_
+#endif  // MERGANSER_COMMON_STORAGE_HTTP_HTTP_CLIENT_H_

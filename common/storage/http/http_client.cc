@@ -1,4 +1,4 @@
-#include "common/storage/s3/http.h"
+#include "common/storage/http/http_client.h"
 
 #include <curl/curl.h>
 
