@@ -38,6 +38,10 @@ struct Transfer {
   size_t sent = 0;
   HttpAnswer answer;
   bool out_of_memory = false;
+  // When a byte moved last, and how many had by then.
+  MonotonicTime moved = {};
+  curl_off_t bytes = -1;
+  Duration patience = {};
   absl::Status status;
   std::array<char, CURL_ERROR_SIZE> error = {};
 };
@@ -115,6 +119,17 @@ int OnSeek(void* user, curl_off_t offset, int origin) {
   return CURL_SEEKFUNC_OK;
 }
 
+// Not 0: the transfer ends. libcurl's own limit looks back over five seconds, whatever it is told.
+int OnProgress(void* user, curl_off_t, curl_off_t got, curl_off_t, curl_off_t sent) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  const MonotonicTime now = SystemClock().Now();
+  if (got + sent != transfer.bytes) {
+    transfer.bytes = got + sent;
+    transfer.moved = now;
+  }
+  return now - transfer.moved < transfer.patience ? 0 : 1;
+}
+
 long Milliseconds(Duration duration) {
   return static_cast<long>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
 }
@@ -122,6 +137,11 @@ long Milliseconds(Duration duration) {
 absl::Status ToStatus(CURLcode code, const Transfer& transfer) {
   if (transfer.out_of_memory || code == CURLE_OUT_OF_MEMORY) {
     return absl::ResourceExhaustedError("no memory for an HTTP answer");
+  }
+  if (code == CURLE_ABORTED_BY_CALLBACK) {
+    return absl::UnavailableError(absl::StrCat(
+        "nothing was sent or received for ",
+        std::chrono::duration_cast<std::chrono::seconds>(transfer.patience).count(), " s"));
   }
   const std::string what =
       transfer.error[0] != '\0' ? transfer.error.data() : curl_easy_strerror(code);
@@ -207,8 +227,9 @@ class HttpClient::Loop {
       while (const CURLMsg* message = curl_multi_info_read(multi_, &queued)) {
         if (message->msg == CURLMSG_DONE) End(message->easy_handle, message->data.result);
       }
-      constexpr int kLongestWaitMs = 1000;
-      curl_multi_poll(multi_, nullptr, 0, kLongestWaitMs, nullptr);
+      // So often, too, is looked for transfers that stand still.
+      const long wait = std::clamp(Milliseconds(options_.stall_timeout) / 4, 10L, 1000L);
+      curl_multi_poll(multi_, nullptr, 0, static_cast<int>(wait), nullptr);
     }
   }
 
@@ -245,8 +266,10 @@ class HttpClient::Loop {
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, Milliseconds(options_.connect_timeout));
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, Milliseconds(options_.stall_timeout) / 1000);
+    transfer.patience = options_.stall_timeout;
+    curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, OnProgress);
+    curl_easy_setopt(easy, CURLOPT_XFERINFODATA, &transfer);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 512L << 10);
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer.error.data());

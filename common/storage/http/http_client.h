@@ -19,14 +19,14 @@
 namespace merganser {
 
 struct HttpRequest {
-  std::string method = "GET";        // GET, HEAD, PUT, POST or DELETE
-  std::string url;                   // encoded
-  std::vector<std::string> headers;  // "name: value"
+  std::string method = "GET";             // GET, HEAD, PUT, POST or DELETE
+  std::string url;                        // encoded
+  std::vector<std::string> headers = {};  // "name: value"
   // What is sent with PUT and POST; outlives the request.
-  std::span<const std::byte> body;
+  std::span<const std::byte> body = {};
   // Where the body of a 2xx goes, which must have just this size; an empty span: into
   // HttpAnswer::body. Of other answers the body goes there, up to a bound.
-  std::span<std::byte> sink;
+  std::span<std::byte> sink = {};
 };
 
 struct HttpAnswer {
@@ -42,10 +42,10 @@ struct HttpAnswer {
 
 struct HttpOptions {
   Duration connect_timeout = std::chrono::seconds(10);
-  // A transfer of less than a byte a second for so long is given up.
+  // A transfer of which no byte moves for so long is given up.
   Duration stall_timeout = std::chrono::seconds(30);
   uint32_t connections = 64;  // at most, to all hosts
-  std::string ca_file;        // empty: the system's
+  std::string ca_file = {};   // empty: the system's
   bool http2 = false;         // where the server has it, over TLS
 };
 
