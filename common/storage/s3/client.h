@@ -14,10 +14,10 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/storage/http/http_client.h"
+#include "common/storage/http/retry.h"
 #include "common/storage/s3/credentials.h"
 #include "common/storage/s3/errors.h"
-#include "common/storage/http/http_client.h"
-#include "common/storage/s3/retry.h"
 #include "common/storage/s3/signer.h"
 
 namespace merganser::s3 {

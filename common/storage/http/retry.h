@@ -1,6 +1,6 @@
 // How often and when what failed is tried again, for a whole process.
-#ifndef MERGANSER_COMMON_STORAGE_S3_RETRY_H_
-#define MERGANSER_COMMON_STORAGE_S3_RETRY_H_
+#ifndef MERGANSER_COMMON_STORAGE_HTTP_RETRY_H_
+#define MERGANSER_COMMON_STORAGE_HTTP_RETRY_H_
 
 #include <cstdint>
 #include <random>
@@ -8,7 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 
-namespace merganser::s3 {
+namespace merganser {
 
 // So that a store which fails for all is not asked many times as often: tries again are paid from
 // one purse, which successes fill. Thread-safe.
@@ -57,6 +57,6 @@ class InFlightLimit {
   MonotonicTime slowed_ MERGANSER_GUARDED_BY(mutex_) = {};
 };
 
-}  // namespace merganser::s3
+}  // namespace merganser
 
-#endif  // MERGANSER_COMMON_STORAGE_S3_RETRY_H_
+#endif  // MERGANSER_COMMON_STORAGE_HTTP_RETRY_H_

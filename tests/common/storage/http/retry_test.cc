@@ -1,11 +1,11 @@
-#include "common/storage/s3/retry.h"
+#include "common/storage/http/retry.h"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <random>
 
-namespace merganser::s3 {
+namespace merganser {
 namespace {
 
 using std::chrono::milliseconds;
@@ -63,4 +63,4 @@ TEST(InFlightLimitTest, FallsWhenTheStoreSaysSoAndRisesAgain) {
 }
 
 }  // namespace
-}  // namespace merganser::s3
+}  // namespace merganser

@@ -1,11 +1,11 @@
-#include "common/storage/s3/retry.h"
+#include "common/storage/http/retry.h"
 
 #include <algorithm>
 #include <chrono>
 
 #include "common/base/backoff.h"
 
-namespace merganser::s3 {
+namespace merganser {
 
 bool RetryBudget::Take() {
   MutexLock lock(mutex_);
@@ -61,4 +61,4 @@ uint32_t InFlightLimit::allowed() const {
   return static_cast<uint32_t>(allowed_);
 }
 
-}  // namespace merganser::s3
+}  // namespace merganser
