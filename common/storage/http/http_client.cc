@@ -1,11 +1,15 @@
 #include "common/storage/http/http_client.h"
 
 #include <curl/curl.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -14,6 +18,7 @@
 #include "common/base/mutex.h"
 #include "common/base/shown.h"
 #include "common/base/thread.h"
+#include "common/storage/http/addresses.h"
 
 namespace merganser {
 namespace {
@@ -42,6 +47,7 @@ struct Transfer {
   MonotonicTime moved = {};
   curl_off_t bytes = -1;
   Duration patience = {};
+  std::string out_of_reach;  // the address that was
   absl::Status status;
   std::array<char, CURL_ERROR_SIZE> error = {};
 };
@@ -119,6 +125,38 @@ int OnSeek(void* user, curl_off_t offset, int origin) {
   return CURL_SEEKFUNC_OK;
 }
 
+bool InReach(const char* address, Transfer& transfer) {
+  const std::optional<IpAddress> ip = ParseIpAddress(address);
+  const Reach reach = transfer.request->reach;
+  const bool allowed =
+      reach == Reach::kAnywhere || (ip.has_value() && IsPublic(*ip) == (reach == Reach::kPublic));
+  if (!allowed) transfer.out_of_reach = address;
+  return allowed;
+}
+
+// Nothing is sent to an address before it is judged, not even to connect.
+curl_socket_t OnSocket(void* user, curlsocktype, curl_sockaddr* address) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  const size_t allowed = Callback(transfer, 0, [&]() -> size_t {
+    std::array<char, NI_MAXHOST> text;
+    if (::getnameinfo(&address->addr, address->addrlen, text.data(), text.size(), nullptr, 0,
+                      NI_NUMERICHOST) != 0) {
+      return 0;
+    }
+    return InReach(text.data(), transfer) ? 1 : 0;
+  });
+  if (allowed == 0) return CURL_SOCKET_BAD;
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+// Also of a connection that another request made.
+int OnConnected(void* user, char* address, char*, int, int) {
+  auto& transfer = *static_cast<Transfer*>(user);
+  const size_t allowed =
+      Callback(transfer, 0, [&]() -> size_t { return InReach(address, transfer) ? 1 : 0; });
+  return allowed != 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
 // Not 0: the transfer ends. libcurl's own limit looks back over five seconds, whatever it is told.
 int OnProgress(void* user, curl_off_t, curl_off_t got, curl_off_t, curl_off_t sent) {
   auto& transfer = *static_cast<Transfer*>(user);
@@ -137,6 +175,13 @@ long Milliseconds(Duration duration) {
 absl::Status ToStatus(CURLcode code, const Transfer& transfer) {
   if (transfer.out_of_memory || code == CURLE_OUT_OF_MEMORY) {
     return absl::ResourceExhaustedError("no memory for an HTTP answer");
+  }
+  // Of several addresses of a host one may be in reach.
+  if (code != CURLE_OK && !transfer.out_of_reach.empty()) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "found the address ", Shown(transfer.out_of_reach),
+        transfer.request->reach == Reach::kPublic ? ", which is not of the public Internet"
+                                                  : ", which is of the public Internet"));
   }
   if (code == CURLE_ABORTED_BY_CALLBACK) {
     return absl::UnavailableError(absl::StrCat(
@@ -267,6 +312,12 @@ class HttpClient::Loop {
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, Milliseconds(options_.connect_timeout));
     transfer.patience = options_.stall_timeout;
+    if (request.reach != Reach::kAnywhere) {
+      curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, OnSocket);
+      curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &transfer);
+      curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, OnConnected);
+      curl_easy_setopt(easy, CURLOPT_PREREQDATA, &transfer);
+    }
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, OnProgress);
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, &transfer);

@@ -18,6 +18,14 @@
 
 namespace merganser {
 
+// Where a request may connect to, judged by the address that is connected to and not by its name;
+// behind a proxy that is the proxy's.
+enum class Reach {
+  kAnywhere,
+  kPublic,   // IsPublic alone
+  kPrivate,  // the others alone: what is not encrypted leaves no network of one's own
+};
+
 struct HttpRequest {
   std::string method = "GET";             // GET, HEAD, PUT, POST or DELETE
   std::string url;                        // encoded
@@ -27,6 +35,7 @@ struct HttpRequest {
   // Where the body of a 2xx goes, which must have just this size; an empty span: into
   // HttpAnswer::body. Of other answers the body goes there, up to a bound.
   std::span<std::byte> sink = {};
+  Reach reach = Reach::kAnywhere;
 };
 
 struct HttpAnswer {
@@ -58,8 +67,8 @@ class HttpClient {
 
   // Does the requests side by side and returns when all have ended: for each the answer, whatever
   // its code, or what went wrong below HTTP: kUnavailable for a network that may come back,
-  // kFailedPrecondition for a certificate that does not verify, kInvalidArgument for a URL that is
-  // none. Nothing is repeated.
+  // kFailedPrecondition for a certificate that does not verify, kPermissionDenied for an address
+  // out of reach, kInvalidArgument for a URL that is none. Nothing is repeated.
   std::vector<absl::StatusOr<HttpAnswer>> Do(std::span<const HttpRequest> requests);
   absl::StatusOr<HttpAnswer> Do(const HttpRequest& request);
 

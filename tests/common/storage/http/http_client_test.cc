@@ -249,6 +249,32 @@ TEST(HttpClientTest, AnAnswerThatStandsStillIsGivenUpAndASlowOneIsNot) {
   EXPECT_EQ(answers[1]->body, "0123456789");
 }
 
+TEST(HttpClientTest, AnAddressOutOfReachIsNeverConnectedTo) {
+  const ScriptedHttpServer server(Always({}));
+  const std::vector<std::string> hosts = {"127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]",
+                                          "0.0.0.0"};
+  for (const std::string& host : hosts) {
+    const absl::StatusOr<HttpAnswer> answer = Client()->Do(
+        {.url = absl::StrCat("http://", host, ":", server.port()), .reach = Reach::kPublic});
+    EXPECT_EQ(answer.status().code(), absl::StatusCode::kPermissionDenied) << answer.status();
+    EXPECT_THAT(answer.status().message(), HasSubstr("not of the public Internet"));
+  }
+  EXPECT_EQ(server.Connections(), 0u);
+  const absl::StatusOr<HttpAnswer> own =
+      Client()->Do({.url = server.url(), .reach = Reach::kPrivate});
+  EXPECT_TRUE(own.ok()) << own.status();
+}
+
+TEST(HttpClientTest, AConnectionThatIsThereIsNoWayRound) {
+  const ScriptedHttpServer server(Always({}));
+  const auto client = Client();
+  ASSERT_TRUE(client->Do({.url = server.url()}).ok());
+  EXPECT_EQ(client->Do({.url = server.url(), .reach = Reach::kPublic}).status().code(),
+            absl::StatusCode::kPermissionDenied);
+  ASSERT_TRUE(client->Do({.url = server.url(), .reach = Reach::kPrivate}).ok());
+  EXPECT_EQ(server.Requests().size(), 2u);
+}
+
 TEST(HttpClientTest, WhatIsNoUrlIsNotTried) {
   const auto client = Client();
   for (const std::string url : {"", "http://", "file:///etc/passwd", "ftp://127.0.0.1/x", "a b"}) {
