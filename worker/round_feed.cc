@@ -3,6 +3,9 @@
 #include <set>
 #include <utility>
 
+#include "common/base/status.h"
+#include "common/engine/lost_units.h"
+
 namespace merganser {
 
 RoundFeed::RoundFeed(std::shared_ptr<const JobContext> job, std::vector<UnitResult> done)
@@ -42,6 +45,21 @@ absl::Status RoundFeed::Advance() {
   absl::Status status = rounds_.Advance();
   if (status.ok()) BeginRound();
   return status;
+}
+
+absl::StatusOr<bool> RoundFeed::RedoLost() {
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<uint32_t> lost,
+                             LostUnits(*job_->output, job_->plan, job_->writes, rounds_.results()));
+  if (lost.empty()) return false;
+  if (++redone_ > kMostRedone) return RedoneTooOften(lost.size());
+  for (const uint32_t unit : lost) {
+    progress_.bytes_done -= RoundBytes(job_->plan, job_->plan.units[unit], round(), *gates());
+    --progress_.units_done;
+  }
+  todo_ = lost;
+  rounds_.Redo(std::move(lost));
+  next_ = ended_ = 0;
+  return true;
 }
 
 RunProgress RoundFeed::progress() const {

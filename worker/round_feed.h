@@ -41,6 +41,10 @@ class RoundFeed {
   bool RoundDone() const { return ended_ == todo_.size(); }
   // After RoundDone, in any round but the last: derives the gates of the next.
   absl::Status Advance();
+  // After RoundDone of the last round: whether units have to be done again, as the output does not
+  // hold what they wrote (LostUnits); they are given out once more. Asks the output's store.
+  // kAborted where that happens again and again.
+  absl::StatusOr<bool> RedoLost();
   // After RoundDone of the last round: every unit's result, in unit order.
   absl::StatusOr<std::vector<UnitResult>> TakeResults() { return rounds_.TakeResults(); }
 
@@ -59,6 +63,7 @@ class RoundFeed {
   size_t next_ = 0;             // into todo_
   size_t ended_ = 0;            // of the round
   RunProgress progress_;
+  int redone_ = 0;  // how often units were given out again
 };
 
 }  // namespace merganser

@@ -250,17 +250,47 @@ class Runner {
     if (started.ok()) started = computers.Start(computers_, [this] { ComputeLoop(); });
     if (started.ok()) started = readers.Start(readers_, [this] { ReadLoop(); });
     readers.Join().IgnoreError();
+    // Nobody starts more any longer.
+    Widened widened;
+    {
+      MutexLock lock(feed_mutex_);
+      std::swap(widened, widened_);
+    }
+    widened.readers.Join().IgnoreError();
     ready_.Close();
     helpers_.Wake();
     computers.Join().IgnoreError();
     written_.Close();
     writers.Join().IgnoreError();
+    widened.writers.Join().IgnoreError();
     MERGANSER_RETURN_IF_ERROR(started);
     MutexLock lock(feed_mutex_);
     return status_;
   }
 
  private:
+  // Threads beside the first ones.
+  struct Widened {
+    ThreadGroup readers, writers;
+  };
+
+  // Stores that answer late answer many at once: for those of `job` there are as many readers and
+  // writers as they want requests in flight, whatever computes. Threads that the system refuses
+  // are not missed: the first ones go on.
+  void Widen(const JobContext& job) MERGANSER_REQUIRES(feed_mutex_) {
+    size_t readers = 0;
+    for (const std::shared_ptr<ObjectStore>& input : job.inputs) {
+      readers = std::max<size_t>(readers, input->traits().reads_in_flight);
+    }
+    if (const size_t have = readers_ + widened_.readers.size(); readers > have) {
+      widened_.readers.Start(readers - have, [this] { ReadLoop(); }).IgnoreError();
+    }
+    const size_t writers = job.output->traits().writes_in_flight;
+    if (const size_t have = writers_ + widened_.writers.size(); writers > have) {
+      widened_.writers.Start(writers - have, [this] { WriteLoop(); }).IgnoreError();
+    }
+  }
+
   void EndWith(absl::Status status) MERGANSER_REQUIRES(feed_mutex_) {
     if (status_.ok()) status_ = std::move(status);
     ended_ = true;
@@ -311,6 +341,7 @@ class Runner {
         feed_mutex_.AssertHeld();
         current_ = std::make_shared<UnitInFlight>(**leased, source_, options_.worker);
         next_ = 0;
+        Widen(current_->job());
         return CheckMemory(*current_);
       });
       if (begun.ok()) return true;
@@ -467,6 +498,7 @@ class Runner {
   Mutex feed_mutex_;
   std::shared_ptr<UnitInFlight> current_ MERGANSER_GUARDED_BY(feed_mutex_);
   size_t next_ MERGANSER_GUARDED_BY(feed_mutex_) = 0;
+  Widened widened_ MERGANSER_GUARDED_BY(feed_mutex_);
   bool ended_ MERGANSER_GUARDED_BY(feed_mutex_) = false;
   absl::Status status_ MERGANSER_GUARDED_BY(feed_mutex_);
 };

@@ -115,6 +115,20 @@ absl::Status CheckIndex(const Checkpoint& checkpoint, const HfIndex& index,
   return absl::OkStatus();
 }
 
+// The same of all shards of a store, as a rule: once for each.
+void WarnOfDoubts(const std::vector<ShardHeader>& headers, Checkpoint& checkpoint) {
+  std::map<std::string_view, std::vector<std::string>> doubts;
+  for (const ShardHeader& header : headers) {
+    if (!header.shard.info.doubt.empty()) {
+      doubts[header.shard.info.doubt].push_back(header.shard.key);
+    }
+  }
+  for (const auto& [doubt, keys] : doubts) {
+    checkpoint.warnings.push_back(absl::StrCat(checkpoint.store->Describe(""), ": ", FirstFew(keys),
+                                               ": ", std::string(doubt)));
+  }
+}
+
 absl::Status AddShard(ShardHeader& read, Checkpoint& checkpoint) {
   const auto shard = static_cast<uint32_t>(checkpoint.shards.size());
   checkpoint.shards.push_back(std::move(read.shard));
@@ -145,9 +159,9 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
   MERGANSER_RETURN_IF_ERROR(stores.roots().Check(resolved_uri));
   MERGANSER_RETURN_IF_ERROR(RefuseFilePath(resolved_uri));
   Checkpoint checkpoint;
-  checkpoint.uri = std::string(resolved_uri);
+  MERGANSER_ASSIGN_OR_RETURN(checkpoint.uri, stores.Pin(resolved_uri));
   checkpoint.given = std::string(given);
-  MERGANSER_ASSIGN_OR_RETURN(checkpoint.store, stores.Open(resolved_uri));
+  MERGANSER_ASSIGN_OR_RETURN(checkpoint.store, stores.Open(checkpoint.uri));
   ObjectStore& store = *checkpoint.store;
 
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> config_text,
@@ -173,6 +187,7 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
         missing.size(), " of ", headers.size(), " weight files are not there: ", FirstFew(missing),
         "; was the download or copy finished?"));
   }
+  WarnOfDoubts(headers, checkpoint);
   for (ShardHeader& header : headers) MERGANSER_RETURN_IF_ERROR(AddShard(header, checkpoint));
   if (weights.index.has_value()) {
     absl::Status fits = CheckIndex(checkpoint, *weights.index, weights.index_file);

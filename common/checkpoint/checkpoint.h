@@ -55,7 +55,7 @@ struct ModelConfig {
 bool IsLayerCount(std::string_view key);
 
 struct Checkpoint {
-  std::string uri;    // resolved: absolute path or s3://...
+  std::string uri;    // resolved: absolute path, s3://..., or hf:// at a commit
   std::string given;  // as the user wrote it
   std::shared_ptr<ObjectStore> store;
   std::vector<CheckpointShard> shards;    // by file name
@@ -73,7 +73,7 @@ struct Checkpoint {
 // looked up in the local Hugging Face cache (HF_HUB_CACHE, HF_HOME, then
 // ~/.cache/huggingface/hub; refs/main, else the only snapshot). Nothing is
 // downloaded: a miss is kNotFound and says which places were tried and how to
-// fetch it.
+// fetch it, and that hf://org/name reads it from the hub.
 // With `roots`, places outside of them are kPermissionDenied and not looked at: a
 // folder there does not hide a repository of its name, and neither is told from
 // one that is missing.

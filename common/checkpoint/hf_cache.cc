@@ -1,6 +1,5 @@
 // Names of models: paths, URIs, and repositories in the local Hugging Face cache.
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -11,51 +10,14 @@
 #include "common/checkpoint/checkpoint.h"
 #include "common/checkpoint/refusals.h"
 #include "common/format/text.h"
+#include "common/storage/hf/cache.h"
+#include "common/storage/hf/location.h"
 #include "common/storage/uri.h"
 
 namespace merganser {
 namespace {
 
 namespace fs = std::filesystem;
-
-// "name" or "org/name" as the Hub allows them.
-bool IsRepository(std::string_view text) {
-  if (text.empty() || text.size() > 96 * 2 + 1) return false;
-  size_t parts = 1;
-  char previous = '/';
-  for (const char c : text) {
-    const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (c == '/') {
-      if (previous == '/' || ++parts > 2) return false;
-    } else {
-      // Neither ".", ".." nor "-x".
-      const bool inner = previous != '/' && (c == '-' || c == '.');
-      if (!word && c != '_' && !inner) return false;
-    }
-    previous = c;
-  }
-  return previous != '/';
-}
-
-std::string Variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-// As huggingface_hub finds it: the first of these that is set.
-std::string CacheFolder() {
-  if (std::string hub = Variable("HF_HUB_CACHE"); !hub.empty()) return hub;
-  if (const std::string home = Variable("HF_HOME"); !home.empty()) {
-    return absl::StrCat(home, "/hub");
-  }
-  if (const std::string xdg = Variable("XDG_CACHE_HOME"); !xdg.empty()) {
-    return absl::StrCat(xdg, "/huggingface/hub");
-  }
-  if (const std::string home = Variable("HOME"); !home.empty()) {
-    return absl::StrCat(home, "/.cache/huggingface/hub");
-  }
-  return "";
-}
 
 bool IsFolder(const fs::path& path) {
   std::error_code error;
@@ -76,12 +38,11 @@ std::string MainRevision(const fs::path& repository) {
 
 absl::StatusOr<std::string> FindSnapshot(const std::string& cache, const std::string& model,
                                          const std::string& tried, const AllowedRoots& roots) {
-  std::string folder = "models--";
-  for (const char c : model) folder.append(c == '/' ? "--" : std::string(1, c));
-  const fs::path repository = fs::path(cache) / folder;
+  const fs::path repository = HfRepositoryFolder(cache, model);
   MERGANSER_RETURN_IF_ERROR(roots.Check(repository.string()));
   const std::string fetch =
-      absl::StrCat("fetch it first, e.g. with: huggingface-cli download ", model);
+      absl::StrCat("fetch it first, e.g. with: huggingface-cli download ", model,
+                   ", or write hf://", model, " to read it from the hub");
   if (!IsFolder(repository)) {
     return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": found neither ", tried,
                                             " nor ", repository.string(),
@@ -122,13 +83,13 @@ absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_vie
     return uri.ToString();
   }
   const absl::Status allowed = roots.Check(uri.path);
-  const bool is_path = model.find("://") != std::string_view::npos || !IsRepository(model) ||
+  const bool is_path = model.find("://") != std::string_view::npos || !IsHfRepository(model) ||
                        (allowed.ok() && IsFolder(uri.path));
   if (is_path) {
     MERGANSER_RETURN_IF_ERROR(allowed);
     return uri.path;
   }
-  const std::string cache = CacheFolder();
+  const std::string cache = HfCacheFolder();
   if (allowed.ok() && !cache.empty() && !roots.Check(cache).ok()) {
     return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": found no folder ", uri.path,
                                             ", and the Hugging Face cache is outside of the "

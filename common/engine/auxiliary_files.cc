@@ -49,6 +49,9 @@ constexpr std::array<std::string_view, 7> kNoTokenizers = {
 };
 
 constexpr std::array<std::string_view, 3> kPrefixes = {"LICENSE", "NOTICE", "USE_POLICY"};
+// Of these, the names that are asked for where nothing is listed.
+constexpr std::array<std::string_view, 6> kLicences = {"LICENSE", "LICENSE.md", "LICENSE.txt",
+                                                       "NOTICE",  "NOTICE.txt", "USE_POLICY.md"};
 constexpr std::array<std::string_view, 9> kWeights = {
     ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".h5", ".onnx", ".msgpack"};
 constexpr std::string_view kTemplates = "additional_chat_templates/";
@@ -104,7 +107,9 @@ absl::StatusOr<std::vector<ListedObject>> ListAuxiliaryFiles(const Checkpoint& c
     }
   } else if (absl::IsUnimplemented(listed.status())) {
     // A store without listing (plain HTTP) can still be asked for known names.
-    for (std::string_view name : kNames) {
+    std::vector<std::string_view> names(kLicences.begin(), kLicences.end());
+    names.insert(names.end(), kNames.begin(), kNames.end());
+    for (const std::string_view name : names) {
       MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info,
                                  checkpoint.store->Stat(name));
       if (info) files.push_back({std::string(name), *info});

@@ -12,6 +12,7 @@
 #include "common/base/status.h"
 #include "common/engine/claim.h"
 #include "common/engine/holder.h"
+#include "common/engine/lost_units.h"
 #include "common/engine/overlap.h"
 #include "common/engine/progress_log.h"
 #include "common/engine/rounds.h"
@@ -181,7 +182,7 @@ absl::StatusOr<bool> JobOutput::PartlyPublished(ObjectStore& store, size_t shard
   return !index.has_value();
 }
 
-absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done) {
+absl::StatusOr<bool> JobOutput::AdoptWrites(std::vector<UnitResult>& done) {
   MERGANSER_ASSIGN_OR_RETURN(BegunWrites begun, ReadBegunWrites(*store_, options_.job_uid));
   std::vector<PlannedWrite> recorded = std::move(begun.writes);
   if (recorded.size() != plan_->shards.size()) return false;
@@ -214,7 +215,24 @@ absl::StatusOr<bool> JobOutput::AdoptWrites(const std::vector<UnitResult>& done)
   for (size_t i = 0; i < writes_.size(); ++i) {
     if (commits_[i] == Commit::kDone) visible_.push_back(writes_[i].key);
   }
+  // What the process before this one may have written since over what is on record.
+  std::vector<UnitResult> outputs;
+  for (const UnitResult& result : done) {
+    if (!IsLastRound(*plan_, result.round)) continue;
+    UnitResult& output = outputs.emplace_back();
+    output.unit = result.unit;
+    output.receipts = result.receipts;
+  }
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<uint32_t> lost, LostUnits(outputs));
+  std::erase_if(done, [&](const UnitResult& result) {
+    return IsLastRound(*plan_, result.round) &&
+           std::binary_search(lost.begin(), lost.end(), result.unit);
+  });
   return true;
+}
+
+absl::StatusOr<std::vector<uint32_t>> JobOutput::LostUnits(const std::vector<UnitResult>& results) {
+  return merganser::LostUnits(*store_, *plan_, writes_, results);
 }
 
 absl::Status JobOutput::BeginWrites() {
@@ -232,18 +250,32 @@ absl::Status JobOutput::BeginWrites() {
   std::vector<PlannedWrite> intended;
   intended.reserve(plan_->shards.size());
   for (const PlannedShard& shard : plan_->shards) intended.push_back({shard.key, shard.size});
-  const std::string writer = WriterOf(options_.job_uid, options_.epoch);
   MERGANSER_RETURN_IF_ERROR(
       RecordWrites(*store_, options_.job_uid, options_.epoch, WritesRecord::kIntended, intended));
   for (size_t i = 0; i < intended.size(); ++i) {
     // Without its upload while it may or may not exist: Abandon sees to it too.
     writes_.push_back(intended[i]);
-    MERGANSER_ASSIGN_OR_RETURN(
-        writes_.back(),
-        store_->BeginWrite({intended[i].key, intended[i].size, std::move(ends[i])}, writer));
+    MERGANSER_ASSIGN_OR_RETURN(writes_.back(),
+                               BeginWrite({intended[i].key, intended[i].size, std::move(ends[i])}));
   }
   commits_.assign(writes_.size(), Commit::kNo);
   return RecordWrites(*store_, options_.job_uid, options_.epoch, WritesRecord::kBegun, writes_);
+}
+
+absl::StatusOr<PlannedWrite> JobOutput::BeginWrite(const WriteLayout& layout) {
+  constexpr int kMostTries = 8;
+  const std::string writer = WriterOf(options_.job_uid, options_.epoch);
+  for (int tries = 1;; ++tries) {
+    absl::StatusOr<PlannedWrite> write = store_->BeginWrite(layout, writer);
+    if (!absl::IsUnavailable(write.status()) || store_->traits().knows_writers ||
+        tries == kMostTries) {
+      return write;
+    }
+    // What may have been begun under this claim goes first; under a successor's it is his.
+    MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
+    const absl::Status aborted = store_->AbortWritesOf(layout.key, writer, claimed_);
+    if (!aborted.ok()) return write;
+  }
 }
 
 // All that may go is looked up before the claim is: what comes to its place later is not ours.

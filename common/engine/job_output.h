@@ -115,6 +115,9 @@ class JobOutput {
   // One a shard, in shard order: to be handed to whoever writes units.
   const std::vector<PlannedWrite>& writes() const { return writes_; }
 
+  // Before step 4: units that have to be done again (LostUnits), of `results` of the last round.
+  absl::StatusOr<std::vector<uint32_t>> LostUnits(const std::vector<UnitResult>& results);
+
   // Step 4. `results` hold every unit once, in unit order (kInternal if not).
   // `report_json` is what BuildReport made. A failure leaves nothing that looks like a model
   // (or all of it, where only the answer got lost); one that IsRetryable may be tried again,
@@ -170,9 +173,12 @@ class JobOutput {
   // Whose the claim is now.
   absl::StatusOr<Holder> LookForHolder();
   absl::Status BeginWrites();
+  // Begins one. Where the answer of a store that does not know writers got lost, nobody could
+  // complete or abort what it may have begun: that is aborted, and it is begun once more.
+  absl::StatusOr<PlannedWrite> BeginWrite(const WriteLayout& layout);
   // Takes over what is there of a job's planned writes: false when they cannot be
-  // used, and everything is to be done again.
-  absl::StatusOr<bool> AdoptWrites(const std::vector<UnitResult>& done);
+  // used, and everything is to be done again. Of `done` those that are lost go.
+  absl::StatusOr<bool> AdoptWrites(std::vector<UnitResult>& done);
   // Whether the output is the merge of `plan`, whole and visible.
   static absl::StatusOr<bool> HoldsMergeOf(ObjectStore& store, const Plan& plan);
   // Of writes that were taken over: notes those that the process before this one committed since,

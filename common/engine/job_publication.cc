@@ -123,7 +123,7 @@ absl::Status JobOutput::StageFile(const std::string& key, std::string_view bytes
   if (!first) MERGANSER_RETURN_IF_ERROR(store_->AbortWritesOf(key, writer, claimed_));
   // Without its upload while it may or may not exist: ClearUp sees to it too.
   file = {{key, bytes.size()}, {}};
-  MERGANSER_ASSIGN_OR_RETURN(file.write, store_->BeginWrite({key, bytes.size()}, writer));
+  MERGANSER_ASSIGN_OR_RETURN(file.write, BeginWrite({key, bytes.size()}));
   if (bytes.empty()) return absl::OkStatus();
   MERGANSER_ASSIGN_OR_RETURN(
       const WriteReceipt receipt,

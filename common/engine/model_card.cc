@@ -133,6 +133,13 @@ void AppendMethod(const Plan& plan, std::string& out) {
 
 std::string DisplayModel(const PlannedModel& model) {
   const std::vector<std::string_view> parts = PathParts(model.uri);
+  // hf://org/name@commit
+  constexpr std::string_view kHub = "hf://";
+  if (model.uri.starts_with(kHub)) {
+    const std::string_view id = std::string_view(model.uri).substr(kHub.size());
+    const std::string_view name = id.substr(0, id.find('@'));
+    if (IsHubId(name)) return std::string(name);
+  }
   // .../models--org--name/snapshots/<revision>
   for (size_t i = 0; i + 1 < parts.size(); ++i) {
     constexpr std::string_view kCached = "models--";

@@ -65,7 +65,10 @@ class Models {
   const absl::StatusOr<std::string>& Resolve(const std::string& model) {
     auto it = resolutions_.find(model);
     if (it == resolutions_.end()) {
-      it = resolutions_.emplace(model, ResolveIn(model, directories_, stores_.roots())).first;
+      absl::StatusOr<std::string> uri = ResolveIn(model, directories_, stores_.roots());
+      // Whoever reads the plan reads the same, whatever a branch comes to mean meanwhile.
+      if (uri.ok()) uri = stores_.Pin(*uri);
+      it = resolutions_.emplace(model, std::move(uri)).first;
     }
     return it->second;
   }

@@ -14,6 +14,7 @@
 #include "common/base/executor.h"
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
+#include "common/storage/http/counters.h"
 #include "common/storage/object_store.h"
 
 namespace merganser {
@@ -28,6 +29,9 @@ struct RunFacts {
   WallTime finished;
   int threads = 0;
   std::vector<std::string> workers;  // names; empty ones are left out of the report
+  // What the process that publishes asked of buckets for it; for a coordinator, as long as the job
+  // went, for others that went beside it too.
+  StorageCounts storage = {};
 };
 
 // `results` in unit order. Facts that differ between runs with the same bytes

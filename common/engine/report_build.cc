@@ -306,17 +306,26 @@ Json Run(const std::vector<UnitResult>& results, const RunFacts& facts) {
     bytes_written += result.bytes_written;
   }
   const std::chrono::duration<double> elapsed = facts.finished - facts.started;
-  return {{"job", facts.job},
-          {"started", FormatWallTime(facts.started)},
-          {"finished", FormatWallTime(facts.finished)},
-          {"seconds", Seconds(elapsed.count())},
-          {"threads", facts.threads},
-          {"simd", facts.simd},
-          {"bytes_read", bytes_read},
-          {"bytes_written", bytes_written},
-          {"workers", workers},
-          {"unit_seconds", std::move(seconds)},
-          {"unit_workers", std::move(by)}};
+  Json run = {{"job", facts.job},
+              {"started", FormatWallTime(facts.started)},
+              {"finished", FormatWallTime(facts.finished)},
+              {"seconds", Seconds(elapsed.count())},
+              {"threads", facts.threads},
+              {"simd", facts.simd},
+              {"bytes_read", bytes_read},
+              {"bytes_written", bytes_written},
+              {"workers", workers},
+              {"unit_seconds", std::move(seconds)},
+              {"unit_workers", std::move(by)}};
+  const StorageCounts& storage = facts.storage;
+  if (storage.requests > 0) {
+    run["storage"] = {
+        {"requests", storage.requests},           {"retries", storage.retries},
+        {"throttled", storage.throttled},         {"bytes_read", storage.bytes_read},
+        {"bytes_written", storage.bytes_written}, {"uploads_aborted", storage.uploads_aborted},
+        {"uploads_left", storage.uploads_left}};
+  }
+  return run;
 }
 
 }  // namespace

@@ -121,7 +121,26 @@ void JobRounds::TakeCounts(UnitResult& result) {
   result.counts.clear();
 }
 
+void JobRounds::Redo(std::vector<uint32_t> units) {
+  redoing_ = true;
+  units_ = std::move(units);
+  for (const uint32_t unit : units_) written_[unit] = false;
+}
+
+void JobRounds::TakeAgain(UnitResult result) {
+  UnitResult& kept = results_[result.unit];
+  if (redone_.ok() && result.segment_digests != kept.segment_digests) {
+    redone_ = absl::InternalError(absl::StrCat("unit ", result.unit,
+                                               " was done twice and came out differently: expected "
+                                               "the same bytes, do the inputs change, or is a "
+                                               "machine's memory faulty?"));
+  }
+  kept.receipts = std::move(result.receipts);
+  written_[result.unit] = true;
+}
+
 void JobRounds::Take(UnitResult result) {
+  if (redoing_) return TakeAgain(std::move(result));
   TakeCounts(result);
   for (GroupStats::LeafSums& leaf : result.sums) {
     const int32_t group =
@@ -185,6 +204,7 @@ absl::StatusOr<std::vector<UnitResult>> JobRounds::TakeResults() {
     return absl::InternalError(absl::StrCat("the run ended in round ", round_, " with ", missing,
                                             " of ", results_.size(), " units missing"));
   }
+  MERGANSER_RETURN_IF_ERROR(redone_);
   if (!reports_.empty()) {
     // Gates belong to no unit; the first carries what was measured of them.
     auto& groups = results_.front().groups;

@@ -85,8 +85,15 @@ class JobRounds {
   // were derived. Rounds in which nothing is left to do are passed over.
   absl::Status Advance();
 
+  // In the last round: results as far as they are taken, one a unit.
+  const std::vector<UnitResult>& results() const { return results_; }
+  // After all units of the last round: `units`, ascending, are done once more, and a result of each
+  // is to be taken again. It counts for its receipts alone: what was written must be the same.
+  void Redo(std::vector<uint32_t> units);
+
   // After all units of the last round: every unit's result, in unit order, with
-  // what all rounds measured of it. kInternal if one is missing.
+  // what all rounds measured of it. kInternal if one is missing, or came out otherwise when it was
+  // done again.
   absl::StatusOr<std::vector<UnitResult>> TakeResults();
 
  private:
@@ -94,6 +101,7 @@ class JobRounds {
   // Groups that `unit` tells of in this round, each once.
   std::vector<size_t> GroupsOf(const Unit& unit) const;
   void Derive(size_t group);
+  void TakeAgain(UnitResult result);
 
   const Plan& plan_;
   const PlanMethods& methods_;
@@ -109,6 +117,8 @@ class JobRounds {
   std::vector<GroupReport> reports_;  // of all rounds
   std::vector<UnitResult> results_;   // one a unit
   std::vector<bool> written_;
+  bool redoing_ = false;
+  absl::Status redone_;  // whether what was done again came out the same
 };
 
 }  // namespace merganser

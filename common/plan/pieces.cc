@@ -15,6 +15,9 @@ uint64_t Share(const StoreTraits& output) {
 }  // namespace
 
 absl::Status CheckOutputTraits(const StoreTraits& output) {
+  if (output.read_only) {
+    return absl::InvalidArgumentError("it is only read: write to a disk or a bucket (s3://)");
+  }
   if (!output.whole_pieces || !output.equal_pieces) return absl::OkStatus();
   return absl::InvalidArgumentError(
       "it takes objects only in pieces of one size, and those of a merge follow its tensors: "

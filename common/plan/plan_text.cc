@@ -94,7 +94,7 @@ std::string WarningsText(const Plan& plan, size_t limit) {
   return text;
 }
 
-std::string PlanText(const Plan& plan) {
+std::string PlanText(const Plan& plan, const StorageRequests& requests) {
   size_t width = 6;
   for (const PlannedTensor& tensor : plan.tensors) {
     width = std::max(width, std::min<size_t>(tensor.spec.name.size(), 80));
@@ -129,6 +129,13 @@ std::string PlanText(const Plan& plan) {
                   plan.rounds == 1 ? " round\n" : " rounds\n");
   absl::StrAppend(&text, "reads        ", FormatBytes(plan.bytes_read), "\n");
   absl::StrAppend(&text, "writes       ", FormatBytes(plan.bytes_written), "\n");
+  absl::StrAppend(&text, "requests     ", requests.reads, " to read, ", requests.writes,
+                  " to write, and a few a shard beside them\n");
+  if (plan.output.whole_pieces) {
+    absl::StrAppend(&text, "pieces       ", requests.writes, " of ",
+                    FormatBytes(requests.least_piece), " to ", FormatBytes(requests.most_piece),
+                    "\n");
+  }
   absl::StrAppend(&text, "peak memory  ", FormatBytes(plan.peak_leaf_memory),
                   " for the largest piece, beside the program's own\n");
   absl::StrAppend(&text, "digest       ", plan.digest, "\n");
@@ -136,7 +143,7 @@ std::string PlanText(const Plan& plan) {
   return text;
 }
 
-std::string PlanJson(const Plan& plan) {
+std::string PlanJson(const Plan& plan, const StorageRequests& requests) {
   Json json;
   json["method"] = plan.method.method;
   json["parameters"] = Parameters(plan.method);
@@ -160,6 +167,12 @@ std::string PlanJson(const Plan& plan) {
   json["bytes_written"] = plan.bytes_written;
   json["peak_leaf_memory"] = plan.peak_leaf_memory;
   json["digest"] = plan.digest;
+  json["requests"] = {{"reads", requests.reads}, {"writes", requests.writes}};
+  if (plan.output.whole_pieces) {
+    json["pieces"] = {{"count", requests.writes},
+                      {"least_bytes", requests.least_piece},
+                      {"most_bytes", requests.most_piece}};
+  }
   Json tensors = Json::array();
   const bool whole = MergesWholeModels(plan);
   for (const PlannedTensor& tensor : plan.tensors) {

@@ -5,14 +5,15 @@
 #include <string>
 
 #include "common/plan/plan.h"
+#include "common/plan/requests.h"
 
 namespace merganser {
 
 // A table of tensors with their modes, then totals and warnings.
-std::string PlanText(const Plan& plan);
+std::string PlanText(const Plan& plan, const StorageRequests& requests);
 
 // Stable: keys are only ever added.
-std::string PlanJson(const Plan& plan);
+std::string PlanJson(const Plan& plan, const StorageRequests& requests);
 
 // One line a group of warnings, at most `limit` lines and a count of the rest.
 std::string WarningsText(const Plan& plan, size_t limit);

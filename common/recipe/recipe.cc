@@ -13,6 +13,7 @@
 #include "common/recipe/recipe_messages.h"
 #include "common/recipe/yaml_scalar.h"
 #include "common/recipe/yaml_tree.h"
+#include "common/storage/uri.h"
 
 namespace merganser {
 namespace {
@@ -298,7 +299,7 @@ class Reader : private RecipeMessages {
   // read as well, and take P as it stands.
   absl::Status ReadModelRef(const YamlNode& node, const std::string& key, std::string& out) {
     if (node.kind == YamlNode::Kind::kMap) return ReadLongRef(node, key, out);
-    MERGANSER_RETURN_IF_ERROR(ReadName(node, key, "a model's path", out));
+    MERGANSER_RETURN_IF_ERROR(ReadLocation(node, key, out));
     if (out.find("://") != std::string::npos) return absl::OkStatus();
     for (const auto& [mark, what] :
          {std::pair<char, std::string_view>{'+', "an adapter (+lora)"}, {'@', "a revision (@)"}}) {
@@ -311,6 +312,13 @@ class Reader : private RecipeMessages {
     return absl::OkStatus();
   }
 
+  // A recipe is put on record and shown, and nothing in it may be a secret.
+  absl::Status ReadLocation(const YamlNode& node, const std::string& key, std::string& out) {
+    MERGANSER_RETURN_IF_ERROR(ReadName(node, key, "a model's path", out));
+    const absl::Status clean = CheckNoSecrets(out);
+    return clean.ok() ? clean : Error(node.line, key, std::string(clean.message()));
+  }
+
   absl::Status ReadLongRef(const YamlNode& node, const std::string& key, std::string& out) {
     const YamlNode::Member* inner = node.Find("model");
     for (const YamlNode::Member& part : node.members) {
@@ -321,7 +329,7 @@ class Reader : private RecipeMessages {
       }
       if (&part == inner) continue;
       if (part.key != "path") return Unknown(part, key, kPathKeys);
-      MERGANSER_RETURN_IF_ERROR(ReadName(*part.value, part_key, "a model's path", out));
+      MERGANSER_RETURN_IF_ERROR(ReadLocation(*part.value, part_key, out));
     }
     if (inner != nullptr) {
       const std::string inner_key = absl::StrCat(key, ".model");

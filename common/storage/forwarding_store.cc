@@ -75,6 +75,12 @@ absl::StatusOr<bool> ForwardingStore::Stands(const PlannedWrite& write) {
   return Pass<bool>({StoreOp::kStands, write.key}, [&] { return wrapped_->Stands(write); });
 }
 
+absl::StatusOr<std::vector<size_t>> ForwardingStore::LostPieces(
+    const PlannedWrite& write, std::span<const WriteReceipt> receipts) {
+  return Pass<std::vector<size_t>>({StoreOp::kLostPieces, write.key},
+                                   [&] { return wrapped_->LostPieces(write, receipts); });
+}
+
 absl::Status ForwardingStore::CommitWrite(const PlannedWrite& write,
                                           std::span<const WriteReceipt> receipts) {
   return Around({StoreOp::kCommitWrite, write.key},

@@ -46,6 +46,8 @@ class ForwardingStore : public ObjectStore {
                                           std::span<const std::byte> bytes) override;
   absl::Status FlushWrite(const PlannedWrite& write) override;
   absl::StatusOr<bool> Stands(const PlannedWrite& write) override;
+  absl::StatusOr<std::vector<size_t>> LostPieces(const PlannedWrite& write,
+                                                 std::span<const WriteReceipt> receipts) override;
   absl::Status CommitWrite(const PlannedWrite& write,
                            std::span<const WriteReceipt> receipts) override;
   absl::Status AbortWrite(const PlannedWrite& write) override;

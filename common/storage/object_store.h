@@ -26,6 +26,9 @@ struct ObjectInfo {
   std::string identity;
   // When it was put, by the store's own clock; only where traits().knows_writers is not.
   std::optional<WallTime> modified = {};
+  // Why the identity may miss a change, where that is worth a warning: a literal, put behind the
+  // object's name.
+  std::string_view doubt = {};
 };
 
 struct ListedObject {
@@ -51,6 +54,7 @@ struct Listing {
 // What a store can do, in numbers: whoever plans and writes goes by them, and never by the kind of
 // the store. As they stand, those of a file system.
 struct StoreTraits {
+  bool read_only = false;  // whatever writes is kFailedPrecondition
   // An object is written whole pieces at a time, each by one call, and their borders are told when
   // the write begins. Else ranges are free, and what is said of pieces does not apply.
   bool whole_pieces = false;
@@ -63,10 +67,11 @@ struct StoreTraits {
   bool equal_pieces = false;
   // Of a write that is under way it knows who began it.
   bool knows_writers = true;
-  // Larger reads are cut into such; 0: they are not. So many are best in flight; 0: as many as
-  // compute.
+  // Larger reads are cut into such; 0: they are not. So many reads and writes are best in flight;
+  // 0: as many as compute.
   uint64_t read_size = 0;
   uint32_t reads_in_flight = 0;
+  uint32_t writes_in_flight = 0;
 };
 
 // An object that will be written.
@@ -125,6 +130,7 @@ class ObjectStore {
 
   // Objects whose key begins with `prefix`, as `options` want them. Partial writes that were
   // begun and not committed are not listed. A prefix that no key can have lists nothing.
+  // kUnimplemented where only who knows a name can ask for it.
   virtual absl::StatusOr<Listing> List(std::string_view prefix,
                                        const ListOptions& options = {}) = 0;
 
@@ -164,6 +170,13 @@ class ObjectStore {
 
   // Whether the write is under way: begun, and neither committed nor aborted.
   virtual absl::StatusOr<bool> Stands(const PlannedWrite& write) = 0;
+
+  // Which pieces that `receipts` tell of are not there as any of their receipts says, ascending
+  // from 0: they have to be written again. A piece may have been written by two at once, and its
+  // proof be another each time. None where ranges are free: what was taken there stays. kNotFound
+  // where the write does not stand.
+  virtual absl::StatusOr<std::vector<size_t>> LostPieces(
+      const PlannedWrite& write, std::span<const WriteReceipt> receipts) = 0;
 
   // Makes the object visible, whole and durable, replacing what was there.
   // `receipts` must cover [0, size), and every piece be as one of its receipts says, or the call

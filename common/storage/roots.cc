@@ -93,10 +93,20 @@ std::string Decoded(std::string_view text) {
   return out;
 }
 
+// A revision is no place of its own: a root of a repository stands for all of them.
+void DropRevision(std::string_view scheme, Segments& segments) {
+  constexpr size_t kRepositorySegments = 2;
+  if (scheme != "hf") return;
+  for (size_t i = 0; i < std::min(segments.size(), kRepositorySegments); ++i) {
+    segments[i].resize(std::min(segments[i].find('@'), segments[i].size()));
+  }
+}
+
 // Of a location that is no file path. nullopt where a segment could mean another
 // place to whoever serves it.
-std::optional<Segments> Split(const std::string& path) {
+std::optional<Segments> Split(const std::string& scheme, const std::string& path) {
   Segments segments = absl::StrSplit(path, '/');
+  DropRevision(scheme, segments);
   for (const std::string& segment : segments) {
     const std::string meant = Decoded(segment);
     const bool plain = !meant.empty() && meant != "." && meant != ".." &&
@@ -121,7 +131,12 @@ absl::StatusOr<AllowedRoots> AllowedRoots::Make(const std::vector<std::string>& 
     MERGANSER_ASSIGN_OR_RETURN(const Uri parsed, ParseUri(text));
     MERGANSER_ASSIGN_OR_RETURN(const Uri uri, Absolute(parsed, directory));
     const bool file = uri.scheme == "file";
-    std::optional<Segments> segments = file ? Follow(uri.path) : Split(uri.path);
+    std::optional<Segments> segments = file ? Follow(uri.path) : Split(uri.scheme, uri.path);
+    if (uri.scheme == "hf" && uri.path.find('@') != std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("storage root ", Shown(text),
+                       ": found a revision, expected hf://org or hf://org/name, which allow all"));
+    }
     if (!segments.has_value() || (file && !IsFolder(uri.path))) {
       return absl::InvalidArgumentError(
           absl::StrCat("storage root ", Shown(text), ": found ",
@@ -139,7 +154,7 @@ absl::Status AllowedRoots::Check(std::string_view text) const {
   MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
   std::optional<Segments> segments;
   if (uri.scheme != "file") {
-    segments = Split(uri.path);
+    segments = Split(uri.scheme, uri.path);
   } else if (uri.path.front() == '/') {
     segments = Follow(uri.path);
   }

@@ -18,11 +18,12 @@ enum class StoreOp {
   kWriteRange,
   kFlushWrite,
   kStands,
+  kLostPieces,
   kCommitWrite,
   kAbortWrite,
   kAbortWritesOf,
 };
-inline constexpr size_t kStoreOps = 13;
+inline constexpr size_t kStoreOps = 14;
 
 std::string_view StoreOpName(StoreOp op);
 

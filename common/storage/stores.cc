@@ -2,19 +2,28 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/storage/elsewhere.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/memory/memory_store.h"
 #include "common/storage/rooted_store.h"
+#include "common/storage/s3/aws/config.h"
+#include "common/storage/s3/aws/source.h"
+#include "common/storage/s3/aws/times.h"
+#include "common/storage/s3/aws/variables.h"
 #include "common/storage/s3/client.h"
 #include "common/storage/s3/environment.h"
+#include "common/storage/s3/place.h"
 #include "common/storage/s3/s3_store.h"
+#include "common/storage/s3/uploads.h"
 #include "common/storage/uri.h"
 
 namespace merganser {
@@ -39,35 +48,101 @@ class NamedMemoryStores {
 // Connects when the first bucket is opened: most processes have none.
 class Stores::Buckets {
  public:
+  explicit Buckets(const s3::Settings& settings) : settings_(settings) {}
+
+  static bool Has(std::string_view scheme) { return scheme == "s3" || scheme == "gs"; }
+
+  // Precondition of both: Has(uri.scheme).
   absl::StatusOr<std::shared_ptr<ObjectStore>> Open(const Uri& uri) {
-    MERGANSER_ASSIGN_OR_RETURN(const s3::Shared shared, Connect());
-    const size_t slash = std::min(uri.path.find('/'), uri.path.size());
-    const std::string bucket = uri.path.substr(0, slash);
-    const std::string prefix = slash < uri.path.size() ? uri.path.substr(slash + 1) : "";
-    MERGANSER_ASSIGN_OR_RETURN(const s3::Endpoint endpoint, s3::EndpointFromEnvironment(bucket));
-    const s3::Credentials credentials = s3::CredentialsFromEnvironment();
-    const auto client = std::make_shared<s3::Client>(
-        shared, endpoint, bucket,
-        [credentials](bool) -> absl::StatusOr<s3::Credentials> { return credentials; });
-    return s3::MakeS3Store(client, prefix, {}, s3::TraitsOf(endpoint));
+    MERGANSER_ASSIGN_OR_RETURN(const Opened opened, ClientOf(uri));
+    return s3::MakeS3Store(opened.client, opened.prefix, settings_,
+                           s3::TraitsOf(opened.client->endpoint()));
+  }
+  absl::StatusOr<std::vector<OpenUpload>> Uploads(const Uri& uri) {
+    MERGANSER_ASSIGN_OR_RETURN(const Opened opened, ClientOf(uri));
+    const s3::Place place(opened.client, "", settings_.write);
+    const std::string prefix = opened.prefix.empty() ? "" : absl::StrCat(opened.prefix, "/");
+    MERGANSER_ASSIGN_OR_RETURN(const std::vector<s3::ListedUpload> listed,
+                               s3::Uploads(place).List(prefix));
+    std::vector<OpenUpload> uploads;
+    for (const s3::ListedUpload& upload : listed) {
+      OpenUpload& one = uploads.emplace_back();
+      const size_t slash = upload.key.rfind('/');
+      const size_t name = slash == std::string::npos ? 0 : slash + 1;
+      one.folder = absl::StrCat(uri.scheme, "://", opened.client->bucket(), name == 0 ? "" : "/",
+                                upload.key.substr(0, name == 0 ? 0 : slash));
+      one.name = upload.key.substr(name);
+      one.uri = absl::StrCat(one.folder, "/", one.name);
+      one.id = upload.id;
+      one.begun = s3::TimeOf(upload.initiated);
+    }
+    return uploads;
+  }
+
+  StorageCounts Counts() {
+    MutexLock lock(mutex_);
+    return connected_.has_value() ? connected_->shared.counters->Now() : StorageCounts();
   }
 
  private:
-  absl::StatusOr<s3::Shared> Connect() {
+  struct Connected {
+    s3::Config config;
+    s3::Shared shared;
+    s3::CredentialsSource credentials;
+  };
+
+  struct Opened {
+    std::shared_ptr<s3::Client> client;
+    std::string prefix;
+  };
+
+  // One client a bucket, which keeps what it learned of its region and clock.
+  absl::StatusOr<Opened> ClientOf(const Uri& uri) {
+    const size_t slash = std::min(uri.path.find('/'), uri.path.size());
+    const std::string bucket = uri.path.substr(0, slash);
+    Opened opened;
+    opened.prefix = slash < uri.path.size() ? uri.path.substr(slash + 1) : "";
     MutexLock lock(mutex_);
-    if (shared_.http == nullptr) {
-      MERGANSER_ASSIGN_OR_RETURN(shared_.http, HttpClient::Make({}));
+    std::shared_ptr<s3::Client>& client = clients_[{uri.scheme, bucket}];
+    if (client == nullptr) {
+      MERGANSER_RETURN_IF_ERROR(Connect());
+      absl::StatusOr<s3::Endpoint> endpoint = uri.scheme == "gs"
+                                                  ? s3::GoogleEndpoint(connected_->config, bucket)
+                                                  : s3::EndpointOf(connected_->config, bucket);
+      if (!endpoint.ok()) return endpoint.status();
+      client = std::make_shared<s3::Client>(connected_->shared, *std::move(endpoint), bucket,
+                                            connected_->credentials);
     }
-    return shared_;
+    opened.client = client;
+    return opened;
   }
 
+  absl::Status Connect() MERGANSER_REQUIRES(mutex_) {
+    if (connected_.has_value()) return absl::OkStatus();
+    MERGANSER_ASSIGN_OR_RETURN(s3::Config config, s3::Config::Load(s3::ProcessVariables()));
+    MERGANSER_ASSIGN_OR_RETURN(const HttpOptions options, s3::ConnectionsOf(config));
+    s3::Shared shared;
+    MERGANSER_ASSIGN_OR_RETURN(shared.http, HttpClient::Make(options));
+    shared.bandwidth = std::make_shared<BandwidthLimit>(settings_.bandwidth);
+    shared.checksum = settings_.checksum;
+    s3::CredentialsSource source = s3::SourceOf(config.variables(), shared.http, settings_);
+    connected_ = Connected{std::move(config), std::move(shared), std::move(source)};
+    return absl::OkStatus();
+  }
+
+  const s3::Settings settings_;
   Mutex mutex_;
-  s3::Shared shared_ MERGANSER_GUARDED_BY(mutex_);
+  std::optional<Connected> connected_ MERGANSER_GUARDED_BY(mutex_);
+  std::map<std::pair<std::string, std::string>, std::shared_ptr<s3::Client>> clients_
+      MERGANSER_GUARDED_BY(mutex_);
 };
 
 Stores::Stores() : Stores(AllowedRoots()) {}
-Stores::Stores(AllowedRoots roots)
-    : roots_(std::move(roots)), buckets_(std::make_shared<Buckets>()) {}
+Stores::Stores(AllowedRoots roots) : Stores(StoreOptions{.roots = std::move(roots)}) {}
+Stores::Stores(StoreOptions options)
+    : roots_(std::move(options.roots)),
+      buckets_(std::make_shared<Buckets>(options.buckets)),
+      elsewhere_(std::make_shared<Elsewhere>(options.private_addresses)) {}
 
 absl::StatusOr<std::shared_ptr<ObjectStore>> Stores::Open(std::string_view text) const {
   MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
@@ -88,10 +163,34 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> Stores::Open(std::string_view text)
     static NamedMemoryStores* const stores = new NamedMemoryStores;
     return stores->Get(uri.path);
   }
-  if (uri.scheme == "s3") return buckets_->Open(uri);
+  if (Buckets::Has(uri.scheme)) return buckets_->Open(uri);
+  if (Elsewhere::Has(uri.scheme)) {
+    return elsewhere_->Open(uri, [this](const std::string& folder) { return Open(folder); });
+  }
   return absl::InvalidArgumentError(
       absl::StrCat("location \"", Shown(text), "\" has the scheme \"", Shown(uri.scheme),
-                   "\", which this build does not have; it has: file, memory, s3"));
+                   "\", which this build does not have; it has: file, memory, s3, gs, https, hf"));
 }
+
+absl::StatusOr<std::string> Stores::Pin(std::string_view text) const {
+  MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
+  if (uri.scheme != "hf") return std::string(text);
+  MERGANSER_RETURN_IF_ERROR(roots_.Check(text));
+  return elsewhere_->Pin(uri, [this](const std::string& folder) { return Open(folder); });
+}
+
+absl::StatusOr<std::vector<OpenUpload>> Stores::OpenUploads(std::string_view text) const {
+  MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
+  if (!Buckets::Has(uri.scheme)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("location \"", Shown(text),
+                     "\": expected a bucket, as s3://BUCKET/PREFIX: others have no "
+                     "uploads"));
+  }
+  MERGANSER_RETURN_IF_ERROR(roots_.Check(text));
+  return buckets_->Uploads(uri);
+}
+
+StorageCounts Stores::Counts() const { return buckets_->Counts(); }
 
 }  // namespace merganser

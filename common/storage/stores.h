@@ -3,13 +3,38 @@
 #define MERGANSER_COMMON_STORAGE_STORES_H_
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/storage/http/counters.h"
 #include "common/storage/object_store.h"
 #include "common/storage/roots.h"
+#include "common/storage/s3/settings.h"
 
 namespace merganser {
+
+// An upload that is under way, or was left behind.
+struct OpenUpload {
+  std::string uri;                // of the object that it would make
+  std::string folder, name;       // the same in two
+  std::string id;                 // PlannedWrite::upload
+  std::optional<WallTime> begun;  // by the store's clock
+};
+
+// Where a process, or one side of it, may read and write, and how.
+struct StoreOptions {
+  AllowedRoots roots = {};
+  s3::Settings buckets = {};
+  // Web servers may have addresses that are not of the public Internet, and go without TLS there.
+  // Off, nobody who names a model has a service read from its own network.
+  bool private_addresses = false;
+};
+
+class Elsewhere;
 
 // Opens the stores of one process, or of one side of it: whatever they share, they share by this.
 // Copies are one and the same. Thread-safe.
@@ -17,6 +42,7 @@ class Stores {
  public:
   Stores();  // everywhere
   explicit Stores(AllowedRoots roots);
+  explicit Stores(StoreOptions options);
 
   // A store rooted at `uri` (ParseUri's grammar). Opening does not touch the
   // storage: a root that is missing shows when it is used. A scheme that this
@@ -27,6 +53,15 @@ class Stores {
   // it is used, an object of a file store that a link leads out of them.
   absl::StatusOr<std::shared_ptr<ObjectStore>> Open(std::string_view uri) const;
 
+  // Uploads below `uri`, of a bucket, that were neither completed nor aborted.
+  absl::StatusOr<std::vector<OpenUpload>> OpenUploads(std::string_view uri) const;
+
+  // What was asked of buckets so far.
+  StorageCounts Counts() const;
+  // `uri`, with the commit in the place of a revision that may come to mean another (hf://), which
+  // the hub is asked for; others are returned as they are. Errors as those of a store.
+  absl::StatusOr<std::string> Pin(std::string_view uri) const;
+
   const AllowedRoots& roots() const { return roots_; }
 
  private:
@@ -34,6 +69,7 @@ class Stores {
 
   AllowedRoots roots_;
   std::shared_ptr<Buckets> buckets_;
+  std::shared_ptr<Elsewhere> elsewhere_;
 };
 
 }  // namespace merganser

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/shown.h"
+#include "common/base/status.h"
 
 namespace merganser {
 namespace {
@@ -24,6 +25,17 @@ absl::Status BadUri(std::string_view text, std::string_view why) {
       absl::StrCat("location \"", Shown(text), "\" ", std::string(why)));
 }
 
+bool IsHttp(std::string_view scheme) { return scheme == "http" || scheme == "https"; }
+
+// "Host:443/a" of https -> "host/a".
+std::string WithPlainHost(const std::string& scheme, std::string_view rest) {
+  const size_t slash = std::min(rest.find('/'), rest.size());
+  std::string host = absl::AsciiStrToLower(std::string(rest.substr(0, slash)));
+  const std::string_view port = scheme == "https" ? ":443" : ":80";
+  if (host.ends_with(port)) host.resize(host.size() - port.size());
+  return absl::StrCat(host, std::string(rest.substr(slash)));
+}
+
 // Keeps the root itself ("/").
 std::string_view WithoutTrailingSlashes(std::string_view path) {
   while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
@@ -39,6 +51,7 @@ std::string Uri::ToString() const {
 
 absl::StatusOr<Uri> ParseUri(std::string_view text) {
   if (text.empty()) return BadUri(text, "is empty; expected a path or scheme://...");
+  MERGANSER_RETURN_IF_ERROR(CheckNoSecrets(text));
   if (text.find('\0') != std::string_view::npos) return BadUri(text, "contains a zero byte");
 
   const size_t colon = text.find(kSeparator);
@@ -65,7 +78,36 @@ absl::StatusOr<Uri> ParseUri(std::string_view text) {
   }
   if (rest.empty()) return BadUri(text, "names nothing after the scheme");
   uri.path = std::string(WithoutTrailingSlashes(rest));
+  if (IsHttp(uri.scheme)) {
+    uri.path = WithPlainHost(uri.scheme, uri.path);
+    if (uri.path.empty() || uri.path.front() == '/') {
+      return BadUri(text, absl::StrCat("has no host; write ", uri.scheme, "://host/path"));
+    }
+  }
   return uri;
+}
+
+absl::Status CheckNoSecrets(std::string_view text) {
+  const size_t colon = text.find(kSeparator);
+  if (colon == std::string_view::npos) return absl::OkStatus();
+  const std::string scheme = absl::AsciiStrToLower(std::string(text.substr(0, colon)));
+  if (scheme.find('/') != std::string::npos || scheme == "file") return absl::OkStatus();
+  const std::string_view rest = text.substr(colon + kSeparator.size());
+  const std::string_view host = rest.substr(0, rest.find_first_of("/?#"));
+  // hf://name@revision, of a repository without an organisation.
+  const bool revision =
+      scheme == "hf" && host.size() == rest.size() && host.find(':') == std::string_view::npos;
+  if (host.find('@') != std::string_view::npos && !revision) {
+    return absl::InvalidArgumentError(
+        "found a location with a user part (before an '@'), expected one without: credentials are "
+        "taken from the environment");
+  }
+  if ((IsHttp(scheme) || scheme == "hf") && rest.find_first_of("?#") != std::string_view::npos) {
+    return absl::InvalidArgumentError(
+        "found a location with a query or fragment (behind a '?' or '#'), expected a folder's: a "
+        "signed URL is of one file, and its signature would be put on record");
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Uri> Absolute(const Uri& uri, std::string_view directory) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/storage/stores.h"
 #include "coordinator/cli/interrupt.h"
 #include "coordinator/service/security.h"
 #include "proto/channel/security.h"
@@ -28,12 +29,17 @@ struct MergeFlags {
   int64_t record_ms = 5000;
   // Of the claim's beat, as the claim tells; whoever would take it over waits for several.
   int64_t beat_ms = 10000;
+  StoreOptions storage;
 };
 int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);
 
-int RunPlan(const std::string& recipe, bool json);
-int RunInspect(const std::string& checkpoint, bool json);
-int RunVerify(const std::string& checkpoint, int threads);
+// With `output`, where the merge would go: also what it would ask of that storage.
+int RunPlan(const Stores& stores, const std::string& recipe, const std::string& output, bool json);
+int RunInspect(const Stores& stores, const std::string& checkpoint, bool json);
+int RunVerify(const Stores& stores, const std::string& checkpoint, int threads);
+// Uploads to a bucket that are neither complete nor aborted; with `abort` those that no merge holds
+// are aborted.
+int RunUploads(const Stores& stores, const std::string& uri, bool abort);
 // Lists the merge methods: for people, as JSON, or as the README's table.
 int RunMethods(bool json, bool markdown);
 
@@ -46,6 +52,7 @@ struct Target {
 struct WorkerFlags {
   Target coordinator;
   std::vector<std::string> roots;
+  StoreOptions storage;
   int threads = 0;
   uint64_t memory = 0;
 };
@@ -61,6 +68,7 @@ struct CoordinatorFlags {
   int call_threads = 256;   // that serve calls, at most
   ServerSecurity security;
   std::vector<std::string> roots;  // of `security`, as they were given
+  StoreOptions storage;
 };
 int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts);
 

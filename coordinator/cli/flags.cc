@@ -18,6 +18,7 @@
 #include "common/plan/plan.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/process_limits.h"
+#include "coordinator/cli/store_flags.h"
 
 namespace merganser::cli {
 namespace {
@@ -78,6 +79,7 @@ void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
           "Seconds between records of what is done: what a crash may cost")
       ->check(CLI::Range(0.01, 86400.0))
       ->default_str("5");
+  AddStoreFlags(command, flags.storage);
   // For tests, and so not among those that are listed.
   command
       .add_option_function<double>(

@@ -13,6 +13,7 @@
 #include "coordinator/cli/flags.h"
 #include "coordinator/cli/process_limits.h"
 #include "coordinator/cli/security_flags.h"
+#include "coordinator/cli/store_flags.h"
 
 namespace merganser::cli {
 namespace {
@@ -31,7 +32,7 @@ int Run(int argc, char** argv) {
   CLI::App app("Merges RL experts of one base model into one checkpoint.", "merganser");
   app.set_version_flag("--version", VersionText());
   app.require_subcommand(0, 1);
-  std::string recipe, checkpoint, job;
+  std::string recipe, output, checkpoint, job;
   Target coordinator{kDefaultCoordinator, {}};
   CoordinatorFlags serve_flags;
   serve_flags.listen = kDefaultCoordinator;
@@ -39,6 +40,7 @@ int Run(int argc, char** argv) {
   bool json = false, markdown = false;
   int threads = DefaultThreads();
   uint64_t memory = 0;
+  StoreOptions storage;
   MergeFlags merge_flags;
   SubmitFlags submit_flags;
 
@@ -49,15 +51,27 @@ int Run(int argc, char** argv) {
 
   CLI::App* plan = app.add_subcommand("plan", "Show what a merge would do; nothing is written");
   plan->add_option("RECIPE", recipe, "Recipe (YAML)")->required();
+  plan->add_option("OUTPUT", output,
+                   "Folder or URI that the merge would go to: shows what it would ask of it");
   plan->add_flag("--json", json, "Print JSON");
+  AddStoreFlags(*plan, storage);
 
   CLI::App* inspect = app.add_subcommand("inspect", "List a checkpoint's tensors");
   inspect->add_option("CHECKPOINT", checkpoint, "Folder, URI or cached org/name")->required();
   inspect->add_flag("--json", json, "Print JSON");
+  AddReadStoreFlags(*inspect, storage);
 
   CLI::App* verify = app.add_subcommand("verify", "Hold an output against its report's checksums");
   verify->add_option("CHECKPOINT", checkpoint, "Folder or URI of a merged checkpoint")->required();
   AddThreads(*verify, threads);
+  AddReadStoreFlags(*verify, storage);
+
+  bool abort = false;
+  CLI::App* uploads = app.add_subcommand(
+      "uploads", "List uploads to a bucket that were left open; they cost what they hold");
+  uploads->add_option("URI", checkpoint, "s3://BUCKET/PREFIX below which to look")->required();
+  uploads->add_flag("--abort", abort, "Abort those that no merge holds");
+  AddReadStoreFlags(*uploads, storage);
 
   CLI::App* methods = app.add_subcommand("methods", "List the merge methods and their parameters");
   CLI::Option* as_json = methods->add_flag("--json", json, "Print JSON");
@@ -92,10 +106,12 @@ int Run(int argc, char** argv) {
       ->default_str("30");
   AddServerSecurity(serve, serve_flags.security);
   AddRoots(serve, serve_flags.roots);
+  AddStoreFlags(*serve, storage);
 
   CLI::App* worker = app.add_subcommand("worker", "Work for a coordinator until told to stop");
   AddCoordinator(worker, coordinator);
   AddRoots(worker, roots);
+  AddStoreFlags(*worker, storage);
   AddThreads(*worker, threads);
   AddMemory(*worker, memory);
 
@@ -150,9 +166,12 @@ int Run(int argc, char** argv) {
   if (!coordinator.security.token_file.empty()) coordinator.security.token.clear();
   submit_flags.coordinator = coordinator;
 
-  if (plan->parsed()) return RunPlan(recipe, json);
-  if (inspect->parsed()) return RunInspect(checkpoint, json);
-  if (verify->parsed()) return RunVerify(checkpoint, threads);
+  const Stores stores(storage);
+  serve_flags.storage = storage;
+  if (plan->parsed()) return RunPlan(stores, recipe, output, json);
+  if (inspect->parsed()) return RunInspect(stores, checkpoint, json);
+  if (verify->parsed()) return RunVerify(stores, checkpoint, threads);
+  if (uploads->parsed()) return RunUploads(stores, checkpoint, abort);
   if (methods->parsed()) return RunMethods(json, markdown);
   if (!merge->parsed()) {  // all others have gRPC start threads
     const ProcessLimits limits = ReadProcessLimits();
@@ -174,7 +193,8 @@ int Run(int argc, char** argv) {
   InterruptWatcher& interrupts = **watcher;
   if (merge->parsed()) return RunMerge(merge_flags, interrupts);
   if (serve->parsed()) return RunCoordinator(serve_flags, interrupts);
-  if (worker->parsed()) return RunWorker({coordinator, roots, threads, memory}, interrupts);
+  if (worker->parsed())
+    return RunWorker({coordinator, roots, storage, threads, memory}, interrupts);
   if (watch->parsed()) return RunWatch(coordinator, job, interrupts);
   return RunSubmit(submit_flags, interrupts);
 }

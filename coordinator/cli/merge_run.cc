@@ -174,6 +174,7 @@ class MergeRun {
     if (!results.ok()) return results.status();
     MERGANSER_RETURN_IF_ERROR(keeper.status());
     facts.finished = SystemClock().WallNow();
+    facts.storage = stores_.Counts();
     absl::StatusOr<std::string> summary = PublishMerge(*output_, prepared_, *results, facts);
     if (!summary.ok()) return summary;
     for (const std::string& warning : output_->warnings()) {
@@ -269,7 +270,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   if (uri.ok()) uri = Absolute(*uri, directories.front());
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
   const std::string output_uri = uri->ToString();
-  const Stores stores;
+  const Stores stores(flags.storage);
   absl::StatusOr<std::shared_ptr<ObjectStore>> store = stores.Open(output_uri);
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
   const StoreTraits traits = (*store)->traits();
@@ -283,6 +284,11 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   if (!tensor_memory.ok()) return Fail(tensor_memory.status(), Phase::kPlanning);
 
   std::fputs(WarningsText(prepared->plan, kWarningsShown).c_str(), stderr);
+  if (flags.storage.buckets.exclusive_output) {
+    std::fprintf(stderr,
+                 "--exclusive-output: nobody else may write to %s until this merge has ended\n",
+                 OneLine(output_uri).c_str());
+  }
 
   MergeRun run(flags, *prepared, stores, output_uri, *store, interrupts);
   const HandlerScope handlers(interrupts);

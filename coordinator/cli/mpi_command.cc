@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
+#include "common/storage/stores.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/merge_run.h"
 #include "worker/sources/mpi/mpi_run.h"
@@ -89,6 +90,7 @@ int RunMpi(MergeFlags flags, const absl::Status& ready, InterruptWatcher& interr
   options.threads = flags.threads;
   options.memory = flags.memory;
   options.ready = ready;
+  options.stores = Stores(flags.storage);
   int code = kFailed;
   const absl::Status status = Guarded([&] {
     code = world.rank() == 0 ? RunRoot(world, flags, options, interrupts)

@@ -2,6 +2,8 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
@@ -9,30 +11,63 @@
 #include "common/base/status.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/engine/inspect.h"
+#include "common/engine/overlap.h"
 #include "common/engine/prepare.h"
 #include "common/engine/report.h"
+#include "common/plan/pieces.h"
 #include "common/plan/plan_text.h"
+#include "common/plan/requests.h"
 #include "common/storage/stores.h"
+#include "common/storage/uri.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 
 namespace merganser::cli {
+namespace {
 
-int RunPlan(const std::string& recipe, bool json) {
-  const absl::StatusOr<std::string> text = ReadRecipeFile(recipe);
-  if (!text.ok()) return Fail(text.status(), Phase::kPlanning);
-  const absl::StatusOr<PreparedMerge> prepared =
-      PrepareMerge(*text, recipe, RecipeDirectories(recipe));
-  if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);
-  const std::string out = json ? PlanJson(prepared->plan) : PlanText(prepared->plan);
-  std::fputs(out.c_str(), stdout);
+// `output`: empty, or where the merge would go; nothing is looked up there.
+absl::StatusOr<std::string> PlanFor(const Stores& stores, const std::string& recipe,
+                                    const std::string& output, bool json) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::string text, ReadRecipeFile(recipe));
+  const std::vector<std::string> directories = RecipeDirectories(recipe);
+  StoreTraits traits;
+  std::string output_uri;
+  if (!output.empty()) {
+    MERGANSER_ASSIGN_OR_RETURN(Uri uri, ParseUri(output));
+    MERGANSER_ASSIGN_OR_RETURN(uri, Absolute(uri, directories.front()));
+    output_uri = uri.ToString();
+    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> store, stores.Open(output_uri));
+    traits = store->traits();
+    if (const absl::Status able = CheckOutputTraits(traits); !able.ok()) {
+      return Annotate(able, OneLine(output_uri));
+    }
+  }
+  MERGANSER_ASSIGN_OR_RETURN(const PreparedMerge prepared,
+                             PrepareMerge(text, recipe, directories, stores, traits));
+  const Plan& plan = prepared.plan;
+  if (!output.empty()) MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
+  std::vector<StoreTraits> inputs;
+  for (const PlannedModel& model : plan.models) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> store, stores.Open(model.uri));
+    inputs.push_back(store->traits());
+  }
+  const StorageRequests requests = CountRequests(plan, inputs);
+  return json ? PlanJson(plan, requests) : PlanText(plan, requests);
+}
+
+}  // namespace
+
+int RunPlan(const Stores& stores, const std::string& recipe, const std::string& output, bool json) {
+  absl::StatusOr<std::string> out = PlanFor(stores, recipe, output, json);
+  if (!out.ok()) return Fail(out.status(), Phase::kPlanning);
+  std::fputs(out->c_str(), stdout);
   return kDone;
 }
 
-int RunInspect(const std::string& checkpoint, bool json) {
+int RunInspect(const Stores& stores, const std::string& checkpoint, bool json) {
   const absl::StatusOr<std::string> uri = ResolveModel(checkpoint, RecipeDirectories("").front());
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
-  const absl::StatusOr<Checkpoint> opened = OpenCheckpoint(*uri, checkpoint);
+  const absl::StatusOr<Checkpoint> opened = OpenCheckpoint(*uri, checkpoint, stores);
   if (!opened.ok()) return Fail(opened.status(), Phase::kPlanning);
   for (const std::string& warning : opened->warnings) {
     std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
@@ -42,10 +77,10 @@ int RunInspect(const std::string& checkpoint, bool json) {
   return kDone;
 }
 
-int RunVerify(const std::string& checkpoint, int threads) {
+int RunVerify(const Stores& stores, const std::string& checkpoint, int threads) {
   const absl::StatusOr<std::string> uri = ResolveModel(checkpoint, RecipeDirectories("").front());
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
-  const absl::StatusOr<std::shared_ptr<ObjectStore>> store = Stores().Open(*uri);
+  const absl::StatusOr<std::shared_ptr<ObjectStore>> store = stores.Open(*uri);
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
   ThreadPool pool(static_cast<size_t>(threads - 1));
   const absl::StatusOr<VerifyResult> result = VerifyOutput(**store, pool);

@@ -104,7 +104,11 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   absl::StatusOr<AllowedRoots> roots = MakeRoots(flags.roots, "the coordinator");
   if (!roots.ok()) return Fail(roots.status(), Phase::kPlanning);
   options.security.roots = *std::move(roots);
-  absl::StatusOr<std::unique_ptr<Server>> server = Server::Start(options, SystemClock(), **store);
+  StoreOptions storage = flags.storage;
+  storage.roots = options.security.roots;
+  const Stores stores(std::move(storage));
+  absl::StatusOr<std::unique_ptr<Server>> server =
+      Server::Start(options, SystemClock(), **store, EngineJobRuns(stores));
   if (!server.ok()) return Fail(server.status(), Phase::kPlanning);
   if (const std::string token = (*server)->token_file(); !token.empty()) {
     LogLine(absl::StrCat("this user's clients find their token in ", token));
@@ -142,7 +146,9 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   GrpcSourceOptions options;
   options.coordinator = coordinator.address;
   options.security = coordinator.security;
-  options.stores = Stores(*std::move(roots));
+  StoreOptions storage = flags.storage;
+  storage.roots = *std::move(roots);
+  options.stores = Stores(std::move(storage));
   options.worker = MakeWorkerName();
   options.threads = flags.threads;
   options.memory = flags.memory - kProcessMemory;

@@ -10,6 +10,7 @@
 #include "common/base/digest.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
+#include "common/engine/lost_units.h"
 #include "common/engine/result_fold.h"
 #include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
@@ -517,7 +518,7 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
     job->plan = active;
   }
   MERGANSER_ASSIGN_OR_RETURN(std::vector<UnitResult> results,
-                             RunRounds(job, plan, std::move(on_record), workers));
+                             RunRounds(job, run, plan, std::move(on_record), workers));
   RunFacts facts;
   {
     MutexLock lock(mutex_);
@@ -581,7 +582,39 @@ UnitBatch JobManager::TakeFromRecord(const JobPtr& job, const Plan& plan, JobRou
   return batch;
 }
 
-absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job, const Plan& plan,
+absl::StatusOr<bool> JobManager::RedoLost(const JobPtr& job, const std::shared_ptr<JobRun>& run,
+                                          const Plan& plan, JobRounds& rounds, int& redone) {
+  std::vector<uint32_t> lost;
+  MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
+    MERGANSER_ASSIGN_OR_RETURN(lost, run->LostUnits(rounds.results()));
+    return absl::OkStatus();
+  }));
+  if (lost.empty()) return false;
+  if (++redone > kMostRedone) return RedoneTooOften(lost.size());
+  MutexLock lock(mutex_);
+  AddEvent(*job,
+           absl::StrCat(lost.size(), " units are done again: their parts were written over since"));
+  EndRound(*job);
+  for (const uint32_t unit : lost) {
+    --job->before.units_done;
+    job->before.bytes_done -= RoundBytes(plan, plan.units[unit], rounds.round(), *rounds.gates());
+  }
+  rounds.Redo(std::move(lost));
+  return true;
+}
+
+void JobManager::EndRound(Job& job) {
+  job.progress = Snapshot(job, /*with_recipe=*/false).progress;
+  job.before.units_done = job.progress.units_done;
+  job.before.bytes_done = job.progress.bytes_done;
+  job.before.retries = job.progress.retries;
+  schedule_.RemoveJob(job.record.info.uid);
+  job.scheduled = false;
+}
+
+absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
+                                                              const std::shared_ptr<JobRun>& run,
+                                                              const Plan& plan,
                                                               ResultsOnRecord on_record,
                                                               JobWorkers& workers) {
   MERGANSER_ASSIGN_OR_RETURN(const PlanMethods methods, PlanMethods::Make(plan));
@@ -596,6 +629,7 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
     }
   } leave{*this, *job};
   const TotalWork total = AllRounds(plan);
+  int redone = 0;
   while (true) {
     auto gates = std::make_shared<const std::string>(SerializeGates(*rounds.gates()));
     UnitBatch batch = TakeFromRecord(job, plan, rounds, on_record);
@@ -620,20 +654,17 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
       JobWorkers of_round = schedule_.Workers(uid);
       workers.threads.merge(of_round.threads);
       workers.simd.merge(of_round.simd);
-      if (!rounds.last()) {
-        job->progress = Snapshot(*job, /*with_recipe=*/false).progress;
-        job->before.units_done = job->progress.units_done;
-        job->before.bytes_done = job->progress.bytes_done;
-        job->before.retries = job->progress.retries;
-        schedule_.RemoveJob(uid);
-        job->scheduled = false;
-      }
+      if (!rounds.last()) EndRound(*job);
       // Results of leases that were lost may have ended it.
       MERGANSER_RETURN_IF_ERROR(AwaitPlace(*job));
     }
     for (UnitResult& result : results) rounds.Take(std::move(result));
-    if (rounds.last()) return rounds.TakeResults();
-    MERGANSER_RETURN_IF_ERROR(rounds.Advance());
+    if (!rounds.last()) {
+      MERGANSER_RETURN_IF_ERROR(rounds.Advance());
+      continue;
+    }
+    MERGANSER_ASSIGN_OR_RETURN(const bool again, RedoLost(job, run, plan, rounds, redone));
+    if (!again) return rounds.TakeResults();
   }
 }
 

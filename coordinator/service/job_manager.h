@@ -195,8 +195,15 @@ class JobManager {
   absl::Status ReadResults(const std::string& uid, const Plan& plan,
                            std::vector<UnitResult>& results, JobWorkers& workers);
   // Runs all rounds; the units' results, and who worked on them.
-  absl::StatusOr<std::vector<UnitResult>> RunRounds(const JobPtr& job, const Plan& plan,
-                                                    ResultsOnRecord on_record, JobWorkers& workers);
+  absl::StatusOr<std::vector<UnitResult>> RunRounds(const JobPtr& job,
+                                                    const std::shared_ptr<JobRun>& run,
+                                                    const Plan& plan, ResultsOnRecord on_record,
+                                                    JobWorkers& workers);
+  // After all units of the last round: whether some are to be done again, for the `redone`th time.
+  absl::StatusOr<bool> RedoLost(const JobPtr& job, const std::shared_ptr<JobRun>& run,
+                                const Plan& plan, JobRounds& rounds, int& redone);
+  // Takes the job off the schedule, with what was done until now.
+  void EndRound(Job& job) MERGANSER_REQUIRES(mutex_);
   // What is left to do of a round, after what is on record of it was taken.
   UnitBatch TakeFromRecord(const JobPtr& job, const Plan& plan, JobRounds& rounds,
                            ResultsOnRecord& on_record);

@@ -83,9 +83,15 @@ class EngineJobRun final : public JobRun {
     return SummariseReport(*report);
   }
 
+  absl::StatusOr<std::vector<uint32_t>> LostUnits(const std::vector<UnitResult>& results) override {
+    return output_->LostUnits(results);
+  }
+
   absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
                                       const RunFacts& facts) override {
-    return PublishMerge(*output_, *prepared_, results, facts);
+    RunFacts with = facts;
+    with.storage = stores_.Counts().Since(before_);
+    return PublishMerge(*output_, *prepared_, results, with);
   }
 
   absl::Status Abandon() override {
@@ -131,6 +137,7 @@ class EngineJobRun final : public JobRun {
   const bool begun_;  // by an earlier process
   const JobRequest request_;
   const Stores stores_;
+  const StorageCounts before_ = stores_.Counts();
   HolderWatch watch_;
   std::optional<PreparedMerge> prepared_;
   std::unique_ptr<JobOutput> output_;  // points into prepared_

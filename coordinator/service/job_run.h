@@ -51,6 +51,11 @@ class JobRun {
   // output is whole and visible. Then nothing is left to do.
   virtual absl::StatusOr<std::optional<std::string>> FindPublished() = 0;
 
+  // Of all units' results of the last round: which units have to be done again, as the output does
+  // not hold what they wrote. Before Publish.
+  virtual absl::StatusOr<std::vector<uint32_t>> LostUnits(
+      const std::vector<UnitResult>& results) = 0;
+
   // Makes the output visible from all units' results, in unit order. Returns a
   // summary for people. After another failure Abandon comes. Where the process is killed in
   // it, another one goes on: with FindPublished, or with Resume and Publish.

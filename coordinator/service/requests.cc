@@ -13,6 +13,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/methods/registry.h"
+#include "common/plan/pieces.h"
 #include "common/recipe/recipe.h"
 #include "common/storage/stores.h"
 #include "common/storage/uri.h"
@@ -78,9 +79,13 @@ absl::Status CheckJobRequest(const JobRequest& request, const std::string& reque
                    absl::StrCat("output_uri: found ", Quote(request.output_uri),
                                 ", expected storage that the coordinator and all workers share"));
   }
-  if (const auto store = Stores().Open(request.output_uri); !store.ok()) {
+  const auto store = Stores().Open(request.output_uri);
+  absl::Status usable = store.status();
+  if (store.ok())
+    usable = Annotate(CheckOutputTraits((*store)->traits()), Shown(request.output_uri));
+  if (!usable.ok()) {
     return Invalid("OUTPUT_INVALID", "output_uri",
-                   absl::StrCat("output_uri: ", std::string(store.status().message())));
+                   absl::StrCat("output_uri: ", std::string(usable.message())));
   }
   if (request.directories.empty() || request.directories.size() > kMaxDirectories) {
     return Invalid("DIRECTORY_INVALID", "directories",

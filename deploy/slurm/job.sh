@@ -15,8 +15,8 @@
 #   MERGANSER_COORDINATOR_ARGS, MERGANSER_WORKER_ARGS, MERGANSER_CLIENT_ARGS
 #                              more flags for `merganser coordinator`, for `merganser
 #                              worker`, and for `merganser submit`, separated by blanks
-#   MERGANSER_ALLOW_ROOT       folders that jobs of a coordinator may read and write, with
-#                              colons between them: --allow-root of coordinator and workers
+#   MERGANSER_ALLOW_ROOT       folders and s3:// prefixes that jobs of a coordinator may read and
+#                              write, with colons between them: --allow-root of coordinator and workers
 
 # shellcheck disable=SC2034  # the scripts use them
 read -r -a coordinator_args <<<"${MERGANSER_COORDINATOR_ARGS:-}"
@@ -25,7 +25,15 @@ read -r -a worker_args <<<"${MERGANSER_WORKER_ARGS:-}"
 # shellcheck disable=SC2034
 read -r -a client_args <<<"${MERGANSER_CLIENT_ARGS:-}"
 IFS=: read -r -a roots <<<"${MERGANSER_ALLOW_ROOT:-}"
+scheme=
 for root in "${roots[@]}"; do
+  # "s3://bucket" has a colon of its own.
+  if [[ $root =~ ^[a-z][a-z0-9]*$ ]]; then
+    scheme=$root
+    continue
+  fi
+  [ -z "$scheme" ] || root=$scheme:$root
+  scheme=
   coordinator_args+=(--allow-root "$root")
   worker_args+=(--allow-root "$root")
 done

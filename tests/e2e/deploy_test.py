@@ -342,6 +342,33 @@ class KubernetesTest(harness.Case):
                        "configMap": {"name": made["name"]}},
                       pods["merganser-coordinator"]["volumes"])
 
+    def test_the_buckets_overlay(self):
+        folder = os.path.join(KUBERNETES, "overlays", "buckets")
+        made = {(d["kind"], d["metadata"]["name"]): d for _, d in manifests(folder)}
+        account = made.pop(("ServiceAccount", "merganser"))
+        policy = made.pop(("NetworkPolicy", "merganser-buckets"))
+        self.assertEqual(self.matched(policy["spec"]["podSelector"]["matchLabels"]),
+                         sorted(self.pods()))
+        # The rest changes what is there: the volume goes, and nothing says where it was.
+        claim = made.pop(("PersistentVolumeClaim", "merganser-models"))
+        self.assertEqual(claim["$patch"], "delete")
+        for (kind, name), document in made.items():
+            self.one(kind, name)
+            pod = document["spec"]["template"]["spec"]
+            self.assertEqual(pod["serviceAccountName"], account["metadata"]["name"])
+            container, = pod["containers"]
+            given = dict(a.partition("=")[::2] for a in container["args"][1:])
+            roots = [given.pop("--allow-root")]
+            base = {f: "" if v is True else v for f, v in self.arguments(name).items()}
+            removed = [base.pop("--allow-root")]
+            self.assertEqual(given, base)
+            self.assertEqual(roots, ["s3://BUCKET/PREFIX"])
+            self.assertEqual([m["mountPath"] for m in container["volumeMounts"]
+                              if m["$patch"] == "delete"], removed)
+            self.assertEqual(pod["volumes"], [{"name": "models",
+                                               "$patch": "delete"}])
+        self.assertEqual(set(name for _, name in made), set(self.pods()))
+
     def test_contained(self):
         namespace = self.one("Namespace", "merganser")
         self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"],
@@ -510,7 +537,7 @@ class ReadmeTest(harness.Case):
 
     def test_kinds_of_blocks(self):
         # slurm_test.py runs those of `slurm`.
-        self.assertEqual(readme_blocks.kinds(), ["", "mpi", "slurm"])
+        self.assertEqual(readme_blocks.kinds(), ["", "buckets", "mpi", "slurm"])
 
     def test_commands_that_need_the_program_alone(self):
         with socket.socket() as probe:

@@ -39,8 +39,13 @@ DATA = os.environ.get("MERGANSER_DATA")
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+# While it is a list: all that the program says, for tests of what it must not say.
+heard = None
+
+
 class Result:
     def __init__(self, args, code, out, err):
+        hear(out, err)
         self.args, self.code, self.out, self.err = args, code, out, err
 
     def __str__(self):
@@ -48,11 +53,18 @@ class Result:
             " ".join(self.args), self.code, self.out[-4000:], self.err[-4000:])
 
 
+def hear(*texts):
+    if heard is not None:
+        heard.extend(texts)
+
+
 def environment(extra=None):
     env = dict(os.environ)
-    env.update({"LC_ALL": "C.UTF-8", "HF_HUB_OFFLINE": "1"})
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "grpc_proxy",
-                 "MERGANSER_TOKEN"):
+    # What a machine of a cloud says of itself is no matter of a test.
+    env.update({"LC_ALL": "C.UTF-8", "AWS_EC2_METADATA_DISABLED": "true"})
+    env.setdefault("HF_HUB_OFFLINE", "1")
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY",
+                 "grpc_proxy", "MERGANSER_TOKEN"):
         env.pop(name, None)
     env.update(extra or {})
     return env
@@ -211,6 +223,7 @@ class Cluster:
             for line in stream:
                 text = line.decode("utf-8", "replace").rstrip("\n")
                 lines.append(text)
+                hear(text)
                 if first:
                     firsts.put(text)
             firsts.put(None)

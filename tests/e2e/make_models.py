@@ -9,6 +9,7 @@ families
   adversarial  what ranking, counting and comparing stumble over (adversarial_models.py)
   adversarial-big   three tensors of several leaves each, 33 MB in four models
   generated    about 330 MB (times F) in four models: merging it takes seconds
+  wide         340 MB in two models: matrices of 16 MiB, which have 32 in float32
   qwen2-0.5b   Qwen2.5-0.5B's shapes in bf16, about 1 GB a model
 
 The same arguments give the same bytes. A folder that already holds them is left alone.
@@ -301,6 +302,12 @@ def write_generated(folder, seed=7, experts=3, scale=1.0):
                 [4, 1, 3, 2], head_ratio)
 
 
+def write_wide(folder, seed=9, experts=1):
+    shape = dict(hidden=1024, layers=3, intermediate=8192, vocab=2048)
+    write_qwen2(folder, seed, experts, qwen2_tensors(kv=256, **shape),
+                qwen2_config(heads=16, kv_heads=4, **shape), [3, 2], lambda name: 2.0)
+
+
 def write_qwen2_05b(folder, seed=5, experts=3):
     shape = dict(hidden=896, layers=24, intermediate=4864, vocab=151936)
     write_qwen2(folder, seed, experts, qwen2_tensors(kv=128, **shape),
@@ -312,6 +319,7 @@ FAMILIES = {
     "adversarial": (adversarial_models.write_adversarial, dict(seed=21, experts=3)),
     "adversarial-big": (adversarial_models.write_adversarial_big, dict(seed=22, experts=3)),
     "generated": (write_generated, dict(seed=7, experts=3, scale=1.0)),
+    "wide": (write_wide, dict(seed=9, experts=1)),
     "qwen2-0.5b": (write_qwen2_05b, dict(seed=5, experts=3)),
 }
 

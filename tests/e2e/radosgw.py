@@ -104,10 +104,16 @@ class Server:
             raise RuntimeError("%s: %s" % (" ".join(command), done.stdout[-2000:]))
         return done.stdout
 
+    def admin(self, *command):
+        """radosgw-admin: users, their rights and quotas."""
+        return self.run("radosgw-admin", "-c", self.config, "-n", "client.rgw", *command)
+
     def spawn(self, *command):
         log = open(os.path.join(self.folder, command[0] + ".out"), "wb")
         with log:
-            self.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,
+            # Also when this process is killed, as a test that takes too long is.
+            self.processes.append(subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command],
+                                                   stdin=subprocess.DEVNULL, stdout=log,
                                                    stderr=log, cwd=self.folder,
                                                    start_new_session=True))
 
@@ -117,7 +123,7 @@ class Server:
             for process in self.processes:
                 if process.poll() is not None:
                     raise RuntimeError("%s ended with %d; see %s" %
-                                       (process.args[0], process.returncode, self.folder))
+                                       (process.args[3], process.returncode, self.folder))
             if time.monotonic() > until:
                 raise RuntimeError("no %s after %d s; see %s" % (what, START_SECONDS, self.folder))
             time.sleep(0.05)
@@ -128,8 +134,10 @@ class Server:
             return s.connect_ex(("127.0.0.1", port)) == 0
 
     def answers(self):
+        # No proxy of the environment leads to loopback.
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with urllib.request.urlopen(self.endpoint + "/", timeout=1):
+            with direct.open(self.endpoint + "/", timeout=1):
                 return True
         except urllib.error.HTTPError:
             return True
@@ -154,9 +162,8 @@ class Server:
         self.run("ceph", "-c", self.config, "osd", "new", osd)
         self.run("ceph-osd", "-c", self.config, "-i", "0", "--mkfs", "--osd-uuid", osd)
         self.spawn("ceph-osd", "-c", self.config, "-i", "0", "-f")
-        self.run("radosgw-admin", "-c", self.config, "-n", "client.rgw", "user", "create",
-                 "--uid=test", "--display-name=test", "--access-key=" + self.access_key,
-                 "--secret-key=" + self.secret_key)
+        self.admin("user", "create", "--uid=test", "--display-name=test",
+                   "--access-key=" + self.access_key, "--secret-key=" + self.secret_key)
         self.spawn("radosgw", "-c", self.config, "-n", "client.rgw", "-f")
         self.wait_for("radosgw", self.answers)
         return self

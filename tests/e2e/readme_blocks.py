@@ -30,10 +30,10 @@ def kinds():
         return sorted({m.group(1) for m in _BLOCK.finditer(f.read())})
 
 
-def run(kind, folder, env, timeout=harness.LIMIT):
+def run(kind, folder, env, timeout=harness.LIMIT, recipe=None):
     """Runs all blocks of a kind from the repository's root. RECIPE, OUTPUT and RUN are what the
     page says they are, inside `folder`. Returns the result."""
-    recipe = harness.recipe(os.path.join(folder, "recipe.yaml"), "resmerge",
+    recipe = recipe or harness.recipe(os.path.join(folder, "recipe.yaml"), "resmerge",
                             harness.SAMPLE_BASE, harness.SAMPLE)
     given = {"RECIPE": recipe, "OUTPUT": os.path.join(folder, "merged"),
              "RUN": os.path.join(folder, "run"),

@@ -74,6 +74,9 @@ class Client:
     def get(self, bucket, key):
         return self.request("GET", "/%s/%s" % (bucket, key))
 
+    def delete(self, bucket, key):
+        self.request("DELETE", "/%s/%s" % (bucket, key))
+
     def keys(self, bucket, prefix=""):
         found, token = [], None
         while True:

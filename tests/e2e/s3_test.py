@@ -1,32 +1,25 @@
 """From bucket to bucket, against a real S3 (Ceph's radosgw): the bytes of the merge on disks for
-every way of running, nothing on disk and no upload left, runs that are killed, and what is said of
-what goes wrong."""
+every way of running, nothing on disk and no upload left, runs that are killed, and a store that
+does not heed conditions."""
 
 import http.server
+import json
 import os
 import resource
-import shutil
 import signal
-import socket
 import subprocess
-import tempfile
 import threading
 import time
 
 import harness
+import readme_blocks
 import radosgw
 import s3_client
 from harness import SAMPLE, SAMPLE_BASE
 from mpi_test import MPI_ENVIRONMENT, command
+from s3_case import BucketCase, aws
 
-# Weights, index and configuration: what names no place.
-SAME = (".safetensors", ".safetensors.index.json", "config.json", "tokenizer.json")
 RECORD = ("--record-every", "0.02")
-
-
-def aws(server):
-    return {"AWS_ENDPOINT_URL": server.endpoint, "AWS_ACCESS_KEY_ID": server.access_key,
-            "AWS_SECRET_ACCESS_KEY": server.secret_key, "AWS_REGION": "us-east-1"}
 
 
 class ConformanceTest(harness.Case):
@@ -44,65 +37,6 @@ class ConformanceTest(harness.Case):
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   timeout=harness.LIMIT, check=False)
             self.assertEqual(done.returncode, 0, done.stdout.decode("utf-8", "replace")[-8000:])
-
-
-class BucketCase(harness.Case):
-    """A server with one bucket that holds the sample experts."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.folder = tempfile.mkdtemp(prefix="e2e-ceph-", dir=harness.DATA)
-        cls.server = radosgw.Server(cls.folder)
-        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
-        cls.server.start()
-        cls.addClassCleanup(cls.server.stop)
-        cls.s3 = s3_client.Client(cls.server.endpoint, cls.server.access_key,
-                                  cls.server.secret_key)
-        cls.s3.create_bucket("models")
-        for path in [SAMPLE_BASE, *SAMPLE]:
-            cls.s3.put_folder("models", "in/sample/" + os.path.basename(path), path)
-        before = dict(os.environ)
-        os.environ.update(aws(cls.server))
-        cls.addClassCleanup(lambda: (os.environ.clear(), os.environ.update(before)))
-
-    def recipes(self, folder, base, models, method="resmerge", **top):
-        """The same merge from disks and from the bucket."""
-        local = harness.recipe(self.path("local.yaml"), method, base, models, **top)
-        inner = ["s3://models/in/%s/%s" % (folder, os.path.basename(path))
-                 for path in [base, *models]]
-        remote = harness.recipe(self.path("remote.yaml"), method, inner[0], inner[1:], **top)
-        return local, remote
-
-    def sample(self):
-        return self.recipes("sample", SAMPLE_BASE, SAMPLE, out_dtype="bfloat16")
-
-    def generated(self, **top):
-        """Several shards, and more parts than shards."""
-        models = harness.data("generated")
-        if not self.s3.keys("models", "in/generated/"):
-            for path in models:
-                self.s3.put_folder("models", "in/generated/" + os.path.basename(path), path)
-        return self.recipes("generated", models[0], models[1:], max_shard_size="30MB",
-                            unit_size="1MB", **top)
-
-    def wanted(self, local):
-        output = self.path("local-out")
-        self.merge(local, output)
-        found = {}
-        for name in os.listdir(output):
-            if name.endswith(SAME):
-                with open(os.path.join(output, name), "rb") as f:
-                    found[name] = f.read()
-        return found
-
-    def check(self, output, wanted):
-        """The bucket holds just what the disk holds, whole, and nothing else was left."""
-        for name, content in wanted.items():
-            self.assertTrue(self.s3.get("models", "%s/%s" % (output, name)) == content, name)
-        self.assertEqual([k for k in self.s3.keys("models", output) if ".merganser" in k], [])
-        self.assertEqual(self.s3.uploads("models"), [])
-        self.ok("verify", "s3://models/" + output)
 
 
 class S3Test(BucketCase):
@@ -167,6 +101,50 @@ class S3Test(BucketCase):
             print("killed after %.1f s: %s" % (pause, [
                 line for line in result.err.splitlines() if "going on" in line]))
             self.check(output, wanted)
+
+    def test_the_page_about_buckets(self):
+        _, remote = self.sample()
+        result = readme_blocks.run("buckets", self.dir,
+                                   dict(MPI_ENVIRONMENT, BUCKET="s3://models/page"), recipe=remote)
+        self.assertEqual(result.code, 0, str(result))
+        self.assertIn("0 uploads are open below s3://models/page", result.err)
+
+    def test_a_plan_counts_what_the_bucket_is_asked(self):
+        _, remote = self.generated()
+        planned = json.loads(self.ok("plan", remote, "s3://models/out/counted", "--json").out)
+        text = self.ok("plan", remote, "s3://models/out/counted").out
+        self.assertIn("%d to read, %d to write" % (planned["requests"]["reads"],
+                                                   planned["requests"]["writes"]), text)
+        self.assertGreaterEqual(planned["pieces"]["least_bytes"], 5 << 20)
+        self.ok("merge", remote, "s3://models/out/counted")
+        shards = [key for key in self.s3.keys("models", "out/counted/")
+                  if key.endswith(".safetensors")]
+        self.assertEqual(sum(self.s3.parts("models", key) for key in shards),
+                         planned["pieces"]["count"])
+        report = json.loads(self.s3.get("models", "out/counted/merge_report.json"))
+        storage = report["run"]["storage"]
+        self.assertGreaterEqual(storage["requests"],
+                                planned["requests"]["reads"] + planned["requests"]["writes"])
+        self.assertEqual(storage["uploads_left"], 0)
+        self.assertOneError(harness.run("plan", remote, "s3://models/in"), 2, "s3://models/in")
+
+    def test_uploads_that_were_left_are_listed_and_aborted(self):
+        key = "out/left/model.safetensors"
+        self.s3.request("POST", "/models/" + key, {"uploads": ""})
+        held = "out/held/model.safetensors"
+        self.s3.request("POST", "/models/" + held, {"uploads": ""})
+        self.s3.put("models", "out/held/.merganser/claim", b"{}")
+        listed = self.ok("uploads", "s3://models/out").out
+        self.assertIn("s3://models/" + key, listed)
+        self.assertIn("2 uploads are open", listed)
+        aborted = self.ok("uploads", "s3://models/out", "--abort").out
+        self.assertIn("kept: a merge holds s3://models/out/held", aborted)
+        self.assertIn("2 uploads, 1 aborted, 1 kept", aborted)
+        self.assertEqual(self.s3.uploads("models"), [held])
+        self.s3.request("DELETE", "/models/out/held/.merganser/claim")
+        self.ok("uploads", "s3://models/out", "--abort")
+        self.assertEqual(self.s3.uploads("models"), [])
+        self.assertOneError(harness.run("uploads", "/tmp"), 2, "expected a bucket")
 
     def test_a_second_merge_is_refused_and_overwrites_where_it_is_told_to(self):
         local, remote = self.sample()
@@ -235,47 +213,6 @@ class HeedlessTest(harness.Case):
         Heedless.objects[claim] = b"another's"
         self.assertNotEqual(harness.run("merge", local, "s3://models/out", env=env).code, 0)
         self.assertEqual(Heedless.objects, {claim: b"another's"})
-
-
-class FailureTest(BucketCase):
-    """One line that says what to do, and soon."""
-
-    def fails(self, *texts, code=2, env=None, output="s3://models/out/fails", recipe=None):
-        recipe = recipe or self.sample()[1]
-        begun = time.monotonic()
-        result = harness.run("merge", recipe, output, env=env)
-        line = self.assertOneError(result, code, *texts)
-        self.assertLess(time.monotonic() - begun, 60)
-        self.assertNotIn(self.server.secret_key, line)
-        return line
-
-    def test_wrong_keys(self):
-        self.fails("SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY",
-                   env={"AWS_SECRET_ACCESS_KEY": "another"})
-        self.fails("InvalidAccessKeyId", "AWS_ACCESS_KEY_ID", env={"AWS_ACCESS_KEY_ID": "nobody"})
-
-    def test_missing_things(self):
-        recipe = self.sample()[1]
-        self.fails("NoSuchBucket", "AWS_ENDPOINT_URL", output="s3://no-such-bucket/out")
-        with open(recipe, encoding="utf-8") as f:
-            text = f.read()
-        missing = self.path("missing.yaml")
-        with open(missing, "w", encoding="utf-8") as f:
-            f.write(text.replace("expert_sort", "expert_short"))
-        self.fails("s3://models/in/sample/expert_short", recipe=missing)
-
-    def test_unknown_host_and_closed_port(self):
-        self.fails("resolve", code=(2, 3, 4), env={"AWS_ENDPOINT_URL": "http://no-such-host.invalid"})
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
-        self.fails("onnect", code=(2, 3, 4),
-                   env={"AWS_ENDPOINT_URL": "http://127.0.0.1:%d" % port})
-
-    def assertOneError(self, result, code, *texts):
-        codes = code if isinstance(code, tuple) else (code,)
-        self.assertIn(result.code, codes, str(result))
-        return super().assertOneError(result, result.code, *texts)
 
 
 if __name__ == "__main__":

@@ -225,8 +225,9 @@ class ScriptedHttpServer::Impl {
     if (!bodiless) whole += answer.body;
     const std::string_view bytes = whole;
     if (answer.fault == ScriptedAnswer::Fault::kNone) return to.Send(bytes);
-    const size_t before =
-        answer.after.has_value() ? std::min(head + *answer.after, bytes.size()) : 0;
+    const size_t before = answer.after.has_value()
+                              ? std::min((answer.in_head ? 0 : head) + *answer.after, bytes.size())
+                              : 0;
     if (!to.Send(bytes.substr(0, before))) return false;
     if (answer.fault != ScriptedAnswer::Fault::kStall) return false;
     return Pause(answer.stall) && to.Send(bytes.substr(before));

@@ -42,6 +42,7 @@ struct ScriptedAnswer {
   Fault fault = Fault::kNone;
   // So many bytes of the body come before the fault; nullopt: not even the answer's first line.
   std::optional<size_t> after = std::nullopt;
+  bool in_head = false;  // `after` counts from the answer's beginning
   std::chrono::milliseconds stall{0};
 };
 

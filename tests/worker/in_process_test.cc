@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/mutex.h"
 #include "common/engine/rounds.h"
 #include "tests/worker/worker_fixture.h"
 #include "worker/unit_runner.h"
@@ -22,12 +24,27 @@ constexpr std::string_view kLinear =
     "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 1}\nmax_shard_size: 1000\n";
 
 // Five units.
-TestJob MakeJob() {
+TestJob MakeJob(const StoreTraits& output = TestTraits()) {
   TinyCheckpoint a;
   for (int t = 0; t < 5; ++t) a.tensors.push_back({absl::StrCat("w", t), DType::kF32, {200}});
   TinyCheckpoint b = a;
   b.seed = 2;
-  return TestJob(kLinear, {{"a", a}, {"b", b}});
+  return TestJob(kLinear, {{"a", a}, {"b", b}}, output);
+}
+
+// What comes of a run that has ended.
+std::map<std::string, std::string> PublishedOf(InProcessSource& source, TestJob& job) {
+  auto results = source.TakeResults();
+  EXPECT_TRUE(results.ok()) << results.status();
+  std::map<uint32_t, UnitResult> by_unit;
+  for (UnitResult& result : *results) by_unit.emplace(result.unit, std::move(result));
+  return job.Publish(by_unit);
+}
+
+std::map<std::string, std::string> MergedFiles(TestJob& job) {
+  InProcessSource source(job.context());
+  EXPECT_TRUE(RunUnits(source, Options(3, uint64_t{1} << 30)).ok());
+  return PublishedOf(source, job);
 }
 
 UnitResult ResultOf(uint32_t unit) {
@@ -46,6 +63,7 @@ TEST(InProcessSourceTest, HandsOutUnitsInOrderAndThenNone) {
     EXPECT_EQ((*leased)->unit, u);
     EXPECT_EQ((*leased)->job, job.context());
     EXPECT_EQ((*leased)->token, "");
+    source.Complete(**leased, ResultOf(u));
   }
   EXPECT_FALSE(source.Next()->has_value());
   EXPECT_FALSE(source.Next()->has_value());
@@ -138,6 +156,50 @@ TEST(InProcessSourceTest, RunsAMergeEndToEnd) {
   EXPECT_EQ(by_unit.size(), 5u);
   EXPECT_EQ(source.progress().bytes_done, job.plan().bytes_written);
   EXPECT_EQ(job.Publish(by_unit).size(), 5u);
+}
+
+constexpr StoreTraits kSmallPieces = {.whole_pieces = true, .least_piece = 100, .good_piece = 300};
+
+// Another process that was thought dead writes over what units wrote, twice.
+TEST(InProcessSourceTest, WhatWasWrittenOverIsDoneAgain) {
+  TestJob undisturbed = MakeJob(), job = MakeJob(kSmallPieces);
+  Mutex mutex;
+  std::map<uint32_t, int> done;
+  const std::string garbage(1000, 'x');
+  InProcessSource source(job.context(), {}, [&](const UnitResult& result) {
+    MutexLock lock(mutex);
+    if (++done[result.unit] > 2 || result.unit % 2 == 0) return;
+    const PlannedWrite& write = job.context()->writes[job.plan().units[result.unit].shard];
+    const WriteReceipt& last = result.receipts.back();
+    EXPECT_TRUE(
+        job.context()
+            ->output
+            ->WriteRange(write, last.offset, std::as_bytes(std::span(garbage).first(last.size)))
+            .ok());
+  });
+  ASSERT_TRUE(RunUnits(source, Options(3, uint64_t{1} << 30)).ok());
+  EXPECT_EQ(done, (std::map<uint32_t, int>{{0, 1}, {1, 3}, {2, 1}, {3, 3}, {4, 1}}));
+  EXPECT_EQ(source.progress().units_done, 5u);
+  EXPECT_EQ(source.progress().bytes_done, job.plan().bytes_written);
+  EXPECT_EQ(PublishedOf(source, job), MergedFiles(undisturbed));
+}
+
+TEST(InProcessSourceTest, WhatIsWrittenOverForEverEndsTheRun) {
+  TestJob job = MakeJob(kSmallPieces);
+  const std::string garbage(1000, 'x');
+  InProcessSource source(job.context(), {}, [&](const UnitResult& result) {
+    const PlannedWrite& write = job.context()->writes[job.plan().units[result.unit].shard];
+    const WriteReceipt& first = result.receipts.front();
+    job.context()
+        ->output
+        ->WriteRange(write, first.offset, std::as_bytes(std::span(garbage).first(first.size)))
+        .IgnoreError();
+  });
+  ASSERT_TRUE(RunUnits(source, Options(3, uint64_t{1} << 30)).ok());
+  const auto results = source.TakeResults();
+  EXPECT_EQ(results.status().code(), absl::StatusCode::kAborted);
+  EXPECT_THAT(std::string(results.status().message()),
+              testing::HasSubstr("another process writes the same output"));
 }
 
 // Interrupts at the first bytes that are written.

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
 #include "common/engine/working_folder.h"
+#include "common/plan/requests.h"
 #include "common/storage/list.h"
 #include "common/storage/object_store.h"
 #include "tests/worker/worker_fixture.h"
@@ -65,6 +66,10 @@ Merged Merge(const std::string& recipe, int threads) {
   EXPECT_TRUE(RunUnits(source, Options(threads, kPlenty)).ok());
   auto results = source.TakeResults();
   EXPECT_TRUE(results.ok()) << results.status();
+  uint64_t reads = 0;
+  for (size_t model = 0; model < job.plan().models.size(); ++model) {
+    reads += job.input(model).Calls(StoreOp::kRead).size();
+  }
   Merged merged;
   merged.rounds = job.plan().rounds;
   merged.units = job.plan().units.size();
@@ -75,6 +80,8 @@ Merged Merge(const std::string& recipe, int threads) {
     by_unit.emplace(result.unit, std::move(result));
   }
   EXPECT_EQ(merged.bytes_read, job.plan().bytes_read);
+  const std::vector<StoreTraits> inputs(job.plan().models.size());
+  EXPECT_EQ(reads, CountRequests(job.plan(), inputs).reads);
   merged.files = job.Publish(by_unit);
   return merged;
 }
@@ -168,7 +175,12 @@ TEST(RoundsTest, AnySubsetOfEarlierResultsLeadsToTheSameBytes) {
       ASSERT_TRUE(RunUnits(source, Options(2, kPlenty)).ok());
       const auto results = source.TakeResults();
       ASSERT_TRUE(results.ok()) << results.status();
-      EXPECT_EQ(done, all.size() - earlier);
+      // Of what was written over since, in the trials before, the receipts are no longer true.
+      if (job.context()->output->traits().whole_pieces) {
+        EXPECT_GE(done, all.size() - earlier);
+      } else {
+        EXPECT_EQ(done, all.size() - earlier);
+      }
       ASSERT_EQ(results->size(), wanted->size());
       for (size_t u = 0; u < results->size(); ++u) {
         EXPECT_EQ((*results)[u].segment_digests, (*wanted)[u].segment_digests);

@@ -18,6 +18,8 @@
 #include "common/base/digest.h"
 #include "common/base/mutex.h"
 #include "common/plan/pieces.h"
+#include "common/plan/requests.h"
+#include "common/storage/forwarding_store.h"
 #include "tests/worker/worker_fixture.h"
 
 namespace merganser {
@@ -139,6 +141,89 @@ TEST(UnitRunnerTest, WhatIsWrittenDoesNotDependOnTheStore) {
       ExpectSameFiles(job.Publish(source.results), expected);
     }
   }
+}
+
+TEST(UnitRunnerTest, StorageIsAskedAsOftenAsThePlanSays) {
+  TestJob job(kLinear, Models());
+  const std::vector<StoreTraits> inputs(3);
+  const StorageRequests expected = CountRequests(job.plan(), inputs);
+  ScriptedSource source(job.context());
+  ASSERT_TRUE(RunUnits(source, Options(2, uint64_t{1} << 30)).ok());
+  uint64_t reads = 0;
+  for (size_t model = 0; model < inputs.size(); ++model) {
+    reads += job.input(model).Calls(StoreOp::kRead).size();
+  }
+  EXPECT_EQ(reads, expected.reads);
+  const std::vector<StoreCall> writes = job.output().Calls(StoreOp::kWriteRange);
+  EXPECT_EQ(writes.size(), expected.writes);
+  // A store that wants its reads small is asked more often.
+  const std::vector<StoreTraits> small(3, StoreTraits{.read_size = 1000});
+  EXPECT_GT(CountRequests(job.plan(), small).reads, job.plan().bytes_read / 1000);
+  if (!job.plan().output.whole_pieces) return;
+  for (const StoreCall& write : writes) EXPECT_LE(write.size, expected.most_piece);
+}
+
+// Answers late: reads and writes wait for one another until `wanted` of a kind are in flight.
+class LateStore final : public ForwardingStore {
+ public:
+  LateStore(std::shared_ptr<ObjectStore> wrapped, uint32_t wanted)
+      : ForwardingStore(std::move(wrapped)), wanted_(wanted) {}
+
+  StoreTraits traits() const override {
+    StoreTraits traits = ForwardingStore::traits();
+    traits.reads_in_flight = traits.writes_in_flight = wanted_;
+    return traits;
+  }
+
+  uint32_t most() {
+    MutexLock lock(mutex_);
+    return most_;
+  }
+
+ private:
+  absl::Status Around(const StoreRequest& request, Work work) override {
+    if (request.op != StoreOp::kRead && request.op != StoreOp::kWriteRange) return work();
+    {
+      MutexLock lock(mutex_);
+      most_ = std::max(most_, ++in_flight_);
+      changed_.NotifyAll();
+      // Those that come last wait in vain: no more than a few, and not long.
+      while (most_ < wanted_ && waits_ < 2 * wanted_) {
+        ++waits_;
+        changed_.WaitFor(mutex_, std::chrono::milliseconds(100));
+      }
+    }
+    const absl::Status done = work();
+    MutexLock lock(mutex_);
+    --in_flight_;
+    return done;
+  }
+
+  const uint32_t wanted_;
+  Mutex mutex_;
+  CondVar changed_;
+  uint32_t waits_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  uint32_t in_flight_ MERGANSER_GUARDED_BY(mutex_) = 0;
+  uint32_t most_ MERGANSER_GUARDED_BY(mutex_) = 0;
+};
+
+TEST(UnitRunnerTest, AsManyRequestsAreInFlightAsStoresWantWhateverComputes) {
+  const std::map<std::string, TinyCheckpoint> models = Models();
+  TestJob job(kLinear, models);
+  constexpr uint32_t kWanted = 8;
+  const auto context = std::make_shared<JobContext>(*job.context());
+  const auto input = std::make_shared<LateStore>(context->inputs[0], kWanted);
+  const auto output = std::make_shared<LateStore>(context->output, kWanted);
+  context->inputs[0] = input;
+  context->output = output;
+  ScriptedSource source(context);
+  ASSERT_TRUE(RunUnits(source, Options(1, uint64_t{1} << 30)).ok());
+  ASSERT_THAT(source.failures, IsEmpty());
+  // One may wait for its turn, or for a place behind itself. Without being asked there are two.
+  EXPECT_GE(input->most(), kWanted - 2);
+  EXPECT_GE(output->most(), 2u);
+  ExpectSameFiles(job.Publish(source.results),
+                  ExpectedLinear(job.plan(), InOrder(models), kWeights, kDivisor));
 }
 
 TEST(UnitRunnerTest, ResultsTellWhatWasDone) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "common/base/status.h"
+
 namespace merganser {
 
 InProcessSource::InProcessSource(std::shared_ptr<const JobContext> job,
@@ -9,7 +11,8 @@ InProcessSource::InProcessSource(std::shared_ptr<const JobContext> job,
                                  std::function<void(const UnitResult&)> completed)
     : job_(std::move(job)), completed_(std::move(completed)), feed_(job_, std::move(done)) {}
 
-// Between two rounds this waits for the units in flight: their stats decide.
+// Between two rounds this waits for the units in flight: their stats decide. So it does at the end
+// where pieces may have to be written again.
 absl::StatusOr<std::optional<LeasedUnit>> InProcessSource::Next() {
   MutexLock lock(mutex_);
   while (true) {
@@ -17,13 +20,21 @@ absl::StatusOr<std::optional<LeasedUnit>> InProcessSource::Next() {
     if (const std::optional<uint32_t> unit = feed_.NextUnit(); unit.has_value()) {
       return LeasedUnit{job_, *unit, "", feed_.round(), feed_.gates()};
     }
-    if (feed_.last()) return std::nullopt;
+    // What is free to write stays as it was written: nothing is left to wait for.
+    if (feed_.last() && !job_->output->traits().whole_pieces) return std::nullopt;
     if (feed_.RoundDone()) {
-      status_ = feed_.Advance();
+      status_ = feed_.last() ? AtEnd() : feed_.Advance();
+      if (ended_) return std::nullopt;
       continue;
     }
     changed_.Wait(mutex_);
   }
+}
+
+absl::Status InProcessSource::AtEnd() {
+  MERGANSER_ASSIGN_OR_RETURN(const bool again, feed_.RedoLost());
+  ended_ = !again;
+  return absl::OkStatus();
 }
 
 bool InProcessSource::Progress(const LeasedUnit& /*unit*/, uint64_t bytes) {

@@ -37,12 +37,16 @@ class InProcessSource final : public UnitSource {
   absl::StatusOr<std::vector<UnitResult>> TakeResults();
 
  private:
+  // After all units: notes whether that was the end.
+  absl::Status AtEnd() MERGANSER_REQUIRES(mutex_);
+
   const std::shared_ptr<const JobContext> job_;
   const std::function<void(const UnitResult&)> completed_;
   Mutex mutex_;
   absl::Status status_ MERGANSER_GUARDED_BY(mutex_);
   CondVar changed_;  // a unit ended
   RoundFeed feed_ MERGANSER_GUARDED_BY(mutex_);
+  bool ended_ MERGANSER_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace merganser

@@ -181,6 +181,11 @@ class FileStore final : public ObjectStore {
     return Annotate(flushed, Describe(write.key));
   }
 
+  absl::StatusOr<std::vector<size_t>> LostPieces(const PlannedWrite&,
+                                                 std::span<const WriteReceipt>) override {
+    return std::vector<size_t>();
+  }
+
   absl::StatusOr<bool> Stands(const PlannedWrite& write) override {
     MERGANSER_ASSIGN_OR_RETURN(const std::string partial, PartialOf(write));
     const absl::StatusOr<std::shared_ptr<Fd>> fd = OpenPartial(write, partial, FdCache::Use::kRead);

@@ -42,6 +42,7 @@ struct Transfer {
   curl_slist* headers = nullptr;
   size_t sent = 0;
   HttpAnswer answer;
+  bool head_ended = false;  // the answer's
   bool out_of_memory = false;
   // When a byte moved last, and how many had by then.
   MonotonicTime moved = {};
@@ -69,7 +70,11 @@ size_t OnHeader(char* data, size_t, size_t size, void* user) {
     std::string_view line(data, size);
     while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.remove_suffix(1);
     // Another answer begins, as after a 100.
-    if (line.starts_with("HTTP/")) transfer.answer.headers.clear();
+    if (line.starts_with("HTTP/")) {
+      transfer.answer.headers.clear();
+      transfer.head_ended = false;
+    }
+    if (line.empty()) transfer.head_ended = true;
     const size_t colon = line.find(':');
     if (colon == std::string_view::npos) return size;
     const absl::string_view name(line.data(), colon);
@@ -329,6 +334,9 @@ class HttpClient::Loop {
     if (!options_.ca_file.empty()) {
       curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
     }
+    if (!options_.proxies) curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    // Over a connection that was used before libcurl repeats by itself what got no answer.
+    if (request.once) curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer.headers);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, OnHeader);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
@@ -368,6 +376,10 @@ class HttpClient::Loop {
     absl::Status status = absl::ResourceExhaustedError("no memory for an HTTP answer");
     try {
       status = cut ? absl::OkStatus() : ToStatus(result, *transfer);
+      // libcurl takes what there is of a head for all of it.
+      if (status.ok() && !transfer->head_ended) {
+        status = absl::UnavailableError("the connection ended in the head of an answer");
+      }
     } catch (const std::exception&) {
       // As it stands.
     }

@@ -36,6 +36,9 @@ struct HttpRequest {
   // HttpAnswer::body. Of other answers the body goes there, up to a bound.
   std::span<std::byte> sink = {};
   Reach reach = Reach::kAnywhere;
+  // Sent at most once, over a connection of its own: one that was used before may be closed by the
+  // server at any time, and libcurl then repeats what got no byte of an answer, done or not.
+  bool once = false;
 };
 
 struct HttpAnswer {
@@ -56,6 +59,7 @@ struct HttpOptions {
   uint32_t connections = 64;  // at most, to all hosts
   std::string ca_file = {};   // empty: the system's
   bool http2 = false;         // where the server has it, over TLS
+  bool proxies = true;        // those that the environment names (https_proxy, no_proxy)
 };
 
 // Thread-safe.
@@ -68,7 +72,8 @@ class HttpClient {
   // Does the requests side by side and returns when all have ended: for each the answer, whatever
   // its code, or what went wrong below HTTP: kUnavailable for a network that may come back,
   // kFailedPrecondition for a certificate that does not verify, kPermissionDenied for an address
-  // out of reach, kInvalidArgument for a URL that is none. Nothing is repeated.
+  // out of reach, kInvalidArgument for a URL that is none. Nothing is repeated but by libcurl: see
+  // HttpRequest::once.
   std::vector<absl::StatusOr<HttpAnswer>> Do(std::span<const HttpRequest> requests);
   absl::StatusOr<HttpAnswer> Do(const HttpRequest& request);
 

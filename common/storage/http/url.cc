@@ -86,4 +86,18 @@ absl::StatusOr<HttpUrl> ResolveLocation(const HttpUrl& base, std::string_view lo
   return Parse(base.ToString(), location);
 }
 
+std::string EncodePath(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (absl::ascii_isalnum(byte) || std::string_view("-._~/").find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      out += {'%', kHex[byte >> 4], kHex[byte & 15]};
+    }
+  }
+  return out;
+}
+
 }  // namespace merganser

@@ -29,6 +29,9 @@ absl::StatusOr<HttpUrl> ParseHttpUrl(std::string_view text);
 // Where `location`, absolute or relative, of an answer to `base` leads. As above.
 absl::StatusOr<HttpUrl> ResolveLocation(const HttpUrl& base, std::string_view location);
 
+// `text`, a path that is not encoded, with all but A-Z a-z 0-9 - . _ ~ / as %XX.
+std::string EncodePath(std::string_view text);
+
 }  // namespace merganser
 
 #endif  // MERGANSER_COMMON_STORAGE_HTTP_URL_H_

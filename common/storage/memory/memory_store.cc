@@ -158,6 +158,18 @@ class MemoryStore final : public ObjectStore {
 
   absl::StatusOr<bool> Stands(const PlannedWrite& write) override { return Find(write).ok(); }
 
+  absl::StatusOr<std::vector<size_t>> LostPieces(const PlannedWrite& write,
+                                                 std::span<const WriteReceipt> receipts) override {
+    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<Partial> partial, Find(write));
+    std::vector<size_t> lost;
+    MutexLock lock(mutex_);
+    for (size_t i = 0; i < partial->proofs.size(); ++i) {
+      const Known known = IsKnown(write, *partial, i, receipts);
+      if (known.told && !known.as_told) lost.push_back(i);
+    }
+    return lost;
+  }
+
   absl::Status CommitWrite(const PlannedWrite& write,
                            std::span<const WriteReceipt> receipts) override {
     MERGANSER_RETURN_IF_ERROR(CheckCoverage(receipts, write.size, Describe(write.key)));
@@ -257,15 +269,26 @@ class MemoryStore final : public ObjectStore {
     return WriteReceipt{offset, bytes.size(), partial.proofs[piece]};
   }
 
+  struct Known {
+    bool told = false;     // some receipt is of the piece
+    bool as_told = false;  // and one says what is there
+  };
+  static Known IsKnown(const PlannedWrite& write, const Partial& partial, size_t piece,
+                       std::span<const WriteReceipt> receipts) {
+    const uint64_t begin = piece == 0 ? 0 : write.ends[piece - 1];
+    Known known;
+    for (const WriteReceipt& receipt : receipts) {
+      if (receipt.offset != begin) continue;
+      known.told = true;
+      known.as_told |= receipt.proof == partial.proofs[piece];
+    }
+    return known;
+  }
+
   absl::Status CheckProofs(const PlannedWrite& write, const Partial& partial,
                            std::span<const WriteReceipt> receipts) const {
     for (size_t i = 0; i < partial.proofs.size(); ++i) {
-      const uint64_t begin = i == 0 ? 0 : write.ends[i - 1];
-      const bool known =
-          std::any_of(receipts.begin(), receipts.end(), [&](const WriteReceipt& receipt) {
-            return receipt.offset == begin && receipt.proof == partial.proofs[i];
-          });
-      if (known) continue;
+      if (IsKnown(write, partial, i, receipts).as_told) continue;
       return absl::DataLossError(
           absl::StrCat(Describe(write.key), ": piece ", i,
                        " is another than its receipts say: it was written again, or is missing"));

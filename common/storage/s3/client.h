@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,44 +15,32 @@
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/storage/http/bandwidth.h"
+#include "common/storage/http/counters.h"
 #include "common/storage/http/http_client.h"
 #include "common/storage/http/retry.h"
+#include "common/storage/s3/corrections.h"
 #include "common/storage/s3/credentials.h"
+#include "common/storage/s3/endpoint.h"
 #include "common/storage/s3/errors.h"
-#include "common/storage/s3/signer.h"
+#include "common/storage/s3/request.h"
+#include "common/storage/s3/settings.h"
 
 namespace merganser::s3 {
-
-// Where a bucket is.
-struct Endpoint {
-  std::string scheme = "https";
-  std::string host;  // with a port that is not the scheme's
-  std::string path;  // before the bucket, as "/storage/v1/s3"; encoded, without a '/' at its end
-  std::string region = "us-east-1";
-  bool path_style = true;  // else the bucket is part of the host's name
-};
 
 // What the clients of a process share.
 struct Shared {
   std::shared_ptr<HttpClient> http;
   std::shared_ptr<RetryBudget> retries = std::make_shared<RetryBudget>();
   std::shared_ptr<InFlightLimit> in_flight = std::make_shared<InFlightLimit>(64);
+  std::shared_ptr<BandwidthLimit> bandwidth = std::make_shared<BandwidthLimit>(0);
+  std::shared_ptr<StorageCounters> counters = std::make_shared<StorageCounters>();
+  Checksum checksum = Checksum::kMd5;
 };
 
-// Gives the credentials to sign with now; `renew`: those given last have ended.
-using CredentialsSource = std::function<absl::StatusOr<Credentials>(bool renew)>;
-
-struct Call {
-  std::string method;
-  std::string key;  // "" for the bucket itself
-  NameValues query;
-  NameValues headers;  // names in lower case; signed too
-  std::span<const std::byte> body;
-  std::span<std::byte> sink;
-  std::string_view action;  // the right that it needs, for messages
-  // May be done twice: where it is unclear whether it was done, it is repeated.
-  bool repeatable = true;
-};
+// Gives the credentials to sign with now, others than `ended`, which the store says have ended
+// (null: nothing is said), where there are others. Thread-safe.
+using CredentialsSource = std::function<absl::StatusOr<Credentials>(const Credentials* ended)>;
 
 struct Reply {
   Verdict verdict;    // of the last try
@@ -73,18 +62,32 @@ class Client {
   Reply Do(const Call& call);
 
   const Endpoint& endpoint() const { return endpoint_; }
+  StorageCounters& counters() const { return *shared_.counters; }
   const std::string& bucket() const { return bucket_; }
 
  private:
-  absl::StatusOr<HttpRequest> Sign(const Call& call, const Credentials& credentials) const;
-  // One try of some calls, all of them in flight at once.
-  void TryOnce(std::span<const Call> calls, std::span<const size_t> which, bool renew,
-               std::vector<Reply>& replies);
+  // One try of some calls, all of them in flight at once. `ended`: as CredentialsSource has it.
+  struct Attempt {
+    Signing signing;
+    std::optional<Credentials> credentials;  // what was signed with
+  };
+  Attempt TryOnce(std::span<const Call> calls, std::span<const size_t> which,
+                  const std::optional<Credentials>& ended, std::vector<Reply>& replies);
+  // Waits for its turn, where bandwidth is limited.
+  void AwaitTurn(std::span<const HttpRequest> requests);
+  // Reads whose answers are redirects, from where those lead to.
+  void Follow(std::span<const HttpRequest> requests,
+              std::vector<absl::StatusOr<HttpAnswer>>& answers);
+  // Asks for the bucket's region, where none was given, once.
+  void AskRegion() MERGANSER_EXCLUDES(asking_);
 
   const Shared shared_;
   const Endpoint endpoint_;
   const std::string bucket_;
   const CredentialsSource credentials_;
+  Corrections corrections_;
+  Mutex asking_;
+  bool asked_ MERGANSER_GUARDED_BY(asking_) = false;
 };
 
 }  // namespace merganser::s3

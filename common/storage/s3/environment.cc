@@ -1,7 +1,6 @@
 #include "common/storage/s3/environment.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -12,13 +11,14 @@
 namespace merganser::s3 {
 namespace {
 
-std::string Environment(const char* name) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
 // A name that can be part of a host's: what stands in it cannot be taken for anything else.
 absl::Status CheckBucket(std::string_view bucket) {
+  if (bucket.ends_with("--x-s3")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "bucket ", Shown(bucket),
+        ": is a directory bucket (S3 Express), which wants sessions that this program does not "
+        "make; expected a general purpose bucket"));
+  }
   const bool plain = std::all_of(bucket.begin(), bucket.end(), [](char c) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '.' || c == '_';
   });
@@ -28,14 +28,20 @@ absl::Status CheckBucket(std::string_view bucket) {
       ": expected 3 to 255 letters, digits, '-', '.' and '_', as in s3://bucket/prefix"));
 }
 
+// Whether a variable, else a setting of the profile, is "true".
+bool Wants(const Config& config, const char* variable, const char* setting) {
+  const std::string value = Get(config.variables(), variable);
+  return IsTrue(value.empty() ? config.Setting(setting) : value);
+}
+
 }  // namespace
 
 absl::StatusOr<Endpoint> ParseEndpoint(std::string_view url) {
   const auto refused = [&] {
-    // What stands before an '@' may be a password.
-    const size_t at = url.rfind('@');
+    // Of what has an '@' nobody knows where its password ends.
+    const bool has_user = url.find('@') != std::string_view::npos;
     return absl::InvalidArgumentError(absl::StrCat(
-        "endpoint ", Shown(at == std::string_view::npos ? url : url.substr(at)),
+        "endpoint ", has_user ? "with a user" : Shown(url.substr(0, url.find_first_of("?#"))),
         ": expected https://HOST[:PORT][/PATH], or http://, without a user or a query"));
   };
   const size_t colon = url.find("://");
@@ -56,28 +62,62 @@ absl::StatusOr<Endpoint> ParseEndpoint(std::string_view url) {
   return endpoint;
 }
 
-absl::StatusOr<Endpoint> EndpointFromEnvironment(std::string_view bucket) {
+absl::Status CheckRegion(std::string_view region) {
+  constexpr size_t kLongest = 63;
+  const bool plain = std::all_of(region.begin(), region.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-';
+  });
+  if (plain && !region.empty() && region.size() <= kLongest) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "region ", Shown(region), ": expected letters, digits and '-', as in AWS_REGION=us-east-1"));
+}
+
+std::string AmazonDomain(std::string_view region) {
+  return region.starts_with("cn-") ? "amazonaws.com.cn" : "amazonaws.com";
+}
+
+absl::StatusOr<Endpoint> EndpointOf(const Config& config, std::string_view bucket) {
   MERGANSER_RETURN_IF_ERROR(CheckBucket(bucket));
-  std::string region = Environment("AWS_REGION");
-  if (region.empty()) region = Environment("AWS_DEFAULT_REGION");
-  if (region.empty()) region = "us-east-1";
-  std::string url = Environment("AWS_ENDPOINT_URL_S3");
-  if (url.empty()) url = Environment("AWS_ENDPOINT_URL");
-  const bool amazon = url.empty();
-  if (amazon) url = absl::StrCat("https://s3.", region, ".amazonaws.com");
-  MERGANSER_ASSIGN_OR_RETURN(Endpoint endpoint, ParseEndpoint(url));
-  endpoint.region = region;
-  // A dot in the bucket's name is one more level than the certificate has.
-  endpoint.path_style = !amazon || bucket.find_first_of("._") != std::string_view::npos;
+  const std::string region = config.Region();
+  if (!region.empty()) MERGANSER_RETURN_IF_ERROR(CheckRegion(region));
+  const std::string url = config.EndpointUrl("s3");
+  Endpoint endpoint;
+  if (url.empty()) {
+    const bool fips = Wants(config, "AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
+    const bool dual = Wants(config, "AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
+    endpoint.host_pattern = absl::StrCat(fips ? "s3-fips." : "s3.", dual ? "dualstack." : "",
+                                         std::string(kRegionOfHost), ".", AmazonDomain(region));
+  } else {
+    MERGANSER_ASSIGN_OR_RETURN(endpoint, ParseEndpoint(url));
+  }
+  if (!region.empty()) endpoint.region = region;
+  endpoint.ask_region = url.empty() && region.empty();
+  if (url.empty()) endpoint.host = HostIn(endpoint, endpoint.region);
+  endpoint.ways = WaysOf(endpoint.host);
+  const std::string style = config.Setting("s3.addressing_style");
+  if (!style.empty() && style != "auto" && style != "path" && style != "virtual") {
+    return absl::InvalidArgumentError(absl::StrCat("profile ", Shown(config.profile()),
+                                                   ": found s3.addressing_style ", Shown(style),
+                                                   ", expected auto, path or virtual"));
+  }
+  // A dot in the bucket's name is one more level than Amazon's certificate has, and '_' is in no
+  // host's name.
+  const std::string_view path_alone = url.empty() ? "._" : "_";
+  const bool fits = bucket.find_first_of(path_alone) == std::string_view::npos;
+  const bool wanted = style == "virtual" || (url.empty() && style != "path");
+  endpoint.path_style = !(wanted && fits);
   return endpoint;
 }
 
-Credentials CredentialsFromEnvironment() {
-  Credentials credentials;
-  credentials.access_key_id = Environment("AWS_ACCESS_KEY_ID");
-  credentials.secret_access_key = Environment("AWS_SECRET_ACCESS_KEY");
-  credentials.session_token = Environment("AWS_SESSION_TOKEN");
-  return credentials;
+absl::StatusOr<Endpoint> GoogleEndpoint(const Config& config, std::string_view bucket) {
+  MERGANSER_RETURN_IF_ERROR(CheckBucket(bucket));
+  std::string url = Get(config.variables(), "AWS_ENDPOINT_URL_GS");
+  if (url.empty()) url = "https://storage.googleapis.com";
+  MERGANSER_ASSIGN_OR_RETURN(Endpoint endpoint, ParseEndpoint(url));
+  endpoint.region = "auto";
+  endpoint.path_style = true;
+  endpoint.ways.google = true;
+  return endpoint;
 }
 
 }  // namespace merganser::s3

@@ -19,7 +19,7 @@ std::string Said(const HttpAnswer& answer, const ErrorBody& error) {
   return text;
 }
 
-Verdict No(absl::StatusCode code, std::string message, const ErrorBody& error) {
+Verdict No(absl::StatusCode code, const std::string& message, const ErrorBody& error) {
   return {Outcome::kNo, absl::Status(code, message), error.code};
 }
 
@@ -38,7 +38,9 @@ std::optional<Verdict> ByCode(const HttpAnswer& answer, const ErrorBody& error,
       code == "RequestLimitExceeded") {
     return Verdict{Outcome::kSlowDown, absl::UnavailableError(said), code};
   }
-  if (code == "RequestTimeout" || code == "InternalError" || code == "ServiceUnavailable") {
+  // The last three: what arrived is not what was sent.
+  if (code == "RequestTimeout" || code == "InternalError" || code == "ServiceUnavailable" ||
+      code == "IncompleteBody" || code == "BadDigest" || code == "XAmzContentSHA256Mismatch") {
     return Verdict{Outcome::kUnclear, absl::UnavailableError(said), code};
   }
   if (code == "RequestTimeTooSkewed") {
@@ -137,8 +139,10 @@ Verdict Judge(const absl::StatusOr<HttpAnswer>& answer, std::string_view action)
     return {Outcome::kUnclear, absl::UnavailableError(said), error.code};
   }
   if (answer->code >= 300 && answer->code < 400) {
+    // A query may be a signature.
+    const std::string_view location = answer->Header("location");
     return No(absl::StatusCode::kFailedPrecondition,
-              absl::StrCat(said, "; redirected to ", Shown(answer->Header("location")),
+              absl::StrCat(said, "; redirected to ", Shown(location.substr(0, location.find('?'))),
                            ": check AWS_ENDPOINT_URL and AWS_REGION"),
               error);
   }

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include "common/storage/object_store.h"
 #include "common/storage/s3/client.h"
+#include "common/storage/s3/settings.h"
 
 namespace merganser::s3 {
 
@@ -19,23 +19,15 @@ inline constexpr StoreTraits kS3Traits = {.whole_pieces = true,
                                           .good_piece = uint64_t{16} << 20,
                                           .knows_writers = false,
                                           .read_size = uint64_t{8} << 20,
-                                          .reads_in_flight = 32};
+                                          .reads_in_flight = 32,
+                                          .writes_in_flight = 16};
 
 // The same for a store at `endpoint`: Cloudflare's R2 wants all parts of an object of one size.
 StoreTraits TraitsOf(const Endpoint& endpoint);
 
-// How what is written is stored, by the names of the AWS tools; empty: as the bucket has it.
-struct WriteOptions {
-  std::string storage_class;  // "STANDARD_IA"
-  std::string encryption;     // "AES256" or "aws:kms"
-  std::string kms_key_id;
-  std::string acl;              // "bucket-owner-full-control"
-  bool requester_pays = false;  // for reading too
-};
-
 // Objects below `prefix` ("" or without '/' at its end) of the client's bucket.
 std::shared_ptr<ObjectStore> MakeS3Store(std::shared_ptr<Client> client, std::string_view prefix,
-                                         const WriteOptions& options = {},
+                                         const Settings& settings = {},
                                          const StoreTraits& traits = kS3Traits);
 
 }  // namespace merganser::s3

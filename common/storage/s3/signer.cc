@@ -117,7 +117,8 @@ std::string Authorization(const RequestToSign& request, const Credentials& crede
                                          "/", std::string(dialect.terminator));
   const std::string to_sign = absl::StrCat(std::string(dialect.algorithm), "\n", timestamp, "\n",
                                            scope, "\n", Sha256Hex(CanonicalRequest(request)));
-  std::string key = absl::StrCat(std::string(dialect.key_prefix), credentials.secret_access_key);
+  std::string key =
+      absl::StrCat(std::string(dialect.key_prefix), credentials.secret_access_key.Reveal());
   for (const std::string_view part :
        {std::string_view(date), region, service, dialect.terminator}) {
     key = Hmac(key, part);
@@ -129,6 +130,13 @@ std::string Authorization(const RequestToSign& request, const Credentials& crede
 
 std::string Timestamp(WallTime time) {
   return absl::FormatTime("%Y%m%dT%H%M%SZ", absl::FromChrono(time), absl::UTCTimeZone());
+}
+
+std::string Md5Base64(std::string_view bytes) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned int size = 0;
+  EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_md5(), nullptr);
+  return absl::Base64Escape(absl::string_view(reinterpret_cast<const char*>(digest.data()), size));
 }
 
 std::string Sha256Hex(std::string_view bytes) {

@@ -57,6 +57,8 @@ std::string Timestamp(WallTime time);
 
 // Lower-case hex of SHA-256.
 std::string Sha256Hex(std::string_view bytes);
+// As Content-MD5 has it.
+std::string Md5Base64(std::string_view bytes);
 
 }  // namespace merganser::s3
 

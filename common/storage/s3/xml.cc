@@ -83,7 +83,9 @@ absl::StatusOr<ListPage> ParseListPage(std::string_view body) {
   MERGANSER_ASSIGN_OR_RETURN(const pugi::xml_node root, Root(body, "ListBucketResult", document));
   // What was asked for is not always done.
   const bool encoded = Text(root, "EncodingType") == "url";
-  const auto key_of = [encoded](std::string text) { return encoded ? UrlDecoded(text) : text; };
+  const auto key_of = [encoded](const std::string& text) {
+    return encoded ? UrlDecoded(text) : text;
+  };
   ListPage page;
   for (const pugi::xml_node& child : root.children()) {
     if (LocalName(child) == "Contents") {
@@ -137,7 +139,9 @@ absl::StatusOr<UploadsPage> ParseUploadsPage(std::string_view body) {
   MERGANSER_ASSIGN_OR_RETURN(const pugi::xml_node root,
                              Root(body, "ListMultipartUploadsResult", document));
   const bool encoded = Text(root, "EncodingType") == "url";
-  const auto key_of = [encoded](std::string text) { return encoded ? UrlDecoded(text) : text; };
+  const auto key_of = [encoded](const std::string& text) {
+    return encoded ? UrlDecoded(text) : text;
+  };
   UploadsPage page;
   for (const pugi::xml_node& child : root.children()) {
     if (LocalName(child) != "Upload") continue;
@@ -162,6 +166,12 @@ std::optional<ErrorBody> ParseError(std::string_view body) {
   const pugi::xml_node root = document.document_element();
   if (LocalName(root) != "Error") return std::nullopt;
   return ErrorBody{Text(root, "Code"), Text(root, "Message"), Text(root, "Region")};
+}
+
+absl::Status CheckCompleted(std::string_view body) {
+  if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) return absl::OkStatus();
+  pugi::xml_document document;
+  return Root(body, "CompleteMultipartUploadResult", document).status();
 }
 
 std::string CompleteBody(const std::vector<CompletedPart>& parts) {

@@ -70,6 +70,10 @@ struct ErrorBody {
 // nullopt where `body` is something else.
 std::optional<ErrorBody> ParseError(std::string_view body);
 
+// Whether `body` is what CompleteMultipartUpload answers when it is done; some stores say nothing
+// then. kDataLoss for what is neither: it may be an error that was spoiled on its way.
+absl::Status CheckCompleted(std::string_view body);
+
 struct CompletedPart {
   uint32_t number = 0;
   std::string etag;

@@ -86,8 +86,9 @@ TEST_F(ResolveModelTest, FollowsRefsMain) {
 TEST_F(ResolveModelTest, RefsMainWithoutItsSnapshot) {
   Write("hub/models--org--name/refs/main", "abc");
   Write("hub/models--org--name/snapshots/older/config.json", "{}");
-  EXPECT_THAT(Message("org/name"), AllOf(HasSubstr("refs/main names"), HasSubstr("snapshots/abc"),
-                                         HasSubstr("huggingface-cli download org/name")));
+  EXPECT_THAT(Message("org/name"),
+              AllOf(HasSubstr("refs/main names"), HasSubstr("snapshots/abc"),
+                    HasSubstr("huggingface-cli download org/name"), HasSubstr("hf://org/name")));
   EXPECT_EQ(code_, absl::StatusCode::kNotFound);
 }
 

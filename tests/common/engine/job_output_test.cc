@@ -151,6 +151,41 @@ TEST_P(JobOutputTest, AJobKilledWhileItBeganLeavesNothingThatATakeoverMisses) {
   ADD_FAILURE() << "Begin never succeeded";
 }
 
+// Begins every write, and of every other one the answer gets lost.
+class LosesAnswers final : public ForwardingStore {
+ public:
+  explicit LosesAnswers(std::shared_ptr<ObjectStore> wrapped)
+      : ForwardingStore(std::move(wrapped)) {}
+
+  absl::StatusOr<PlannedWrite> BeginWrite(const WriteLayout& layout,
+                                          std::string_view writer) override {
+    absl::StatusOr<PlannedWrite> write = ForwardingStore::BeginWrite(layout, writer);
+    if (write.ok() && begun_++ % 2 == 0) return absl::UnavailableError("lost");
+    return write;
+  }
+  int begun() const { return begun_; }
+
+ private:
+  int begun_ = 0;
+};
+
+TEST(LostAnswerTest, AWriteThatMayHaveBeenBegunIsAbortedAndBegunOnceMore) {
+  const auto tally =
+      std::make_shared<WritesTally>(MakeMemoryStore("out", StoreTraits{.knows_writers = false}));
+  const auto store = std::make_shared<LosesAnswers>(tally);
+  const Plan plan = TwoShardPlan();
+  auto output = JobOutput::Begin(store, "memory://out", plan, Options("job-1"));
+  ASSERT_TRUE(output.ok()) << output.status();
+  EXPECT_EQ(tally->open().size(), plan.shards.size());
+  const auto results = WriteUnits(plan, (*output)->writes(), *store, 1);
+  ASSERT_TRUE(results.ok()) << results.status();
+  const absl::Status published =
+      (*output)->Publish(*results, MakeReference({}), BuildReport(plan, *results, SomeRun()));
+  ASSERT_TRUE(published.ok()) << published;
+  EXPECT_THAT(tally->open(), ElementsAre());
+  EXPECT_GT(store->begun(), 2 * 4);
+}
+
 TEST_P(JobOutputTest, NoHiddenFileOutlivesPublication) {
   ASSERT_TRUE(Merge(TwoShardPlan(), Options("job-1")).ok());
   if (OnDisk()) {

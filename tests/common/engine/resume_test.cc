@@ -7,6 +7,7 @@
 #include <memory>
 #include <ostream>
 #include <set>
+#include <span>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "common/engine/progress_log.h"
 #include "common/engine/report.h"
 #include "common/engine/working_folder.h"
+#include "common/plan/pieces.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
@@ -266,6 +268,28 @@ TEST_P(ResumeTest, WherePartialFilesAreGoneEverythingIsDoneAgain) {
   ASSERT_TRUE(Resume(plan_).ok());
   EXPECT_EQ(adopted_, 0u);
   EXPECT_EQ(started_.size(), plan_.units.size());
+  ExpectHoldsAlone(plan_, kNewSeed);
+}
+
+// It was no more than slow: a part of it arrives over one that is on record.
+TEST_P(ResumeTest, WhatWasWrittenOverIsDoneAgain) {
+  KillAfter(3);
+  const auto begun = ReadBegunWrites(*store_, "merge-1");
+  ASSERT_TRUE(begun.ok()) << begun.status();
+  const bool pieces = store_->traits().whole_pieces;
+  const Unit& unit = plan_.units[1];
+  uint64_t begin = unit.begin;
+  for (const uint64_t end : UnitPieceEnds(plan_, unit)) {
+    const std::string garbage(end - begin, 'x');
+    ASSERT_TRUE(
+        store_->WriteRange(begun->writes.at(unit.shard), begin, std::as_bytes(std::span(garbage)))
+            .ok());
+    begin = end;
+  }
+  EXPECT_EQ(begin == unit.end, pieces);
+  ASSERT_TRUE(Resume(plan_).ok());
+  EXPECT_EQ(adopted_, pieces ? 2u : 3u);
+  EXPECT_EQ(started_.contains(1), pieces);
   ExpectHoldsAlone(plan_, kNewSeed);
 }
 

@@ -37,8 +37,8 @@ TEST(PlanDigestTest, SameInputsGiveTheSamePlanByteForByte) {
   ASSERT_TRUE(first.ok() && second.ok());
   EXPECT_EQ(first->digest, second->digest);
   EXPECT_EQ(first->digest.size(), 32u);
-  EXPECT_EQ(PlanText(*first), PlanText(*second));
-  EXPECT_EQ(PlanJson(*first), PlanJson(*second));
+  EXPECT_EQ(PlanText(*first, {}), PlanText(*second, {}));
+  EXPECT_EQ(PlanJson(*first, {}), PlanJson(*second, {}));
   EXPECT_EQ(PlanDigest(*first), first->digest);
 }
 

@@ -51,6 +51,10 @@ class ZeroStore final : public ObjectStore {
   }
   absl::Status FlushWrite(const PlannedWrite&) override { return NotHere(); }
   absl::StatusOr<bool> Stands(const PlannedWrite&) override { return NotHere(); }
+  absl::StatusOr<std::vector<size_t>> LostPieces(const PlannedWrite&,
+                                                 std::span<const WriteReceipt>) override {
+    return NotHere();
+  }
   absl::Status CommitWrite(const PlannedWrite&, std::span<const WriteReceipt>) override {
     return NotHere();
   }

@@ -168,7 +168,7 @@ TEST(PlanParametersTest, SlicesReadFromWhereTheySay) {
 TEST(PlanParametersTest, TextAndJsonTellThem) {
   const auto plan = PlanOf(kSlices, FakeModels(Tensors(3)));
   ASSERT_TRUE(plan.ok()) << plan.status();
-  const auto json = nlohmann::ordered_json::parse(PlanJson(*plan));
+  const auto json = nlohmann::ordered_json::parse(PlanJson(*plan, {}));
   EXPECT_EQ(json["parameters"]["lambda"], 1);
   EXPECT_EQ(json["per_model"], nlohmann::ordered_json::parse(R"([{"weight": 1}])"));
   ASSERT_EQ(json["overrides"].size(), 2u);
@@ -180,15 +180,16 @@ TEST(PlanParametersTest, TextAndJsonTellThem) {
                                    R"([[0, "model.layers.1.mlp.weight"],
                                        [2, "model.layers.1.mlp.weight"]])"));
   EXPECT_FALSE(json["tensors"][0].contains("method"));
-  const std::string text = PlanText(*plan);
+  const std::string text = PlanText(*plan, {});
   EXPECT_THAT(text, HasSubstr("parameters 1  from model 0 layer 1, model 2 layer 1\n"));
   EXPECT_THAT(text, HasSubstr("parameters   lambda 1, normalize 0; weight 1\n"));
   EXPECT_THAT(text, HasSubstr("parameters 2  lambda 3, normalize 0; weight 1\n"));
   EXPECT_THAT(text, HasSubstr("model 2      /models/b\n"));
 
   const auto whole = PlanOf(kTaskArithmetic, FakeModels(Tensors(3)));
-  EXPECT_THAT(PlanText(*whole), Not(HasSubstr("from model")));
-  EXPECT_FALSE(nlohmann::ordered_json::parse(PlanJson(*whole))["tensors"][1].contains("sources"));
+  EXPECT_THAT(PlanText(*whole, {}), Not(HasSubstr("from model")));
+  EXPECT_FALSE(
+      nlohmann::ordered_json::parse(PlanJson(*whole, {}))["tensors"][1].contains("sources"));
 }
 
 // --- One parameter under several names, and tensors that not every model has.

@@ -201,5 +201,12 @@ TEST(PlanPiecesTest, AStoreOfEqualPiecesIsRefused) {
   EXPECT_THAT(std::string(plan.status().message()), HasSubstr("pieces of one size"));
 }
 
+TEST(PlanPiecesTest, AStoreThatIsOnlyReadIsRefused) {
+  const StoreTraits only_read{.read_only = true};
+  const auto plan = PlanOf(kLinear, FakeModels({{"w", DType::kBF16, {8, 8}}}), only_read);
+  EXPECT_EQ(plan.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(plan.status().message()), HasSubstr("only read"));
+}
+
 }  // namespace
 }  // namespace merganser

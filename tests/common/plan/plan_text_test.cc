@@ -37,7 +37,7 @@ std::vector<std::string> Keys(const Json& json) {
 
 TEST(PlanJsonTest, ParsesAndSaysWhatThePlanSays) {
   const Plan plan = SomePlan();
-  const Json json = Json::parse(PlanJson(plan));
+  const Json json = Json::parse(PlanJson(plan, {}));
   EXPECT_EQ(json["method"], "resmerge");
   EXPECT_EQ(json["parameters"]["rank_topk"], 1);
   EXPECT_EQ(json["parameters"]["scope"], "tensor");
@@ -71,7 +71,7 @@ TEST(PlanJsonTest, ParsesAndSaysWhatThePlanSays) {
 
 // Programs rely on these: a key may be added, never renamed or removed.
 TEST(PlanJsonTest, KeysAreStable) {
-  const Json json = Json::parse(PlanJson(SomePlan()));
+  const Json json = Json::parse(PlanJson(SomePlan(), {}));
   EXPECT_THAT(Keys(json), testing::IsSupersetOf(
                               {"method", "parameters", "has_base", "models", "rounds", "elements",
                                "bytes_read", "bytes_written", "peak_leaf_memory", "digest",
@@ -87,12 +87,12 @@ TEST(PlanJsonTest, NamesThatAreNoUtf8DoNotBreakIt) {
   Plan plan = SomePlan();
   plan.tensors[0].spec.name = "bad \xff\xfe name";
   plan.warnings.push_back("\xc3");
-  EXPECT_TRUE(Json::accept(PlanJson(plan)));
+  EXPECT_TRUE(Json::accept(PlanJson(plan, {})));
 }
 
 TEST(PlanTextTest, ListsTensorsTotalsAndWarnings) {
   const Plan plan = SomePlan();
-  const std::string text = PlanText(plan);
+  const std::string text = PlanText(plan, {});
   for (const PlannedTensor& tensor : plan.tensors) {
     EXPECT_THAT(text, HasSubstr(tensor.spec.name));
     EXPECT_THAT(text, HasSubstr(tensor.needs.mode));
@@ -110,10 +110,10 @@ TEST(PlanTextTest, HostileNamesStayOnOneLine) {
   const auto lines = [](const std::string& text) {
     return std::count(text.begin(), text.end(), '\n');
   };
-  const auto before = lines(PlanText(plan));
+  const auto before = lines(PlanText(plan, {}));
   plan.tensors[0].spec.name = "a\nwarning: forged";
   plan.warnings[0] += "\nforged";
-  EXPECT_EQ(lines(PlanText(plan)), before);
+  EXPECT_EQ(lines(PlanText(plan, {})), before);
 }
 
 TEST(PlanTextTest, NothingHiddenIsShown) {
@@ -121,8 +121,9 @@ TEST(PlanTextTest, NothingHiddenIsShown) {
   plan.tensors[0].spec.name = "w\u009b31m\u202e";
   plan.models[0].uri = "/m\u2066\x9b";
   plan.warnings[0] = "\u061c\u009d";
-  EXPECT_THAT(PlanText(plan), AllOf(HasSubstr("w?31m?"), HasSubstr("/m??"), HasSubstr(": ??\n")));
-  const std::string json = PlanJson(plan);
+  EXPECT_THAT(PlanText(plan, {}),
+              AllOf(HasSubstr("w?31m?"), HasSubstr("/m??"), HasSubstr(": ??\n")));
+  const std::string json = PlanJson(plan, {});
   EXPECT_THAT(json, AllOf(HasSubstr("w\\u009b31m\\u202e"), HasSubstr("/m\\u2066")));
   EXPECT_EQ(Json::parse(json)["tensors"][0]["name"], plan.tensors[0].spec.name);
 }

@@ -122,6 +122,24 @@ models:
                                   "/deep", "/shallow", "2024", "/models/plain"));
 }
 
+TEST(Recipe, LocationsHoldNoSecret) {
+  for (const std::string model :
+       {"https://user:secret@host/a", "https://host/a?signature=secret", "hf://secret@org/name",
+        "{path: \"https://user:secret@host/a\"}", "s3://secret@bucket/a"}) {
+    for (const std::string& text :
+         {"merge_method: m\nmodels:\n  - model: " + model + "\n",
+          "merge_method: m\nmodels: [a]\nbase_model: " + model + "\n",
+          "merge_method: m\nmodels: [a]\ntokenizer_source: " + model + "\n"}) {
+      const absl::Status status = ParseRecipe(text, "r.yaml").status();
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
+      EXPECT_THAT(
+          std::string(status.message()),
+          testing::AllOf(testing::HasSubstr("r.yaml:"), testing::HasSubstr("found a location with"),
+                         testing::Not(testing::HasSubstr("secret"))));
+    }
+  }
+}
+
 TEST(Recipe, ShardSizes) {
   const auto size = [](const std::string& written) {
     return Parse("merge_method: m\nmodels: [a]\nmax_shard_size: " + written + "\n").max_shard_size;

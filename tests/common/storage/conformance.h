@@ -25,6 +25,8 @@ struct StoreFactory {
   std::function<std::shared_ptr<ObjectStore>()> make;
   // What the store's clock tells apart.
   Duration clock_step{};
+  // Of several who put an object if it is absent, one wins.
+  bool heeds_conditions = true;
 };
 inline void PrintTo(const StoreFactory& c, std::ostream* out) { *out << c.name; }
 

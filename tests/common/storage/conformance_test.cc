@@ -220,6 +220,8 @@ TEST_P(StoreConformance, OfRacingPutsIfAbsentOneWins) {
     go = true;
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(failures.load(), 0);
+    EXPECT_GE(wins.load(), 1);
+    if (!GetParam().heeds_conditions) continue;
     EXPECT_EQ(wins.load(), 1);
     EXPECT_EQ(Content(key), std::to_string(winner.load()));
   }

@@ -210,6 +210,14 @@ TEST_P(StoreConformance, WhatAWriterBeganIsAbortedByKeyAndWriter) {
   }
 }
 
+TEST_P(StoreConformance, WhatAReceiptTellsOfIsThere) {
+  const auto write = store_->BeginWrite({"k", 2}, "w");
+  const auto receipt = Write(*write, 0, "ab");
+  const auto lost = store_->LostPieces(*write, {&*receipt, 1});
+  ASSERT_TRUE(lost.ok()) << lost.status();
+  EXPECT_TRUE(lost->empty());
+}
+
 // --- Of stores that take whole pieces.
 
 TEST_P(PieceConformance, ALayoutThatTheTraitsForbidIsRefused) {
@@ -246,6 +254,20 @@ TEST_P(PieceConformance, ARangeThatIsNoPieceIsRefused) {
         << offset << " " << bytes;
   }
   EXPECT_TRUE(Write(*write, 4, "efgh").ok());
+}
+
+TEST_P(PieceConformance, APieceThatIsWrittenOverIsLostUntilItIsWrittenAgain) {
+  const auto write = store_->BeginWrite({"k", 6, {2, 4, 6}}, "w");
+  std::vector<WriteReceipt> receipts = {*Write(*write, 0, "ab"), *Write(*write, 2, "cd")};
+  ASSERT_TRUE(Write(*write, 2, "XX").ok());
+  // Of the third no receipt tells: nobody asks for it.
+  EXPECT_THAT(store_->LostPieces(*write, receipts).value(), testing::ElementsAre(1u));
+  receipts.push_back(*Write(*write, 2, "cd"));
+  EXPECT_THAT(store_->LostPieces(*write, receipts).value(), testing::ElementsAre());
+  receipts.push_back({4, 2, "never written"});
+  EXPECT_THAT(store_->LostPieces(*write, receipts).value(), testing::ElementsAre(2u));
+  ASSERT_TRUE(store_->AbortWrite(*write).ok());
+  EXPECT_EQ(store_->LostPieces(*write, receipts).status().code(), absl::StatusCode::kNotFound);
 }
 
 // A worker that was thought dead may write its piece once more.

@@ -51,11 +51,56 @@ TEST(Stores, BucketsArePlannedByWhatTheirStoreCanDo) {
   }
 }
 
+TEST(Stores, WebServersAndTheHubAreOnlyRead) {
+  setenv("HF_HUB_OFFLINE", "1", 1);
+  for (const std::string uri :
+       {"https://models.example/a", "http://127.0.0.1:1/a", "hf://org/name@main/a"}) {
+    const auto store = Stores().Open(uri);
+    ASSERT_TRUE(store.ok()) << store.status();
+    EXPECT_TRUE((*store)->traits().read_only);
+    EXPECT_EQ((*store)->Describe("k"), uri + "/k");
+    EXPECT_EQ((*store)->Put("k", "v").code(), absl::StatusCode::kFailedPrecondition);
+  }
+  unsetenv("HF_HUB_OFFLINE");
+  EXPECT_EQ(*Stores().Pin("/a/b"), "/a/b");
+  EXPECT_EQ(*Stores().Pin("s3://a/b"), "s3://a/b");
+  const std::string commit(40, 'a');
+  EXPECT_EQ(*Stores().Pin("hf://org/name@" + commit), "hf://org/name@" + commit);
+  EXPECT_THAT(std::string(Stores().Open("https://huggingface.co/org/name").status().message()),
+              HasSubstr("expected hf://org/name"));
+  EXPECT_EQ(Stores().Open("hf://datasets/org/name").status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Stores, RootsOfWebServersAndTheHubGoByWholeSegments) {
+  const auto roots =
+      AllowedRoots::Make({"https://Host:443/pub", "hf://org", "hf://lab/model"}, "/", "the worker");
+  ASSERT_TRUE(roots.ok()) << roots.status();
+  for (const char* inside : {"https://host/pub", "https://HOST/pub/a", "hf://org/any",
+                             "hf://org/any@dev/sub", "hf://lab/model@refs%2Fpr%2F1",
+                             "hf://lab/model@0123456789abcdef0123456789abcdef01234567"}) {
+    EXPECT_TRUE(roots->Check(inside).ok()) << inside;
+  }
+  for (const char* outside :
+       {"https://host", "https://host/public", "https://host:8443/pub", "http://host/pub",
+        "https://host.evil/pub", "https://host/pub/../private", "https://host/pub/%2e%2e/private",
+        "https://host//pub", "hf://organ/any", "hf://lab/model2", "hf://lab/other", "hf://lab",
+        "hf://evil/name@org", "/pub", "s3://host/pub"}) {
+    EXPECT_TRUE(absl::IsPermissionDenied(roots->Check(outside))) << outside;
+    EXPECT_TRUE(absl::IsPermissionDenied(Stores(*roots).Open(outside).status())) << outside;
+    EXPECT_TRUE(absl::IsPermissionDenied(Stores(*roots).Pin(outside).status()) ||
+                std::string(outside).find("hf://") != 0)
+        << outside;
+  }
+  EXPECT_EQ(AllowedRoots::Make({"hf://org/name@main"}, "/", "the worker").status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST(Stores, OtherSchemesAreRefusedWithTheListOfThoseThereAre) {
   const auto store = Stores().Open("gopher://x");
   EXPECT_EQ(store.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(store.status().message()), HasSubstr("\"gopher\""));
-  EXPECT_THAT(std::string(store.status().message()), HasSubstr("file, memory, s3"));
+  EXPECT_THAT(std::string(store.status().message()), HasSubstr("file, memory, s3, gs, https, hf"));
   EXPECT_EQ(Stores().Open("relative/path").status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Stores().Open("").status().code(), absl::StatusCode::kInvalidArgument);
 }

@@ -275,6 +275,42 @@ TEST_F(RecoveryTest, WithAllUnitsOnRecordItIsPublished) {
   EXPECT_EQ(storage_.published(), 1);
 }
 
+TEST_F(RecoveryTest, UnitsThatWereWrittenOverAreDoneAgain) {
+  for (const bool rounds : {false, true}) {
+    FakeStorage storage(kUnits);
+    if (rounds) storage.UseRounds();
+    rounds_ = rounds;
+    storage.LoseUnitsOnce({1, 3});
+    MemoryJobStore fresh(SystemClock());
+    auto jobs = JobManager::Start(QuickOptions(), SystemClock(), fresh, storage.Runs());
+    ASSERT_TRUE(jobs.ok());
+    jobs_ = *std::move(jobs);
+    const auto job = jobs_->Create(ValidRequest(), "", "someone");
+    ASSERT_TRUE(job.ok());
+    const uint32_t last = rounds ? 1 : 0;
+    std::map<uint32_t, int> written;
+    while (!HasFailure() && !IsTerminal(Get(job->name).state)) {
+      for (const LeaseGrant& lease : Take("w", 1)) {
+        if (lease.round == last) ++written[lease.unit];
+        WorkerReport report = From("w", 0);
+        report.completed.push_back(
+            {lease.token, lease.job, Result(lease.unit, lease.round, rounds && lease.round == 0)});
+        Sync(report);
+      }
+      if (written.size() == kUnits && written[1] == 2 && written[3] == 2) {
+        AwaitEnd(*jobs_, job->name);
+      }
+    }
+    EXPECT_EQ(written, (std::map<uint32_t, int>{{0, 1}, {1, 2}, {2, 1}, {3, 2}}));
+    const JobInfo end = Get(job->name);
+    EXPECT_EQ(end.state, JobState::kSucceeded) << end.error;
+    EXPECT_EQ(end.progress.units_done, end.progress.units_total);
+    EXPECT_EQ(end.progress.bytes_done, end.progress.bytes_total);
+    EXPECT_EQ(storage.results().size(), kUnits);
+    jobs_.reset();
+  }
+}
+
 TEST_F(RecoveryTest, AGateIsDerivedAgainFromWhatItsRoundLeft) {
   storage_.UseRounds();
   rounds_ = true;

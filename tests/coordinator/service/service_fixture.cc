@@ -114,6 +114,12 @@ class FakeRun final : public JobRun {
     return absl::OkStatus();
   }
 
+  absl::StatusOr<std::vector<uint32_t>> LostUnits(const std::vector<UnitResult>& results) override {
+    MutexLock lock(storage_.mutex_);
+    EXPECT_EQ(results.size(), plan_.units.size());
+    return std::exchange(storage_.lost_, {});
+  }
+
   absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
                                       const RunFacts& facts) override {
     MutexLock lock(storage_.mutex_);
@@ -202,6 +208,11 @@ std::vector<UnitResult> FakeStorage::results() const {
 void FakeStorage::LoseWrites() {
   MutexLock lock(mutex_);
   writes_lost_ = true;
+}
+
+void FakeStorage::LoseUnitsOnce(std::vector<uint32_t> units) {
+  MutexLock lock(mutex_);
+  lost_ = std::move(units);
 }
 
 void FakeStorage::LoseClaim() {

@@ -40,6 +40,8 @@ class FakeStorage {
   void FailResumeOnce(absl::Status status);
   // Resume finds no writes that it can use.
   void LoseWrites();
+  // After the last round: these have to be done again.
+  void LoseUnitsOnce(std::vector<uint32_t> units);
   // Resume finds no claim.
   void LoseClaim();
   // Plans made from now on have this digest, as their one input has.
@@ -79,6 +81,7 @@ class FakeStorage {
   bool claimed_ MERGANSER_GUARDED_BY(mutex_) = false;
   bool writes_lost_ MERGANSER_GUARDED_BY(mutex_) = false;
   std::string digest_ MERGANSER_GUARDED_BY(mutex_) = "digest";
+  std::vector<uint32_t> lost_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status resume_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status prepare_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status begin_ MERGANSER_GUARDED_BY(mutex_);

@@ -98,6 +98,9 @@ void Dealer::Proceed(MonotonicTime now) {
   bool advanced = false;
   while (!ending_ && feed_.RoundDone()) {
     if (feed_.last()) {
+      const absl::StatusOr<bool> again = feed_.RedoLost();
+      if (!again.ok()) return Fail(again.status(), now);
+      if (*again) break;
       ending_ = true;
       ending_since_ = now;
       outgoing_.push_back({kEveryone, {.kind = MessageKind::kEnd}, nullptr});

@@ -102,7 +102,7 @@ void RankNode::StartJob(std::string_view job_plan) {
   if (!parsed.ok()) return Refuse(parsed.status());
   absl::StatusOr<std::shared_ptr<const JobContext>> job =
       MakeJobContext(parsed->job, parsed->job_uid, std::move(parsed->plan), parsed->output_uri,
-                     std::move(parsed->writes));
+                     std::move(parsed->writes), options_.stores);
   if (!job.ok()) return Refuse(job.status());
   StartJob(*std::move(job));
 }

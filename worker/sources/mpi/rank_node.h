@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "common/base/clock.h"
 #include "common/base/thread.h"
+#include "common/storage/stores.h"
 #include "worker/sources/mpi/message.h"
 #include "worker/sources/mpi/rank_source.h"
 #include "worker/sources/mpi/transport.h"
@@ -30,6 +31,7 @@ struct RankOptions {
   uint32_t prefetch = 2;
   Duration flush_period = std::chrono::seconds(1);
   Duration heartbeat = std::chrono::seconds(1);
+  Stores stores;
 };
 
 // Of the thread that communicates, but for Interrupt.

@@ -178,6 +178,17 @@ TEST_F(FetchTest, WhatFailsForNowIsTriedAgain) {
   EXPECT_EQ(asked, 5);
 }
 
+TEST_F(FetchTest, AServerMaySayWhenToAskAgain) {
+  std::atomic<int> asked = 0;
+  const ScriptedHttpServer server([&](const ScriptedRequest&) {
+    if (asked++ > 0) return Answer{};
+    return Answer{.code = 429, .headers = {{"Retry-After", "1"}}};
+  });
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Get(server.url()).success());
+  EXPECT_GE(std::chrono::steady_clock::now() - began, std::chrono::seconds(1));
+}
+
 TEST_F(FetchTest, ATryAgainBeginsAtTheBeginning) {
   std::atomic<int> signatures = 0;
   const ScriptedHttpServer server([&](const ScriptedRequest& request) {

@@ -59,6 +59,20 @@ TEST(HttpClientTest, ABodyGoesIntoTheSinkOrIntoTheAnswer) {
   EXPECT_EQ(server.Connections(), 1u);
 }
 
+TEST(HttpClientTest, WhatIsToBeSentOnceIsNotRepeatedWhereItsAnswerGotLost) {
+  const ScriptedHttpServer server([](const ScriptedRequest& request) {
+    return request.method == "GET" ? ScriptedAnswer() : ScriptedAnswer{.fault = Fault::kReset};
+  });
+  const auto client = Client();
+  for (const char* const method : {"POST", "PUT"}) {
+    const size_t before = server.Requests().size();
+    ASSERT_TRUE(client->Do({.url = server.url()}).ok());  // leaves a connection
+    EXPECT_EQ(client->Do({.method = method, .url = server.url(), .once = true}).status().code(),
+              absl::StatusCode::kUnavailable);
+    EXPECT_EQ(server.Requests().size(), before + 2) << method;
+  }
+}
+
 TEST(HttpClientTest, ASinkOfAnotherSizeIsToldAndNeverOverrun) {
   const ScriptedHttpServer server(Always({.body = "0123456789"}));
   const auto client = Client();
@@ -194,7 +208,11 @@ TEST(HttpClientTest, WhatEndsEarlyIsANetworkThatMayComeBack) {
       {.body = "0123456789", .fault = Fault::kReset},
       {.body = "0123456789", .fault = Fault::kClose, .after = 0},
       {.body = "0123456789", .fault = Fault::kClose, .after = 9},
-      {.body = "0123456789", .fault = Fault::kReset, .after = 5}};
+      {.body = "0123456789", .fault = Fault::kReset, .after = 5},
+      // In the first line, in a header, before the empty line that ends the head.
+      {.body = "0123456789", .fault = Fault::kClose, .after = 5, .in_head = true},
+      {.body = "0123456789", .fault = Fault::kClose, .after = 30, .in_head = true},
+      {.body = "0123456789", .fault = Fault::kClose, .after = 45, .in_head = true}};
   for (const ScriptedAnswer& fault : faulty) {
     const ScriptedHttpServer server(Always(fault));
     std::string sink(10, '?');

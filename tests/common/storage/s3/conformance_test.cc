@@ -45,7 +45,9 @@ std::shared_ptr<ObjectStore> EmptyPrefix() {
   credentials.secret_access_key = FromEnvironment("AWS_SECRET_ACCESS_KEY");
   const auto client = std::make_shared<s3::Client>(
       shared, endpoint, FromEnvironment("MERGANSER_S3_BUCKET"),
-      [credentials](bool) -> absl::StatusOr<s3::Credentials> { return credentials; });
+      [credentials](const s3::Credentials*) -> absl::StatusOr<s3::Credentials> {
+        return credentials;
+      });
   return s3::MakeS3Store(client, absl::StrCat("conformance/", ::getpid(), "-", ++stores), {},
                          kTraits);
 }

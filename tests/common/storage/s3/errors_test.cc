@@ -73,6 +73,14 @@ TEST(ErrorsTest, EveryAnswerHasOneVerdict) {
   }
 }
 
+TEST(ErrorsTest, WhatArrivedOtherThanItWasSentIsSentAgain) {
+  for (const char* const error : {"IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"}) {
+    const Verdict verdict = Judge(Answer(400, error), "s3:PutObject");
+    EXPECT_EQ(verdict.outcome, Outcome::kUnclear) << error;
+    EXPECT_EQ(verdict.status.code(), absl::StatusCode::kUnavailable) << error;
+  }
+}
+
 TEST(ErrorsTest, BelowHttpANetworkMayComeBackAndACertificateWillNot) {
   EXPECT_EQ(Judge(absl::UnavailableError("reset"), "").outcome, Outcome::kUnclear);
   EXPECT_EQ(Judge(absl::FailedPreconditionError("certificate"), "").outcome, Outcome::kNo);
@@ -89,6 +97,10 @@ TEST(ErrorsTest, MessagesNameTheRightTheRegionAndTheClock) {
   HttpAnswer skewed = Answer(403, "RequestTimeTooSkewed");
   skewed.headers["date"] = "Fri, 24 May 2013 00:00:00 GMT";
   EXPECT_THAT(said(skewed), AllOf(HasSubstr("24 May 2013"), HasSubstr("NTP")));
+  HttpAnswer elsewhere = Answer(307);
+  elsewhere.headers["location"] = "https://elsewhere.example/a?X-Amz-Signature=secret-word";
+  EXPECT_THAT(said(elsewhere), AllOf(HasSubstr("https://elsewhere.example/a:"),
+                                     testing::Not(HasSubstr("secret-word"))));
   EXPECT_THAT(said(Answer(403, "InvalidObjectState")), HasSubstr("restore it first"));
 }
 

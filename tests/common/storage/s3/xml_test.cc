@@ -90,6 +90,21 @@ TEST(XmlTest, ErrorsAreToldFromOtherAnswers) {
   EXPECT_FALSE(ParseError("<p>Error</p>").has_value());
 }
 
+TEST(XmlTest, WhatCompleteAnswersIsItsResultOrNothing) {
+  for (const char* const done :
+       {"", "\n", "<CompleteMultipartUploadResult/>",
+        // Spaces keep a connection open while parts are put together.
+        "   \n<?xml version='1.0'?><s3:CompleteMultipartUploadResult xmlns:s3='x'><Key>k</Key>"
+        "</s3:CompleteMultipartUploadResult>"}) {
+    EXPECT_TRUE(CheckCompleted(done).ok()) << done;
+  }
+  for (const char* const spoiled :
+       {"<CompleteMultipartUploadResult>", "<CompleteMultipartUploadResult>#/Complete", "<html/>",
+        "#Error><Code>InternalError</Code></Error>"}) {
+    EXPECT_TRUE(absl::IsDataLoss(CheckCompleted(spoiled))) << spoiled;
+  }
+}
+
 TEST(XmlTest, TheBodyOfCompleteIsInOrderAndEscaped) {
   EXPECT_EQ(CompleteBody({{1, "\"a\"", ""}, {2, "\"b<\"", "AAAAAA=="}}),
             "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
