@@ -105,6 +105,7 @@ if [ "$mode" = full ]; then
       .venv-interop/bin/python "tests/interop/$1" "${@:2}"
   }
   interop reflection_test.py
+  interop moto_test.py
   interop hf_test.py
   interop mergekit_test.py
   interop accuracy_table.py --check README.md

@@ -13,7 +13,9 @@ import tempfile
 import unittest
 
 import harness
+import radosgw
 import readme_blocks
+import s3_client
 import slurm_cluster
 
 SCRIPTS = os.path.join(harness.SOURCE, "deploy", "slurm")
@@ -321,7 +323,7 @@ class ReadmeTest(SlurmCase):
                              output + "\n" + self.log())
 
 
-class ClusterTest(SlurmCase):
+class ClusterCase(SlurmCase):
     """start.sh: a coordinator, and workers as an array."""
 
     def start(self, workers, *args, **env):
@@ -367,6 +369,8 @@ class ClusterTest(SlurmCase):
         harness.wait_for("the jobs to leave the queue", lambda: not self.slurm.command(
             "squeue", "-h", "-j", ",".join(jobs), check=False).strip(), pause=0.1)
 
+
+class ClusterTest(ClusterCase):
     def test_one_merge(self):
         file, wanted = self.sample()
         output = self.path("out")
@@ -517,6 +521,54 @@ class ClusterTest(SlurmCase):
         with self.assertRaisesRegex(AssertionError, "nowhere"):
             self.start(1, MERGANSER_WORKERS_SBATCH="--partition=nowhere")
         self.assertEqual(self.slurm.command("squeue", "-h").strip(), "")
+
+
+class BucketsTest(ClusterCase):
+    """The same scripts from bucket to bucket, by a profile that every node can read."""
+
+    def sample(self):
+        """As on disks; the recipe names the models in the bucket."""
+        file, _ = super().sample()
+        self.wanted = self.path("sample-embedded")
+        with open(file, encoding="utf-8") as f:
+            text = f.read()
+        for path in [harness.SAMPLE_BASE, *harness.SAMPLE]:
+            name = os.path.basename(path)
+            self.s3.put_folder("models", "in/" + name, path)
+            text = text.replace(path, "s3://models/in/" + name)
+        remote = self.path("remote.yaml")
+        with open(remote, "w", encoding="utf-8") as f:
+            f.write(text)
+        return remote
+
+    def check(self, output):
+        for name in os.listdir(self.wanted):
+            if name.endswith(".safetensors") or name == "config.json":
+                with open(os.path.join(self.wanted, name), "rb") as f:
+                    self.assertTrue(self.s3.get("models", output + "/" + name) == f.read(), name)
+        self.assertEqual(self.s3.uploads("models"), [])
+        self.assertNotIn(self.server.secret_key, self.log())
+
+    def test_one_node_and_a_cluster(self):
+        self.server = self.enterContext(radosgw.Server(self.path("ceph")))
+        self.s3 = s3_client.Client(self.server.endpoint, self.server.access_key,
+                                   self.server.secret_key)
+        self.s3.create_bucket("models")
+        keys = self.path("credentials")
+        with open(keys, "w", encoding="ascii") as f:
+            f.write("[research]\naws_access_key_id = %s\naws_secret_access_key = %s\n" %
+                    (self.server.access_key, self.server.secret_key))
+        env = {"AWS_PROFILE": "research", "AWS_SHARED_CREDENTIALS_FILE": keys,
+               "AWS_ENDPOINT_URL": self.server.endpoint, "AWS_REGION": "us-east-1"}
+        file = self.sample()
+        job = self.submit("merge.sbatch", file, "s3://models/out/node", **env)
+        self.assertEnd(self.slurm.finish(job), "COMPLETED", 0, 0)
+        self.check("out/node")
+        coordinator, workers = self.start(2, file, "s3://models/out/cluster", **dict(
+            env, MERGANSER_ALLOW_ROOT="s3://models/in:s3://models/out:" + self.dir))
+        self.assertEnd(self.slurm.finish(coordinator), "COMPLETED", 0, 0)
+        self.check("out/cluster")
+        self.wait_gone(workers)
 
 
 if __name__ == "__main__":

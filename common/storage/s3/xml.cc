@@ -45,7 +45,14 @@ absl::StatusOr<pugi::xml_node> Root(std::string_view body, std::string_view name
                                     pugi::xml_document& document) {
   const pugi::xml_parse_result parsed = document.load_buffer(
       body.data(), body.size(), pugi::parse_default | pugi::parse_ws_pcdata_single);
-  if (!parsed || LocalName(document.document_element()) != name) return Malformed(name, body);
+  if (!parsed) return Malformed(name, body);
+  // "ListPartsResult" is "ListPartsResponse" with some.
+  const std::string_view found = LocalName(document.document_element());
+  constexpr std::string_view kResult = "Result", kResponse = "Response";
+  const bool same = found == name || (name.ends_with(kResult) && found.ends_with(kResponse) &&
+                                      found.substr(0, found.size() - kResponse.size()) ==
+                                          name.substr(0, name.size() - kResult.size()));
+  if (!same) return Malformed(name, body);
   return document.document_element();
 }
 

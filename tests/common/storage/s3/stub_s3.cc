@@ -181,7 +181,9 @@ ScriptedAnswer StubS3::OnBucket(const Parsed& parsed) {
   };
   const std::string prefix = query("prefix"), delimiter = query("delimiter");
   if (parsed.query.contains("uploads")) {
-    std::string body = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>";
+    std::string body =
+        "<ListMultipartUploadsResult><EncodingType>url</EncodingType><IsTruncated>false</"
+        "IsTruncated>";
     for (const auto& [id, upload] : uploads_) {
       if (upload.key.compare(0, prefix.size(), prefix) != 0) continue;
       absl::StrAppend(&body, "<Upload><Key>", Encoded(upload.key), "</Key><UploadId>", id,
@@ -196,7 +198,7 @@ ScriptedAnswer StubS3::OnBucket(const Parsed& parsed) {
   }
   // Pages end after `most` entries, and the next one begins behind the last.
   const std::string after = query("continuation-token");
-  std::string body = "<ListBucketResult>";
+  std::string body = "<ListBucketResult><EncodingType>url</EncodingType>";
   std::set<std::string> folders;
   uint64_t count = 0;
   std::string last;

@@ -58,6 +58,17 @@ TEST(XmlTest, WhatIsNoAnswerIsDataLossAndShown) {
             absl::StatusCode::kDataLoss);
 }
 
+TEST(XmlTest, SomeStoresNameTheirAnswersOtherwise) {
+  const auto parts =
+      ParsePartsPage("<ListPartsResponse><IsTruncated>false</IsTruncated></ListPartsResponse>");
+  ASSERT_TRUE(parts.ok()) << parts.status();
+  EXPECT_TRUE(parts->parts.empty());
+  EXPECT_TRUE(CheckCompleted("<CompleteMultipartUploadResponse/>").ok());
+  EXPECT_EQ(ParsePartsPage("<ListPartsError/>").status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(ParsePartsPage("<Response/>").status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(ParsePartsPage("<ListBucketResponse/>").status().code(), absl::StatusCode::kDataLoss);
+}
+
 TEST(XmlTest, PartsAndUploads) {
   const auto parts = ParsePartsPage(
       "<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>1000"
