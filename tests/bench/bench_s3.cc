@@ -33,7 +33,7 @@ namespace {
 
 constexpr uint64_t kPiece = uint64_t{16} << 20;
 
-// Calls `move(begin, end, buffer)` for every piece of `size` bytes, `width` at a time.
+// Calls `move(begin, buffer)` for every piece of `size` bytes, `width` at a time.
 template <typename Move>
 absl::Status InPieces(uint64_t size, size_t width, Move move) {
   std::atomic<uint64_t> next = 0;
@@ -41,11 +41,14 @@ absl::Status InPieces(uint64_t size, size_t width, Move move) {
   absl::Status first;
   ThreadGroup threads;
   MERGANSER_RETURN_IF_ERROR(threads.Start(std::max<size_t>(1, width), [&] {
-    std::vector<std::byte> buffer(kPiece, std::byte{'m'});
+    std::unique_ptr<std::byte[]> buffer;
     while (true) {
       const uint64_t begin = next.fetch_add(kPiece);
       if (begin >= size) return;
-      const absl::Status moved = move(begin, std::min(begin + kPiece, size), buffer);
+      // Not touched before what is moved touches it.
+      if (buffer == nullptr) buffer.reset(new std::byte[kPiece]);
+      const uint64_t end = std::min(begin + kPiece, size);
+      const absl::Status moved = move(begin, std::span(buffer.get(), end - begin));
       if (moved.ok()) continue;
       MutexLock lock(mutex);
       if (first.ok()) first = moved;
@@ -61,8 +64,8 @@ absl::StatusOr<uint64_t> Read(ObjectStore& store, const std::string& key) {
   if (!info.has_value()) return absl::NotFoundError(store.Describe(key));
   const size_t width = store.traits().reads_in_flight;
   MERGANSER_RETURN_IF_ERROR(
-      InPieces(info->size, width, [&](uint64_t begin, uint64_t end, std::vector<std::byte>& out) {
-        return store.Read(key, begin, std::span(out).first(end - begin), info->identity);
+      InPieces(info->size, width, [&](uint64_t begin, std::span<std::byte> out) {
+        return store.Read(key, begin, out, info->identity);
       }));
   return info->size;
 }
@@ -75,12 +78,10 @@ absl::StatusOr<uint64_t> Write(ObjectStore& store, const std::string& key, uint6
   Mutex mutex;
   std::vector<WriteReceipt> receipts;
   const size_t width = store.traits().writes_in_flight;
-  MERGANSER_RETURN_IF_ERROR(InPieces(
-      size, width,
-      [&](uint64_t begin, uint64_t end, const std::vector<std::byte>& bytes) -> absl::Status {
-        MERGANSER_ASSIGN_OR_RETURN(
-            const WriteReceipt receipt,
-            store.WriteRange(write, begin, std::span(bytes).first(end - begin)));
+  MERGANSER_RETURN_IF_ERROR(
+      InPieces(size, width, [&](uint64_t begin, std::span<std::byte> bytes) -> absl::Status {
+        MERGANSER_ASSIGN_OR_RETURN(const WriteReceipt receipt,
+                                   store.WriteRange(write, begin, bytes));
         MutexLock lock(mutex);
         receipts.push_back(receipt);
         return absl::OkStatus();
@@ -101,8 +102,10 @@ int Run(int argc, char** argv) {
   }
   const MonotonicTime started = SystemClock().Now();
   const absl::StatusOr<std::shared_ptr<ObjectStore>> store = Stores().Open(argv[2]);
-  absl::StatusOr<uint64_t> moved = store.status();
-  if (store.ok()) {
+  absl::StatusOr<uint64_t> moved = uint64_t{0};
+  if (!store.ok()) {
+    moved = store.status();
+  } else {
     moved = what == "read" ? Read(**store, argv[3])
                            : Write(**store, argv[3], std::strtoull(argv[4], nullptr, 10));
   }
