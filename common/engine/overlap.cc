@@ -55,6 +55,15 @@ bool WithinOnDisk(const std::string& inner, const std::string& outer) {
   }
 }
 
+// An error where the output is `inside` the input, or `around` it.
+absl::Status Judge(std::string_view output, std::string_view input, bool inside, bool around) {
+  if (!inside && !around) return absl::OkStatus();
+  const char* how = inside && around ? "is" : inside ? "lies inside" : "contains";
+  return absl::FailedPreconditionError(
+      absl::StrCat(Shown(output), ": the output ", how, " the folder of the input ", Shown(input),
+                   "; choose an output apart from every input (--overwrite does not change this)"));
+}
+
 std::string Canonical(const std::string& path) {
   std::error_code error;
   const fs::path real = fs::weakly_canonical(path, error);
@@ -76,11 +85,20 @@ absl::Status CheckApart(std::string_view output_uri, const std::vector<PlannedMo
       inside = inside || Within(output_real, input_real) || WithinOnDisk(output_real, input_real);
       around = around || Within(input_real, output_real) || WithinOnDisk(input_real, output_real);
     }
-    if (!inside && !around) continue;
-    const char* how = inside && around ? "is" : inside ? "lies inside" : "contains";
-    return absl::FailedPreconditionError(absl::StrCat(
-        Shown(output_uri), ": the output ", how, " the folder of the input ", Shown(model.uri),
-        "; choose an output apart from every input (--overwrite does not change this)"));
+    MERGANSER_RETURN_IF_ERROR(Judge(output_uri, model.uri, inside, around));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPlacesApart(const Stores& stores, std::string_view output_uri,
+                              const std::vector<PlannedModel>& inputs) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::string output, stores.PlaceOf(output_uri));
+  if (output.empty()) return absl::OkStatus();
+  for (const PlannedModel& model : inputs) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::string input, stores.PlaceOf(model.uri));
+    if (input.empty()) continue;
+    MERGANSER_RETURN_IF_ERROR(
+        Judge(output_uri, model.uri, Within(output, input), Within(input, output)));
   }
   return absl::OkStatus();
 }

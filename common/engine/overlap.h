@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "common/plan/plan.h"
+#include "common/storage/stores.h"
 
 namespace merganser {
 
@@ -15,6 +16,10 @@ namespace merganser {
 // of this machine also through symbolic links and by device and inode, as far
 // as they exist.
 absl::Status CheckApart(std::string_view output_uri, const std::vector<PlannedModel>& inputs);
+
+// The same for what HTTP reaches, compared by host and path: a bucket has more than one name.
+absl::Status CheckPlacesApart(const Stores& stores, std::string_view output_uri,
+                              const std::vector<PlannedModel>& inputs);
 
 }  // namespace merganser
 

@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/storage/elsewhere.h"
 #include "common/storage/file/file_store.h"
+#include "common/storage/http/url.h"
 #include "common/storage/memory/memory_store.h"
 #include "common/storage/rooted_store.h"
 #include "common/storage/s3/aws/config.h"
@@ -22,6 +23,7 @@
 #include "common/storage/s3/client.h"
 #include "common/storage/s3/environment.h"
 #include "common/storage/s3/place.h"
+#include "common/storage/s3/request.h"
 #include "common/storage/s3/s3_store.h"
 #include "common/storage/s3/uploads.h"
 #include "common/storage/uri.h"
@@ -77,6 +79,13 @@ class Stores::Buckets {
       one.begun = s3::TimeOf(upload.initiated);
     }
     return uploads;
+  }
+
+  absl::StatusOr<std::string> PlaceOf(const Uri& uri) {
+    MERGANSER_ASSIGN_OR_RETURN(const Opened opened, ClientOf(uri));
+    const s3::Endpoint& endpoint = opened.client->endpoint();
+    const s3::BucketPlace place = s3::PlaceOf(endpoint, opened.client->bucket(), endpoint.region);
+    return absl::StrCat("//", place.host, place.path, "/", EncodePath(opened.prefix));
   }
 
   StorageCounts Counts() {
@@ -189,6 +198,15 @@ absl::StatusOr<std::vector<OpenUpload>> Stores::OpenUploads(std::string_view tex
   }
   MERGANSER_RETURN_IF_ERROR(roots_.Check(text));
   return buckets_->Uploads(uri);
+}
+
+absl::StatusOr<std::string> Stores::PlaceOf(std::string_view text) const {
+  MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
+  if (Buckets::Has(uri.scheme)) return buckets_->PlaceOf(uri);
+  if (uri.scheme != "https" && uri.scheme != "http") return std::string();
+  MERGANSER_ASSIGN_OR_RETURN(const HttpUrl url, ParseHttpUrl(text));
+  const std::string origin = url.Origin();
+  return absl::StrCat(origin.substr(origin.find("//")), url.target);
 }
 
 StorageCounts Stores::Counts() const { return buckets_->Counts(); }

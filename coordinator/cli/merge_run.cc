@@ -23,6 +23,7 @@
 #include "common/engine/claim.h"
 #include "common/engine/holder.h"
 #include "common/engine/job_output.h"
+#include "common/engine/overlap.h"
 #include "common/engine/prepare.h"
 #include "common/engine/progress_log.h"
 #include "common/engine/publish_merge.h"
@@ -280,6 +281,10 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   const absl::StatusOr<PreparedMerge> prepared =
       PrepareMerge(*text, flags.recipe, directories, stores, traits);
   if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);
+  if (const absl::Status apart = CheckPlacesApart(stores, output_uri, prepared->plan.models);
+      !apart.ok()) {
+    return Fail(apart, Phase::kPlanning);
+  }
   const absl::StatusOr<uint64_t> tensor_memory = TensorMemory(flags.memory, prepared->plan);
   if (!tensor_memory.ok()) return Fail(tensor_memory.status(), Phase::kPlanning);
 

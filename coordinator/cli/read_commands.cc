@@ -45,7 +45,10 @@ absl::StatusOr<std::string> PlanFor(const Stores& stores, const std::string& rec
   MERGANSER_ASSIGN_OR_RETURN(const PreparedMerge prepared,
                              PrepareMerge(text, recipe, directories, stores, traits));
   const Plan& plan = prepared.plan;
-  if (!output.empty()) MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
+  if (!output.empty()) {
+    MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
+    MERGANSER_RETURN_IF_ERROR(CheckPlacesApart(stores, output_uri, plan.models));
+  }
   std::vector<StoreTraits> inputs;
   for (const PlannedModel& model : plan.models) {
     MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> store, stores.Open(model.uri));

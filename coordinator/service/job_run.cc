@@ -10,6 +10,7 @@
 #include "common/engine/claim.h"
 #include "common/engine/holder.h"
 #include "common/engine/job_output.h"
+#include "common/engine/overlap.h"
 #include "common/engine/prepare.h"
 #include "common/engine/publish_merge.h"
 #include "common/plan/pieces.h"
@@ -47,6 +48,7 @@ class EngineJobRun final : public JobRun {
     MERGANSER_ASSIGN_OR_RETURN(
         PreparedMerge prepared,
         PrepareMerge(request_.recipe, request_.source_name, request_.directories, stores_, traits));
+    MERGANSER_RETURN_IF_ERROR(CheckPlacesApart(stores_, request_.output_uri, prepared.plan.models));
     prepared_ = std::move(prepared);
     return &prepared_->plan;
   }

@@ -1,5 +1,6 @@
 #include "common/engine/overlap.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
@@ -36,6 +37,32 @@ class OverlapOnDisk : public ::testing::Test {
 
   fs::path root_;
 };
+
+// One bucket has many names: that of another scheme at the same endpoint, and a web address.
+TEST(CheckPlacesApart, ComparesHostAndPath) {
+  ::setenv("AWS_ENDPOINT_URL", "https://storage.googleapis.com", 1);
+  ::setenv("AWS_REGION", "auto", 1);
+  const Stores stores;
+  const auto check = [&](const std::string& output, const std::string& input) {
+    PlannedModel model;
+    model.uri = input;
+    return CheckPlacesApart(stores, output, {model});
+  };
+  for (const char* input : {"gs://models/a/b", "s3://models/a/b", "s3://models//a/b/",
+                            "https://storage.googleapis.com/models/a/b",
+                            "https://STORAGE.googleapis.com:443/models/a/b"}) {
+    for (const char* output : {"s3://models/a/b", "gs://models/a", "s3://models/a/b/c"}) {
+      const absl::Status apart = check(output, input);
+      EXPECT_TRUE(absl::IsFailedPrecondition(apart)) << output << " " << input << " " << apart;
+      EXPECT_THAT(std::string(apart.message()), HasSubstr(output));
+    }
+    EXPECT_TRUE(check("s3://models/a/bc", input).ok()) << input;
+    EXPECT_TRUE(check("s3://other/a/b", input).ok()) << input;
+    EXPECT_TRUE(check("/models/a/b", input).ok()) << input;
+  }
+  EXPECT_TRUE(check("s3://models/a", "/models/a").ok());
+  EXPECT_TRUE(check("s3://models/a", "hf://models/a").ok());
+}
 
 TEST(CheckApart, ComparesWholeSegments) {
   EXPECT_TRUE(Check("s3://b/models/ab", "s3://b/models/a").ok());
