@@ -56,8 +56,8 @@ class Stores {
   // Uploads below `uri`, of a bucket, that were neither completed nor aborted.
   absl::StatusOr<std::vector<OpenUpload>> OpenUploads(std::string_view uri) const;
 
-  // Where HTTP finds what `uri` names, "//HOST/PATH": the same however it is spelled, as a bucket's,
-  // another's at the same endpoint, or a web server's. Empty for others. Asks nobody.
+  // Where HTTP finds what `uri` names, "//HOST/PATH": the same however it is spelled, as a
+  // bucket's, another's at the same endpoint, or a web server's. Empty for others. Asks nobody.
   absl::StatusOr<std::string> PlaceOf(std::string_view uri) const;
 
   // What was asked of buckets so far.
