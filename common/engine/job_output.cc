@@ -216,14 +216,7 @@ absl::StatusOr<bool> JobOutput::AdoptWrites(std::vector<UnitResult>& done) {
     if (commits_[i] == Commit::kDone) visible_.push_back(writes_[i].key);
   }
   // What the process before this one may have written since over what is on record.
-  std::vector<UnitResult> outputs;
-  for (const UnitResult& result : done) {
-    if (!IsLastRound(*plan_, result.round)) continue;
-    UnitResult& output = outputs.emplace_back();
-    output.unit = result.unit;
-    output.receipts = result.receipts;
-  }
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<uint32_t> lost, LostUnits(outputs));
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<uint32_t> lost, LostUnits(done));
   std::erase_if(done, [&](const UnitResult& result) {
     return IsLastRound(*plan_, result.round) &&
            std::binary_search(lost.begin(), lost.end(), result.unit);

@@ -115,7 +115,7 @@ class JobOutput {
   // One a shard, in shard order: to be handed to whoever writes units.
   const std::vector<PlannedWrite>& writes() const { return writes_; }
 
-  // Before step 4: units that have to be done again (LostUnits), of `results` of the last round.
+  // Before step 4: units that have to be done again (LostUnits), of `results`.
   absl::StatusOr<std::vector<uint32_t>> LostUnits(const std::vector<UnitResult>& results);
 
   // Step 4. `results` hold every unit once, in unit order (kInternal if not).

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/engine/rounds.h"
 
 namespace merganser {
 
@@ -16,6 +17,7 @@ absl::StatusOr<std::vector<uint32_t>> LostUnits(ObjectStore& output, const Plan&
   if (!output.traits().whole_pieces) return lost;
   std::vector<std::vector<WriteReceipt>> receipts(writes.size());
   for (const UnitResult& result : results) {
+    if (!IsLastRound(plan, result.round)) continue;
     const size_t shard = plan.units[result.unit].shard;
     receipts[shard].insert(receipts[shard].end(), result.receipts.begin(), result.receipts.end());
   }
@@ -31,6 +33,7 @@ absl::StatusOr<std::vector<uint32_t>> LostUnits(ObjectStore& output, const Plan&
     }
   }
   for (const UnitResult& result : results) {
+    if (!IsLastRound(plan, result.round)) continue;
     const std::set<uint64_t>& of_shard = begins[plan.units[result.unit].shard];
     const bool any =
         std::any_of(result.receipts.begin(), result.receipts.end(),
@@ -45,7 +48,7 @@ absl::Status RedoneTooOften(size_t units) {
   return absl::AbortedError(absl::StrCat(
       units, " units were written ", kMostRedone + 1,
       " times, and each time their parts were written over: another process writes the same "
-      "output; end it, and go on with --resume"));
+      "output; end it, then go on with --resume, or submit the job again"));
 }
 
 }  // namespace merganser

@@ -16,9 +16,9 @@
 namespace merganser {
 
 // The units, ascending, that have pieces which another wrote again since `results`: a worker that
-// was thought dead, or a request that came late. They are to be done once more. `results` are of
-// the last round, at most one a unit; `writes` one a shard. Shards that are not under way any more
-// are left out. Where ranges are free nothing is asked.
+// was thought dead, or a request that came late. They are to be done once more. Of
+// `results` those of the last round count, at most one a unit; `writes` one a shard. Shards that
+// are not under way any more are left out. Where ranges are free nothing is asked.
 absl::StatusOr<std::vector<uint32_t>> LostUnits(ObjectStore& output, const Plan& plan,
                                                 std::span<const PlannedWrite> writes,
                                                 std::span<const UnitResult> results);

@@ -47,7 +47,8 @@ class NamedMemoryStores {
 
 }  // namespace
 
-// Connects when the first bucket is opened: most processes have none.
+// Looks for settings when the first bucket is named, and connects when one is opened: most
+// processes have none.
 class Stores::Buckets {
  public:
   explicit Buckets(const s3::Settings& settings) : settings_(settings) {}
@@ -74,18 +75,24 @@ class Stores::Buckets {
       one.folder = absl::StrCat(uri.scheme, "://", opened.client->bucket(), name == 0 ? "" : "/",
                                 upload.key.substr(0, name == 0 ? 0 : slash));
       one.name = upload.key.substr(name);
-      one.uri = absl::StrCat(one.folder, "/", one.name);
       one.id = upload.id;
       one.begun = s3::TimeOf(upload.initiated);
     }
     return uploads;
   }
 
+  // These two connect to nothing.
+  absl::StatusOr<StoreTraits> TraitsOf(const Uri& uri) {
+    MutexLock lock(mutex_);
+    MERGANSER_ASSIGN_OR_RETURN(const s3::Endpoint endpoint, EndpointOf(uri));
+    return s3::TraitsOf(endpoint);
+  }
   absl::StatusOr<std::string> PlaceOf(const Uri& uri) {
-    MERGANSER_ASSIGN_OR_RETURN(const Opened opened, ClientOf(uri));
-    const s3::Endpoint& endpoint = opened.client->endpoint();
-    const s3::BucketPlace place = s3::PlaceOf(endpoint, opened.client->bucket(), endpoint.region);
-    return absl::StrCat("//", place.host, place.path, "/", EncodePath(opened.prefix));
+    const auto [bucket, prefix] = Split(uri);
+    MutexLock lock(mutex_);
+    MERGANSER_ASSIGN_OR_RETURN(const s3::Endpoint endpoint, EndpointOf(uri));
+    const s3::BucketPlace place = s3::PlaceOf(endpoint, bucket, endpoint.region);
+    return absl::StrCat("//", place.host, place.path, "/", EncodePath(prefix));
   }
 
   StorageCounts Counts() {
@@ -95,7 +102,6 @@ class Stores::Buckets {
 
  private:
   struct Connected {
-    s3::Config config;
     s3::Shared shared;
     s3::CredentialsSource credentials;
   };
@@ -107,40 +113,51 @@ class Stores::Buckets {
 
   // One client a bucket, which keeps what it learned of its region and clock.
   absl::StatusOr<Opened> ClientOf(const Uri& uri) {
-    const size_t slash = std::min(uri.path.find('/'), uri.path.size());
-    const std::string bucket = uri.path.substr(0, slash);
-    Opened opened;
-    opened.prefix = slash < uri.path.size() ? uri.path.substr(slash + 1) : "";
+    const auto [bucket, prefix] = Split(uri);
     MutexLock lock(mutex_);
-    std::shared_ptr<s3::Client>& client = clients_[{uri.scheme, bucket}];
-    if (client == nullptr) {
-      MERGANSER_RETURN_IF_ERROR(Connect());
-      absl::StatusOr<s3::Endpoint> endpoint = uri.scheme == "gs"
-                                                  ? s3::GoogleEndpoint(connected_->config, bucket)
-                                                  : s3::EndpointOf(connected_->config, bucket);
-      if (!endpoint.ok()) return endpoint.status();
-      client = std::make_shared<s3::Client>(connected_->shared, *std::move(endpoint), bucket,
-                                            connected_->credentials);
+    const std::pair<std::string, std::string> name(uri.scheme, bucket);
+    if (const auto known = clients_.find(name); known != clients_.end()) {
+      return Opened{known->second, prefix};
     }
-    opened.client = client;
-    return opened;
+    MERGANSER_ASSIGN_OR_RETURN(const s3::Endpoint endpoint, EndpointOf(uri));
+    MERGANSER_RETURN_IF_ERROR(Connect());
+    const auto client =
+        std::make_shared<s3::Client>(connected_->shared, endpoint, bucket, connected_->credentials);
+    clients_.emplace(name, client);
+    return Opened{client, prefix};
   }
 
+  // Bucket and prefix.
+  static std::pair<std::string, std::string> Split(const Uri& uri) {
+    const size_t slash = std::min(uri.path.find('/'), uri.path.size());
+    return {uri.path.substr(0, slash), slash < uri.path.size() ? uri.path.substr(slash + 1) : ""};
+  }
+
+  absl::StatusOr<s3::Endpoint> EndpointOf(const Uri& uri) MERGANSER_REQUIRES(mutex_) {
+    if (!config_.has_value()) {
+      MERGANSER_ASSIGN_OR_RETURN(config_, s3::Config::Load(s3::ProcessVariables()));
+    }
+    const std::string bucket = Split(uri).first;
+    return uri.scheme == "gs" ? s3::GoogleEndpoint(*config_, bucket)
+                              : s3::EndpointOf(*config_, bucket);
+  }
+
+  // After EndpointOf.
   absl::Status Connect() MERGANSER_REQUIRES(mutex_) {
     if (connected_.has_value()) return absl::OkStatus();
-    MERGANSER_ASSIGN_OR_RETURN(s3::Config config, s3::Config::Load(s3::ProcessVariables()));
-    MERGANSER_ASSIGN_OR_RETURN(const HttpOptions options, s3::ConnectionsOf(config));
+    MERGANSER_ASSIGN_OR_RETURN(const HttpOptions options, s3::ConnectionsOf(*config_));
     s3::Shared shared;
     MERGANSER_ASSIGN_OR_RETURN(shared.http, HttpClient::Make(options));
     shared.bandwidth = std::make_shared<BandwidthLimit>(settings_.bandwidth);
     shared.checksum = settings_.checksum;
-    s3::CredentialsSource source = s3::SourceOf(config.variables(), shared.http, settings_);
-    connected_ = Connected{std::move(config), std::move(shared), std::move(source)};
+    s3::CredentialsSource source = s3::SourceOf(config_->variables(), shared.http, settings_);
+    connected_ = Connected{std::move(shared), std::move(source)};
     return absl::OkStatus();
   }
 
   const s3::Settings settings_;
   Mutex mutex_;
+  std::optional<s3::Config> config_ MERGANSER_GUARDED_BY(mutex_);
   std::optional<Connected> connected_ MERGANSER_GUARDED_BY(mutex_);
   std::map<std::pair<std::string, std::string>, std::shared_ptr<s3::Client>> clients_
       MERGANSER_GUARDED_BY(mutex_);
@@ -179,6 +196,16 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> Stores::Open(std::string_view text)
   return absl::InvalidArgumentError(
       absl::StrCat("location \"", Shown(text), "\" has the scheme \"", Shown(uri.scheme),
                    "\", which this build does not have; it has: file, memory, s3, gs, https, hf"));
+}
+
+absl::StatusOr<StoreTraits> Stores::TraitsOf(std::string_view text) const {
+  MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
+  if (Buckets::Has(uri.scheme)) {
+    MERGANSER_RETURN_IF_ERROR(roots_.Check(text));
+    return buckets_->TraitsOf(uri);
+  }
+  MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> store, Open(text));
+  return store->traits();
 }
 
 absl::StatusOr<std::string> Stores::Pin(std::string_view text) const {

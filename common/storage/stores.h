@@ -19,8 +19,7 @@ namespace merganser {
 
 // An upload that is under way, or was left behind.
 struct OpenUpload {
-  std::string uri;                // of the object that it would make
-  std::string folder, name;       // the same in two
+  std::string folder, name;       // of the object that it would make: "s3://bucket/a", "b"
   std::string id;                 // PlannedWrite::upload
   std::optional<WallTime> begun;  // by the store's clock
 };
@@ -52,6 +51,9 @@ class Stores {
   // A location outside of the roots is kPermissionDenied, and so is, whenever
   // it is used, an object of a file store that a link leads out of them.
   absl::StatusOr<std::shared_ptr<ObjectStore>> Open(std::string_view uri) const;
+
+  // traits() of what Open(uri) opens; for a bucket nothing is connected for it.
+  absl::StatusOr<StoreTraits> TraitsOf(std::string_view uri) const;
 
   // Uploads below `uri`, of a bucket, that were neither completed nor aborted.
   absl::StatusOr<std::vector<OpenUpload>> OpenUploads(std::string_view uri) const;

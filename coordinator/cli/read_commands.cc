@@ -36,8 +36,7 @@ absl::StatusOr<std::string> PlanFor(const Stores& stores, const std::string& rec
     MERGANSER_ASSIGN_OR_RETURN(Uri uri, ParseUri(output));
     MERGANSER_ASSIGN_OR_RETURN(uri, Absolute(uri, directories.front()));
     output_uri = uri.ToString();
-    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> store, stores.Open(output_uri));
-    traits = store->traits();
+    MERGANSER_ASSIGN_OR_RETURN(traits, stores.TraitsOf(output_uri));
     if (const absl::Status able = CheckOutputTraits(traits); !able.ok()) {
       return Annotate(able, OneLine(output_uri));
     }
@@ -51,8 +50,7 @@ absl::StatusOr<std::string> PlanFor(const Stores& stores, const std::string& rec
   }
   std::vector<StoreTraits> inputs;
   for (const PlannedModel& model : plan.models) {
-    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> store, stores.Open(model.uri));
-    inputs.push_back(store->traits());
+    MERGANSER_ASSIGN_OR_RETURN(inputs.emplace_back(), stores.TraitsOf(model.uri));
   }
   const StorageRequests requests = CountRequests(plan, inputs);
   return json ? PlanJson(plan, requests) : PlanText(plan, requests);

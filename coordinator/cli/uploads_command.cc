@@ -94,8 +94,8 @@ int RunUploads(const Stores& stores, const std::string& uri, bool abort) {
         if (first.ok()) first = status;
       }
     }
-    std::printf("%-8s  %s  %s\n", AgeOf(upload, now).c_str(), OneLine(upload.uri).c_str(),
-                what.c_str());
+    std::printf("%-8s  %s/%s  %s\n", AgeOf(upload, now).c_str(), OneLine(upload.folder).c_str(),
+                OneLine(upload.name).c_str(), what.c_str());
   }
   if (abort) {
     std::printf("%zu uploads, %zu aborted", uploads->size(), aborted);

@@ -79,10 +79,9 @@ absl::Status CheckJobRequest(const JobRequest& request, const std::string& reque
                    absl::StrCat("output_uri: found ", Quote(request.output_uri),
                                 ", expected storage that the coordinator and all workers share"));
   }
-  const auto store = Stores().Open(request.output_uri);
-  absl::Status usable = store.status();
-  if (store.ok())
-    usable = Annotate(CheckOutputTraits((*store)->traits()), Shown(request.output_uri));
+  const absl::StatusOr<StoreTraits> traits = Stores().TraitsOf(request.output_uri);
+  absl::Status usable = traits.status();
+  if (traits.ok()) usable = Annotate(CheckOutputTraits(*traits), Shown(request.output_uri));
   if (!usable.ok()) {
     return Invalid("OUTPUT_INVALID", "output_uri",
                    absl::StrCat("output_uri: ", std::string(usable.message())));

@@ -1,5 +1,5 @@
 // What of a request can be judged before anything is looked up. Pure but for
-// Stores::Open, which touches no storage. Errors carry the reasons that
+// Stores::TraitsOf, which touches no storage. Errors carry the reasons that
 // merge_service.proto lists.
 #ifndef MERGANSER_COORDINATOR_SERVICE_REQUESTS_H_
 #define MERGANSER_COORDINATOR_SERVICE_REQUESTS_H_

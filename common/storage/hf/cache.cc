@@ -28,18 +28,21 @@ std::string BlobKey(const HfFile& file) { return absl::StrCat("blobs/", file.eta
 
 }  // namespace
 
-std::string HfCacheFolder() {
-  if (std::string hub = Variable("HF_HUB_CACHE"); !hub.empty()) return hub;
-  if (const std::string home = Variable("HF_HOME"); !home.empty()) {
-    return absl::StrCat(home, "/hub");
-  }
+std::string HfHome() {
+  if (std::string home = Variable("HF_HOME"); !home.empty()) return home;
   if (const std::string xdg = Variable("XDG_CACHE_HOME"); !xdg.empty()) {
-    return absl::StrCat(xdg, "/huggingface/hub");
+    return absl::StrCat(xdg, "/huggingface");
   }
   if (const std::string home = Variable("HOME"); !home.empty()) {
-    return absl::StrCat(home, "/.cache/huggingface/hub");
+    return absl::StrCat(home, "/.cache/huggingface");
   }
   return "";
+}
+
+std::string HfCacheFolder() {
+  if (std::string hub = Variable("HF_HUB_CACHE"); !hub.empty()) return hub;
+  const std::string home = HfHome();
+  return home.empty() ? "" : absl::StrCat(home, "/hub");
 }
 
 std::string HfRepositoryFolder(const std::string& cache, std::string_view repository) {

@@ -13,6 +13,10 @@
 
 namespace merganser {
 
+// Where Hugging Face's tools keep what is a user's, by the first of HF_HOME, XDG_CACHE_HOME and
+// HOME that is set; empty where none is.
+std::string HfHome();
+
 // The folder of the cache, by the first of HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME and HOME that is
 // set; empty where none is.
 std::string HfCacheFolder();

@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/storage/hf/cache.h"
 
 namespace merganser {
 namespace {
@@ -29,16 +30,8 @@ bool IsTrue(std::string text) {
 
 std::string TokenFile() {
   if (std::string path = Variable("HF_TOKEN_PATH"); !path.empty()) return path;
-  if (const std::string home = Variable("HF_HOME"); !home.empty()) {
-    return absl::StrCat(home, "/token");
-  }
-  if (const std::string xdg = Variable("XDG_CACHE_HOME"); !xdg.empty()) {
-    return absl::StrCat(xdg, "/huggingface/token");
-  }
-  if (const std::string home = Variable("HOME"); !home.empty()) {
-    return absl::StrCat(home, "/.cache/huggingface/token");
-  }
-  return "";
+  const std::string home = HfHome();
+  return home.empty() ? "" : absl::StrCat(home, "/token");
 }
 
 absl::StatusOr<std::string> Token() {

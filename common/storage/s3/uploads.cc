@@ -26,11 +26,22 @@ std::pair<uint64_t, uint64_t> BoundsOf(const PlannedWrite& write, size_t piece) 
   return {piece == 0 ? 0 : write.ends[piece - 1], write.ends[piece]};
 }
 
-// Receipts by the offset of their piece.
-std::map<uint64_t, std::set<std::string_view>> ProofsOf(std::span<const WriteReceipt> receipts) {
-  std::map<uint64_t, std::set<std::string_view>> proofs;
+// Proofs by the offset of their piece.
+using Proofs = std::map<uint64_t, std::set<std::string_view>>;
+
+Proofs ProofsOf(std::span<const WriteReceipt> receipts) {
+  Proofs proofs;
   for (const WriteReceipt& receipt : receipts) proofs[receipt.offset].insert(receipt.proof);
   return proofs;
+}
+
+// Whether `part` is the piece, as one of its receipts says.
+bool IsAsWritten(const PlannedWrite& write, size_t piece, const ListedPart& part,
+                 const Proofs& proofs) {
+  const auto [begin, end] = BoundsOf(write, piece);
+  const auto known = proofs.find(begin);
+  return part.number == piece + 1 && part.size == end - begin && known != proofs.end() &&
+         known->second.contains(part.etag);
 }
 
 }  // namespace
@@ -96,18 +107,15 @@ absl::StatusOr<std::vector<ListedPart>> Uploads::Parts(const PlannedWrite& write
 
 absl::StatusOr<std::vector<size_t>> Uploads::LostPieces(const PlannedWrite& write,
                                                         std::span<const WriteReceipt> receipts) {
-  const auto proofs = ProofsOf(receipts);
+  const Proofs proofs = ProofsOf(receipts);
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedPart> listed, Parts(write));
   std::map<uint64_t, const ListedPart*> by_number;
   for (const ListedPart& part : listed) by_number[part.number] = &part;
   std::vector<size_t> lost;
   for (size_t piece = 0; piece < PieceCount(write); ++piece) {
-    const auto [begin, end] = BoundsOf(write, piece);
-    const auto known = proofs.find(begin);
-    if (known == proofs.end()) continue;
+    if (!proofs.contains(BoundsOf(write, piece).first)) continue;
     const auto found = by_number.find(piece + 1);
-    if (found == by_number.end() || found->second->size != end - begin ||
-        !known->second.contains(found->second->etag)) {
+    if (found == by_number.end() || !IsAsWritten(write, piece, *found->second, proofs)) {
       lost.push_back(piece);
     }
   }
@@ -116,22 +124,16 @@ absl::StatusOr<std::vector<size_t>> Uploads::LostPieces(const PlannedWrite& writ
 
 absl::Status Uploads::Complete(const PlannedWrite& write, std::span<const WriteReceipt> receipts) {
   const std::string what = place_.Describe(write.key);
-  const auto proofs = ProofsOf(receipts);
+  const Proofs proofs = ProofsOf(receipts);
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedPart> listed, Parts(write));
   // Every part as it is listed, which some receipt knows.
   std::vector<CompletedPart> parts;
   const size_t count = PieceCount(write);
   for (const ListedPart& part : listed) {
-    const size_t index = parts.size();
-    const auto [begin, end] = index < count ? BoundsOf(write, index)
-                                            : std::pair<uint64_t, uint64_t>(write.size, write.size);
-    const auto known = proofs.find(begin);
-    if (part.number != index + 1 || index >= count || part.size != end - begin ||
-        known == proofs.end() || !known->second.contains(part.etag)) {
+    if (parts.size() >= count || !IsAsWritten(write, parts.size(), part, proofs)) {
       return absl::DataLossError(absl::StrCat(what, ": part ", part.number, " of ", part.size,
                                               " bytes is not as it was written; expected part ",
-                                              index + 1, " of ", count, ", ", end - begin,
-                                              " bytes"));
+                                              parts.size() + 1, " of ", count));
     }
     parts.push_back({part.number, part.etag, ""});
   }
@@ -231,7 +233,8 @@ absl::StatusOr<std::vector<ListedUpload>> Uploads::List(std::string_view prefix)
 absl::Status Uploads::NotUnderWay(const PlannedWrite& write) const {
   return absl::NotFoundError(
       absl::StrCat(place_.Describe(write.key), ": no upload ", Shown(write.upload),
-                   " is under way: it was completed or aborted, or never begun"));
+                   " is under way: it was completed or aborted, or never begun. Where nobody "
+                   "else did that, a rule of the bucket ends uploads too early"));
 }
 
 }  // namespace merganser::s3

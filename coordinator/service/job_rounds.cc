@@ -1,0 +1,144 @@
+// JobManager, the part that takes a job through its rounds: what is on record of each, what workers
+// are given, and what has to be done again.
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+#include "common/engine/lost_units.h"
+#include "common/engine/rounds.h"
+#include "coordinator/service/job_manager.h"
+#include "proto/convert/plan_codec.h"
+#include "proto/convert/result_codec.h"
+
+namespace merganser {
+
+UnitBatch JobManager::TakeFromRecord(const JobPtr& job, const Plan& plan, JobRounds& rounds,
+                                     ResultsOnRecord& on_record) {
+  UnitBatch batch;
+  batch.round = rounds.round();
+  JobProgress done;
+  for (const uint32_t unit : rounds.units()) {
+    const uint64_t bytes = RoundBytes(plan, plan.units[unit], rounds.round(), *rounds.gates());
+    if (const auto it = on_record.find({rounds.round(), unit}); it != on_record.end()) {
+      rounds.Take(std::move(it->second));
+      on_record.erase(it);
+      ++done.units_done;
+      done.bytes_done += bytes;
+      continue;
+    }
+    UnitDemand demand{plan.units[unit].memory, bytes};
+    const auto attempts = job->attempts.find({rounds.round(), unit});
+    if (attempts != job->attempts.end()) {
+      demand.attempts = attempts->second.count;
+      demand.failed_on = attempts->second.failed_on;
+      demand.lost_on = attempts->second.lost_on;
+    }
+    batch.demands.push_back(std::move(demand));
+    batch.units.push_back(unit);
+  }
+  MutexLock lock(mutex_);
+  job->before.units_done += done.units_done;
+  job->before.bytes_done += done.bytes_done;
+  return batch;
+}
+
+absl::StatusOr<bool> JobManager::RedoLost(const JobPtr& job, const std::shared_ptr<JobRun>& run,
+                                          const Plan& plan, JobRounds& rounds, int& redone) {
+  std::vector<uint32_t> lost;
+  MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
+    MERGANSER_ASSIGN_OR_RETURN(lost, run->LostUnits(rounds.results()));
+    return absl::OkStatus();
+  }));
+  if (lost.empty()) return false;
+  if (++redone > kMostRedone) return RedoneTooOften(lost.size());
+  MutexLock lock(mutex_);
+  AddEvent(*job,
+           absl::StrCat(lost.size(), " units are done again: their parts were written over since"));
+  EndRound(*job);
+  for (const uint32_t unit : lost) {
+    --job->before.units_done;
+    job->before.bytes_done -= RoundBytes(plan, plan.units[unit], rounds.round(), *rounds.gates());
+  }
+  rounds.Redo(std::move(lost));
+  return true;
+}
+
+void JobManager::EndRound(Job& job) {
+  job.progress = Snapshot(job, /*with_recipe=*/false).progress;
+  job.before.units_done = job.progress.units_done;
+  job.before.bytes_done = job.progress.bytes_done;
+  job.before.retries = job.progress.retries;
+  schedule_.RemoveJob(job.record.info.uid);
+  job.scheduled = false;
+}
+
+absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
+                                                              const std::shared_ptr<JobRun>& run,
+                                                              const Plan& plan,
+                                                              ResultsOnRecord on_record,
+                                                              JobWorkers& workers) {
+  MERGANSER_ASSIGN_OR_RETURN(const PlanMethods methods, PlanMethods::Make(plan));
+  JobRounds rounds(plan, methods);
+  // The schedule calls `rounds`: however this ends, it goes first.
+  struct Leave {
+    JobManager& manager;
+    Job& job;
+    ~Leave() {
+      MutexLock lock(manager.mutex_);
+      manager.Unschedule(job);
+    }
+  } leave{*this, *job};
+  const TotalWork total = AllRounds(plan);
+  int redone = 0;
+  while (true) {
+    auto gates = std::make_shared<const std::string>(SerializeGates(*rounds.gates()));
+    UnitBatch batch = TakeFromRecord(job, plan, rounds, on_record);
+    // Called by Sync, under the lock, while this thread waits for units.
+    batch.accept = [&rounds](UnitResult& result) { rounds.TakeCounts(result); };
+    std::vector<UnitResult> results;
+    {
+      MutexLock lock(mutex_);
+      MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+      const std::string& uid = job->record.info.uid;
+      batch.priority = job->record.info.request.priority;
+      job->round = rounds.round();
+      job->gates = std::move(gates);
+      job->before.units_total = total.units;
+      job->before.bytes_total = total.bytes;
+      MERGANSER_RETURN_IF_ERROR(
+          schedule_.AddJob(uid, job->record.sequence, std::move(batch), clock_.Now()));
+      job->scheduled = true;
+      changed_.NotifyAll();
+      MERGANSER_RETURN_IF_ERROR(AwaitUnits(job));
+      MERGANSER_ASSIGN_OR_RETURN(results, schedule_.TakeResults(uid));
+      JobWorkers of_round = schedule_.Workers(uid);
+      workers.threads.merge(of_round.threads);
+      workers.simd.merge(of_round.simd);
+      if (!rounds.last()) EndRound(*job);
+      // Results of leases that were lost may have ended it.
+      MERGANSER_RETURN_IF_ERROR(AwaitPlace(*job));
+    }
+    for (UnitResult& result : results) rounds.Take(std::move(result));
+    if (!rounds.last()) {
+      MERGANSER_RETURN_IF_ERROR(rounds.Advance());
+      continue;
+    }
+    MERGANSER_ASSIGN_OR_RETURN(const bool again, RedoLost(job, run, plan, rounds, redone));
+    if (!again) return rounds.TakeResults();
+  }
+}
+
+absl::Status JobManager::AwaitUnits(const JobPtr& job) {
+  while (true) {
+    MERGANSER_RETURN_IF_ERROR(Interruption(*job));
+    const std::optional<ScheduleStatus> status = schedule_.Status(job->record.info.uid);
+    if (!status.has_value()) return absl::InternalError("the job left the schedule");
+    if (status->outcome.has_value()) return *status->outcome;
+    changed_.Wait(mutex_);
+  }
+}
+
+}  // namespace merganser
