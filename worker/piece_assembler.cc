@@ -22,6 +22,10 @@ PieceAssembler::PieceAssembler(const Plan& plan, const Unit& unit, const Planned
 
 uint64_t PieceAssembler::BufferBytes(size_t segment) const { return wanted_[segment]; }
 
+uint64_t PieceAssembler::LargestBuffer() const {
+  return wanted_.empty() ? 0 : *std::max_element(wanted_.begin(), wanted_.end());
+}
+
 void PieceAssembler::SetBuffer(size_t segment, Buffer buffer) {
   for (Shared& piece : shared_) {
     if (piece.segment == segment) piece.buffer = std::move(buffer);

@@ -28,6 +28,8 @@ class PieceAssembler {
   // begun; 0 for most. Taken in the order of the segments, each before its segment's own memory,
   // they fit into Unit::memory with it.
   uint64_t BufferBytes(size_t segment) const;
+  // The most of any segment.
+  uint64_t LargestBuffer() const;
   // Takes that buffer, before any thread has the segment.
   void SetBuffer(size_t segment, Buffer buffer);
 

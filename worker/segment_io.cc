@@ -1,6 +1,7 @@
 #include "worker/segment_io.h"
 
 #include <cstddef>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <utility>
@@ -16,50 +17,123 @@
 namespace merganser {
 namespace {
 
+// A source up to this is worth no request of its own.
+constexpr uint64_t kSmall = uint64_t{1} << 20;
+
 uint64_t Aligned(uint64_t bytes) { return CeilDiv(bytes, kBufferAlignment) * kBufferAlignment; }
 
-}  // namespace
+uint64_t SourceBytes(const PlannedTensor& tensor, const Segment& segment,
+                     const PlannedSource& source) {
+  return SegmentElements(tensor, segment) * BytesPerElement(source.dtype);
+}
 
-uint64_t SegmentBufferBytes(const Plan& plan, const Segment& segment) {
+uint64_t SourceOffset(const PlannedTensor& tensor, const Segment& segment,
+                      const PlannedSource& source) {
+  return source.offset + segment.leaf_begin * tensor.leaf_elements * BytesPerElement(source.dtype);
+}
+
+uint64_t SegmentBytes(const Plan& plan, const Segment& segment) {
   uint64_t bytes = Aligned(segment.bytes_out);
   if (segment.header) return bytes;
   const PlannedTensor& tensor = plan.tensors[segment.tensor];
-  const uint64_t elements = SegmentElements(tensor, segment);
   for (const PlannedSource& source : tensor.sources) {
-    bytes += Aligned(elements * BytesPerElement(source.dtype));
+    bytes += Aligned(SourceBytes(tensor, segment, source));
   }
   return bytes;
 }
 
-void LayOutSegment(const Plan& plan, const Segment& segment, SegmentData& data) {
-  std::byte* at = data.buffer.data();
-  if (segment.header) {
-    data.output = {at, DType::kU8, segment.bytes_out};
-    return;
+// Of every source, the bytes of a run before its last segment.
+std::vector<uint64_t> Leads(const Plan& plan, const SegmentRun& run) {
+  std::vector<uint64_t> leads;
+  if (run.back()->header) return leads;
+  leads.resize(plan.tensors[run.back()->tensor].sources.size());
+  for (size_t i = 0; i + 1 < run.size(); ++i) {
+    const PlannedTensor& tensor = plan.tensors[run[i]->tensor];
+    for (size_t s = 0; s < leads.size(); ++s) {
+      leads[s] += SourceBytes(tensor, *run[i], tensor.sources[s]);
+    }
   }
-  const PlannedTensor& tensor = plan.tensors[segment.tensor];
-  const uint64_t elements = SegmentElements(tensor, segment);
-  for (const PlannedSource& source : tensor.sources) {
-    data.sources.push_back({at, source.dtype, elements});
-    at += Aligned(data.sources.back().bytes());
-  }
-  data.output = {at, tensor.dtype, elements};
+  return leads;
 }
 
-absl::Status ReadSegment(const JobContext& job, const Segment& segment, const SegmentData& data) {
-  if (segment.header) return absl::OkStatus();
+}  // namespace
+
+bool MayJoin(const JobContext& job, const Segment& segment, const Segment& next) {
+  if (segment.header || next.header) return false;
   const PlannedTensor& tensor = job.plan.tensors[segment.tensor];
+  const PlannedTensor& behind = job.plan.tensors[next.tensor];
+  if (tensor.sources.empty() || tensor.sources.size() != behind.sources.size()) return false;
   for (size_t i = 0; i < tensor.sources.size(); ++i) {
     const PlannedSource& source = tensor.sources[i];
+    const PlannedSource& other = behind.sources[i];
+    const uint64_t bytes = SourceBytes(tensor, segment, source);
+    if (bytes > kSmall || job.inputs[source.model]->traits().read_size == 0 ||
+        source.model != other.model || source.shard != other.shard ||
+        SourceOffset(tensor, segment, source) + bytes != SourceOffset(behind, next, other)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+uint64_t RunBufferBytes(const Plan& plan, const SegmentRun& run) {
+  uint64_t bytes = 0;
+  for (const Segment* segment : run) bytes += SegmentBytes(plan, *segment);
+  for (const uint64_t lead : Leads(plan, run)) bytes += Aligned(lead);
+  return bytes;
+}
+
+void LayOutRun(const Plan& plan, const SegmentRun& run, std::byte* at,
+               std::span<SegmentData* const> data) {
+  const std::vector<uint64_t> leads = Leads(plan, run);
+  for (size_t i = 0; i < run.size(); ++i) {
+    const Segment& segment = *run[i];
+    if (segment.header) {
+      data[i]->output = {at, DType::kU8, segment.bytes_out};
+      at += Aligned(segment.bytes_out);
+      continue;
+    }
+    const PlannedTensor& tensor = plan.tensors[segment.tensor];
+    const uint64_t elements = SegmentElements(tensor, segment);
+    for (size_t s = 0; s < tensor.sources.size(); ++s) {
+      // What is read before it lies before it, until it is copied to its places.
+      if (i + 1 == run.size()) at += Aligned(leads[s]);
+      data[i]->sources.push_back({at, tensor.sources[s].dtype, elements});
+      at += Aligned(data[i]->sources.back().bytes());
+    }
+    data[i]->output = {at, tensor.dtype, elements};
+    at += Aligned(segment.bytes_out);
+  }
+}
+
+absl::Status ReadRun(const JobContext& job, const SegmentRun& run,
+                     std::span<SegmentData* const> data) {
+  if (run.back()->header) return absl::OkStatus();
+  const std::vector<uint64_t> leads = Leads(job.plan, run);
+  const PlannedTensor& first = job.plan.tensors[run.front()->tensor];
+  const PlannedTensor& last = job.plan.tensors[run.back()->tensor];
+  for (size_t s = 0; s < last.sources.size(); ++s) {
+    const PlannedSource& source = first.sources[s];
     const CheckpointShard& shard = job.plan.models[source.model].shards[source.shard];
-    const TensorView& view = data.sources[i];
-    const uint64_t offset =
-        source.offset + segment.leaf_begin * tensor.leaf_elements * BytesPerElement(source.dtype);
-    // The view is const to everybody else; this is where its bytes come from.
-    const std::span<std::byte> bytes(const_cast<std::byte*>(view.data), view.bytes());
-    const absl::Status status =
-        job.inputs[source.model]->Read(shard.key, offset, bytes, shard.info.identity);
-    if (!status.ok()) return Annotate(status, absl::StrCat("tensor ", Shown(source.tensor)));
+    const TensorView& view = data.back()->sources[s];
+    // The views are const to everybody else; this is where their bytes come from.
+    std::byte* at = const_cast<std::byte*>(view.data) - leads[s];
+    const absl::Status status = job.inputs[source.model]->Read(
+        shard.key, SourceOffset(first, *run.front(), source),
+        std::span<std::byte>(at, leads[s] + view.bytes()), shard.info.identity);
+    if (!status.ok()) {
+      std::string what = absl::StrCat("tensor ", Shown(source.tensor));
+      if (run.size() > 1) {
+        what =
+            absl::StrCat("tensors ", Shown(source.tensor), " to ", Shown(last.sources[s].tensor));
+      }
+      return Annotate(status, what);
+    }
+    for (size_t i = 0; i + 1 < run.size(); ++i) {
+      const TensorView& place = data[i]->sources[s];
+      std::memcpy(const_cast<std::byte*>(place.data), at, place.bytes());
+      at += place.bytes();
+    }
   }
   return absl::OkStatus();
 }

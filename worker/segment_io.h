@@ -1,9 +1,15 @@
-// What a segment reads and leaves between rounds: its inputs, from their stores
-// into one buffer, and the keepsakes of its leaves.
+// What segments read and leave between rounds: their inputs, from their stores
+// into one buffer, and the keepsakes of their leaves.
+//
+// Segments of one unit whose inputs lie one behind the other may be read as one, in a run: a store
+// that answers late then has one request for a norm and the matrix behind it.
 #ifndef MERGANSER_WORKER_SEGMENT_IO_H_
 #define MERGANSER_WORKER_SEGMENT_IO_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,21 +23,30 @@
 namespace merganser {
 
 // A segment in memory: every source's elements and the place for the output,
-// each at a cache line of `buffer`.
+// each at a cache line of `buffer`, which is that of its run.
 struct SegmentData {
-  Buffer buffer;
+  std::shared_ptr<Buffer> buffer;
   std::vector<TensorView> sources;  // as PlannedTensor::sources
   MutableTensorView output;         // of a header segment: bytes, as U8
 };
 
-// Bytes of buffer that a segment needs; beside it, its tensor's workspace.
-uint64_t SegmentBufferBytes(const Plan& plan, const Segment& segment);
+// One or more segments.
+using SegmentRun = std::vector<const Segment*>;
 
-// Lays out `data` in its buffer, which holds SegmentBufferBytes.
-void LayOutSegment(const Plan& plan, const Segment& segment, SegmentData& data);
+// Whether `next` may stand behind `segment` in a run: `segment` is small, every input of it is in a
+// store that cuts reads (StoreTraits::read_size), and that of `next` begins where it ends.
+bool MayJoin(const JobContext& job, const Segment& segment, const Segment& next);
+
+// Bytes of buffer that a run needs; beside it, its tensors' workspaces.
+uint64_t RunBufferBytes(const Plan& plan, const SegmentRun& run);
+
+// Lays out the segments of a run, in as many `data`, from `at`, where RunBufferBytes are.
+void LayOutRun(const Plan& plan, const SegmentRun& run, std::byte* at,
+               std::span<SegmentData* const> data);
 
 // Reads the sources (nothing for a header). Errors name file and tensor.
-absl::Status ReadSegment(const JobContext& job, const Segment& segment, const SegmentData& data);
+absl::Status ReadRun(const JobContext& job, const SegmentRun& run,
+                     std::span<SegmentData* const> data);
 
 // Puts down what the analysis of a segment keeps for its application (one a leaf),
 // durable when it returns. The bytes' digest. kAborted, and nothing is left, when the

@@ -1,12 +1,13 @@
 // Three stages with queues between them:
 //
 //   readers   take units from the source, segment by segment, wait for memory
-//             in that order, and read
+//             in that order, and read; small ones together with what lies behind
+//             them, where a store answers late
 //   computers fill the output; one with nothing to do lends its thread to the
 //             others' large matrices
 //   writers   digest and write, and complete the unit with its last segment
 //
-// Memory is taken for a whole segment (inputs, output, workspace) before it is
+// Memory is taken for a whole segment (inputs, output, workspace), or a run of them, before it is
 // read and given back when it is written, so no stage ever waits for memory
 // while it holds some: there is nothing to deadlock on. Where the store wants whole
 // pieces, one that spans segments has a buffer, taken before its first segment's memory: at
@@ -89,6 +90,7 @@ class UnitInFlight {
 
   // What goes to the output goes through it. In rounds that write.
   PieceAssembler& pieces() { return *pieces_; }
+  const PieceAssembler& pieces() const { return *pieces_; }
 
   bool dropped() {
     MutexLock lock(mutex_);
@@ -229,6 +231,9 @@ class LivelyExecutor final : public Executor {
   std::atomic<MonotonicTime::rep> due_ = (SystemClock().Now() + kPause).time_since_epoch().count();
 };
 
+// Segments of one unit that are read together; mostly one.
+using Items = std::vector<Item>;
+
 class Runner {
  public:
   Runner(UnitSource& source, const RunnerOptions& options)
@@ -269,6 +274,9 @@ class Runner {
   }
 
  private:
+  // Segments that are read together.
+  static constexpr size_t kMostJoined = 64;
+
   // Threads beside the first ones.
   struct Widened {
     ThreadGroup readers, writers;
@@ -303,16 +311,20 @@ class Runner {
     const std::shared_ptr<UnitInFlight> unit = item->unit;
     const absl::Status status = Guarded([&] { return stage(*item); });
     item.reset();
+    Settle(*unit, status);
+  }
+
+  void Settle(UnitInFlight& unit, const absl::Status& status) MERGANSER_EXCLUDES(feed_mutex_) {
     if (status.ok()) return;
-    if (absl::Status told = unit->Fail(status); !told.ok()) {
+    if (absl::Status told = unit.Fail(status); !told.ok()) {
       MutexLock lock(feed_mutex_);
       EndWith(std::move(told));
     }
   }
 
-  // The next segment with memory to hold it; nullopt at the end. Readers take
+  // The next segments with memory to hold them; nullopt at the end. Readers take
   // turns: memory goes to segments in the order of their units.
-  std::optional<Item> NextSegment() MERGANSER_EXCLUDES(feed_mutex_) {
+  std::optional<Items> NextRun() MERGANSER_EXCLUDES(feed_mutex_) {
     MutexLock lock(feed_mutex_);
     while (true) {
       if (current_ == nullptr && !TakeUnit()) return std::nullopt;
@@ -320,11 +332,12 @@ class Runner {
         current_.reset();
         continue;
       }
-      Item item;
-      item.unit = current_;
-      item.part = next_++;
-      absl::Status status = Guarded([&] { return TakeMemory(item); });
-      if (status.ok()) return item;
+      Items run;
+      absl::Status status = Guarded([&] {
+        feed_mutex_.AssertHeld();
+        return TakeRun(run);
+      });
+      if (status.ok()) return run;
       FailCurrent(status);
     }
   }
@@ -370,19 +383,56 @@ class Runner {
                      MemoryFlag(need + ProcessMemory(unit.job().plan)), " or more"));
   }
 
-  absl::Status TakeMemory(Item& item) {
-    const Segment& segment = item.segment();
-    UnitInFlight& unit = *item.unit;
+  // Takes the next segments of the current unit, and memory for them.
+  absl::Status TakeRun(Items& run) MERGANSER_REQUIRES(feed_mutex_) {
+    UnitInFlight& unit = *current_;
     const Plan& plan = unit.job().plan;
-    const uint32_t index = unit.segment_index(item.part);
-    if (const uint64_t wanted = unit.writes() ? unit.pieces().BufferBytes(index) : 0; wanted > 0) {
+    SegmentRun segments;
+    do {
+      run.emplace_back();
+      run.back().unit = current_;
+      run.back().part = next_++;
+      segments.push_back(&run.back().segment());
+    } while (JoinsNext(segments));
+    const uint32_t index = unit.segment_index(run.front().part);
+    if (const uint64_t wanted = PieceBuffer(unit, index); wanted > 0) {
       MERGANSER_ASSIGN_OR_RETURN(Buffer buffer, Take(unit, wanted, 0));
       unit.pieces().SetBuffer(index, std::move(buffer));
     }
-    MERGANSER_ASSIGN_OR_RETURN(item.data.buffer,
-                               Take(unit, SegmentBufferBytes(plan, segment), segment.workspace));
-    LayOutSegment(plan, segment, item.data);
+    MERGANSER_ASSIGN_OR_RETURN(Buffer buffer,
+                               Take(unit, RunBufferBytes(plan, segments), WorkspaceOf(segments)));
+    const auto shared = std::make_shared<Buffer>(std::move(buffer));
+    std::vector<SegmentData*> data;
+    for (Item& item : run) {
+      item.data.buffer = shared;
+      data.push_back(&item.data);
+    }
+    LayOutRun(plan, segments, shared->data(), data);
     return absl::OkStatus();
+  }
+
+  // Whether the current unit's next segment is read with these, which come before it. Never where
+  // its piece has a buffer to be taken before, nor where memory could not hold them beside one.
+  bool JoinsNext(SegmentRun segments) const MERGANSER_REQUIRES(feed_mutex_) {
+    const UnitInFlight& unit = *current_;
+    if (segments.size() == kMostJoined || next_ == unit.parts()) return false;
+    const Segment& next = unit.segment(next_);
+    if (!MayJoin(unit.job(), *segments.back(), next)) return false;
+    if (PieceBuffer(unit, unit.segment_index(next_)) > 0) return false;
+    segments.push_back(&next);
+    const uint64_t beside = unit.writes() ? unit.pieces().LargestBuffer() : 0;
+    const uint64_t whole = RunBufferBytes(unit.job().plan, segments) + WorkspaceOf(segments);
+    return whole + beside <= options_.memory;
+  }
+
+  static uint64_t PieceBuffer(const UnitInFlight& unit, uint32_t segment) {
+    return unit.writes() ? unit.pieces().BufferBytes(segment) : 0;
+  }
+
+  static uint64_t WorkspaceOf(const SegmentRun& segments) {
+    uint64_t bytes = 0;
+    for (const Segment* segment : segments) bytes += segment->workspace;
+    return bytes;
   }
 
   absl::StatusOr<Buffer> Take(const UnitInFlight& unit, uint64_t bytes, uint64_t reserved) {
@@ -394,18 +444,29 @@ class Runner {
   }
 
   void ReadLoop() {
-    while (std::optional<Item> item = NextSegment()) {
-      AtStage(std::move(item), [this](Item& segment) { return Read(segment); });
+    while (std::optional<Items> run = NextRun()) {
+      const std::shared_ptr<UnitInFlight> unit = run->front().unit;
+      const absl::Status status = Guarded([&] { return Read(*run); });
+      run.reset();
+      Settle(*unit, status);
     }
   }
 
-  absl::Status Read(Item& item) {
-    MERGANSER_RETURN_IF_ERROR(ReadSegment(item.unit->job(), item.segment(), item.data));
-    MERGANSER_RETURN_IF_ERROR(ReadKept(item));
-    if (!item.unit->Alive()) return absl::OkStatus();
-    uncomputed_.fetch_add(1);
-    ready_.Push(std::move(item));
-    helpers_.Wake();
+  absl::Status Read(Items& run) {
+    SegmentRun segments;
+    std::vector<SegmentData*> data;
+    for (Item& item : run) {
+      segments.push_back(&item.segment());
+      data.push_back(&item.data);
+    }
+    MERGANSER_RETURN_IF_ERROR(ReadRun(run.front().unit->job(), segments, data));
+    for (Item& item : run) {
+      MERGANSER_RETURN_IF_ERROR(ReadKept(item));
+      if (!item.unit->Alive()) return absl::OkStatus();
+      uncomputed_.fetch_add(1);
+      ready_.Push(std::move(item));
+      helpers_.Wake();
+    }
     return absl::OkStatus();
   }
 
@@ -462,7 +523,7 @@ class Runner {
     if (unit.dropped()) return absl::OkStatus();
     std::string digest;
     MERGANSER_RETURN_IF_ERROR(unit.writes() ? WriteOutput(item, digest) : WriteKept(item, digest));
-    item.data.buffer.Release();
+    item.data.buffer.reset();
     unit.PartDone(item.part, std::move(digest), std::move(item.findings));
     return absl::OkStatus();
   }

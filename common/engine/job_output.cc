@@ -12,10 +12,8 @@
 #include "common/base/status.h"
 #include "common/engine/claim.h"
 #include "common/engine/holder.h"
-#include "common/engine/lost_units.h"
 #include "common/engine/overlap.h"
 #include "common/engine/progress_log.h"
-#include "common/engine/rounds.h"
 #include "common/engine/working_folder.h"
 #include "common/format/hf_index.h"
 #include "common/plan/pieces.h"
@@ -103,24 +101,38 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Resume(
                      ": names no job that could be gone on with; begin again with "
                      "--overwrite"));
   }
-  MERGANSER_ASSIGN_OR_RETURN(const BegunWrites begun, ReadBegunWrites(*store, claim->job));
+  return ResumeAs(std::move(store), output_uri, plan, *claim, done, beat_period);
+}
+
+absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::ResumeOwn(std::unique_ptr<JobOutput> own,
+                                                                std::vector<UnitResult>& done) {
+  done.clear();
+  own->beat_.reset();
+  MERGANSER_ASSIGN_OR_RETURN(const ClaimRecord claim, ParseClaim(own->claim_));
+  return ResumeAs(own->store_, own->uri_, *own->plan_, claim, done, own->options_.beat_period);
+}
+
+absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::ResumeAs(
+    std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+    const ClaimRecord& claim, std::vector<UnitResult>& done, Duration beat_period) {
+  MERGANSER_ASSIGN_OR_RETURN(const BegunWrites begun, ReadBegunWrites(*store, claim.job));
   absl::StatusOr<RecordedProgress> recorded =
-      ReadProgress(*store, claim->job, plan, /*since=*/begun.epoch);
+      ReadProgress(*store, claim.job, plan, /*since=*/begun.epoch);
   if (!recorded.ok() && !absl::IsNotFound(recorded.status())) return recorded.status();
-  MERGANSER_RETURN_IF_ERROR(RefuseCoordinatorsJob(*store, *claim, recorded.status()));
+  MERGANSER_RETURN_IF_ERROR(RefuseCoordinatorsJob(*store, claim, recorded.status()));
   ProgressPosition earlier;
   if (recorded.ok()) {
     done = std::move(recorded->results);
     earlier = recorded->end;
   }
   JobOutputOptions options;
-  options.job_uid = claim->job;
-  options.epoch = claim->epoch + 1;
+  options.job_uid = claim.job;
+  options.epoch = claim.epoch + 1;
   options.beat_period = beat_period;
   // Beginning again removes the log with the rest of the working folder.
   MERGANSER_ASSIGN_OR_RETURN(
       std::unique_ptr<JobOutput> output,
-      TakeOver(std::move(store), output_uri, plan, options, *claim, done, [&earlier] {
+      TakeOver(std::move(store), output_uri, plan, options, claim, done, [&earlier] {
         earlier = {};
         return absl::OkStatus();
       }));
@@ -174,58 +186,6 @@ absl::StatusOr<JobOutput::Holder> JobOutput::LookForHolder() {
   if (*text == claim_) return Holder::kUs;
   const absl::StatusOr<ClaimRecord> claim = ParseClaim(*text);
   return claim.ok() && claim->job == options_.job_uid ? Holder::kSuccessor : Holder::kOther;
-}
-
-absl::StatusOr<bool> JobOutput::PartlyPublished(ObjectStore& store, size_t shards) {
-  if (shards == 1) return false;
-  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> index, store.Stat(kHfIndexFile));
-  return !index.has_value();
-}
-
-absl::StatusOr<bool> JobOutput::AdoptWrites(std::vector<UnitResult>& done) {
-  MERGANSER_ASSIGN_OR_RETURN(BegunWrites begun, ReadBegunWrites(*store_, options_.job_uid));
-  std::vector<PlannedWrite> recorded = std::move(begun.writes);
-  if (recorded.size() != plan_->shards.size()) return false;
-  std::vector<size_t> written(plan_->shards.size()), units(plan_->shards.size());
-  for (const Unit& unit : plan_->units) ++units[unit.shard];
-  for (const UnitResult& result : done) {
-    if (IsLastRound(*plan_, result.round)) ++written[plan_->units[result.unit].shard];
-  }
-  const std::vector<std::vector<uint64_t>> ends = ShardPieceEnds(*plan_);
-  std::vector<Commit> commits(recorded.size(), Commit::kNo);
-  for (size_t i = 0; i < recorded.size(); ++i) {
-    const PlannedShard& shard = plan_->shards[i];
-    if (recorded[i].key != shard.key || recorded[i].size != shard.size ||
-        recorded[i].ends != ends[i] || recorded[i].upload.empty()) {
-      return false;
-    }
-    MERGANSER_ASSIGN_OR_RETURN(const bool stands, store_->Stands(recorded[i]));
-    if (stands) continue;
-    // Killed while it published: the shard is in its place already. Unless that is a shard of
-    // the older output, and somebody else removed what was written.
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(shard.key));
-    if (!info.has_value() || info->size != shard.size || written[i] != units[i]) return false;
-    MERGANSER_ASSIGN_OR_RETURN(const bool partial, PartlyPublished(*store_, recorded.size()));
-    if (!partial) return false;
-    commits[i] = Commit::kDone;
-  }
-  adopted_ = true;
-  writes_ = std::move(recorded);
-  commits_ = std::move(commits);
-  for (size_t i = 0; i < writes_.size(); ++i) {
-    if (commits_[i] == Commit::kDone) visible_.push_back(writes_[i].key);
-  }
-  // What the process before this one may have written since over what is on record.
-  MERGANSER_ASSIGN_OR_RETURN(const std::vector<uint32_t> lost, LostUnits(done));
-  std::erase_if(done, [&](const UnitResult& result) {
-    return IsLastRound(*plan_, result.round) &&
-           std::binary_search(lost.begin(), lost.end(), result.unit);
-  });
-  return true;
-}
-
-absl::StatusOr<std::vector<uint32_t>> JobOutput::LostUnits(const std::vector<UnitResult>& results) {
-  return merganser::LostUnits(*store_, *plan_, writes_, results);
 }
 
 absl::Status JobOutput::BeginWrites() {

@@ -95,10 +95,18 @@ class JobOutput {
   // kFailedPrecondition when the job was begun under another plan, or its process
   // runs on this machine. A job that was killed before anything was on record
   // begins again.
+  //
+  // Where pieces are whole, a shard whose planned write is gone is begun again, that shard
+  // alone: what was written to it leaves `done`. Else all is.
   static absl::StatusOr<std::unique_ptr<JobOutput>> Resume(
       std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
       std::vector<UnitResult>& done, HolderWatch* watch = nullptr,
       Duration beat_period = BeatTimes().period);
+
+  // Resume of this process' own job, whose units have ended: `own`, which still holds the claim
+  // and goes. For a run whose writes are gone (WritesAreGone).
+  static absl::StatusOr<std::unique_ptr<JobOutput>> ResumeOwn(std::unique_ptr<JobOutput> own,
+                                                              std::vector<UnitResult>& done);
 
   // Whether the output holds the merge of `plan` already, complete: the report names
   // the plan, and what becomes visible last is visible. Then what a killed run left
@@ -114,6 +122,15 @@ class JobOutput {
 
   // One a shard, in shard order: to be handed to whoever writes units.
   const std::vector<PlannedWrite>& writes() const { return writes_; }
+
+  // Whether planned writes are gone that nobody committed: a rule of the bucket ended them, or a
+  // person did. False where ranges are free: what such a store lost is not found piece by piece.
+  absl::StatusOr<bool> WritesAreGone();
+
+  // Begins those again, under the same claim; `done` loses what was written to them, and what is
+  // not there as it was written (LostUnits). False where none are gone; then nothing changes. No
+  // unit may be written meanwhile.
+  absl::StatusOr<bool> BeginGoneWrites(std::vector<UnitResult>& done);
 
   // Before step 4: units that have to be done again (LostUnits), of `results`.
   absl::StatusOr<std::vector<uint32_t>> LostUnits(const std::vector<UnitResult>& results);
@@ -162,6 +179,10 @@ class JobOutput {
 
   JobOutput() = default;
 
+  // Resume of what `claim` holds, which may be taken over.
+  static absl::StatusOr<std::unique_ptr<JobOutput>> ResumeAs(
+      std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+      const ClaimRecord& claim, std::vector<UnitResult>& done, Duration beat_period);
   // Takes the claim over for `options.job_uid`, in the place of `claim`, and the writes. `forget`
   // as ResumeJob.
   static absl::StatusOr<std::unique_ptr<JobOutput>> TakeOver(
@@ -179,10 +200,17 @@ class JobOutput {
   // Takes over what is there of a job's planned writes: false when they cannot be
   // used, and everything is to be done again. Of `done` those that are lost go.
   absl::StatusOr<bool> AdoptWrites(std::vector<UnitResult>& done);
+  // Shards, ascending, whose writes are neither under way nor committed. Of writes that were taken
+  // over, notes those that the process before this one committed since, as it was no more than
+  // slow: it had every unit of them.
+  absl::StatusOr<std::vector<size_t>> GoneWrites();
+  // Begins these shards' writes again and takes from `done` what was written to them, and what
+  // LostUnits names.
+  absl::Status BeginAgain(const std::vector<size_t>& shards, std::vector<UnitResult>& done);
+  absl::Status DropLost(std::vector<UnitResult>& done);
   // Whether the output is the merge of `plan`, whole and visible.
   static absl::StatusOr<bool> HoldsMergeOf(ObjectStore& store, const Plan& plan);
-  // Of writes that were taken over: notes those that the process before this one committed since,
-  // as it was no more than slow. It had every unit of them.
+  // Before writes that were taken over are committed: kNotFound where some are gone.
   absl::Status NoteCommitted();
   // Whether shards that are in their places may be those of a publication that was killed
   // between them: before them goes the older output's index, after them comes the new one.
@@ -208,6 +236,7 @@ class JobOutput {
   std::vector<PlannedWrite> writes_;
   std::vector<Commit> commits_;      // of the writes, one each
   bool adopted_ = false;             // the writes, from a process before this one
+  uint32_t begun_again_ = 0;         // how often some were, under this epoch
   std::string claim_;                // its text; empty when not held
   std::optional<WallTime> claimed_;  // by the store's clock, where it has to be known
   ProgressPosition earlier_;

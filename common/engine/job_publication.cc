@@ -140,26 +140,12 @@ absl::Status JobOutput::CommitFile(const std::string& key) {
 }
 
 absl::Status JobOutput::NoteCommitted() {
-  for (size_t i = 0; i < writes_.size(); ++i) {
-    if (commits_[i] == Commit::kDone) continue;
-    const PlannedWrite& write = writes_[i];
-    MERGANSER_ASSIGN_OR_RETURN(const bool stands, store_->Stands(write));
-    if (stands) continue;
-    MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, store_->Stat(write.key));
-    MERGANSER_ASSIGN_OR_RETURN(bool committed, PartlyPublished(*store_, writes_.size()));
-    if (!committed) {
-      MERGANSER_ASSIGN_OR_RETURN(committed, HoldsMergeOf(*store_, *plan_));
-    }
-    if (!committed || !info.has_value() || info->size != write.size) {
-      return absl::NotFoundError(
-          absl::StrCat(store_->Describe(write.key),
-                       ": its write is not under way any more, and it is not in its place: "
-                       "somebody else aborted it or removed what was written"));
-    }
-    visible_.push_back(write.key);
-    commits_[i] = Commit::kDone;
-  }
-  return absl::OkStatus();
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<size_t> gone, GoneWrites());
+  if (gone.empty()) return absl::OkStatus();
+  return absl::NotFoundError(
+      absl::StrCat(store_->Describe(writes_[gone.front()].key),
+                   ": its write is not under way any more, and it is not in its place: "
+                   "somebody else aborted it or removed what was written"));
 }
 
 absl::Status JobOutput::CommitShard(size_t shard, std::span<const UnitResult* const> results) {

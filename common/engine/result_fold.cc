@@ -1,11 +1,25 @@
 #include "common/engine/result_fold.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "common/methods/merge_method.h"
 
 namespace merganser {
 
 void ResultFold::Add(UnitResult result) {
-  if (!seen_.insert({result.round, result.unit}).second) return;
+  const auto [seen, fresh] = seen_.try_emplace({result.round, result.unit}, results_.size());
+  if (!fresh) {
+    std::vector<WriteReceipt>& known = results_[seen->second].receipts;
+    for (WriteReceipt& receipt : result.receipts) {
+      if (receipt.proof.empty() || std::find(known.begin(), known.end(), receipt) != known.end()) {
+        continue;
+      }
+      known.push_back(std::move(receipt));
+    }
+    return;
+  }
   std::vector<GroupCounts> kept;
   for (GroupCounts& part : result.counts) {
     const auto [it, first] =

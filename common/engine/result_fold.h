@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -17,7 +16,8 @@ namespace merganser {
 // Not thread-safe.
 class ResultFold {
  public:
-  // Of a unit and round the first counts; others are dropped. Histograms of a round and group
+  // Of a unit and round the first counts; of others their receipts are added to its own, as a piece
+  // that was written again may have another proof. Histograms of a round and group
   // are added to those of the first result that has some: all of them together tell what they
   // told before (JobRounds takes every result of a round), one alone does not.
   void Add(UnitResult result);
@@ -32,7 +32,7 @@ class ResultFold {
   };
 
   std::vector<UnitResult> results_;
-  std::set<std::pair<uint32_t, uint32_t>> seen_;             // round, unit
+  std::map<std::pair<uint32_t, uint32_t>, size_t> seen_;     // round, unit: into results_
   std::map<std::pair<uint32_t, uint32_t>, Place> carriers_;  // by round and group
 };
 

@@ -1,6 +1,8 @@
 #include "common/engine/working_folder.h"
 
 #include <algorithm>
+#include <compare>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -39,12 +41,20 @@ std::string_view Suffix(WritesRecord record) {
   return "";
 }
 
-std::string RecordKey(std::string_view job, int64_t epoch, WritesRecord record) {
-  return absl::StrCat(JobPrefix(job), "writes/", epoch, std::string(Suffix(record)));
+std::string RecordKey(std::string_view job, int64_t epoch, uint32_t again, WritesRecord record) {
+  return absl::StrCat(JobPrefix(job), "writes/", epoch, again == 0 ? "" : absl::StrCat(".", again),
+                      std::string(Suffix(record)));
 }
 
-struct RecordName {
+// When writes were begun: ascending.
+struct Turn {
   int64_t epoch = 0;
+  uint32_t again = 0;
+  auto operator<=>(const Turn&) const = default;
+};
+
+struct RecordName {
+  Turn turn;
   WritesRecord record = WritesRecord::kBegun;
 };
 
@@ -59,8 +69,15 @@ std::optional<RecordName> ParseRecordName(std::string_view name) {
     if (!name.ends_with(Suffix(record))) continue;
     RecordName parsed;
     parsed.record = record;
-    const std::string epoch(name.substr(0, name.size() - Suffix(record).size()));
-    if (absl::SimpleAtoi(epoch, &parsed.epoch) && parsed.epoch > 0) return parsed;
+    const std::string turn(name.substr(0, name.size() - Suffix(record).size()));
+    const size_t dot = turn.find('.');
+    if (dot != std::string::npos &&
+        (!absl::SimpleAtoi(turn.substr(dot + 1), &parsed.turn.again) || parsed.turn.again == 0)) {
+      continue;
+    }
+    if (absl::SimpleAtoi(turn.substr(0, dot), &parsed.turn.epoch) && parsed.turn.epoch > 0) {
+      return parsed;
+    }
   }
   return std::nullopt;
 }
@@ -110,28 +127,29 @@ absl::StatusOr<std::vector<JobFolder::Write>> ReadRecords(
     ObjectStore& store, std::string_view job, const std::vector<ListedObject>& objects) {
   std::vector<JobFolder::Write> found;
   if (!IsJobUid(job)) return found;                  // no job of ours: it began nothing
-  std::set<int64_t> begun;                           // what was intended there is known better
+  std::set<Turn> begun;                              // what was intended there is known better
   std::map<int64_t, std::optional<WallTime>> since;  // of each epoch the first record
   for (const ListedObject& object : objects) {
     const auto name = ParseRecordName(std::string_view(object.key).substr(JobPrefix(job).size()));
     if (!name) continue;
-    if (name->record == WritesRecord::kBegun) begun.insert(name->epoch);
-    std::optional<WallTime>& first = since[name->epoch];
+    if (name->record == WritesRecord::kBegun) begun.insert(name->turn);
+    std::optional<WallTime>& first = since[name->turn.epoch];
     if (!first.has_value() || object.info.modified < *first) first = object.info.modified;
   }
   for (const ListedObject& object : objects) {
     const auto name = ParseRecordName(std::string_view(object.key).substr(JobPrefix(job).size()));
-    if (!name || (name->record == WritesRecord::kIntended && begun.contains(name->epoch))) {
+    if (!name || (name->record == WritesRecord::kIntended && begun.contains(name->turn))) {
       continue;
     }
     const absl::StatusOr<std::optional<std::string>> text =
         ReadWhole(store, object.key, kMaxRecordBytes);
     if (!text.ok() && IsRetryable(text.status())) return text.status();
     if (!text.ok() || !text->has_value()) continue;
-    const std::string writer = name->epoch == 0 ? std::string(job) : WriterOf(job, name->epoch);
+    const int64_t epoch = name->turn.epoch;
+    const std::string writer = epoch == 0 ? std::string(job) : WriterOf(job, epoch);
     for (PlannedWrite& write : ParseWrites(**text).value_or(std::vector<PlannedWrite>())) {
-      found.push_back({std::move(write), writer, name->epoch, name->record != WritesRecord::kFiles,
-                       since[name->epoch]});
+      found.push_back(
+          {std::move(write), writer, epoch, name->record != WritesRecord::kFiles, since[epoch]});
     }
   }
   return found;
@@ -156,14 +174,15 @@ std::string WriterOf(std::string_view job, int64_t epoch) {
 }
 
 absl::Status RecordWrites(ObjectStore& store, std::string_view job, int64_t epoch,
-                          WritesRecord record, std::span<const PlannedWrite> writes) {
+                          WritesRecord record, std::span<const PlannedWrite> writes,
+                          uint32_t again) {
   Json json = Json::array();
   for (const PlannedWrite& write : writes) {
     json.push_back({{"key", write.key}, {"size", write.size}, {"upload", write.upload}});
     if (!write.ends.empty()) json.back()["ends"] = write.ends;
   }
   const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  const std::string key = RecordKey(job, epoch, record);
+  const std::string key = RecordKey(job, epoch, again, record);
   absl::Status put = PutOnce(store, key, text);
   if (record != WritesRecord::kFiles || !absl::IsFailedPrecondition(put)) return put;
   // Of an attempt of this process that failed, since when the files of its inputs changed.
@@ -174,24 +193,40 @@ absl::Status RecordWrites(ObjectStore& store, std::string_view job, int64_t epoc
 absl::StatusOr<BegunWrites> ReadBegunWrites(ObjectStore& store, std::string_view job) {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> listed,
                              ListAll(store, absl::StrCat(JobPrefix(job), "writes")));
-  std::map<int64_t, std::string> begun;
+  std::map<Turn, std::string> begun;
   for (const ListedObject& object : listed) {
     const auto name = ParseRecordName(std::string_view(object.key).substr(JobPrefix(job).size()));
-    if (name && name->record == WritesRecord::kBegun) begun[name->epoch] = object.key;
+    if (name && name->record == WritesRecord::kBegun) begun[name->turn] = object.key;
   }
-  if (begun.empty()) return BegunWrites();
-  const auto& [epoch, key] = *begun.rbegin();
-  absl::StatusOr<std::optional<std::string>> text = ReadWhole(store, key, kMaxRecordBytes);
-  if (!text.ok()) return text.status();
-  if (!text->has_value()) return BegunWrites();
-  std::optional<std::vector<PlannedWrite>> writes = ParseWrites(**text);
-  if (!writes.has_value()) {
-    return absl::DataLossError(
-        absl::StrCat(store.Describe(key),
-                     ": found something else than a list of planned writes, "
-                     "expected one; if no merge runs here, begin again with --overwrite"));
+  // The last time that all were begun, and what was begun again since.
+  auto turn = begun.rbegin();
+  while (turn != begun.rend() && turn->first.again != 0) ++turn;
+  if (turn == begun.rend()) return BegunWrites();
+  BegunWrites all;
+  all.epoch = turn->first.epoch;
+  for (auto record = std::prev(turn.base()); record != begun.end(); ++record) {
+    absl::StatusOr<std::optional<std::string>> text =
+        ReadWhole(store, record->second, kMaxRecordBytes);
+    if (!text.ok()) return text.status();
+    if (!text->has_value()) return BegunWrites();  // it is being cleared up
+    std::optional<std::vector<PlannedWrite>> writes = ParseWrites(**text);
+    if (!writes.has_value()) {
+      return absl::DataLossError(
+          absl::StrCat(store.Describe(record->second),
+                       ": found something else than a list of planned writes, "
+                       "expected one; if no merge runs here, begin again with --overwrite"));
+    }
+    if (record->first.again == 0) {
+      all.writes = *std::move(writes);
+      continue;
+    }
+    for (PlannedWrite& again : *writes) {
+      const auto write = std::find_if(all.writes.begin(), all.writes.end(),
+                                      [&](const PlannedWrite& w) { return w.key == again.key; });
+      if (write != all.writes.end()) *write = std::move(again);
+    }
   }
-  return BegunWrites{epoch, *std::move(writes)};
+  return all;
 }
 
 absl::StatusOr<bool> HasRecordedWrites(ObjectStore& store, std::string_view job) {
@@ -238,7 +273,7 @@ absl::Status AbortEarlierFiles(ObjectStore& store, std::string_view job, int64_t
   MERGANSER_RETURN_IF_ERROR(first);
   for (const ListedObject& object : listed) {
     const auto name = ParseRecordName(std::string_view(object.key).substr(JobPrefix(job).size()));
-    if (name && name->record == WritesRecord::kFiles && name->epoch < epoch) {
+    if (name && name->record == WritesRecord::kFiles && name->turn.epoch < epoch) {
       Keep(first, store.Delete(object.key, object.info.identity));
     }
   }

@@ -3,6 +3,9 @@
 //
 //   .merganser/JOB-UID/writes/EPOCH.json        the shards that the job is about to begin
 //   .merganser/JOB-UID/writes/EPOCH-begun.json  the same, with their uploads
+//   .merganser/JOB-UID/writes/EPOCH.N.json, EPOCH.N-begun.json
+//                                               the shards that are begun again, for the N-th time
+//                                               under this epoch, as the store dropped them
 //   .merganser/JOB-UID/writes/EPOCH-files.json  the small files that it is about to publish
 //
 // EPOCH is that of the claim under which they were begun. Nobody else has it, and writes under it:
@@ -39,11 +42,13 @@ enum class WritesRecord { kIntended, kBegun, kFiles };
 
 // Puts down planned writes under the writer of `epoch`. Those without an upload may have been
 // begun: put down before BeginWrite, they let whoever takes over find what a killed job left.
+// `again`: 0 for all shards; else those that are begun again, for the so-manieth time.
 absl::Status RecordWrites(ObjectStore& store, std::string_view job, int64_t epoch,
-                          WritesRecord record, std::span<const PlannedWrite> writes);
+                          WritesRecord record, std::span<const PlannedWrite> writes,
+                          uint32_t again = 0);
 
 struct BegunWrites {
-  int64_t epoch = 0;
+  int64_t epoch = 0;                 // under which all were begun; some again since
   std::vector<PlannedWrite> writes;  // none: nothing is on record
 };
 // The shards that `job` begun last. kDataLoss for a record that cannot be understood.

@@ -10,7 +10,8 @@
 
 namespace merganser {
 
-// Requests about weights, if none fails; those about headers, small files, claim and record come to
+// Requests about weights, if none fails: at most, since what is small is read with what lies behind
+// it where memory allows. Those about headers, small files, claim and record come to
 // a few a shard, and one every few seconds.
 struct StorageRequests {
   uint64_t reads = 0;   // ranges of the inputs, in all rounds

@@ -98,6 +98,7 @@ struct WriteReceipt {
   uint64_t offset = 0;
   uint64_t size = 0;
   std::string proof;
+  bool operator==(const WriteReceipt&) const = default;
 };
 
 // Keys are relative to the store's root, '/'-separated, without "." or ".."

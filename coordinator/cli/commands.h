@@ -24,6 +24,7 @@ struct MergeFlags {
   uint64_t memory = 0;
   bool overwrite = false;
   bool resume = false;
+  bool verify = false;
   // How often finished units are made durable and put on record: what a crash may
   // cost, beside the units in flight.
   int64_t record_ms = 5000;

@@ -79,6 +79,8 @@ void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
           "Seconds between records of what is done: what a crash may cost")
       ->check(CLI::Range(0.01, 86400.0))
       ->default_str("5");
+  command.add_flag("--verify", flags.verify,
+                   "Read the output back afterwards, every byte against its checksum");
   AddStoreFlags(command, flags.storage);
   // For tests, and so not among those that are listed.
   command

@@ -23,6 +23,7 @@
 #include "common/engine/claim.h"
 #include "common/engine/holder.h"
 #include "common/engine/job_output.h"
+#include "common/engine/lost_units.h"
 #include "common/engine/overlap.h"
 #include "common/engine/prepare.h"
 #include "common/engine/progress_log.h"
@@ -138,8 +139,64 @@ class MergeRun {
     facts.simd = std::string(ActiveSimd());
     facts.threads = flags_.threads;
     facts.started = SystemClock().WallNow();
-    const Plan& plan = prepared_.plan;
+    absl::StatusOr<std::vector<UnitResult>> results = DoUnits(executor, tensor_memory);
+    for (int again = 0;; ++again) {
+      MERGANSER_ASSIGN_OR_RETURN(const bool gone, BegunAgain(executor, results.status(), again));
+      if (!gone) break;
+      results = DoUnits(executor, tensor_memory);
+    }
+    MERGANSER_RETURN_IF_ERROR(results.status());
+    interrupts_.SetHandler([] {
+      std::fprintf(stderr, "publishing the merged model; a second signal stops at once\n");
+    });
+    facts.finished = SystemClock().WallNow();
+    facts.storage = stores_.Counts();
+    absl::StatusOr<std::string> summary = PublishMerge(*output_, prepared_, *results, facts);
+    if (!summary.ok()) return summary;
+    for (const std::string& warning : output_->warnings()) {
+      std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
+    }
+    return summary;
+  }
 
+  // `status` of RunAndPublish: an output of which nothing is there any more went with its storage,
+  // and comes back with it.
+  absl::Status Regarding(const absl::Status& status) {
+    if (!absl::IsNotFound(status)) return status;
+    const absl::StatusOr<std::optional<std::string>> any = FindAnyObject(*store_);
+    if (!any.ok() || any->has_value()) return status;
+    return absl::UnavailableError(
+        absl::StrCat(std::string(status.message()), "; nothing is left of ", output_uri_,
+                     ", which this run had begun: mount its storage, and repeat with --resume"));
+  }
+
+  // Keeps what a later run can go on with, or removes everything. Again where it finds no
+  // memory for that: what the run held is given back by now.
+  void EndFailed(const absl::Status& status, bool still_written) {
+    const bool mends = IsRetryable(status) || absl::IsCancelled(status);
+    if ((mends && recorded_) || still_written) {
+      std::fprintf(stderr,
+                   "what was done is kept: repeat with --resume to go on, or with --overwrite to "
+                   "begin again\n");
+      return;
+    }
+    if (output_ == nullptr) return;
+    constexpr int kTries = 3;
+    absl::Status abandoned;
+    for (int i = 0; i < kTries; ++i) {
+      abandoned = Guarded([&] { return output_->Abandon(); });
+      if (!absl::IsResourceExhausted(abandoned)) break;
+    }
+    if (!abandoned.ok()) {
+      std::fprintf(stderr, "warning: left behind in %s: %s\n", OneLine(output_uri_).c_str(),
+                   OneLine(std::string(abandoned.message())).c_str());
+    }
+  }
+
+ private:
+  // Does the units that are left, and puts them on record; what was interrupted has failed.
+  absl::StatusOr<std::vector<UnitResult>> DoUnits(MergeExecutor& executor, uint64_t tensor_memory) {
+    const Plan& plan = prepared_.plan;
     MERGANSER_ASSIGN_OR_RETURN(tensor_memory, BesideHistograms(tensor_memory, plan, done_));
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<const JobContext> job,
                                MakeJobContext(output_uri_, output_->job_uid(), plan, output_uri_,
@@ -165,60 +222,35 @@ class MergeRun {
       results = executor.Execute({job, output_uri_, std::move(done_), tensor_memory,
                                   [&keeper](const UnitResult& result) { keeper.Add(result); }});
     }
-    // From here on the merge goes to its end: half a publication helps nobody.
-    const bool publishing = results.ok();
-    interrupts_.SetHandler([publishing] {
-      if (!publishing) return;
-      std::fprintf(stderr, "publishing the merged model; a second signal stops at once\n");
-    });
     recorded_ = keeper.Finish(/*keep=*/true);
-    if (!results.ok()) return results.status();
-    MERGANSER_RETURN_IF_ERROR(keeper.status());
-    facts.finished = SystemClock().WallNow();
-    facts.storage = stores_.Counts();
-    absl::StatusOr<std::string> summary = PublishMerge(*output_, prepared_, *results, facts);
-    if (!summary.ok()) return summary;
-    for (const std::string& warning : output_->warnings()) {
-      std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
-    }
-    return summary;
+    if (results.ok()) MERGANSER_RETURN_IF_ERROR(keeper.status());
+    return results;
   }
 
-  // `status` of RunAndPublish: an output of which nothing is there any more went with its storage,
-  // and comes back with it.
-  absl::Status Regarding(const absl::Status& status) {
-    if (!absl::IsNotFound(status)) return status;
-    const absl::StatusOr<std::optional<std::string>> any = FindAnyObject(*store_);
-    if (!any.ok() || any->has_value()) return status;
-    return absl::UnavailableError(
-        absl::StrCat(std::string(status.message()), "; nothing is left of ", output_uri_,
-                     ", which this run had begun: mount its storage, and repeat with --resume"));
+  // After DoUnits, which ended with `status`: whether planned writes were gone and are begun again,
+  // and units have to be done once more.
+  absl::StatusOr<bool> BegunAgain(MergeExecutor& executor, const absl::Status& status,
+                                  int times_before) {
+    // A write that is gone is not found by the unit that writes to it.
+    if (!status.ok() && (!absl::IsNotFound(status) || executor.StillWrites())) return false;
+    const absl::StatusOr<bool> gone = output_->WritesAreGone();
+    if (!gone.ok()) return status.ok() ? gone.status() : status;
+    if (!*gone) return false;
+    if (times_before == kMostRedone) {
+      return absl::AbortedError(absl::StrCat(
+          output_uri_, ": uploads that were under way are gone, for the ", kMostRedone + 1,
+          "th time: a rule of the bucket ends them too early, or another process does; see to "
+          "that, and repeat with --resume"));
+    }
+    std::fprintf(stderr,
+                 "uploads to %s that were under way are gone: they are begun again, and what was "
+                 "in them is done once more\n",
+                 OneLine(output_uri_).c_str());
+    MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::ResumeOwn(std::move(output_), done_));
+    MERGANSER_RETURN_IF_ERROR(BeginLog());
+    return true;
   }
 
-  // Keeps what a later run can go on with, or removes everything. Again where it finds no
-  // memory for that: what the run held is given back by now.
-  void EndFailed(const absl::Status& status, bool still_written) {
-    if (output_ == nullptr) return;
-    const bool mends = IsRetryable(status) || absl::IsCancelled(status);
-    if ((mends && recorded_) || still_written) {
-      std::fprintf(stderr,
-                   "what was done is kept: repeat with --resume to go on, or with --overwrite to "
-                   "begin again\n");
-      return;
-    }
-    constexpr int kTries = 3;
-    absl::Status abandoned;
-    for (int i = 0; i < kTries; ++i) {
-      abandoned = Guarded([&] { return output_->Abandon(); });
-      if (!absl::IsResourceExhausted(abandoned)) break;
-    }
-    if (!abandoned.ok()) {
-      std::fprintf(stderr, "warning: left behind in %s: %s\n", OneLine(output_uri_).c_str(),
-                   OneLine(std::string(abandoned.message())).c_str());
-    }
-  }
-
- private:
   absl::Status BeginOnce(HolderWatch& watch) {
     if (flags_.resume) {
       MERGANSER_ASSIGN_OR_RETURN(complete_, JobOutput::EndedBefore(store_, prepared_.plan, &watch));
@@ -303,7 +335,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   }
   if (run.complete()) {
     std::printf("%s holds this merge already\n", OneLine(output_uri).c_str());
-    return kDone;
+    return flags.verify ? RunVerify(stores, output_uri, flags.threads) : kDone;
   }
   // The claim must not outlive an exception.
   const absl::StatusOr<std::string> summary =
@@ -315,7 +347,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   }
   std::printf("%s", summary->c_str());
   std::printf("merged into %s\n", OneLine(output_uri).c_str());
-  return kDone;
+  return flags.verify ? RunVerify(stores, output_uri, flags.threads) : kDone;
 }
 
 }  // namespace merganser::cli

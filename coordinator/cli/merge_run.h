@@ -35,7 +35,7 @@ class MergeExecutor {
   virtual ~MergeExecutor() = default;
 
   // Does all units that are left: every unit's result, in unit order, or the first
-  // failure. Once.
+  // failure. Once more after another has failed, as a job with other writes.
   virtual absl::StatusOr<std::vector<UnitResult>> Execute(MergeJob job) = 0;
 
   // --- From any thread, also before Execute.

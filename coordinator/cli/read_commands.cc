@@ -1,19 +1,15 @@
-// Commands that only read: plan, inspect, verify.
+// Commands that only read: plan, inspect.
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/bytes.h"
-#include "common/base/executor.h"
 #include "common/base/status.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/engine/inspect.h"
 #include "common/engine/overlap.h"
 #include "common/engine/prepare.h"
-#include "common/engine/report.h"
 #include "common/plan/pieces.h"
 #include "common/plan/plan_text.h"
 #include "common/plan/requests.h"
@@ -75,23 +71,6 @@ int RunInspect(const Stores& stores, const std::string& checkpoint, bool json) {
   }
   const std::string out = json ? InspectJson(*opened) : InspectText(*opened);
   std::fputs(out.c_str(), stdout);
-  return kDone;
-}
-
-int RunVerify(const Stores& stores, const std::string& checkpoint, int threads) {
-  const absl::StatusOr<std::string> uri = ResolveModel(checkpoint, RecipeDirectories("").front());
-  if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
-  const absl::StatusOr<std::shared_ptr<ObjectStore>> store = stores.Open(*uri);
-  if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
-  ThreadPool pool(static_cast<size_t>(threads - 1));
-  const absl::StatusOr<VerifyResult> result = VerifyOutput(**store, pool);
-  if (!result.ok()) {
-    return Fail(result.status(),
-                absl::IsNotFound(result.status()) ? Phase::kPlanning : Phase::kRunning);
-  }
-  std::printf("%s: %s in %d shards match their %d checksums\n", OneLine(*uri).c_str(),
-              FormatBytes(result->bytes).c_str(), static_cast<int>(result->shards),
-              static_cast<int>(result->segments));
   return kDone;
 }
 

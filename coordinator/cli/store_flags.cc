@@ -73,14 +73,15 @@ void AddStoreFlags(CLI::App& command, StoreOptions& options) {
                 "Nobody else writes to the output: your word, where a store cannot make sure of it")
       ->group(kGroup);
   const std::map<std::string, s3::Checksum> checksums = {{"none", s3::Checksum::kNone},
-                                                         {"md5", s3::Checksum::kMd5}};
+                                                         {"md5", s3::Checksum::kMd5},
+                                                         {"crc32c", s3::Checksum::kCrc32c}};
   command
       .add_option_function<std::string>(
           "--storage-checksum",
           [&settings = options.buckets, checksums](const std::string& text) {
             settings.checksum = checksums.at(text);
           },
-          "What the store checks bodies by that TLS protects: none or md5")
+          "What the store checks bodies by: none or md5 over TLS, or crc32c, which it keeps")
       ->check(CLI::IsMember(checksums))
       ->default_str("md5")
       ->group(kGroup);

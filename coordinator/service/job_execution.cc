@@ -457,17 +457,7 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
     writes = *std::move(*begun);
   }
   request_wrong = false;
-  JobPlan job_plan;
-  job_plan.job = record.info.name;
-  job_plan.job_uid = uid;
-  job_plan.output_uri = record.info.request.output_uri;
-  job_plan.plan = *active.plan;
-  job_plan.writes = *std::move(writes);
-  active.serialized = SerializeJobPlan(job_plan);
-  if (active.serialized.size() > kMaxJobPlanBytes) {
-    return absl::InternalError(absl::StrCat("plan: found ", active.serialized.size(),
-                                            " bytes, expected at most ", kMaxJobPlanBytes));
-  }
+  MERGANSER_RETURN_IF_ERROR(active.Serialize(record.info, *std::move(writes)));
   if (done.empty()) workers = {};
   for (UnitResult& result : done) {
     const UnitOfRound place(result.round, result.unit);
@@ -516,8 +506,14 @@ absl::StatusOr<std::string> JobManager::RunToPublication(const JobPtr& job,
     EndPlanning(*job);
     job->plan = active;
   }
-  MERGANSER_ASSIGN_OR_RETURN(std::vector<UnitResult> results,
-                             RunRounds(job, run, plan, std::move(on_record), workers));
+  absl::StatusOr<std::vector<UnitResult>> rounds;
+  for (int again = 0;; ++again) {
+    rounds = RunRounds(job, run, plan, std::exchange(on_record, {}), workers);
+    MERGANSER_ASSIGN_OR_RETURN(const bool begun_again,
+                               BegunAgain(job, rounds.status(), again, active, on_record, workers));
+    if (!begun_again) break;
+  }
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<UnitResult> results, std::move(rounds));
   RunFacts facts;
   {
     MutexLock lock(mutex_);

@@ -71,6 +71,9 @@ struct ActivePlan {
   const Plan* plan = nullptr;  // valid while `run` is held
   std::shared_ptr<JobRun> run;
   std::string serialized;  // a JobPlan
+
+  // Sets `serialized`, as workers fetch it. kInternal where that is too long for them.
+  absl::Status Serialize(const JobInfo& job, std::vector<PlannedWrite> writes);
 };
 
 // Thread-safe. Errors carry the reasons that merge_service.proto lists.
@@ -202,6 +205,12 @@ class JobManager {
   // After all units of the last round: whether some are to be done again, for the `redone`th time.
   absl::StatusOr<bool> RedoLost(const JobPtr& job, const std::shared_ptr<JobRun>& run,
                                 const Plan& plan, JobRounds& rounds, int& redone);
+  // After RunRounds, which ended with `rounds`: whether planned writes were gone (JobRun) and are
+  // begun again, for the `times_before` + 1st time. Then the rounds are to be run once more, with
+  // what `active` and `on_record` are now.
+  absl::StatusOr<bool> BegunAgain(const JobPtr& job, const absl::Status& rounds, int times_before,
+                                  std::shared_ptr<ActivePlan>& active, ResultsOnRecord& on_record,
+                                  JobWorkers& workers);
   // Takes the job off the schedule, with what was done until now.
   void EndRound(Job& job) MERGANSER_REQUIRES(mutex_);
   // What is left to do of a round, after what is on record of it was taken.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/lost_units.h"
 #include "common/engine/rounds.h"
@@ -63,6 +64,66 @@ absl::StatusOr<bool> JobManager::RedoLost(const JobPtr& job, const std::shared_p
     job->before.bytes_done -= RoundBytes(plan, plan.units[unit], rounds.round(), *rounds.gates());
   }
   rounds.Redo(std::move(lost));
+  return true;
+}
+
+absl::Status ActivePlan::Serialize(const JobInfo& job, std::vector<PlannedWrite> writes) {
+  serialized =
+      SerializeJobPlan({job.name, job.uid, *plan, job.request.output_uri, std::move(writes)});
+  if (serialized.size() > kMaxJobPlanBytes) {
+    return absl::InternalError(absl::StrCat("plan: found ", serialized.size(),
+                                            " bytes, expected at most ", kMaxJobPlanBytes));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> JobManager::BegunAgain(const JobPtr& job, const absl::Status& rounds,
+                                            int times_before, std::shared_ptr<ActivePlan>& active,
+                                            ResultsOnRecord& on_record, JobWorkers& workers) {
+  // A write that is gone is not found by the unit that writes to it.
+  if (!rounds.ok() && !absl::IsNotFound(rounds)) return false;
+  JobInfo info;
+  {
+    MutexLock lock(mutex_);
+    info = job->record.info;
+  }
+  bool gone = false;
+  MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
+    MERGANSER_ASSIGN_OR_RETURN(gone, active->run->WritesAreGone());
+    return absl::OkStatus();
+  }));
+  if (!gone) return false;
+  if (times_before == kMostRedone) {
+    return absl::AbortedError(absl::StrCat(
+        Shown(info.request.output_uri), ": uploads that were under way are gone, for the ",
+        kMostRedone + 1,
+        "th time: a rule of the bucket ends them too early, or another process does; see to that, "
+        "and submit the job again"));
+  }
+  std::vector<UnitResult> done;
+  std::optional<std::vector<PlannedWrite>> writes;
+  MERGANSER_RETURN_IF_ERROR(
+      Patiently(job, [&] { return ReadResults(info.uid, *active->plan, done, workers); }));
+  MERGANSER_RETURN_IF_ERROR(Patiently(job, [&]() -> absl::Status {
+    MERGANSER_ASSIGN_OR_RETURN(writes, active->run->BeginGoneWrites(done));
+    return absl::OkStatus();
+  }));
+  // Workers may be fetching the one that they have.
+  active = std::make_shared<ActivePlan>(*active);
+  if (writes.has_value()) MERGANSER_RETURN_IF_ERROR(active->Serialize(info, *std::move(writes)));
+  on_record.clear();
+  for (UnitResult& result : done) {
+    const UnitOfRound place(result.round, result.unit);
+    on_record.emplace(place, std::move(result));
+  }
+  MutexLock lock(mutex_);
+  AddEvent(*job,
+           "uploads that were under way are gone: they are begun again, and what was in them is "
+           "done once more");
+  job->plan = active;
+  // Those of units that found their upload gone say nothing of units or workers.
+  job->attempts.clear();
+  job->before.units_done = job->before.bytes_done = 0;
   return true;
 }
 

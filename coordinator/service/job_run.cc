@@ -85,6 +85,15 @@ class EngineJobRun final : public JobRun {
     return SummariseReport(*report);
   }
 
+  absl::StatusOr<bool> WritesAreGone() override { return output_->WritesAreGone(); }
+
+  absl::StatusOr<std::optional<std::vector<PlannedWrite>>> BeginGoneWrites(
+      std::vector<UnitResult>& done) override {
+    MERGANSER_ASSIGN_OR_RETURN(const bool begun, output_->BeginGoneWrites(done));
+    if (!begun) return std::nullopt;
+    return output_->writes();
+  }
+
   absl::StatusOr<std::vector<uint32_t>> LostUnits(const std::vector<UnitResult>& results) override {
     return output_->LostUnits(results);
   }

@@ -51,6 +51,16 @@ class JobRun {
   // output is whole and visible. Then nothing is left to do.
   virtual absl::StatusOr<std::optional<std::string>> FindPublished() = 0;
 
+  // When a round failed, or all are done: whether planned writes are gone that the output's store
+  // had taken. They are begun again then, `done`, the results on record, loses those that have to
+  // come again, and these are all shards' writes. nullopt where none are gone. Nobody may write
+  // meanwhile but to the writes that are gone.
+  virtual absl::StatusOr<std::optional<std::vector<PlannedWrite>>> BeginGoneWrites(
+      std::vector<UnitResult>& done) = 0;
+
+  // Whether there are such.
+  virtual absl::StatusOr<bool> WritesAreGone() = 0;
+
   // Of all units' results of the last round: which units have to be done again, as the output does
   // not hold what they wrote. Before Publish.
   virtual absl::StatusOr<std::vector<uint32_t>> LostUnits(

@@ -1,7 +1,9 @@
 // Moves one large object to or from a bucket, as merges do, and tells what it cost.
 //
 //   bench_s3 read URI KEY            16 MiB at a time, into memory
-//   bench_s3 write URI KEY BYTES     in pieces of 16 MiB, from memory
+//   bench_s3 write URI KEY BYTES none|md5|crc32c
+//                                    in pieces of 16 MiB, from memory; the checksum that
+//                                    --storage-checksum asks for
 //
 // Prints "BYTES SECONDS CPU_SECONDS". Driven by s3_clients.py.
 #include <sys/resource.h>
@@ -96,12 +98,17 @@ double Seconds(const timeval& time) {
 
 int Run(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
-  if (!(what == "read" && argc == 4) && !(what == "write" && argc == 5)) {
-    std::fprintf(stderr, "usage: bench_s3 read URI KEY | bench_s3 write URI KEY BYTES\n");
+  if (!(what == "read" && argc == 4) && !(what == "write" && argc == 6)) {
+    std::fprintf(stderr, "usage: bench_s3 read URI KEY | bench_s3 write URI KEY BYTES CHECKSUM\n");
     return 2;
   }
   const MonotonicTime started = SystemClock().Now();
-  const absl::StatusOr<std::shared_ptr<ObjectStore>> store = Stores().Open(argv[2]);
+  StoreOptions options;
+  const std::string checksum = argc == 6 ? argv[5] : "md5";
+  options.buckets.checksum = checksum == "none"     ? s3::Checksum::kNone
+                             : checksum == "crc32c" ? s3::Checksum::kCrc32c
+                                                    : s3::Checksum::kMd5;
+  const absl::StatusOr<std::shared_ptr<ObjectStore>> store = Stores(options).Open(argv[2]);
   absl::StatusOr<uint64_t> moved = uint64_t{0};
   if (!store.ok()) {
     moved = store.status();

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reading and writing a bucket: this program's driver beside other clients, side by side.
 
-usage: s3_clients.py DIR [--size 1073741824] [--runs 3] [--bin build/bin/bench_s3]
+usage: s3_clients.py DIR [--size 1073741824] [--runs 3] [--bin build/bin/bench_s3] [--tls]
 
 One object of SIZE bytes is written and read, to and from memory, by
 
@@ -11,8 +11,9 @@ One object of SIZE bytes is written and read, to and from memory, by
   rclone      `rcat` from a pipe and `cat` into one (where it is installed)
 
 against Ceph's radosgw on loopback; reads also against nginx with the file as it is, which is faster
-than any client. All over plain HTTP with signed requests, so that bodies that are sent are hashed
-by everyone who hashes them by default: what each does is said with it. Clients alternate, after a
+than any client. Over plain HTTP with signed requests everyone hashes the bodies that he sends for
+the signature (SHA-256); with --tls nobody does, and nobody asks for another checksum: encryption,
+which all have alike, takes its place. Clients alternate, after a
 round that does not count; the table has medians of seconds, of GB/s and of the client's own CPU
 seconds (user and system, its children's with them), and ratios to merganser's.
 
@@ -56,9 +57,16 @@ def awscrt():
         os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     config = s3.create_default_s3_signing_config(region="us-east-1",
                                                  credential_provider=credentials)
+    mode, connect = s3.S3RequestTlsMode.DISABLED, None
+    if endpoint.startswith("https"):
+        options = io.TlsContextOptions()
+        options.override_default_trust_store_from_path(None, os.environ["AWS_CA_BUNDLE"])
+        connect = io.ClientTlsContext(options).new_connection_options()
+        connect.set_server_name(host.split(":")[0])
+        mode = s3.S3RequestTlsMode.ENABLED
     s3c = s3.S3Client(bootstrap=bootstrap, region="us-east-1", signing_config=config,
                       part_size=%(part)d, multipart_upload_threshold=%(part)d,
-                      throughput_target_gbps=25.0, tls_mode=s3.S3RequestTlsMode.DISABLED)
+                      throughput_target_gbps=25.0, tls_mode=mode, tls_connection_options=connect)
     headers = http.HttpHeaders([("Host", host)])
     path = "/%(bucket)s/" + key
     def run():
@@ -112,7 +120,7 @@ def by_python(client, op, endpoint, key, size):
 
 
 def by_merganser(program, op, key, size):
-    words = [program, op, "s3://" + BUCKET, key] + ([str(size)] if op == "write" else [])
+    words = [program, op, "s3://" + BUCKET, key] + ([str(size), "none"] if op == "write" else [])
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           check=False)
     if done.returncode != 0:
@@ -127,6 +135,8 @@ def by_rclone(op, key, size):
             "--s3-endpoint", os.environ["AWS_ENDPOINT_URL"], "--s3-upload-concurrency", str(WIDTH),
             "--s3-chunk-size", "16M"]
     place = ":s3:%s/%s" % (BUCKET, key)
+    if os.environ["AWS_ENDPOINT_URL"].startswith("https"):
+        base += ["--ca-cert", os.environ["AWS_CA_BUNDLE"]]
     # Of certificates it wants to know nothing where there is no TLS.
     env = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -149,9 +159,10 @@ def by_rclone(op, key, size):
 class Nginx:
     """Static files of a folder on loopback."""
 
-    def __init__(self, folder, root):
+    def __init__(self, folder, root, certificate=None):
         self.port = radosgw.free_ports(1)[0]
-        self.endpoint = "http://127.0.0.1:%d" % self.port
+        self.endpoint = "%s://localhost:%d" % ("https" if certificate else "http", self.port)
+        tls = "ssl; ssl_certificate %s; ssl_certificate_key %s" % ((certificate,) * 2)
         config = os.path.join(folder, "nginx.conf")
         with open(config, "w", encoding="utf-8") as f:
             f.write("""daemon off; master_process off; pid %s/nginx.pid; error_log %s/nginx.err;
@@ -159,8 +170,8 @@ events { worker_connections 512; }
 http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
        client_body_temp_path %s/body; proxy_temp_path %s/proxy; fastcgi_temp_path %s/fastcgi;
        uwsgi_temp_path %s/uwsgi; scgi_temp_path %s/scgi;
-       server { listen 127.0.0.1:%d; root %s; } }
-""" % ((folder,) * 7 + (self.port, root)))
+       server { listen 127.0.0.1:%d %s; root %s; } }
+""" % ((folder,) * 7 + (self.port, tls if certificate else "", root)))
         self.process = subprocess.Popen(["nginx", "-c", config, "-p", folder],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(0.5)
@@ -168,6 +179,17 @@ http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
     def stop(self):
         self.process.kill()
         self.process.wait()
+
+
+def certificate(folder):
+    """A certificate of this machine for itself, its key behind it."""
+    path = os.path.join(folder, "tls.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                    "-keyout", path + ".key", "-out", path], check=True, capture_output=True)
+    with open(path, "a", encoding="utf-8") as f, open(path + ".key", encoding="utf-8") as key:
+        f.write(key.read())
+    return path
 
 
 def clients(program):
@@ -212,6 +234,7 @@ def main():
     parser.add_argument("--size", type=int, default=1 << 30)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--bin", default=os.path.join(ROOT, "build", "bin", "bench_s3"))
+    parser.add_argument("--tls", action="store_true")
     parser.add_argument("--json")
     args = parser.parse_args()
     os.makedirs(args.dir, exist_ok=True)
@@ -225,18 +248,29 @@ def main():
     who = clients(args.bin)
     print("clients: " + ", ".join(who))
     tables = {}
-    nginx = Nginx(folder, root)
+    pem = certificate(folder) if args.tls else None
+    if pem:
+        os.environ["AWS_CA_BUNDLE"] = pem
+    nginx = Nginx(folder, root, pem)
     try:
-        with radosgw.Server(os.path.join(folder, "ceph"), memory=16 << 30) as server:
+        server = radosgw.Server(os.path.join(folder, "ceph"), memory=16 << 30)
+        endpoint = server.endpoint
+        if pem:
+            port = radosgw.free_ports(1)[0]
+            endpoint = "https://localhost:%d" % port
+            with open(server.config, "a", encoding="utf-8") as f:
+                f.write("rgw frontends = beast endpoint=127.0.0.1:%d ssl_endpoint=127.0.0.1:%d "
+                        "ssl_certificate=%s tcp_nodelay=1\n" % (server.port, port, pem))
+        with server:
             os.environ.update({"AWS_ACCESS_KEY_ID": server.access_key, "AWS_REGION": "us-east-1",
                                "AWS_SECRET_ACCESS_KEY": server.secret_key})
             s3_client.Client(server.endpoint, server.access_key,
                              server.secret_key).create_bucket(BUCKET)
-            tables["write_radosgw"] = compare("write to radosgw", server.endpoint, "write", who,
+            tables["write_radosgw"] = compare("write to radosgw", endpoint, "write", who,
                                               args.runs, args.size)
-            os.environ["AWS_ENDPOINT_URL"] = server.endpoint
+            os.environ["AWS_ENDPOINT_URL"] = endpoint
             who["merganser"]("write", server.endpoint, "object", args.size)
-            tables["read_radosgw"] = compare("read from radosgw", server.endpoint, "read", who,
+            tables["read_radosgw"] = compare("read from radosgw", endpoint, "read", who,
                                              args.runs, args.size)
         readers = {name: run for name, run in who.items() if name != "rclone"}
         tables["read_nginx"] = compare("read from nginx", nginx.endpoint, "read", readers,

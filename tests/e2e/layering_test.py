@@ -43,6 +43,7 @@ THIRD_PARTY = [
     (r"benchmark/", ["tests/bench"], True),
     (r"curl/", ["common/storage/http"], True),
     (r"pugixml", ["common/storage/s3"], True),
+    (r"isa-l", ["common/storage/s3"], True),
     (r"sqlite|SQLiteCpp/", ["coordinator/journal", "tests/coordinator/journal"], True),
     (r"mpi\.h", ["worker/sources/mpi"], True),
     (r"httplib", ["coordinator/web"], True),

@@ -90,10 +90,15 @@ class Client:
                 return found
             token = token.group(1)
 
-    def uploads(self, bucket):
-        """The keys of uploads that are neither complete nor aborted."""
+    def open_uploads(self, bucket):
+        """Key and id of the uploads that are neither complete nor aborted."""
         page = self.request("GET", "/" + bucket, {"uploads": ""}).decode()
-        return re.findall(r"<Key>([^<]*)</Key>", page)
+        return list(zip(re.findall(r"<Key>([^<]*)</Key>", page),
+                        re.findall(r"<UploadId>([^<]*)</UploadId>", page)))
+
+    def uploads(self, bucket):
+        """The keys of those."""
+        return [key for key, _ in self.open_uploads(bucket)]
 
     def parts(self, bucket, key, number_of=re.compile(r"<ETag>&quot;[0-9a-f]+-(\d+)&quot;</ETag>")):
         """In how many parts the object was uploaded."""

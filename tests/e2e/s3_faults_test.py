@@ -64,10 +64,15 @@ class FaultsTest(BucketCase):
     def workers(self, output, disturb):
         """Three, and `disturb` when some of the work is done and some in flight."""
         def there():
-            progress = cluster.job(job)["progress"]
+            now = cluster.job(job)
+            self.assertNotIn(harness.state_of(now), ("SUCCEEDED", "FAILED"), "it ended too soon")
+            progress = now["progress"]
             return int(progress.get("units_done", 0)) > 1 and \
                 int(progress.get("units_leased", 0)) > 0
+        # Slow enough to be met at work.
         with harness.Cluster(3, self.path("state-" + os.path.basename(output)),
+                             worker_args=("--threads", "1", "--memory", "2GiB",
+                                          "--storage-bandwidth", "20MB"),
                              coordinator_args=("--worker-timeout", "3")) as cluster:
             job = cluster.submit(self.remote, "s3://models/" + output)
             harness.wait_for("units in flight", there)

@@ -348,7 +348,7 @@ class ClusterCase(SlurmCase):
         """Waits until the merge has begun, and stops its workers: they cannot finish it."""
         def there():
             found = processes("worker", "--coordinator", self.address() or "none")
-            begun = os.path.isdir(os.path.join(output, ".merganser"))
+            begun = os.path.exists(os.path.join(output, ".merganser", "claim"))
             return found if len(found) == workers and begun else None
         stopped = harness.wait_for("the workers and the merge to begin", there)
         for pid in stopped:

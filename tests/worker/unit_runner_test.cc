@@ -25,7 +25,9 @@
 namespace merganser {
 namespace {
 
+using testing::AllOf;
 using testing::Each;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
@@ -161,6 +163,80 @@ TEST(UnitRunnerTest, StorageIsAskedAsOftenAsThePlanSays) {
   EXPECT_GT(CountRequests(job.plan(), small).reads, job.plan().bytes_read / 1000);
   if (!job.plan().output.whole_pieces) return;
   for (const StoreCall& write : writes) EXPECT_LE(write.size, expected.most_piece);
+}
+
+// Wants its reads small, as stores do that answer late.
+class CutStore final : public ForwardingStore {
+ public:
+  explicit CutStore(std::shared_ptr<ObjectStore> wrapped) : ForwardingStore(std::move(wrapped)) {}
+  StoreTraits traits() const override {
+    StoreTraits traits = ForwardingStore::traits();
+    traits.read_size = uint64_t{8} << 20;
+    return traits;
+  }
+};
+
+// As transformers have them: small tensors between large ones, in one order everywhere.
+std::map<std::string, TinyCheckpoint> Neighbours() {
+  TinyCheckpoint a;
+  for (const char* layer : {"0", "1", "2"}) {
+    a.tensors.push_back({absl::StrCat(layer, ".a_norm"), DType::kBF16, {641}});
+    a.tensors.push_back({absl::StrCat(layer, ".b_bias"), DType::kBF16, {37}});
+    a.tensors.push_back({absl::StrCat(layer, ".c_weight"), DType::kBF16, {1500, 641}});
+    a.tensors.push_back({absl::StrCat(layer, ".d_weight"), DType::kBF16, {37, 641}});
+  }
+  a.seed = kSeed;
+  TinyCheckpoint b = a, c = a;
+  b.seed = kSeed + 1;
+  c.seed = kSeed + 2;
+  for (TinyTensor& tensor : c.tensors) tensor.dtype = DType::kF32;
+  return {{"a", a}, {"b", b}, {"c", c}};
+}
+
+TEST(UnitRunnerTest, SmallNeighboursAreReadTogetherWhereStoresAnswerLate) {
+  const auto models = Neighbours();
+  for (const int threads : {1, 4}) {
+    for (const bool tight : {false, true}) {
+      SCOPED_TRACE(testing::Message() << threads << " threads" << (tight ? ", little memory" : ""));
+      TestJob job(kLinear, models, StoreTraits());
+      const auto expected = ExpectedLinear(job.plan(), InOrder(models), kWeights, kDivisor);
+      for (auto& input : job.context()->inputs) input = std::make_shared<CutStore>(input);
+      ScriptedSource source(job.context());
+      const absl::Status status = RunUnits(
+          source, Options(threads, tight ? job.plan().peak_leaf_memory : uint64_t{1} << 30));
+      ASSERT_TRUE(status.ok()) << status;
+      ASSERT_THAT(source.failures, IsEmpty());
+      uint64_t reads = 0, bytes = 0;
+      for (size_t model = 0; model < job.plan().models.size(); ++model) {
+        reads += job.input(model).Calls(StoreOp::kRead).size();
+        bytes += job.input(model).BytesRead();
+      }
+      EXPECT_EQ(bytes, job.plan().bytes_read);
+      const std::vector<StoreTraits> inputs(job.plan().models.size());
+      const uint64_t alone = CountRequests(job.plan(), inputs).reads;
+      if (tight) {
+        EXPECT_LE(reads, alone);
+      } else {
+        // One with each of the large ones, and one of what stands behind the last.
+        EXPECT_EQ(alone, 3u * 12);
+        EXPECT_LE(reads, 3u * (3 + job.plan().units.size()));
+      }
+      ExpectSameFiles(job.Publish(source.results), expected);
+    }
+  }
+}
+
+TEST(UnitRunnerTest, ReadsThatAreOneNameAllThatFailed) {
+  TestJob job(kLinear, Neighbours(), StoreTraits());
+  for (auto& input : job.context()->inputs) input = std::make_shared<CutStore>(input);
+  job.input_faults(1).AddRule({.op = StoreOp::kRead,
+                               .times = kEveryCall,
+                               .status = absl::DataLossError("the file changed")});
+  ScriptedSource source(job.context());
+  ASSERT_TRUE(RunUnits(source, Options(2, uint64_t{1} << 30)).ok());
+  ASSERT_FALSE(source.failures.empty());
+  EXPECT_THAT(std::string(source.failures.begin()->second.message()),
+              AllOf(HasSubstr("tensors "), HasSubstr(" to "), HasSubstr("the file changed")));
 }
 
 // Answers late: reads and writes wait for one another until `wanted` of a kind are in flight.

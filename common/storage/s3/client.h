@@ -64,6 +64,10 @@ class Client {
   const Endpoint& endpoint() const { return endpoint_; }
   StorageCounters& counters() const { return *shared_.counters; }
   const std::string& bucket() const { return bucket_; }
+  // What is written carries x-amz-checksum-crc32c. Google's stores know another header for it.
+  bool WritesCrc32c() const {
+    return shared_.checksum == Checksum::kCrc32c && !endpoint_.ways.google;
+  }
 
  private:
   // One try of some calls, all of them in flight at once. `ended`: as CredentialsSource has it.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/storage/s3/crc32c.h"
 
 namespace merganser::s3 {
 namespace {
@@ -47,7 +48,11 @@ HttpRequest MakeRequest(const Call& call, const Endpoint& endpoint, std::string_
   // Over TLS nothing changes a body on its way, and hashing it costs more than sending it.
   const bool hashed = endpoint.scheme != "https" || body.empty();
   to_sign.payload_hash = hashed ? Sha256Hex(body) : std::string(kUnsignedPayload);
-  if (checksum == Checksum::kMd5 && !body.empty() && (!hashed || credentials.anonymous())) {
+  const bool has_one =
+      std::any_of(call.headers.begin(), call.headers.end(),
+                  [](const auto& header) { return header.first == kCrc32cHeader; });
+  if (checksum != Checksum::kNone && !has_one && !body.empty() &&
+      (!hashed || credentials.anonymous())) {
     to_sign.headers.emplace_back("content-md5", Md5Base64(body));
   }
   if (!credentials.anonymous()) {

@@ -37,7 +37,8 @@ struct BucketPlace {
 BucketPlace PlaceOf(const Endpoint& endpoint, std::string_view bucket, std::string_view region);
 
 // Signed for the endpoint's dialect, or not at all with anonymous credentials. Over TLS a body is
-// not hashed for the signature; the store checks it by `checksum`.
+// not hashed for the signature; the store checks it by Content-MD5, unless `checksum` is kNone or
+// the call has kCrc32cHeader.
 HttpRequest MakeRequest(const Call& call, const Endpoint& endpoint, std::string_view bucket,
                         const Credentials& credentials, const Signing& signing, Checksum checksum);
 

@@ -14,6 +14,7 @@
 #include "common/base/status.h"
 #include "common/storage/pieces.h"
 #include "common/storage/s3/aws/times.h"
+#include "common/storage/s3/crc32c.h"
 #include "common/storage/s3/uploads.h"
 #include "common/storage/s3/xml.h"
 
@@ -255,6 +256,9 @@ class S3Store final : public ObjectStore {
     Call call = place_.ObjectCall("PUT", key, "s3:PutObject");
     place_.AddWriteHeaders(call);
     call.body = std::as_bytes(std::span(bytes));
+    if (place_.client().WritesCrc32c()) {
+      call.headers.emplace_back(kCrc32cHeader, Crc32cBase64(call.body));
+    }
     return call;
   }
 

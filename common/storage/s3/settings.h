@@ -18,8 +18,9 @@ struct WriteOptions {
 
 // What goes along with a body for the store to check, where the signature does not cover it.
 enum class Checksum {
-  kNone,  // what TLS has is enough
-  kMd5,   // Content-MD5, which every store knows
+  kNone,    // what TLS has is enough
+  kMd5,     // Content-MD5, which every store knows
+  kCrc32c,  // x-amz-checksum-crc32c, kept beside the object, where the signature covers it too
 };
 
 struct Settings {

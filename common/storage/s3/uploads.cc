@@ -1,5 +1,6 @@
 #include "common/storage/s3/uploads.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -10,11 +11,40 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/storage/pieces.h"
+#include "common/storage/s3/crc32c.h"
 
 namespace merganser::s3 {
 namespace {
 
 constexpr std::string_view kPut = "s3:PutObject";
+
+// Behind the id of an upload that was begun with CRC-32C, for whoever writes its parts: a store
+// refuses a part that has another checksum than its upload wants, or none.
+constexpr std::string_view kWithCrc32c = " crc32c";
+
+bool WantsCrc32c(const PlannedWrite& write) { return write.upload.ends_with(kWithCrc32c); }
+
+std::string IdOf(const PlannedWrite& write) {
+  std::string id = write.upload;
+  if (WantsCrc32c(write)) id.resize(id.size() - kWithCrc32c.size());
+  return id;
+}
+
+// A part's proof: its ETag, and where its upload wants that its checksum.
+constexpr std::string_view kCrc32cOf = " crc32c=";
+
+std::string ProofOf(std::string_view etag, std::string_view crc32c) {
+  if (crc32c.empty()) return std::string(etag);
+  return absl::StrCat(std::string(etag), std::string(kCrc32cOf), std::string(crc32c));
+}
+
+// Some stores take the checksum and do not tell it.
+bool Proves(std::string_view proof, const ListedPart& part) {
+  const size_t crc = proof.find(kCrc32cOf);
+  if (proof.substr(0, crc) != part.etag) return false;
+  return crc == std::string_view::npos || part.crc32c.empty() ||
+         proof.substr(crc + kCrc32cOf.size()) == part.crc32c;
+}
 
 bool Gone(const Reply& reply) {
   return reply.verdict.code == "NoSuchUpload" || absl::IsNotFound(reply.verdict.status);
@@ -41,7 +71,8 @@ bool IsAsWritten(const PlannedWrite& write, size_t piece, const ListedPart& part
   const auto [begin, end] = BoundsOf(write, piece);
   const auto known = proofs.find(begin);
   return part.number == piece + 1 && part.size == end - begin && known != proofs.end() &&
-         known->second.contains(part.etag);
+         std::any_of(known->second.begin(), known->second.end(),
+                     [&](std::string_view proof) { return Proves(proof, part); });
 }
 
 }  // namespace
@@ -50,18 +81,23 @@ absl::StatusOr<PlannedWrite> Uploads::Begin(const WriteLayout& layout) {
   Call call = place_.ObjectCall("POST", layout.key, kPut);
   call.query = {{"uploads", ""}};
   place_.AddWriteHeaders(call);
+  const bool crc32c = place_.client().WritesCrc32c();
+  if (crc32c) call.headers.emplace_back("x-amz-checksum-algorithm", "CRC32C");
   // Done twice, one upload would be nobody's.
   call.repeatable = false;
   absl::StatusOr<std::string> id = Ask(place_.client(), call, ParseUploadId);
   if (!id.ok()) return Failed(id.status(), "begin an upload of", place_.Describe(layout.key));
+  if (crc32c) absl::StrAppend(&*id, std::string(kWithCrc32c));
   return PlannedWrite{layout.key, layout.size, *std::move(id), layout.ends};
 }
 
 absl::StatusOr<WriteReceipt> Uploads::WritePart(const PlannedWrite& write, size_t piece,
                                                 uint64_t offset, std::span<const std::byte> bytes) {
   Call call = place_.ObjectCall("PUT", write.key, kPut);
-  call.query = {{"partNumber", absl::StrCat(piece + 1)}, {"uploadId", write.upload}};
+  call.query = {{"partNumber", absl::StrCat(piece + 1)}, {"uploadId", IdOf(write)}};
   call.body = bytes;
+  const std::string crc32c = WantsCrc32c(write) ? Crc32cBase64(bytes) : "";
+  if (!crc32c.empty()) call.headers.emplace_back(kCrc32cHeader, crc32c);
   const Reply reply = place_.client().Do(call);
   const std::string what = place_.Describe(write.key);
   if (Gone(reply)) return NotUnderWay(write);
@@ -71,12 +107,12 @@ absl::StatusOr<WriteReceipt> Uploads::WritePart(const PlannedWrite& write, size_
     return absl::DataLossError(
         absl::StrCat("write a part of ", what, ": the store gave no ETag for it"));
   }
-  return WriteReceipt{offset, bytes.size(), std::string(etag)};
+  return WriteReceipt{offset, bytes.size(), ProofOf(etag, crc32c)};
 }
 
 Call Uploads::PartsCall(const PlannedWrite& write, std::string_view after) const {
   Call call = place_.ObjectCall("GET", write.key, "s3:ListMultipartUploadParts");
-  call.query = {{"uploadId", write.upload}};
+  call.query = {{"uploadId", IdOf(write)}};
   if (!after.empty()) call.query.emplace_back("part-number-marker", std::string(after));
   return call;
 }
@@ -135,7 +171,7 @@ absl::Status Uploads::Complete(const PlannedWrite& write, std::span<const WriteR
                                               " bytes is not as it was written; expected part ",
                                               parts.size() + 1, " of ", count));
     }
-    parts.push_back({part.number, part.etag, ""});
+    parts.push_back({part.number, part.etag, WantsCrc32c(write) ? part.crc32c : ""});
   }
   if (parts.size() != count) {
     return absl::DataLossError(
@@ -143,7 +179,7 @@ absl::Status Uploads::Complete(const PlannedWrite& write, std::span<const WriteR
   }
   const std::string body = CompleteBody(parts);
   Call call = place_.ObjectCall("POST", write.key, kPut);
-  call.query = {{"uploadId", write.upload}};
+  call.query = {{"uploadId", IdOf(write)}};
   call.headers.emplace_back("content-type", "application/xml");
   call.body = std::as_bytes(std::span(body));
   Reply reply = place_.client().Do(call);
@@ -189,7 +225,7 @@ absl::StatusOr<bool> Uploads::AbortAll(const PlannedWrite& write) {
   constexpr int kLooks = 10;
   for (int look = 0; look < kLooks; ++look) {
     Call call = place_.ObjectCall("DELETE", write.key, "s3:AbortMultipartUpload");
-    call.query = {{"uploadId", write.upload}};
+    call.query = {{"uploadId", IdOf(write)}};
     const Reply reply = place_.client().Do(call);
     if (!reply.ok() && !Gone(reply)) {
       return Failed(reply.verdict.status, "abort the upload of", place_.Describe(write.key));
@@ -232,7 +268,7 @@ absl::StatusOr<std::vector<ListedUpload>> Uploads::List(std::string_view prefix)
 
 absl::Status Uploads::NotUnderWay(const PlannedWrite& write) const {
   return absl::NotFoundError(
-      absl::StrCat(place_.Describe(write.key), ": no upload ", Shown(write.upload),
+      absl::StrCat(place_.Describe(write.key), ": no upload ", Shown(IdOf(write)),
                    " is under way: it was completed or aborted, or never begun. Where nobody "
                    "else did that, a rule of the bucket ends uploads too early"));
 }

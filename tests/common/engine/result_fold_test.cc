@@ -55,6 +55,22 @@ TEST(ResultFold, AUnitAndRoundCountsOnce) {
   EXPECT_THAT(fold.Take(), IsEmpty());
 }
 
+// Another proof of a piece is one that its store may hold; a receipt without one says no more than
+// the first.
+TEST(ResultFold, ReceiptsOfAUnitThatWasDoneAgainAreKept) {
+  ResultFold fold;
+  UnitResult first = Result(1, 3, {});
+  first.receipts = {{0, 10, "a"}, {10, 5, "b"}, {15, 5, ""}};
+  UnitResult second = first;
+  second.receipts = {{0, 10, "c"}, {10, 5, "b"}, {16, 4, ""}};
+  fold.Add(first);
+  fold.Add(second);
+  const std::vector<UnitResult> results = fold.Take();
+  ASSERT_THAT(results, SizeIs(1));
+  first.receipts.push_back({0, 10, "c"});
+  EXPECT_EQ(results[0].receipts, first.receipts);
+}
+
 TEST(ResultFold, AGroupThatAResultHasTwiceIsOne) {
   ResultFold fold;
   fold.Add(Result(0, 0, {{0, {{1, 1}}}, {0, {{1, 2}}}}));

@@ -118,6 +118,13 @@ class RecoveryTest : public ::testing::Test {
     return did;
   }
 
+  // Of the job's one shard, as workers are told.
+  std::string UploadOf(const std::string& uid) {
+    const auto active = jobs_->FindPlan(uid);
+    if (active == nullptr) return "no plan";
+    return active->serialized.find("upload-again") == std::string::npos ? "upload" : "upload-again";
+  }
+
   // Waits until `worker` has `count` leases.
   std::vector<LeaseGrant> Take(const std::string& worker, size_t count) {
     std::vector<LeaseGrant> leases;
@@ -302,6 +309,52 @@ TEST_F(RecoveryTest, UnitsThatWereWrittenOverAreDoneAgain) {
       }
     }
     EXPECT_EQ(written, (std::map<uint32_t, int>{{0, 1}, {1, 2}, {2, 1}, {3, 2}}));
+    const JobInfo end = Get(job->name);
+    EXPECT_EQ(end.state, JobState::kSucceeded) << end.error;
+    EXPECT_EQ(end.progress.units_done, end.progress.units_total);
+    EXPECT_EQ(end.progress.bytes_done, end.progress.bytes_total);
+    EXPECT_EQ(storage.results().size(), kUnits);
+    jobs_.reset();
+  }
+}
+
+// By a worker that finds its upload gone, however often it tries.
+TEST_F(RecoveryTest, UploadsThatAreGoneAreBegunAgain) {
+  for (const bool rounds : {false, true}) {
+    FakeStorage storage(kUnits);
+    if (rounds) storage.UseRounds();
+    rounds_ = rounds;
+    storage.DropUnitsOnce({0, 2});
+    MemoryJobStore memory(SystemClock());
+    FaultJobStore fresh(memory, /*seed=*/1);
+    auto jobs = JobManager::Start(QuickOptions(), SystemClock(), fresh, storage.Runs());
+    ASSERT_TRUE(jobs.ok());
+    jobs_ = *std::move(jobs);
+    const auto job = jobs_->Create(ValidRequest(), "", "someone");
+    ASSERT_TRUE(job.ok());
+    const uint32_t last = rounds ? 1 : 0;
+    std::map<uint32_t, int> written, analyzed;
+    std::set<std::string> uploads;
+    while (!HasFailure() && !IsTerminal(Get(job->name).state)) {
+      for (const LeaseGrant& lease : Take("w", 1)) {
+        WorkerReport report = From("w", 0);
+        const std::string upload = UploadOf(lease.job);
+        if (lease.round == last && lease.unit == 2 && upload == "upload") {
+          report.failed.push_back(
+              {lease.token, lease.job, lease.unit, absl::NotFoundError("no upload is under way")});
+        } else {
+          ++(lease.round == last ? written : analyzed)[lease.unit];
+          report.completed.push_back({lease.token, lease.job,
+                                      Result(lease.unit, lease.round, rounds && lease.round == 0)});
+        }
+        uploads.insert(upload);
+        Sync(report);
+      }
+      if (written.size() == kUnits && written[0] == 2) AwaitEnd(*jobs_, job->name);
+    }
+    EXPECT_EQ(written, (std::map<uint32_t, int>{{0, 2}, {1, 1}, {2, 1}, {3, 1}}));
+    for (const auto& [unit, times] : analyzed) EXPECT_EQ(times, 1) << unit;
+    EXPECT_THAT(uploads, ElementsAre("upload", "upload-again"));
     const JobInfo end = Get(job->name);
     EXPECT_EQ(end.state, JobState::kSucceeded) << end.error;
     EXPECT_EQ(end.progress.units_done, end.progress.units_total);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/base/status.h"
+#include "common/engine/rounds.h"
 #include "grpcpp/grpcpp.h"
 #include "tests/testing/unit_plan.h"
 
@@ -114,6 +115,22 @@ class FakeRun final : public JobRun {
     return absl::OkStatus();
   }
 
+  absl::StatusOr<bool> WritesAreGone() override {
+    MutexLock lock(storage_.mutex_);
+    return !storage_.gone_.empty();
+  }
+
+  absl::StatusOr<std::optional<std::vector<PlannedWrite>>> BeginGoneWrites(
+      std::vector<UnitResult>& done) override {
+    MutexLock lock(storage_.mutex_);
+    if (storage_.gone_.empty()) return std::nullopt;
+    std::erase_if(done, [&](const UnitResult& result) {
+      return IsLastRound(plan_, result.round) && storage_.gone_.contains(result.unit);
+    });
+    storage_.gone_.clear();
+    return std::vector<PlannedWrite>{{"model.safetensors", plan_.shards[0].size, "upload-again"}};
+  }
+
   absl::StatusOr<std::vector<uint32_t>> LostUnits(const std::vector<UnitResult>& results) override {
     MutexLock lock(storage_.mutex_);
     EXPECT_EQ(results.size(), plan_.units.size());
@@ -208,6 +225,11 @@ std::vector<UnitResult> FakeStorage::results() const {
 void FakeStorage::LoseWrites() {
   MutexLock lock(mutex_);
   writes_lost_ = true;
+}
+
+void FakeStorage::DropUnitsOnce(std::set<uint32_t> units) {
+  MutexLock lock(mutex_);
+  gone_ = std::move(units);
 }
 
 void FakeStorage::LoseUnitsOnce(std::vector<uint32_t> units) {

@@ -4,6 +4,7 @@
 #define MERGANSER_TESTS_COORDINATOR_SERVICE_SERVICE_FIXTURE_H_
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,8 @@ class FakeStorage {
   void LoseWrites();
   // After the last round: these have to be done again.
   void LoseUnitsOnce(std::vector<uint32_t> units);
+  // Their shard's upload is gone once, and with it what is on record of these.
+  void DropUnitsOnce(std::set<uint32_t> units);
   // Resume finds no claim.
   void LoseClaim();
   // Plans made from now on have this digest, as their one input has.
@@ -82,6 +85,7 @@ class FakeStorage {
   bool writes_lost_ MERGANSER_GUARDED_BY(mutex_) = false;
   std::string digest_ MERGANSER_GUARDED_BY(mutex_) = "digest";
   std::vector<uint32_t> lost_ MERGANSER_GUARDED_BY(mutex_);
+  std::set<uint32_t> gone_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status resume_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status prepare_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status begin_ MERGANSER_GUARDED_BY(mutex_);

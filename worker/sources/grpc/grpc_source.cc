@@ -188,6 +188,8 @@ void GrpcUnitSource::Complete(const LeasedUnit& unit, UnitResult result) {
 
 void GrpcUnitSource::Fail(const LeasedUnit& unit, absl::Status status) {
   MutexLock lock(mutex_);
+  // Its planned write may be gone and begun again: then the job's plan names another.
+  if (absl::IsNotFound(status)) contexts_.erase(unit.job->uid);
   book_.Fail(unit.token, std::move(status));
   SyncSoon();
 }

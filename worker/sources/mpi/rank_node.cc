@@ -33,6 +33,8 @@ void RankNode::Wait(Duration timeout) {
 absl::Status RankNode::Handle(Message message) {
   switch (message.kind) {
     case MessageKind::kJob:
+      if (told_stopped_) LeaveJob();
+      [[fallthrough]];
     case MessageKind::kGates:
       MERGANSER_RETURN_IF_ERROR(transport_.Expect(message.number));
       expected_.push_back(message.kind);
@@ -54,6 +56,15 @@ absl::Status RankNode::Handle(Message message) {
           "rank ", transport_.rank(), ": found a message of kind ", static_cast<int>(message.kind),
           ", expected one of those that rank 0 sends"));
   }
+}
+
+// Another job comes, of the same run: rank 0 has this rank's word that it stopped.
+void RankNode::LeaveJob() {
+  runner_.Join().IgnoreError();
+  source_.reset();
+  job_.reset();
+  waiting_.clear();
+  told_hello_ = told_stopped_ = told_interrupt_ = dropped_ = false;
 }
 
 // Units of a round wait for its gates, which travel another way.

@@ -64,6 +64,7 @@ class RankNode {
 
  private:
   absl::Status TakeBroadcasts();
+  void LeaveJob();
   void StartJob(std::string_view job_plan);
   absl::Status StartRunner();
   // This rank cannot take part.

@@ -34,12 +34,14 @@ std::shared_ptr<ObjectStore> Fresh() {
     rules.reads_at = standing->elsewhere->url();
     rules.path = "/name%20space";
   }
+  rules.crc32c = kWay == 5;
   standing->stub = std::make_unique<StubS3>(rules);
   s3::Settings settings;
   settings.exclusive_output = kWay == 2 || kWay == 3;
   settings.write.storage_class = "STANDARD";
-  standing->store =
-      s3::MakeS3Store(standing->stub->MakeClient(), "conformance", settings, s3::kStubTraits);
+  if (kWay >= 5) settings.checksum = s3::Checksum::kCrc32c;
+  standing->store = s3::MakeS3Store(standing->stub->MakeClient(settings.checksum), "conformance",
+                                    settings, s3::kStubTraits);
   return {standing, standing->store.get()};
 }
 
@@ -48,7 +50,9 @@ std::vector<StoreFactory> Stubs() {
           {"google", Fresh<1>},
           {"conditions_ignored", Fresh<2>, {}, /*heeds_conditions=*/false},
           {"conditions_refused", Fresh<3>, {}, /*heeds_conditions=*/false},
-          {"flat_lists_and_redirects", Fresh<4>}};
+          {"flat_lists_and_redirects", Fresh<4>},
+          {"crc32c", Fresh<5>},
+          {"crc32c_not_told", Fresh<6>}};
 }
 
 INSTANTIATE_TEST_SUITE_P(Stub, StoreConformance, ::testing::ValuesIn(Stubs()), StoreFactoryName);

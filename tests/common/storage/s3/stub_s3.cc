@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
+#include "common/storage/s3/crc32c.h"
 #include "common/storage/s3/signer.h"
 
 namespace merganser::s3 {
@@ -75,9 +76,9 @@ Endpoint StubS3::endpoint() const {
   return endpoint;
 }
 
-std::shared_ptr<Client> StubS3::MakeClient() const {
+std::shared_ptr<Client> StubS3::MakeClient(Checksum checksum) const {
   return std::make_shared<Client>(
-      Shared{.http = HttpClient::Make({}).value()}, endpoint(), "bucket",
+      Shared{.http = HttpClient::Make({}).value(), .checksum = checksum}, endpoint(), "bucket",
       [](const Credentials*) -> absl::StatusOr<Credentials> { return StubCredentials(); });
 }
 
@@ -287,7 +288,10 @@ ScriptedAnswer StubS3::Put(const ScriptedRequest& request, const std::string& ke
 ScriptedAnswer StubS3::OnUpload(const ScriptedRequest& request, const Parsed& parsed) {
   if (parsed.query.contains("uploads")) {
     const std::string id = absl::StrCat("upload-", ++last_);
-    uploads_[id] = {parsed.key, Now(), {}};
+    uploads_[id] = {parsed.key,
+                    Now(),
+                    {},
+                    rules_.crc32c && request.Header("x-amz-checksum-algorithm") == "CRC32C"};
     return Xml(absl::StrCat("<InitiateMultipartUploadResult><UploadId>", id,
                             "</UploadId></InitiateMultipartUploadResult>"));
   }
@@ -302,7 +306,15 @@ ScriptedAnswer StubS3::OnUpload(const ScriptedRequest& request, const Parsed& pa
       return Error(400, "InvalidArgument");
     }
     const std::string etag = absl::StrCat("p", ++last_);
-    found->second.parts[number] = {request.body, etag, Now()};
+    const std::string crc32c(request.Header("x-amz-checksum-crc32c"));
+    if (rules_.crc32c && crc32c.empty() == found->second.crc32c) {
+      return Error(400, "InvalidRequest");
+    }
+    if (rules_.crc32c && !crc32c.empty() &&
+        crc32c != Crc32cBase64(std::as_bytes(std::span(request.body)))) {
+      return Error(400, "BadDigest");
+    }
+    found->second.parts[number] = {request.body, etag, Now(), crc32c};
     return {.headers = {{"ETag", absl::StrCat("\"", etag, "\"")}}};
   }
   if (request.method == "DELETE") {
@@ -313,7 +325,11 @@ ScriptedAnswer StubS3::OnUpload(const ScriptedRequest& request, const Parsed& pa
   std::string body = "<ListPartsResult><IsTruncated>false</IsTruncated>";
   for (const auto& [number, part] : found->second.parts) {
     absl::StrAppend(&body, "<Part><PartNumber>", number, "</PartNumber><ETag>", Quoted(part.etag),
-                    "</ETag><Size>", part.bytes.size(), "</Size></Part>");
+                    "</ETag><Size>", part.bytes.size(), "</Size>",
+                    found->second.crc32c
+                        ? absl::StrCat("<ChecksumCRC32C>", part.crc32c, "</ChecksumCRC32C>")
+                        : "",
+                    "</Part>");
   }
   return Xml(absl::StrCat(body, "</ListPartsResult>"));
 }
@@ -331,7 +347,10 @@ ScriptedAnswer StubS3::Complete(const std::string& id, const std::string& body) 
       return Error(400, "InvalidPart");
     }
     const Object& part = upload.parts.at(number);
-    if (body.find(part.etag, at) == std::string::npos) return Error(400, "InvalidPart");
+    if (body.find(part.etag, at) == std::string::npos ||
+        (upload.crc32c && body.find(part.crc32c, at) == std::string::npos)) {
+      return Error(400, "InvalidPart");
+    }
     if (named > 0 && upload.parts.at(static_cast<int>(named)).bytes.size() < rules_.least_part) {
       return Error(400, "EntityTooSmall");
     }

@@ -32,6 +32,9 @@ struct StubRules {
   std::string reads_at = {};
   // Before the bucket in paths.
   std::string path = {};
+  // CRC-32C as Amazon keeps it: of an upload that wants it each part has it, ListParts tells it and
+  // Complete names it; parts of other uploads may not.
+  bool crc32c = false;
   // Bytes of a part that is not the last.
   uint64_t least_part = 2;
 };
@@ -46,7 +49,7 @@ class StubS3 {
 
   const ScriptedHttpServer& server() const { return *server_; }
   Endpoint endpoint() const;
-  std::shared_ptr<Client> MakeClient() const;
+  std::shared_ptr<Client> MakeClient(Checksum checksum = Checksum::kMd5) const;
 
   // What a GET of the object without a signature gets, as at a redirect's end.
   ScriptedAnswer Plain(const ScriptedRequest& request);
@@ -56,10 +59,12 @@ class StubS3 {
  private:
   struct Object {
     std::string bytes, etag, modified;
+    std::string crc32c = {};
   };
   struct Upload {
     std::string key, initiated;
     std::map<int, Object> parts;
+    bool crc32c = false;
   };
   struct Parsed {
     std::string key;  // "" for the bucket

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/storage/s3/crc32c.h"
 #include "common/storage/s3/endpoint.h"
 #include "common/storage/s3/s3_store.h"
 #include "tests/common/storage/s3/stub_s3.h"
@@ -20,7 +21,68 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 std::shared_ptr<ObjectStore> StoreOf(const StubS3& stub, const Settings& settings = {}) {
-  return MakeS3Store(stub.MakeClient(), "out", settings, kStubTraits);
+  return MakeS3Store(stub.MakeClient(settings.checksum), "out", settings, kStubTraits);
+}
+
+std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+// Published values: RFC 3720, B.4.
+TEST(Crc32cTest, IsCastagnolis) {
+  EXPECT_EQ(Crc32cBase64(Bytes("123456789")), "4waSgw==");            // e3069283
+  EXPECT_EQ(Crc32cBase64(Bytes(std::string(32, '\0'))), "ipE2qg==");  // 8a9136aa
+  EXPECT_EQ(Crc32cBase64({}), "AAAAAA==");
+}
+
+// However the other process was told to write: a store refuses a part that has another checksum
+// than its upload wants.
+TEST(StubStoresTest, PartsCarryWhatTheirUploadWants) {
+  StubS3 stub({.crc32c = true});
+  const auto asked = StoreOf(stub, {.checksum = Checksum::kCrc32c});
+  const auto other = StoreOf(stub);
+  for (const auto& [begins, writes] : {std::pair(asked, other), std::pair(other, asked)}) {
+    const auto write = begins->BeginWrite({"k", 6, {3, 6}}, "w");
+    ASSERT_TRUE(write.ok()) << write.status();
+    const auto first = writes->WriteRange(*write, 0, Bytes("abc"));
+    ASSERT_TRUE(first.ok()) << first.status();
+    const auto second = begins->WriteRange(*write, 3, Bytes("def"));
+    ASSERT_TRUE(second.ok()) << second.status();
+    const absl::Status done = other->CommitWrite(*write, std::vector{*first, *second});
+    ASSERT_TRUE(done.ok()) << done;
+    EXPECT_EQ(stub.Uploads().size(), 0u);
+  }
+  ASSERT_TRUE(asked->Put("small", "text").ok());
+  EXPECT_EQ(stub.server().Requests().back().Header("x-amz-checksum-crc32c"), "L1MZ4Q==");
+}
+
+// A part of the same ETag whose bytes are others: the store's word of its checksum says so.
+TEST(StubStoresTest, APartOfAnotherChecksumIsLost) {
+  StubS3 stub(
+      {.crc32c = true}, [](const ScriptedRequest& request) -> std::optional<ScriptedAnswer> {
+        if (request.method != "GET" || request.target.find("uploadId") == std::string::npos) {
+          return std::nullopt;
+        }
+        return ScriptedAnswer{.body =
+                                  "<ListPartsResult><IsTruncated>false</IsTruncated><Part>"
+                                  "<PartNumber>1</PartNumber><ETag>\"p2\"</ETag><Size>3</Size>"
+                                  "<ChecksumCRC32C>AAAAAA==</ChecksumCRC32C></Part>"
+                                  "</ListPartsResult>"};
+      });
+  const auto store = StoreOf(stub, {.checksum = Checksum::kCrc32c});
+  const auto write = store->BeginWrite({"k", 3}, "w");
+  ASSERT_TRUE(write.ok()) << write.status();
+  const auto receipt = store->WriteRange(*write, 0, Bytes("abc"));
+  ASSERT_TRUE(receipt.ok()) << receipt.status();
+  EXPECT_THAT(receipt->proof, HasSubstr("p2"));
+  const std::vector<WriteReceipt> receipts = {*receipt};
+  EXPECT_THAT(store->LostPieces(*write, receipts).value(), ElementsAre(0u));
+  EXPECT_TRUE(absl::IsDataLoss(store->CommitWrite(*write, receipts)));
+}
+
+TEST(StubStoresTest, GoogleIsAskedByContentMd5Alone) {
+  StubS3 stub({.google = true});
+  const auto store = StoreOf(stub, {.checksum = Checksum::kCrc32c});
+  ASSERT_TRUE(store->Put("k", "v").ok());
+  EXPECT_EQ(stub.server().Requests().back().Header("x-goog-checksum-crc32c"), "");
 }
 
 TEST(WaysTest, AreKnownByTheHost) {

@@ -208,6 +208,31 @@ TEST(MpiRunTest, AnInputThatNoRankCanMergeEndsTheRunAndNamesRankAndTensor) {
               AllOf(StartsWith("rank "), HasSubstr(" on node"), HasSubstr("model.layers.4")));
 }
 
+// A write that is gone ends the job; the run goes on with another, and with every rank.
+TEST(MpiRunTest, AJobMayComeAfterOneThatFailed) {
+  const std::string recipe = Recipe("scf_rkl", "model");
+  const auto wanted = Alone(recipe);
+  LocalWorld world(3);
+  Others others(world);
+  MpiRoot root(world.of(0), RankOf(0));
+  for (int failed = 0; failed < 2; ++failed) {
+    Job job(recipe, Models());
+    ASSERT_TRUE(job.store->AbortWrite(job.context->writes[0]).ok());
+    const auto results = root.Run(job.context, job.uri, {}, [](const UnitResult&) {});
+    EXPECT_TRUE(absl::IsNotFound(results.status())) << results.status();
+    EXPECT_FALSE(root.lost());
+  }
+  Job job(recipe, Models());
+  std::set<std::string> workers;
+  const auto results = root.Run(job.context, job.uri, {},
+                                [&](const UnitResult& result) { workers.insert(result.worker); });
+  ASSERT_TRUE(results.ok()) << results.status();
+  EXPECT_EQ(job.Publish(*results), wanted);
+  EXPECT_EQ(workers.size(), 3u);
+  EXPECT_TRUE(root.Dismiss().ok());
+  for (const absl::Status& status : others.Join()) EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST(MpiRunTest, ARankThatCannotWorkEndsTheRunInOrder) {
   Job job(Recipe("resmerge", "tensor"), Models());
   const Outcome outcome =
