@@ -19,6 +19,7 @@ packages=(
 tests=(
   libgtest-dev libgmock-dev python3 python3-numpy python3-yaml procps openssl iproute2
   clang-16 clang-format-16 clang-tidy-16 shellcheck haproxy nginx libnginx-mod-stream
+  chromium chromium-driver python3-selenium
   ceph-mon ceph-osd radosgw
 )
 benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)

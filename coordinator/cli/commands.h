@@ -38,6 +38,14 @@ int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);
 int RunPlan(const Stores& stores, const std::string& recipe, const std::string& output, bool json);
 int RunInspect(const Stores& stores, const std::string& checkpoint, bool json);
 int RunVerify(const Stores& stores, const std::string& checkpoint, int threads);
+
+struct ReportFlags {
+  std::string output;
+  std::string other;  // empty, or the second of two outputs to hold against each other
+  std::string html;   // file for a page; "-" is stdout, and then nothing else goes there
+  bool json = false;
+};
+int RunReport(const Stores& stores, const ReportFlags& flags);
 // Uploads to a bucket that are neither complete nor aborted; with `abort` those that no merge holds
 // are aborted.
 int RunUploads(const Stores& stores, const std::string& uri, bool abort);

@@ -66,6 +66,17 @@ int Run(int argc, char** argv) {
   AddThreads(*verify, threads);
   AddReadStoreFlags(*verify, storage);
 
+  ReportFlags report_flags;
+  CLI::App* report =
+      app.add_subcommand("report", "Say what a merge's report says, or what differs between two");
+  report->add_option("OUTPUT", report_flags.output, "Folder or URI of a merged checkpoint")
+      ->required();
+  report->add_option("OTHER", report_flags.other, "Another one, to hold the first against");
+  report->add_option("--html", report_flags.html,
+                     "Write a page that needs nothing else to this file; - is stdout");
+  report->add_flag("--json", report_flags.json, "Print JSON");
+  AddReadStoreFlags(*report, storage);
+
   bool abort = false;
   CLI::App* uploads = app.add_subcommand(
       "uploads", "List uploads to a bucket that were left open; they cost what they hold");
@@ -171,6 +182,7 @@ int Run(int argc, char** argv) {
   if (plan->parsed()) return RunPlan(stores, recipe, output, json);
   if (inspect->parsed()) return RunInspect(stores, checkpoint, json);
   if (verify->parsed()) return RunVerify(stores, checkpoint, threads);
+  if (report->parsed()) return RunReport(stores, report_flags);
   if (uploads->parsed()) return RunUploads(stores, checkpoint, abort);
   if (methods->parsed()) return RunMethods(json, markdown);
   if (!merge->parsed()) {  // all others have gRPC start threads

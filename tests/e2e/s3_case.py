@@ -117,3 +117,4 @@ class BucketCase(harness.Case):
         self.assertEqual([k for k in self.s3.keys("models", output) if ".merganser" in k], [])
         self.assertEqual([k for k in self.s3.uploads("models") if k.startswith(output + "/")], [])
         self.ok("verify", "s3://models/" + output)
+        self.assertIn("s3://models/" + output, self.ok("report", "s3://models/" + output).out)

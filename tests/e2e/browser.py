@@ -1,0 +1,68 @@
+"""Chromium without a screen, driven by Debian's chromedriver through selenium: opens files, and
+tells what went wrong in them."""
+
+import base64
+import os
+import pathlib
+import tempfile
+
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+
+CHROMIUM = os.environ.get("MERGANSER_CHROMIUM", "/usr/bin/chromium")
+DRIVER = os.environ.get("MERGANSER_CHROMEDRIVER", "/usr/bin/chromedriver")
+
+
+class Browser:
+    """One browser, used as a context. Its windows are of the size that `open` says."""
+
+    def __enter__(self):
+        # Of its own, so that it ends with the browser and nothing of a user's is read.
+        self._home = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
+        options = Options()
+        options.binary_location = CHROMIUM
+        # No sandbox: it wants user namespaces, which containers and root do not have. What is
+        # opened is our own.
+        for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage",
+                     "hide-scrollbars", "no-first-run", "disable-background-networking",
+                     "disable-component-update", "user-data-dir=" + self._home.name):
+            options.add_argument("--" + flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(service=Service(DRIVER), options=options)
+        return self
+
+    def __exit__(self, *unused):
+        self.driver.quit()
+        self._home.cleanup()
+
+    def open(self, path, width=1280, height=900, dark=False, fragment=""):
+        """Opens a file in a window whose content has this width; returns when its script ran."""
+        self.command("Emulation.setEmulatedMedia", features=[
+            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                     deviceScaleFactor=1, mobile=False)
+        # The same file with another fragment would not be loaded anew.
+        self.driver.get("about:blank")
+        self.complaints()  # of what was open before
+        self.driver.get(pathlib.Path(path).as_uri() + fragment)
+
+    def command(self, name, **parameters):
+        return self.driver.execute_cdp_cmd(name, parameters)
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def complaints(self):
+        """What the console holds since it was last asked: errors, and violations of the content
+        security policy."""
+        return ["%(level)s %(message)s" % entry for entry in self.driver.get_log("browser")]
+
+    def picture(self, path, height=None):
+        """A screenshot of the whole page, or of its beginning."""
+        size = self.command("Page.getLayoutMetrics")["cssContentSize"]
+        data = self.command("Page.captureScreenshot", captureBeyondViewport=True, clip={
+            "x": 0, "y": 0, "width": size["width"], "height": height or size["height"],
+            "scale": 1})
+        with open(path, "wb") as f:
+            f.write(base64.b64decode(data["data"]))
