@@ -14,13 +14,13 @@ packages=(
   libgrpc++-dev libssl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libeigen3-dev libhwy-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev
   libxxhash-dev libsqlitecpp-dev libsqlite3-dev libnghttp2-dev libcurl4-openssl-dev
-  libpugixml-dev libisal-dev libopenmpi-dev openmpi-bin
+  libpugixml-dev libisal-dev prometheus-cpp-dev libopenmpi-dev openmpi-bin
 )
 tests=(
   libgtest-dev libgmock-dev python3 python3-numpy python3-yaml procps openssl iproute2
   clang-16 clang-format-16 clang-tidy-16 shellcheck haproxy nginx libnginx-mod-stream
   chromium chromium-driver python3-selenium
-  ceph-mon ceph-osd radosgw
+  ceph-mon ceph-osd radosgw prometheus
 )
 benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)
 full=(python3-venv slurmctld slurmd slurm-client munge)

@@ -122,6 +122,11 @@ void BufferPool::GiveBack(std::list<Idle> place, uint64_t reserved) {
   changed_.NotifyAll();
 }
 
+uint64_t BufferPool::used() const {
+  MutexLock lock(mutex_);
+  return used_bytes_;
+}
+
 uint64_t BufferPool::peak() const {
   MutexLock lock(mutex_);
   return peak_;

@@ -57,6 +57,8 @@ class BufferPool {
   Buffer Acquire(uint64_t bytes, uint64_t reserved);
 
   uint64_t limit() const { return limit_; }
+  // Bytes that are taken or reserved; what was given back and is kept mapped is not among them.
+  uint64_t used() const MERGANSER_EXCLUDES(mutex_);
   // Most bytes that were mapped and reserved at one time.
   uint64_t peak() const MERGANSER_EXCLUDES(mutex_);
 

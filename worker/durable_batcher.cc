@@ -16,8 +16,9 @@ uint32_t ShardOf(const JobContext& job, uint32_t unit) { return job.plan.units[u
 
 }  // namespace
 
-DurableBatcher::DurableBatcher(Duration period, Settled settled)
-    : period_(period), settled_(std::move(settled)) {
+DurableBatcher::DurableBatcher(Duration period, Settled settled,
+                               std::shared_ptr<MetricRegistry> metrics)
+    : period_(period), settled_(std::move(settled)), metrics_(std::move(metrics)) {
   absl::StatusOr<Thread> thread = Thread::Start([this] { Loop(); });
   if (thread.ok()) {
     thread_ = *std::move(thread);
@@ -53,20 +54,34 @@ void DurableBatcher::Hurry() {
 }
 
 void DurableBatcher::Flush(std::vector<WrittenUnit>& batch) {
-  std::map<std::pair<const JobContext*, uint32_t>, absl::Status> flushed;
+  struct Flushed {
+    absl::Status status;
+    double seconds = 0;
+    double units = 0;
+  };
+  std::map<std::pair<const JobContext*, uint32_t>, Flushed> flushed;
   for (const WrittenUnit& written : batch) {
     if (!NeedsFlush(written)) continue;
     const JobContext& job = *written.unit.job;
     const uint32_t shard = ShardOf(job, written.unit.unit);
     const auto [it, inserted] = flushed.try_emplace({&job, shard});
-    if (inserted) it->second = job.output->FlushWrite(job.writes[shard]);
+    ++it->second.units;
+    if (!inserted) continue;
+    const StageTimer timer(metrics_, Stage::kFlush, it->second.seconds);
+    it->second.status = job.output->FlushWrite(job.writes[shard]);
+  }
+  for (WrittenUnit& written : batch) {
+    if (!NeedsFlush(written)) continue;
+    const JobContext& job = *written.unit.job;
+    const Flushed& of = flushed.at({&job, ShardOf(job, written.unit.unit)});
+    written.result.stages.flush += of.seconds / of.units;
   }
   MutexLock lock(mutex_);
-  for (const auto& [place, status] : flushed) {
-    if (status.ok()) continue;
+  for (const auto& [place, flush] : flushed) {
+    if (flush.status.ok()) continue;
     Failures& failures = failures_[{place.first->uid, place.second}];
     ++failures.count;
-    failures.last = status;
+    failures.last = flush.status;
   }
   for (WrittenUnit& written : batch) {
     if (!NeedsFlush(written)) continue;

@@ -19,9 +19,11 @@
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
+#include "common/base/metrics.h"
 #include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "worker/unit_source.h"
+#include "worker/worker_metrics.h"
 
 namespace merganser {
 
@@ -42,7 +44,10 @@ class DurableBatcher {
   using Settled = std::function<void(std::span<WrittenUnit>)>;
 
   // Between two batches, and before the first, lies `period` at least unless Hurry is called.
-  DurableBatcher(Duration period, Settled settled);
+  // What flushing takes is counted in `metrics` (worker_metrics.h; null: nowhere), and told in the
+  // units' results.
+  DurableBatcher(Duration period, Settled settled,
+                 std::shared_ptr<MetricRegistry> metrics = nullptr);
   ~DurableBatcher();  // as Stop; what is left is told to nobody
   DurableBatcher(const DurableBatcher&) = delete;
   DurableBatcher& operator=(const DurableBatcher&) = delete;
@@ -82,6 +87,7 @@ class DurableBatcher {
 
   const Duration period_;
   const Settled settled_;
+  const WorkerMetrics metrics_;
   Mutex mutex_;
   CondVar changed_;
   std::vector<WrittenUnit> written_ MERGANSER_GUARDED_BY(mutex_);

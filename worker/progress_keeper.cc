@@ -15,7 +15,9 @@ ProgressKeeper::ProgressKeeper(std::shared_ptr<const JobContext> job, ProgressLo
       failed_(std::move(failed)),
       log_(std::move(log)),
       recorded_(options.earlier),
-      batcher_(options.period, [this](std::span<WrittenUnit> batch) { Record(batch); }) {
+      batcher_(
+          options.period, [this](std::span<WrittenUnit> batch) { Record(batch); },
+          options.metrics) {
   if (batcher_.started().ok()) return;
   {
     MutexLock lock(mutex_);
@@ -43,6 +45,10 @@ absl::Status ProgressKeeper::RecordBatch(std::span<WrittenUnit> batch) {
   results.reserve(batch.size());
   for (WrittenUnit& written : batch) {
     if (!written.status.ok()) return written.status;
+    if (!told_when_durable_ && written.result.stages.flush > 0) {
+      MutexLock lock(mutex_);
+      flush_seconds_[written.result.unit] += written.result.stages.flush;
+    }
     results.push_back(std::move(written.result));
   }
   return log_.Append(results);
@@ -78,6 +84,14 @@ bool ProgressKeeper::Finish(bool keep) {
   }
   batcher_.SettleRest();
   return true;
+}
+
+void ProgressKeeper::AddFlushTimes(std::vector<UnitResult>& results) {
+  MutexLock lock(mutex_);
+  for (UnitResult& result : results) {
+    const auto found = flush_seconds_.find(result.unit);
+    if (found != flush_seconds_.end()) result.stages.flush += found->second;
+  }
 }
 
 absl::Status ProgressKeeper::status() {

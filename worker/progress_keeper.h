@@ -3,12 +3,16 @@
 #ifndef MERGANSER_WORKER_PROGRESS_KEEPER_H_
 #define MERGANSER_WORKER_PROGRESS_KEEPER_H_
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
+#include "common/base/metrics.h"
 #include "common/base/mutex.h"
 #include "common/engine/progress_log.h"
 #include "worker/durable_batcher.h"
@@ -23,6 +27,7 @@ class ProgressKeeper {
     Duration period{};               // a batch is put down every so often
     bool told_when_durable = false;  // whoever adds a unit has made its bytes durable
     bool earlier = false;            // a run before this one has units on record
+    std::shared_ptr<MetricRegistry> metrics = nullptr;  // as DurableBatcher has it
   };
 
   // `failed` is called, once and before Finish, with the first error: what is written from then on
@@ -40,6 +45,10 @@ class ProgressKeeper {
   // added since is put on record too. True if this run, or one that it went on
   // from, has something on record.
   bool Finish(bool keep);
+
+  // After Finish: adds what making them durable took, which was not known when they were added, to
+  // those of `results` that this run did.
+  void AddFlushTimes(std::vector<UnitResult>& results);
 
   // After Finish: the first error. Bytes that were to be durable then may be lost
   // without storage saying so again (it tells a failed flush once): what this run
@@ -60,6 +69,7 @@ class ProgressKeeper {
   bool recorded_ MERGANSER_GUARDED_BY(mutex_);
   bool finishing_ MERGANSER_GUARDED_BY(mutex_) = false;
   absl::Status failure_ MERGANSER_GUARDED_BY(mutex_);
+  std::map<uint32_t, double> flush_seconds_ MERGANSER_GUARDED_BY(mutex_);  // by unit
   DurableBatcher batcher_;  // last: its thread calls this
 };
 

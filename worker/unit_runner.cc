@@ -43,6 +43,7 @@
 #include "worker/segment_compute.h"
 #include "worker/segment_io.h"
 #include "worker/stage_queue.h"
+#include "worker/worker_metrics.h"
 
 namespace merganser {
 namespace {
@@ -50,8 +51,9 @@ namespace {
 // A unit between its first read and its last write.
 class UnitInFlight {
  public:
-  UnitInFlight(const LeasedUnit& leased, UnitSource& source, const std::string& worker)
-      : leased_(leased), source_(source), started_(SystemClock().Now()) {
+  UnitInFlight(const LeasedUnit& leased, UnitSource& source, const std::string& worker,
+               const WorkerMetrics& metrics)
+      : leased_(leased), source_(source), metrics_(metrics), started_(SystemClock().Now()) {
     result_.unit = leased_.unit;
     result_.round = leased_.round;
     result_.worker = worker;
@@ -75,7 +77,12 @@ class UnitInFlight {
     } else {
       result_.keepsake_digests.resize(parts);
     }
+    metrics_.UnitBegan();  // last: what was not made has no end
   }
+
+  ~UnitInFlight() { metrics_.UnitEnded(end_, took_); }
+  UnitInFlight(const UnitInFlight&) = delete;
+  UnitInFlight& operator=(const UnitInFlight&) = delete;
 
   const JobContext& job() const { return *leased_.job; }
   const LeasedUnit& leased() const { return leased_; }
@@ -119,6 +126,7 @@ class UnitInFlight {
       MutexLock lock(mutex_);
       if (dropped_) return absl::OkStatus();
       dropped_ = true;
+      end_ = UnitEnd::kFailed;
     }
     constexpr int kLooks = 50;
     constexpr Duration kPause = std::chrono::milliseconds(100);
@@ -132,7 +140,8 @@ class UnitInFlight {
   }
 
   // `digest` of what was written: the output, or the keepsakes.
-  void PartDone(size_t part, std::string digest, SegmentFindings findings) {
+  void PartDone(size_t part, std::string digest, SegmentFindings findings,
+                const StageSeconds& stages) {
     const Segment& done = segment(part);
     if (!source_.Progress(leased_, writes() ? done.bytes_out : done.bytes_in)) Drop();
     UnitResult finished;
@@ -145,9 +154,11 @@ class UnitInFlight {
         result_.keepsake_digests[part] = std::move(digest);
       }
       result_.bytes_read += done.bytes_in;
+      result_.stages += stages;
       findings_[part] = std::move(findings);
       if (--left_ != 0 || dropped_) return;
       Gather();
+      end_ = UnitEnd::kCompleted;
       finished = std::move(result_);
     }
     source_.Complete(leased_, std::move(finished));
@@ -179,11 +190,13 @@ class UnitInFlight {
         }
       }
     }
-    result_.seconds = std::chrono::duration<double>(SystemClock().Now() - started_).count();
+    took_ = SystemClock().Now() - started_;
+    result_.seconds = std::chrono::duration<double>(took_).count();
   }
 
   LeasedUnit leased_;
   UnitSource& source_;
+  const WorkerMetrics& metrics_;
   const MonotonicTime started_;
   std::vector<Part> parts_;
   std::optional<PieceAssembler> pieces_;
@@ -192,6 +205,9 @@ class UnitInFlight {
   std::vector<SegmentFindings> findings_ MERGANSER_GUARDED_BY(mutex_);
   size_t left_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool dropped_ MERGANSER_GUARDED_BY(mutex_) = false;
+  // Written under the mutex, read when no thread has the unit any more.
+  UnitEnd end_ = UnitEnd::kDropped;
+  Duration took_{};
 };
 
 // One segment on its way through the stages.
@@ -201,6 +217,8 @@ struct Item {
   SegmentData data;
   std::vector<Keepsake> keepsakes;  // that an earlier round left
   SegmentFindings findings;
+  StageSeconds stages;
+  MonotonicTime handed;  // to the next stage
 
   const Segment& segment() const { return unit->segment(part); }
 };
@@ -239,13 +257,19 @@ class Runner {
   Runner(UnitSource& source, const RunnerOptions& options)
       : source_(source),
         options_(options),
+        metrics_(options.metrics),
         buffers_(options.memory),
         computers_(static_cast<size_t>(std::max(1, options.threads))),
         readers_(std::clamp<size_t>(computers_, 2, 16)),
         writers_(std::clamp<size_t>(computers_ / 2, 2, 8)),
         ready_(computers_),
         written_(computers_),
-        helpers_(0) {}
+        helpers_(0) {
+    metrics_.memory_budget().Set(static_cast<double>(options.memory));
+    metrics_.threads().Set(static_cast<double>(computers_));
+    memory_in_use_ = metrics_.registry().Collect(
+        [this] { metrics_.memory_used().Set(static_cast<double>(buffers_.used())); });
+  }
 
   absl::Status Run() {
     // One thread a stage is enough: the others are helpers that the system may refuse.
@@ -352,7 +376,7 @@ class Runner {
       }
       const absl::Status begun = Guarded([&] {
         feed_mutex_.AssertHeld();
-        current_ = std::make_shared<UnitInFlight>(**leased, source_, options_.worker);
+        current_ = std::make_shared<UnitInFlight>(**leased, source_, options_.worker, metrics_);
         next_ = 0;
         Widen(current_->job());
         return CheckMemory(*current_);
@@ -394,6 +418,7 @@ class Runner {
       run.back().part = next_++;
       segments.push_back(&run.back().segment());
     } while (JoinsNext(segments));
+    const StageTimer timer(metrics_, Stage::kWait, run.front().stages.wait);
     const uint32_t index = unit.segment_index(run.front().part);
     if (const uint64_t wanted = PieceBuffer(unit, index); wanted > 0) {
       MERGANSER_ASSIGN_OR_RETURN(Buffer buffer, Take(unit, wanted, 0));
@@ -459,11 +484,15 @@ class Runner {
       segments.push_back(&item.segment());
       data.push_back(&item.data);
     }
-    MERGANSER_RETURN_IF_ERROR(ReadRun(run.front().unit->job(), segments, data));
+    {
+      const StageTimer timer(metrics_, Stage::kRead, run.front().stages.read);
+      MERGANSER_RETURN_IF_ERROR(ReadRun(run.front().unit->job(), segments, data));
+      for (Item& item : run) MERGANSER_RETURN_IF_ERROR(ReadKept(item));
+    }
     for (Item& item : run) {
-      MERGANSER_RETURN_IF_ERROR(ReadKept(item));
       if (!item.unit->Alive()) return absl::OkStatus();
       uncomputed_.fetch_add(1);
+      item.handed = SystemClock().Now();
       ready_.Push(std::move(item));
       helpers_.Wake();
     }
@@ -501,30 +530,62 @@ class Runner {
     }
   }
 
+  // A thread has the segment, which was handed to its stage.
+  void NoteWait(Item& item) const {
+    const Duration waited = SystemClock().Now() - item.handed;
+    item.stages.wait += std::chrono::duration<double>(waited).count();
+    metrics_.Spent(Stage::kWait, waited);
+  }
+
   absl::Status Compute(Item& item) {
     UnitInFlight& unit = *item.unit;
+    NoteWait(item);
     if (!unit.Alive()) return absl::OkStatus();
     LivelyExecutor executor(helpers_, unit);
-    MERGANSER_ASSIGN_OR_RETURN(
-        item.findings, ComputeSegment(unit.leased(), item.segment(), item.data, item.keepsakes,
-                                      SystemClock(), executor));
+    {
+      const StageTimer timer(metrics_, Stage::kCompute, item.stages.compute);
+      MERGANSER_ASSIGN_OR_RETURN(
+          item.findings, ComputeSegment(unit.leased(), item.segment(), item.data, item.keepsakes,
+                                        SystemClock(), executor));
+    }
+    CountSteps(item.findings);
+    item.handed = SystemClock().Now();
     if (unit.Alive()) written_.Push(std::move(item));
     return absl::OkStatus();
   }
 
-  void WriteLoop() {
-    while (std::optional<Item> item = written_.Pop()) {
-      AtStage(std::move(item), [](Item& segment) { return Write(segment); });
+  // What spectral methods report as `steps` (REPORT.md).
+  void CountSteps(const SegmentFindings& findings) const {
+    for (const LeafReport& leaf : findings.leaves) {
+      for (const ReportField& field : leaf.fields) {
+        if (field.key != "steps") continue;
+        for (const double steps : field.values) {
+          metrics_.solver_steps() += static_cast<uint64_t>(std::max(steps, 0.0));
+        }
+      }
     }
   }
 
-  static absl::Status Write(Item& item) {
+  void WriteLoop() {
+    while (std::optional<Item> item = written_.Pop()) {
+      AtStage(std::move(item), [this](Item& segment) { return Write(segment); });
+    }
+  }
+
+  absl::Status Write(Item& item) {
     UnitInFlight& unit = *item.unit;
+    NoteWait(item);
     if (unit.dropped()) return absl::OkStatus();
     std::string digest;
-    MERGANSER_RETURN_IF_ERROR(unit.writes() ? WriteOutput(item, digest) : WriteKept(item, digest));
+    {
+      const StageTimer timer(metrics_, Stage::kWrite, item.stages.write);
+      MERGANSER_RETURN_IF_ERROR(unit.writes() ? WriteOutput(item, digest)
+                                              : WriteKept(item, digest));
+    }
     item.data.buffer.reset();
-    unit.PartDone(item.part, std::move(digest), std::move(item.findings));
+    metrics_.input_bytes() += item.segment().bytes_in;
+    if (unit.writes()) metrics_.output_bytes() += item.segment().bytes_out;
+    unit.PartDone(item.part, std::move(digest), std::move(item.findings), item.stages);
     return absl::OkStatus();
   }
 
@@ -547,6 +608,7 @@ class Runner {
 
   UnitSource& source_;
   const RunnerOptions options_;
+  const WorkerMetrics metrics_;  // outlives the units in flight
   BufferPool buffers_;
   const size_t computers_;
   const size_t readers_;
@@ -562,6 +624,7 @@ class Runner {
   Widened widened_ MERGANSER_GUARDED_BY(feed_mutex_);
   bool ended_ MERGANSER_GUARDED_BY(feed_mutex_) = false;
   absl::Status status_ MERGANSER_GUARDED_BY(feed_mutex_);
+  MetricRegistry::Collector memory_in_use_;  // last: it looks at the pool
 };
 
 }  // namespace

@@ -3,10 +3,12 @@
 #define MERGANSER_WORKER_UNIT_RUNNER_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
+#include "common/base/metrics.h"
 #include "worker/unit_source.h"
 
 namespace merganser {
@@ -15,6 +17,8 @@ struct RunnerOptions {
   int threads = 1;                      // that compute
   uint64_t memory = uint64_t{8} << 30;  // bytes: inputs, outputs and workspace together
   std::string worker;                   // name in results
+  // Where the run is counted (worker_metrics.h); null: nowhere.
+  std::shared_ptr<MetricRegistry> metrics = nullptr;
 };
 
 // Part of a process's memory budget that is not for tensors: the program

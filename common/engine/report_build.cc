@@ -286,6 +286,14 @@ Json UnitEntry(const Unit& unit, const UnitResult& result) {
           {"segments", std::move(segments)}};
 }
 
+Json Stages(const StageSeconds& stages) {
+  return {{"wait", Seconds(stages.wait)},
+          {"read", Seconds(stages.read)},
+          {"compute", Seconds(stages.compute)},
+          {"write", Seconds(stages.write)},
+          {"flush", Seconds(stages.flush)}};
+}
+
 Json Run(const std::vector<UnitResult>& results, const RunFacts& facts) {
   std::vector<std::string> workers;
   std::map<std::string, size_t> index;
@@ -297,10 +305,15 @@ Json Run(const std::vector<UnitResult>& results, const RunFacts& facts) {
     return found->second;
   };
   for (const std::string& worker : facts.workers) (void)place(worker);
-  Json seconds = Json::array(), by = Json::array();
+  Json seconds = Json::array(), stages = Json::array(), by = Json::array();
+  StageSeconds together;
   uint64_t bytes_read = 0, bytes_written = 0;
   for (const UnitResult& result : results) {
     seconds.push_back(Seconds(result.seconds));
+    const StageSeconds& in = result.stages;
+    stages.push_back({Seconds(in.wait), Seconds(in.read), Seconds(in.compute), Seconds(in.write),
+                      Seconds(in.flush)});
+    together += in;
     by.push_back(place(result.worker));
     bytes_read += result.bytes_read;
     bytes_written += result.bytes_written;
@@ -315,7 +328,9 @@ Json Run(const std::vector<UnitResult>& results, const RunFacts& facts) {
               {"bytes_read", bytes_read},
               {"bytes_written", bytes_written},
               {"workers", workers},
+              {"stage_seconds", Stages(together)},
               {"unit_seconds", std::move(seconds)},
+              {"unit_stage_seconds", std::move(stages)},
               {"unit_workers", std::move(by)}};
   const StorageCounts& storage = facts.storage;
   if (storage.requests > 0) {

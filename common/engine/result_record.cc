@@ -15,7 +15,10 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "values are written as they lie");
 
-constexpr std::string_view kMagic = "MRGPROG1";
+constexpr std::string_view kMagic = "MRGPROG2";
+// Without the times of stages.
+constexpr std::string_view kEarlierMagic = "MRGPROG1";
+static_assert(kMagic.size() == kEarlierMagic.size());
 constexpr size_t kDigestBytes = 32;
 
 // One description of every field serves both ways: Writer appends what it is
@@ -105,8 +108,17 @@ void VisitFields(Archive& archive, Fields& fields) {
   });
 }
 
+template <typename Archive, typename Stages>
+void VisitStages(Archive& archive, Stages& stages) {
+  archive.Field(stages.wait);
+  archive.Field(stages.read);
+  archive.Field(stages.compute);
+  archive.Field(stages.write);
+  archive.Field(stages.flush);
+}
+
 template <typename Archive, typename Result>
-void VisitResult(Archive& archive, Result& result) {
+void VisitResult(Archive& archive, Result& result, bool earlier = false) {
   const auto text = [&](auto& item) { archive.Field(item); };
   archive.Field(result.unit);
   archive.Field(result.round);
@@ -143,6 +155,7 @@ void VisitResult(Archive& archive, Result& result) {
   archive.Field(result.bytes_written);
   archive.Field(result.seconds);
   archive.Field(result.worker);
+  if (!earlier) VisitStages(archive, result.stages);
 }
 
 // Whether everything that the result names is in the plan.
@@ -180,7 +193,10 @@ std::string PackResults(const std::string& plan_digest, const std::vector<UnitRe
 absl::StatusOr<std::vector<UnitResult>> ParseResults(std::string_view bytes, const Plan& plan) {
   absl::Status damaged = absl::DataLossError(absl::StrCat(
       "found ", bytes.size(), " bytes that are damaged or cut off, expected results of units"));
-  if (bytes.size() < kMagic.size() + kDigestBytes || !bytes.starts_with(kMagic)) return damaged;
+  const bool earlier = bytes.starts_with(kEarlierMagic);
+  if (bytes.size() < kMagic.size() + kDigestBytes || !(earlier || bytes.starts_with(kMagic))) {
+    return damaged;
+  }
   const std::string_view digest = bytes.substr(bytes.size() - kDigestBytes);
   bytes.remove_suffix(kDigestBytes);
   if (DigestHex(bytes) != digest) return damaged;
@@ -195,7 +211,7 @@ absl::StatusOr<std::vector<UnitResult>> ParseResults(std::string_view bytes, con
         "used, begin again with --overwrite"));
   }
   std::vector<UnitResult> results;
-  reader.List(results, [&](UnitResult& result) { VisitResult(reader, result); });
+  reader.List(results, [&](UnitResult& result) { VisitResult(reader, result, earlier); });
   if (!reader.fine() || !reader.ended()) return damaged;
   for (const UnitResult& result : results) {
     if (!Fits(result, plan)) {

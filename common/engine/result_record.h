@@ -12,10 +12,11 @@
 
 namespace merganser {
 
-// Layout: "MRGPROG1", the plan's digest, the number of results, the results field
+// Layout: "MRGPROG2", the plan's digest, the number of results, the results field
 // by field in the order of their struct, and last 32 hex digits of XXH3 of all
 // before. Integers are little-endian uint64, float64 by their bits, texts and lists
-// preceded by their length.
+// preceded by their length. What earlier versions wrote, "MRGPROG1", ends before
+// UnitResult::stages; it is read too.
 std::string PackResults(const std::string& plan_digest, const std::vector<UnitResult>& results);
 
 // kDataLoss for bytes that are damaged or cut off; kFailedPrecondition when they

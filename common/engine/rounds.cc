@@ -159,6 +159,7 @@ void JobRounds::Take(UnitResult result) {
   std::move(kept.groups.begin(), kept.groups.end(), std::back_inserter(result.groups));
   result.bytes_read += kept.bytes_read;
   result.seconds += kept.seconds;
+  result.stages += kept.stages;
   written_[result.unit] = last();
   kept = std::move(result);
 }

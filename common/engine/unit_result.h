@@ -31,6 +31,26 @@ struct GroupCounts {
   Counts counts;
 };
 
+// Where a unit's time went, in seconds of wall clock, added up over its segments. They are worked
+// on side by side: together they may be more than the unit took.
+struct StageSeconds {
+  double wait = 0;  // of segments, for memory and for a thread of their next stage
+  double read = 0;  // inputs, and what earlier rounds left
+  double compute = 0;
+  double write = 0;  // the output with its digests, or what is left for later rounds
+  double flush = 0;  // its share of making its file durable; what a publication takes is nobody's
+
+  StageSeconds& operator+=(const StageSeconds& other) {
+    wait += other.wait;
+    read += other.read;
+    compute += other.compute;
+    write += other.write;
+    flush += other.flush;
+    return *this;
+  }
+  bool operator==(const StageSeconds&) const = default;
+};
+
 struct UnitResult {
   uint32_t unit = 0;   // index into Plan::units
   uint32_t round = 0;  // of Plan::rounds; the last one writes
@@ -50,6 +70,7 @@ struct UnitResult {
   uint64_t bytes_written = 0;
   double seconds = 0;  // from the first read to the last write, wall clock
   std::string worker;  // who did it
+  StageSeconds stages;
 
   // One digest for the unit: of its segments' digests, or of what analysis found.
   // Two results of one unit and round must agree in it.

@@ -43,7 +43,7 @@ absl::StatusOr<Elsewhere::Shared> Elsewhere::Connect() {
   MERGANSER_ASSIGN_OR_RETURN(shared_.tokens, HttpTokens::Parse(tokens == nullptr ? "" : tokens));
   MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<HttpClient> http,
                              HttpClient::Make({.ca_file = CaFile()}));
-  shared_.fetcher = std::make_shared<Fetcher>(std::move(http), private_addresses_);
+  shared_.fetcher = std::make_shared<Fetcher>(std::move(http), private_addresses_, counters_);
   return shared_;
 }
 

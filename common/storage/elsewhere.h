@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -13,6 +14,7 @@
 #include "common/storage/hf/cache.h"
 #include "common/storage/hf/hub.h"
 #include "common/storage/hf/location.h"
+#include "common/storage/http/counters.h"
 #include "common/storage/http/fetch.h"
 #include "common/storage/http/tokens.h"
 #include "common/storage/object_store.h"
@@ -28,7 +30,9 @@ class Elsewhere {
   using OpenFolder =
       absl::FunctionRef<absl::StatusOr<std::shared_ptr<ObjectStore>>(const std::string& path)>;
 
-  explicit Elsewhere(bool private_addresses) : private_addresses_(private_addresses) {}
+  // `counters`: of what is asked over HTTP.
+  Elsewhere(bool private_addresses, std::shared_ptr<StorageCounters> counters)
+      : private_addresses_(private_addresses), counters_(std::move(counters)) {}
 
   static bool Has(std::string_view scheme) {
     return scheme == "http" || scheme == "https" || scheme == "hf";
@@ -50,6 +54,7 @@ class Elsewhere {
   absl::StatusOr<std::shared_ptr<const Hub>> OpenHub();
 
   const bool private_addresses_;
+  const std::shared_ptr<StorageCounters> counters_;
   Mutex mutex_;
   Shared shared_ MERGANSER_GUARDED_BY(mutex_);
 };

@@ -26,6 +26,7 @@
 #include "common/storage/s3/request.h"
 #include "common/storage/s3/s3_store.h"
 #include "common/storage/s3/uploads.h"
+#include "common/storage/store_metrics.h"
 #include "common/storage/uri.h"
 
 namespace merganser {
@@ -51,7 +52,8 @@ class NamedMemoryStores {
 // processes have none.
 class Stores::Buckets {
  public:
-  explicit Buckets(const s3::Settings& settings) : settings_(settings) {}
+  Buckets(const s3::Settings& settings, const StoreMetrics& metrics)
+      : settings_(settings), amazon_(metrics.Http("s3")), google_(metrics.Http("gs")) {}
 
   static bool Has(std::string_view scheme) { return scheme == "s3" || scheme == "gs"; }
 
@@ -95,10 +97,7 @@ class Stores::Buckets {
     return absl::StrCat("//", place.host, place.path, "/", EncodePath(prefix));
   }
 
-  StorageCounts Counts() {
-    MutexLock lock(mutex_);
-    return connected_.has_value() ? connected_->shared.counters->Now() : StorageCounts();
-  }
+  StorageCounts Counts() const { return amazon_->Now() + google_->Now(); }
 
  private:
   struct Connected {
@@ -121,8 +120,10 @@ class Stores::Buckets {
     }
     MERGANSER_ASSIGN_OR_RETURN(const s3::Endpoint endpoint, EndpointOf(uri));
     MERGANSER_RETURN_IF_ERROR(Connect());
+    s3::Shared shared = connected_->shared;
+    shared.counters = uri.scheme == "gs" ? google_ : amazon_;
     const auto client =
-        std::make_shared<s3::Client>(connected_->shared, endpoint, bucket, connected_->credentials);
+        std::make_shared<s3::Client>(std::move(shared), endpoint, bucket, connected_->credentials);
     clients_.emplace(name, client);
     return Opened{client, prefix};
   }
@@ -156,6 +157,7 @@ class Stores::Buckets {
   }
 
   const s3::Settings settings_;
+  const std::shared_ptr<StorageCounters> amazon_, google_;
   Mutex mutex_;
   std::optional<s3::Config> config_ MERGANSER_GUARDED_BY(mutex_);
   std::optional<Connected> connected_ MERGANSER_GUARDED_BY(mutex_);
@@ -167,10 +169,21 @@ Stores::Stores() : Stores(AllowedRoots()) {}
 Stores::Stores(AllowedRoots roots) : Stores(StoreOptions{.roots = std::move(roots)}) {}
 Stores::Stores(StoreOptions options)
     : roots_(std::move(options.roots)),
-      buckets_(std::make_shared<Buckets>(options.buckets)),
-      elsewhere_(std::make_shared<Elsewhere>(options.private_addresses)) {}
+      metrics_(std::make_shared<const StoreMetrics>(options.metrics != nullptr
+                                                        ? std::move(options.metrics)
+                                                        : std::make_shared<MetricRegistry>())),
+      buckets_(std::make_shared<Buckets>(options.buckets, *metrics_)),
+      elsewhere_(std::make_shared<Elsewhere>(options.private_addresses, metrics_->Http("https"))) {}
+
+const std::shared_ptr<MetricRegistry>& Stores::metrics() const { return metrics_->registry(); }
 
 absl::StatusOr<std::shared_ptr<ObjectStore>> Stores::Open(std::string_view text) const {
+  MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, OpenUnmetered(text));
+  MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
+  return MakeMeteredStore(std::move(store), uri.scheme, metrics_);
+}
+
+absl::StatusOr<std::shared_ptr<ObjectStore>> Stores::OpenUnmetered(std::string_view text) const {
   MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
   if (uri.scheme == "file") {
     if (uri.path.front() != '/') {
@@ -191,7 +204,9 @@ absl::StatusOr<std::shared_ptr<ObjectStore>> Stores::Open(std::string_view text)
   }
   if (Buckets::Has(uri.scheme)) return buckets_->Open(uri);
   if (Elsewhere::Has(uri.scheme)) {
-    return elsewhere_->Open(uri, [this](const std::string& folder) { return Open(folder); });
+    // What the hub's store reads of its cache is counted once, as the hub's.
+    return elsewhere_->Open(uri,
+                            [this](const std::string& folder) { return OpenUnmetered(folder); });
   }
   return absl::InvalidArgumentError(
       absl::StrCat("location \"", Shown(text), "\" has the scheme \"", Shown(uri.scheme),
@@ -212,7 +227,7 @@ absl::StatusOr<std::string> Stores::Pin(std::string_view text) const {
   MERGANSER_ASSIGN_OR_RETURN(const Uri uri, ParseUri(text));
   if (uri.scheme != "hf") return std::string(text);
   MERGANSER_RETURN_IF_ERROR(roots_.Check(text));
-  return elsewhere_->Pin(uri, [this](const std::string& folder) { return Open(folder); });
+  return elsewhere_->Pin(uri, [this](const std::string& folder) { return OpenUnmetered(folder); });
 }
 
 absl::StatusOr<std::vector<OpenUpload>> Stores::OpenUploads(std::string_view text) const {

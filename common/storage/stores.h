@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/base/metrics.h"
 #include "common/storage/http/counters.h"
 #include "common/storage/object_store.h"
 #include "common/storage/roots.h"
@@ -31,9 +32,13 @@ struct StoreOptions {
   // Web servers may have addresses that are not of the public Internet, and go without TLS there.
   // Off, nobody who names a model has a service read from its own network.
   bool private_addresses = false;
+  // Where what stores are asked for is counted (store_metrics.h); null: in a registry that only
+  // these stores have.
+  std::shared_ptr<MetricRegistry> metrics = nullptr;
 };
 
 class Elsewhere;
+class StoreMetrics;
 
 // Opens the stores of one process, or of one side of it: whatever they share, they share by this.
 // Copies are one and the same. Thread-safe.
@@ -62,18 +67,23 @@ class Stores {
   // bucket's, another's at the same endpoint, or a web server's. Empty for others. Asks nobody.
   absl::StatusOr<std::string> PlaceOf(std::string_view uri) const;
 
-  // What was asked of buckets so far.
+  // What was asked of buckets so far: of all that count in the same registry.
   StorageCounts Counts() const;
   // `uri`, with the commit in the place of a revision that may come to mean another (hf://), which
   // the hub is asked for; others are returned as they are. Errors as those of a store.
   absl::StatusOr<std::string> Pin(std::string_view uri) const;
 
   const AllowedRoots& roots() const { return roots_; }
+  // Where every store that they open counts. Never null.
+  const std::shared_ptr<MetricRegistry>& metrics() const;
 
  private:
   class Buckets;  // what the stores of buckets share: connections, credentials, retries
 
+  absl::StatusOr<std::shared_ptr<ObjectStore>> OpenUnmetered(std::string_view uri) const;
+
   AllowedRoots roots_;
+  std::shared_ptr<const StoreMetrics> metrics_;
   std::shared_ptr<Buckets> buckets_;
   std::shared_ptr<Elsewhere> elsewhere_;
 };

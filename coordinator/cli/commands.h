@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/exposition.h"
 #include "common/storage/stores.h"
 #include "coordinator/cli/interrupt.h"
 #include "coordinator/service/security.h"
@@ -31,6 +32,8 @@ struct MergeFlags {
   // Of the claim's beat, as the claim tells; whoever would take it over waits for several.
   int64_t beat_ms = 10000;
   StoreOptions storage;
+  std::string metrics_file;     // empty: none
+  CommonLabels metrics_labels;  // of all series in it
 };
 int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);
 
@@ -64,6 +67,7 @@ struct WorkerFlags {
   StoreOptions storage;
   int threads = 0;
   uint64_t memory = 0;
+  std::string metrics_file = {};  // empty: none
 };
 int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts);
 
@@ -78,6 +82,7 @@ struct CoordinatorFlags {
   ServerSecurity security;
   std::vector<std::string> roots;  // of `security`, as they were given
   StoreOptions storage;
+  std::string metrics_file;  // empty: none
 };
 int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts);
 

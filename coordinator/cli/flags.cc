@@ -62,6 +62,12 @@ void AddThreads(CLI::App& command, int& threads) {
       ->check(CLI::Range(1, 1024));
 }
 
+void AddMetricsFile(CLI::App& command, std::string& path) {
+  command.add_option("--metrics-file", path,
+                     "File, such as /var/lib/prometheus/node-exporter/merge.prom, in which metrics "
+                     "are told every 10 seconds and at the end");
+}
+
 void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
   command.add_option("RECIPE", flags.recipe, "Recipe (YAML)")->required();
   command.add_option("OUTPUT", flags.output, "Folder or URI of the merged checkpoint")->required();
@@ -81,6 +87,7 @@ void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
       ->default_str("5");
   command.add_flag("--verify", flags.verify,
                    "Read the output back afterwards, every byte against its checksum");
+  AddMetricsFile(command, flags.metrics_file);
   AddStoreFlags(command, flags.storage);
   // For tests, and so not among those that are listed.
   command

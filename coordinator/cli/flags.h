@@ -23,6 +23,9 @@ std::string VersionText();
 void AddMemory(CLI::App& command, uint64_t& memory);
 void AddThreads(CLI::App& command, int& threads);
 
+// --metrics-file.
+void AddMetricsFile(CLI::App& command, std::string& path);
+
 // RECIPE, OUTPUT, and what a merge may do with an output that holds something.
 void AddMergeFlags(CLI::App& command, MergeFlags& flags);
 

@@ -115,11 +115,14 @@ int Run(int argc, char** argv) {
                    "Seconds of silence after which a worker's units go to others")
       ->check(CLI::Range(1, 3600))
       ->default_str("30");
+  AddMetricsFile(*serve, serve_flags.metrics_file);
   AddServerSecurity(serve, serve_flags.security);
   AddRoots(serve, serve_flags.roots);
   AddStoreFlags(*serve, storage);
 
+  std::string metrics_file;
   CLI::App* worker = app.add_subcommand("worker", "Work for a coordinator until told to stop");
+  AddMetricsFile(*worker, metrics_file);
   AddCoordinator(worker, coordinator);
   AddRoots(worker, roots);
   AddStoreFlags(*worker, storage);
@@ -206,7 +209,7 @@ int Run(int argc, char** argv) {
   if (merge->parsed()) return RunMerge(merge_flags, interrupts);
   if (serve->parsed()) return RunCoordinator(serve_flags, interrupts);
   if (worker->parsed())
-    return RunWorker({coordinator, roots, storage, threads, memory}, interrupts);
+    return RunWorker({coordinator, roots, storage, threads, memory, metrics_file}, interrupts);
   if (watch->parsed()) return RunWatch(coordinator, job, interrupts);
   return RunSubmit(submit_flags, interrupts);
 }

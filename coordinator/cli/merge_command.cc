@@ -21,6 +21,7 @@ class EmbeddedExecutor final : public MergeExecutor {
     RunnerOptions options;
     options.threads = threads_;
     options.memory = job.memory;
+    options.metrics = std::move(job.metrics);
     absl::Status run = RunUnits(source, options);
     SetSource(nullptr);
     if (!run.ok()) return run;
@@ -38,7 +39,7 @@ class EmbeddedExecutor final : public MergeExecutor {
 
   RunProgress progress() override {
     MutexLock lock(mutex_);
-    return source_ == nullptr ? RunProgress() : source_->progress();
+    return source_ == nullptr ? last_ : source_->progress();
   }
 
   bool TellsWhenDurable() const override { return false; }
@@ -47,6 +48,7 @@ class EmbeddedExecutor final : public MergeExecutor {
  private:
   void SetSource(InProcessSource* source) {
     MutexLock lock(mutex_);
+    if (source_ != nullptr) last_ = source_->progress();
     source_ = source;
     if (source_ != nullptr && !failure_.ok()) source_->Fail({}, failure_);
   }
@@ -54,6 +56,7 @@ class EmbeddedExecutor final : public MergeExecutor {
   const int threads_;
   Mutex mutex_;
   InProcessSource* source_ MERGANSER_GUARDED_BY(mutex_) = nullptr;
+  RunProgress last_ MERGANSER_GUARDED_BY(mutex_);      // without a source: how far it came
   absl::Status failure_ MERGANSER_GUARDED_BY(mutex_);  // that came before the source
 };
 

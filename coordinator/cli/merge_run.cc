@@ -39,6 +39,8 @@
 #include "common/storage/stores.h"
 #include "common/storage/uri.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/merge_metrics.h"
+#include "coordinator/cli/metrics_file.h"
 #include "coordinator/cli/progress.h"
 #include "worker/progress_keeper.h"
 #include "worker/unit_runner.h"
@@ -204,7 +206,8 @@ class MergeRun {
     ProgressKeeper keeper(job, *std::move(log_),
                           {.period = std::chrono::milliseconds(flags_.record_ms),
                            .told_when_durable = executor.TellsWhenDurable(),
-                           .earlier = !done_.empty()},
+                           .earlier = !done_.empty(),
+                           .metrics = stores_.metrics()},
                           [&executor](absl::Status status) { executor.Fail(std::move(status)); });
     // However this ends.
     const Recording recording{keeper, recorded_};
@@ -212,6 +215,7 @@ class MergeRun {
     const TotalWork total = AllRounds(plan);
     absl::StatusOr<std::vector<UnitResult>> results;
     {
+      const MergeMetrics metrics(stores_.metrics(), total, [&] { return executor.progress(); });
       ProgressPrinter printer([&] {
         const RunProgress progress = executor.progress();
         return ProgressSample{
@@ -219,11 +223,15 @@ class MergeRun {
             plan.rounds == 1 ? ""
                              : absl::StrCat("round ", progress.round + 1, " of ", plan.rounds)};
       });
-      results = executor.Execute({job, output_uri_, std::move(done_), tensor_memory,
-                                  [&keeper](const UnitResult& result) { keeper.Add(result); }});
+      results =
+          executor.Execute({job, output_uri_, std::move(done_), tensor_memory, stores_.metrics(),
+                            [&keeper](const UnitResult& result) { keeper.Add(result); }});
     }
     recorded_ = keeper.Finish(/*keep=*/true);
-    if (results.ok()) MERGANSER_RETURN_IF_ERROR(keeper.status());
+    if (results.ok()) {
+      MERGANSER_RETURN_IF_ERROR(keeper.status());
+      keeper.AddFlushTimes(*results);
+    }
     return results;
   }
 
@@ -304,6 +312,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
   const std::string output_uri = uri->ToString();
   const Stores stores(flags.storage);
+  const MetricsFile metrics(flags.metrics_file, stores.metrics(), flags.metrics_labels);
   absl::StatusOr<std::shared_ptr<ObjectStore>> store = stores.Open(output_uri);
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
   const StoreTraits traits = (*store)->traits();

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/metrics.h"
 #include "common/engine/unit_result.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/interrupt.h"
@@ -26,6 +27,7 @@ struct MergeJob {
   std::string output_uri;
   std::vector<UnitResult> done;  // of a run before this one
   uint64_t memory = 0;           // of --memory, what is left for tensors
+  std::shared_ptr<MetricRegistry> metrics;
   // To be called with every result, before it counts. Thread-safe.
   std::function<void(const UnitResult&)> completed;
 };

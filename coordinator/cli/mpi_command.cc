@@ -10,10 +10,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
+#include "common/base/metrics.h"
 #include "common/base/status.h"
 #include "common/storage/stores.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/merge_run.h"
+#include "coordinator/cli/metrics_file.h"
 #include "worker/sources/mpi/mpi_run.h"
 #include "worker/sources/mpi/mpi_world.h"
 
@@ -67,12 +69,15 @@ int RunRoot(MpiWorld& world, const MergeFlags& flags, const RankOptions& options
   return code;
 }
 
-int RunOther(MpiWorld& world, const RankOptions& options, InterruptWatcher& interrupts) {
+int RunOther(MpiWorld& world, const MergeFlags& flags, const RankOptions& options,
+             InterruptWatcher& interrupts) {
   MpiRank rank(world, options);
+  MetricsFile metrics(flags.metrics_file, options.stores.metrics(), flags.metrics_labels);
   const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&rank] { rank.Interrupt(); });
   const absl::Status status = rank.Run();
   if (!status.ok()) {
+    metrics.Close();  // nothing is taken down any more
     EndAll(world, Fail(OfRank(world, options, status), Phase::kRunning));
   }
   return kDone;
@@ -85,6 +90,10 @@ int RunMpi(MergeFlags flags, const absl::Status& ready, InterruptWatcher& interr
   if (!made.ok()) return Fail(made.status(), Phase::kRunning);
   MpiWorld& world = **made;
   if (flags.threads == 0) flags.threads = world.cores();
+  flags.metrics_file = MetricsFileOfRank(flags.metrics_file, world.rank());
+  flags.metrics_labels = {{"rank", absl::StrCat(world.rank())}};
+  // Rank 0 opens stores for the merge and for its units: both count together.
+  flags.storage.metrics = std::make_shared<MetricRegistry>();
   RankOptions options;
   options.host = HostName();
   options.threads = flags.threads;
@@ -94,7 +103,7 @@ int RunMpi(MergeFlags flags, const absl::Status& ready, InterruptWatcher& interr
   int code = kFailed;
   const absl::Status status = Guarded([&] {
     code = world.rank() == 0 ? RunRoot(world, flags, options, interrupts)
-                             : RunOther(world, options, interrupts);
+                             : RunOther(world, flags, options, interrupts);
   });
   // An exception leaves other ranks waiting for this one.
   if (!status.ok()) EndAll(world, Fail(OfRank(world, options, status), Phase::kRunning));

@@ -16,9 +16,11 @@
 #include "common/linalg/kernels.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/metrics_file.h"
 #include "coordinator/cli/security_flags.h"
 #include "coordinator/journal/journal.h"
 #include "coordinator/service/job_store.h"
+#include "coordinator/service/metered_job_store.h"
 #include "coordinator/service/server.h"
 #include "proto/channel/channel.h"
 #include "worker/sources/grpc/grpc_source.h"
@@ -107,8 +109,11 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   StoreOptions storage = flags.storage;
   storage.roots = options.security.roots;
   const Stores stores(std::move(storage));
+  options.jobs.metrics = stores.metrics();
+  MeteredJobStore journal(**store, stores.metrics());
+  MetricsFile metrics(flags.metrics_file, stores.metrics());
   absl::StatusOr<std::unique_ptr<Server>> server =
-      Server::Start(options, SystemClock(), **store, EngineJobRuns(stores));
+      Server::Start(options, SystemClock(), journal, EngineJobRuns(stores));
   if (!server.ok()) return Fail(server.status(), Phase::kPlanning);
   if (const std::string token = (*server)->token_file(); !token.empty()) {
     LogLine(absl::StrCat("this user's clients find their token in ", token));
@@ -125,6 +130,7 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   if ((*server)->jobs().left_behind() == 0) return kDone;
   // Nothing ends threads that hang in planning; they must find nothing taken down if they wake.
   server->reset();
+  metrics.Close();
   store->reset();
   std::fflush(nullptr);
   std::_Exit(kDone);
@@ -154,6 +160,7 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   options.memory = flags.memory - kProcessMemory;
   options.simd = std::string(ActiveSimd());
   options.log = LogLine;
+  const MetricsFile metrics(flags.metrics_file, options.stores.metrics());
   GrpcUnitSource source(options);
   const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&source] {
@@ -164,6 +171,7 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   runner.threads = flags.threads;
   runner.memory = options.memory;
   runner.worker = options.worker;
+  runner.metrics = options.stores.metrics();
   absl::Status status = RunUnits(source, runner);
   interrupts.ClearHandler();
   if (status.ok()) status = source.Finish(kFinishTimeout);

@@ -25,6 +25,7 @@ absl::Status Schedule::AddJob(const std::string& name, uint64_t order, UnitBatch
   }
   Job& job = it->second;
   job.order = order;
+  job.moved = now;
   job.priority = batch.priority;
   job.round = batch.round;
   job.numbers = std::move(batch.units);
@@ -243,6 +244,7 @@ void Schedule::Accept(WorkerReport::Completed completed, const WorkerReport& rep
   unit.result = std::move(completed.result);
   job.contributors.Add(report.worker, report.threads, report.simd);
   job.bytes_done += unit.demand.bytes;
+  job.moved = *latest_;
   if (++job.done == job.units.size()) EndJob(job, absl::OkStatus());
 }
 
@@ -272,6 +274,7 @@ void Schedule::Renew(const WorkerReport& report, bool finished_some, MonotonicTi
       lease.bytes_done = std::max(lease.bytes_done, unit.bytes_done);
       lease.work = std::max(lease.work, unit.work);
       progressed = true;
+      if (const auto job = jobs_.find(lease.job); job != jobs_.end()) job->second.moved = now;
     }
   }
   for (const std::string& token : report.unrecorded) {
@@ -445,6 +448,19 @@ bool Schedule::TakeMissed(const std::string& name) {
 bool Schedule::IsIdle(const std::string& name) const {
   const auto it = jobs_.find(name);
   return it != jobs_.end() && !it->second.outcome.has_value() && it->second.leased == 0;
+}
+
+ScheduleCounts Schedule::Counts(MonotonicTime now) const {
+  ScheduleCounts counts;
+  counts.workers = workers_.size();
+  for (const auto& [name, job] : jobs_) {
+    counts.units_done += job.done;
+    if (job.outcome.has_value()) continue;
+    counts.units_leased += job.leased;
+    counts.units_pending += job.units.size() - job.done - job.leased;
+    counts.longest_quiet = std::max<Duration>(counts.longest_quiet, now - job.moved);
+  }
+  return counts;
 }
 
 std::optional<ScheduleStatus> Schedule::Status(const std::string& name) const {

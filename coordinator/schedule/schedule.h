@@ -66,6 +66,9 @@ class Schedule {
   absl::StatusOr<std::vector<UnitResult>> TakeResults(const std::string& job);
   JobWorkers Workers(const std::string& job) const;
 
+  // Looks at every job, at no unit.
+  ScheduleCounts Counts(MonotonicTime now) const;
+
   size_t live_workers() const { return workers_.size(); }
 
  private:
@@ -98,6 +101,7 @@ class Schedule {
     uint64_t bytes_total = 0;
     uint64_t bytes_done = 0;
     uint64_t retries = 0;
+    MonotonicTime moved{};  // when it last made progress
     uint64_t largest_demand = 0;
     JobWorkers contributors;
     std::optional<MonotonicTime> too_large_since;

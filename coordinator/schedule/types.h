@@ -121,6 +121,17 @@ struct WorkerAnswer {
 };
 
 // How far a job is.
+// All that is scheduled at one moment.
+struct ScheduleCounts {
+  // Of all jobs that are scheduled.
+  uint64_t units_pending = 0;
+  uint64_t units_leased = 0;
+  uint64_t units_done = 0;
+  uint64_t workers = 0;  // that called lately
+  // Of the job with units left that has been so the longest: since it made any progress, or came.
+  Duration longest_quiet{};
+};
+
 struct ScheduleStatus {
   uint64_t units_total = 0;
   uint64_t units_done = 0;

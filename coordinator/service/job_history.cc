@@ -67,6 +67,7 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       job->record = std::move(next);
       job->trouble.clear();
       if (IsTerminal(job->record.info.state)) {
+        metrics_.JobEnded(job->record.info.state);
         Guarded([&] {
           mutex_.AssertHeld();
           AddEvent(*job, EndText(job->record.info));
@@ -136,6 +137,7 @@ void JobManager::AddEvent(Job& job, std::string_view text, std::optional<UnitAtt
 
 void JobManager::NoteTrouble() {
   for (const UnitTrouble& trouble : schedule_.TakeTrouble()) {
+    metrics_.LeaseFailed(trouble.reported);
     const auto it = jobs_.find(trouble.job);
     if (it == jobs_.end()) continue;
     AddEvent(*it->second,

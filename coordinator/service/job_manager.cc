@@ -45,7 +45,10 @@ JobManager::JobManager(const JobManagerOptions& options, const Clock& clock, Job
       served_before_(served_before),
       started_(clock.Now()),
       left_behind_(options.left_behind),
-      schedule_(options.schedule, epoch, [] { return RandomHex(kTokenBytes); }) {}
+      metrics_(options.metrics),
+      schedule_(options.schedule, epoch, [] { return RandomHex(kTokenBytes); }) {
+  collector_ = metrics_.registry().Collect([this] { metrics_.Show(Counts()); });
+}
 
 absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Start(const JobManagerOptions& options,
                                                               const Clock& clock, JobStore& store,
@@ -77,7 +80,25 @@ absl::Status JobManager::StartThreads() {
   return absl::OkStatus();
 }
 
-JobManager::~JobManager() { Shutdown(); }
+JobManager::~JobManager() {
+  Shutdown();
+  metrics_.Show(Counts());  // the last word, for who tells it when this is gone
+}
+
+JobCounts JobManager::Counts() {
+  JobCounts counts;
+  const WallTime now = clock_.WallNow();
+  MutexLock lock(mutex_);
+  for (const auto& [uid, job] : jobs_) {
+    const JobInfo& info = job->record.info;
+    ++counts.jobs[static_cast<size_t>(info.state)];
+    if (info.state != JobState::kQueued) continue;
+    counts.oldest_queued =
+        std::max<Duration>(counts.oldest_queued, now - info.created.value_or(now));
+  }
+  counts.schedule = schedule_.Counts(clock_.Now());
+  return counts;
+}
 
 absl::Status JobManager::Recover() {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<JobRecord> records, store_.Load());

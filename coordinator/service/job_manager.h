@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/base/metrics.h"
 #include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/engine/rounds.h"
@@ -25,10 +26,12 @@
 #include "coordinator/schedule/schedule.h"
 #include "coordinator/service/auth/roles.h"
 #include "coordinator/service/job.h"
+#include "coordinator/service/job_counts.h"
 #include "coordinator/service/job_pruning.h"
 #include "coordinator/service/job_run.h"
 #include "coordinator/service/job_store.h"
 #include "coordinator/service/left_behind.h"
+#include "coordinator/service/service_metrics.h"
 #include "coordinator/service/spent_requests.h"
 
 namespace merganser {
@@ -59,6 +62,8 @@ struct JobManagerOptions {
   // One line of what an operator should know. Called from several threads, some of
   // which hold locks; may be empty.
   std::function<void(std::string_view)> log;
+  // Where jobs, units and workers are counted (service_metrics.h); null: nowhere.
+  std::shared_ptr<MetricRegistry> metrics = nullptr;
 };
 
 struct JobPage {
@@ -115,6 +120,9 @@ class JobManager {
   std::shared_ptr<const std::string> FindGates(const std::string& uid, uint32_t round);
 
   uint64_t epoch() const { return epoch_; }
+
+  // Looks at every job on record.
+  JobCounts Counts();
 
   // Threads that hang in the planning of jobs that are over.
   size_t left_behind() const { return left_behind_.count(); }
@@ -294,6 +302,7 @@ class JobManager {
   const Duration served_before_;
   const MonotonicTime started_;
   LeftBehind left_behind_;
+  const ServiceMetrics metrics_;
 
   Mutex create_mutex_;  // taken before mutex_: one job is created at a time
   Mutex mutex_;
@@ -316,6 +325,7 @@ class JobManager {
   int runners_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool planning_alone_ MERGANSER_GUARDED_BY(mutex_) = false;  // by a job that plans_alone
   std::vector<Thread> threads_ MERGANSER_GUARDED_BY(mutex_);  // never more than reserved
+  MetricRegistry::Collector collector_;                       // last: it looks at all of this
 };
 
 }  // namespace merganser

@@ -158,7 +158,10 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
     auto gates = std::make_shared<const std::string>(SerializeGates(*rounds.gates()));
     UnitBatch batch = TakeFromRecord(job, plan, rounds, on_record);
     // Called by Sync, under the lock, while this thread waits for units.
-    batch.accept = [&rounds](UnitResult& result) { rounds.TakeCounts(result); };
+    batch.accept = [this, &rounds](UnitResult& result) {
+      metrics_.UnitCompleted(result);
+      rounds.TakeCounts(result);
+    };
     std::vector<UnitResult> results;
     {
       MutexLock lock(mutex_);

@@ -14,6 +14,8 @@
 #include "coordinator/front/tls.h"
 #include "coordinator/service/auth/authorizer.h"
 #include "coordinator/service/auth/roles.h"
+#include "coordinator/service/call_interceptor.h"
+#include "coordinator/service/call_metrics.h"
 #include "coordinator/service/health.h"
 #include "coordinator/service/library_log.h"
 #include "coordinator/service/merge_service.h"
@@ -86,6 +88,7 @@ struct Server::Impl {
   std::unique_ptr<ReflectionService> reflection;
   std::unique_ptr<ReflectionServiceV1Alpha> reflection_v1alpha;
   std::unique_ptr<front::Front> front;
+  std::shared_ptr<const CallMetrics> calls;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
   std::unique_ptr<grpc::Server> server;
 };
@@ -147,6 +150,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
   builder.SetMaxReceiveMessageSize(kMaxReceiveBytes);
+  impl.calls = std::make_shared<const CallMetrics>(
+      options.jobs.metrics != nullptr ? options.jobs.metrics : std::make_shared<MetricRegistry>());
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(MakeCallInterceptor(impl.calls));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   grpc::ResourceQuota quota("merganser");
   quota.SetMaxThreads(options.call_threads);
   builder.SetResourceQuota(quota);
@@ -170,10 +178,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     connection.fd = fd;
     acceptor->HandleNewConnection(&connection);
   };
-  const auto admit = [authorizer = impl.authorizer.get()](
+  const auto admit = [authorizer = impl.authorizer.get(), calls = impl.calls](
                          std::string_view path,
                          const std::vector<std::string_view>& authorization) {
-    return AdmitCall(*authorizer, path, authorization);
+    front::Admission admission = AdmitCall(*authorizer, path, authorization);
+    if (admission.refusal.has_value()) {
+      calls->Refused(calls->PlaceOf(path), static_cast<absl::StatusCode>(admission.refusal->code));
+    }
+    return admission;
   };
   MERGANSER_RETURN_IF_ERROR(impl.front->Serve(hand_over, admit));
   impl.authorizer->Open();

@@ -140,6 +140,12 @@ v1::UnitResult EncodeUnitResult(const UnitResult& result) {
   proto.set_seconds(result.seconds);
   proto.set_worker(result.worker);
   proto.set_round(result.round);
+  v1::StageSeconds& stages = *proto.mutable_stages();
+  stages.set_wait(result.stages.wait);
+  stages.set_read(result.stages.read);
+  stages.set_compute(result.stages.compute);
+  stages.set_write(result.stages.write);
+  stages.set_flush(result.stages.flush);
   EncodeAnalysis(result, proto);
   return proto;
 }
@@ -193,6 +199,8 @@ absl::StatusOr<UnitResult> DecodeUnitResult(const v1::UnitResult& proto, const P
   result.bytes_written = proto.bytes_written();
   result.seconds = proto.seconds();
   result.worker = proto.worker();
+  const v1::StageSeconds& stages = proto.stages();
+  result.stages = {stages.wait(), stages.read(), stages.compute(), stages.write(), stages.flush()};
   MERGANSER_RETURN_IF_ERROR(DecodeAnalysis(proto, plan, name, result));
   return result;
 }

@@ -3,12 +3,14 @@
 #include <chrono>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/worker/slow_store.h"
 #include "tests/worker/worker_fixture.h"
 
 namespace merganser {
@@ -123,6 +125,37 @@ TEST_F(DurableBatcherTest, UnitsOfOnePeriodShareTheirFlush) {
   batcher->Hurry();
   told_.Await(3);
   EXPECT_EQ(told_.flushes(), 2u);  // one a shard
+}
+
+TEST_F(DurableBatcherTest, UnitsShareTheTimeOfTheirFlush) {
+  constexpr auto kSlow = std::chrono::milliseconds(30);
+  std::shared_ptr<ObjectStore>& output = job_.context()->output;
+  output = std::make_shared<SlowStore>(output, StoreOp::kFlushWrite, kSlow);
+  const auto registry = std::make_shared<MetricRegistry>();
+  std::vector<double> flush(2);
+  DurableBatcher batcher(
+      kNever,
+      [&](std::span<WrittenUnit> batch) {
+        for (const WrittenUnit& written : batch) {
+          flush[written.result.unit] += written.result.stages.flush;
+        }
+      },
+      registry);
+  for (const uint32_t unit : {0u, 0u, 1u}) Do(batcher, unit);
+  EXPECT_EQ(flush, (std::vector<double>{0, 0}));
+  batcher.Stop();
+  batcher.SettleRest();
+  // Two of one shard have half of its flush each.
+  EXPECT_GE(flush[0], 0.03);
+  EXPECT_GE(flush[1], 0.03);
+  double counted = 0;
+  for (const MetricFamily& family : registry->Snapshot()) {
+    if (family.name != "merganser_worker_stage_seconds_total") continue;
+    for (const MetricSample& sample : family.samples) {
+      if (sample.labels == std::vector<std::string>{"flush"}) counted = sample.value;
+    }
+  }
+  EXPECT_NEAR(counted, flush[0] + flush[1], 1e-3);
 }
 
 TEST_F(DurableBatcherTest, WhatIsLeftIsSettledOrToldToNobody) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/worker/slow_store.h"
 #include "tests/worker/worker_fixture.h"
 
 namespace merganser {
@@ -102,6 +103,25 @@ TEST_F(ProgressKeeperTest, WhatWasDurableWhenItWasToldIsNotFlushedAgain) {
   AwaitRecords(1);
   EXPECT_TRUE(keeper.Finish(true));
   EXPECT_EQ(job_.output_faults().Calls(StoreOp::kFlushWrite), 0u);
+}
+
+TEST_F(ProgressKeeperTest, ResultsAreGivenTheTimeThatMadeThemDurable) {
+  std::shared_ptr<ObjectStore>& output = job_.context()->output;
+  output = std::make_shared<SlowStore>(output, StoreOp::kFlushWrite, std::chrono::milliseconds(20));
+  ProgressKeeper keeper(job_.context(), BegunLog(), {.period = kAtOnce},
+                        [](const absl::Status& status) { FAIL() << status; });
+  keeper.Add(ResultOf(1));
+  AwaitRecords(1);
+  EXPECT_TRUE(keeper.Finish(true));
+  std::vector<UnitResult> results = {ResultOf(0), ResultOf(1)};
+  results[1].stages.flush = 1;
+  keeper.AddFlushTimes(results);
+  EXPECT_EQ(results[0].stages.flush, 0);
+  EXPECT_GE(results[1].stages.flush, 1.02);
+  // And so it is on record.
+  const auto recorded = ReadProgress(*job_.context()->output, "test", job_.plan(), 0);
+  ASSERT_TRUE(recorded.ok()) << recorded.status();
+  EXPECT_GE(recorded->results.at(0).stages.flush, 0.02);
 }
 
 // A store tells a failed flush once: what publishes afterwards would not see it.

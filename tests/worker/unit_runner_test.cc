@@ -10,16 +10,19 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/base/digest.h"
+#include "common/base/metrics.h"
 #include "common/base/mutex.h"
 #include "common/plan/pieces.h"
 #include "common/plan/requests.h"
 #include "common/storage/forwarding_store.h"
+#include "tests/worker/slow_store.h"
 #include "tests/worker/worker_fixture.h"
 
 namespace merganser {
@@ -338,6 +341,95 @@ TEST(UnitRunnerTest, ResultsTellWhatWasDone) {
   }
   EXPECT_EQ(read, job.plan().bytes_read);
   EXPECT_EQ(written, job.plan().bytes_written);
+}
+
+double ValueOf(const MetricRegistry& registry, std::string_view name,
+               const std::vector<std::string>& labels = {}) {
+  for (const MetricFamily& family : registry.Snapshot()) {
+    if (family.name != name) continue;
+    for (const MetricSample& sample : family.samples) {
+      if (sample.labels == labels) return sample.value;
+    }
+  }
+  ADD_FAILURE() << "no series of " << name;
+  return -1;
+}
+
+TEST(UnitRunnerTest, ResultsTellWhereTheTimeWent) {
+  constexpr auto kSlow = std::chrono::milliseconds(20);
+  TestJob job(kLinear, Models());
+  for (std::shared_ptr<ObjectStore>& input : job.context()->inputs) {
+    input = std::make_shared<SlowStore>(input, StoreOp::kRead, kSlow);
+  }
+  std::shared_ptr<ObjectStore>& output = job.context()->output;
+  output = std::make_shared<SlowStore>(output, StoreOp::kWriteRange, kSlow);
+  ScriptedSource source(job.context());
+  RunnerOptions options = Options(1, uint64_t{1} << 30);
+  options.metrics = std::make_shared<MetricRegistry>();
+  ASSERT_TRUE(RunUnits(source, options).ok());
+  StageSeconds together;
+  for (const auto& [index, result] : source.results) {
+    EXPECT_GE(result.stages.write, 0.02 * static_cast<double>(result.receipts.size()) * 0.99);
+    if (result.bytes_read > 0) {
+      EXPECT_GE(result.stages.read, 0.02);
+    }
+    EXPECT_GT(result.stages.compute, 0);
+    EXPECT_EQ(result.stages.flush, 0) << "is the source's business";
+    together += result.stages;
+  }
+  // One thread writes what two readers bring: what is ready has to wait.
+  EXPECT_GT(together.wait, 0);
+  const auto spent = [&](const char* stage) {
+    return ValueOf(*options.metrics, "merganser_worker_stage_seconds_total", {stage});
+  };
+  constexpr double kNear = 1e-3;
+  EXPECT_NEAR(spent("wait"), together.wait, kNear);
+  EXPECT_NEAR(spent("read"), together.read, kNear);
+  EXPECT_NEAR(spent("compute"), together.compute, kNear);
+  EXPECT_NEAR(spent("write"), together.write, kNear);
+}
+
+TEST(UnitRunnerTest, MetricsCountUnitsAndBytesByHowTheyEnded) {
+  TestJob job(kLinear, Models());
+  ScriptedSource source(job.context());
+  source.revoked = {0};
+  RunnerOptions options = Options(2, uint64_t{1} << 30);
+  options.metrics = std::make_shared<MetricRegistry>();
+  ASSERT_TRUE(RunUnits(source, options).ok());
+  const auto units = [&](const char* state) {
+    return ValueOf(*options.metrics, "merganser_worker_units_total", {state});
+  };
+  uint64_t read = 0, written = 0;
+  for (const auto& [index, result] : source.results) {
+    read += result.bytes_read;
+    written += result.bytes_written;
+  }
+  EXPECT_EQ(units("completed"), static_cast<double>(source.results.size()));
+  EXPECT_EQ(units("dropped"), 1);
+  EXPECT_EQ(units("failed"), 0);
+  EXPECT_EQ(ValueOf(*options.metrics, "merganser_worker_units_in_flight"), 0);
+  EXPECT_GE(ValueOf(*options.metrics, "merganser_worker_input_bytes_total"),
+            static_cast<double>(read));
+  EXPECT_GE(ValueOf(*options.metrics, "merganser_worker_output_bytes_total"),
+            static_cast<double>(written));
+  EXPECT_EQ(ValueOf(*options.metrics, "merganser_worker_memory_budget_bytes"),
+            static_cast<double>(uint64_t{1} << 30));
+  EXPECT_EQ(ValueOf(*options.metrics, "merganser_worker_threads"), 2);
+  EXPECT_THAT(options.metrics->problems(), IsEmpty());
+}
+
+TEST(UnitRunnerTest, MetricsCountUnitsThatFailAndTheSolversSteps) {
+  TestJob failing(kLinear, Models());
+  failing.input_faults(0).AddRule(
+      {.op = StoreOp::kRead, .first = 1, .status = absl::UnavailableError("gone")});
+  ScriptedSource failed(failing.context());
+  RunnerOptions options = Options(1, uint64_t{1} << 30);
+  options.metrics = std::make_shared<MetricRegistry>();
+  ASSERT_TRUE(RunUnits(failed, options).ok());
+  EXPECT_EQ(ValueOf(*options.metrics, "merganser_worker_units_total", {"failed"}),
+            static_cast<double>(failed.failures.size()));
+  EXPECT_GT(failed.failures.size(), 0u);
+  EXPECT_EQ(ValueOf(*options.metrics, "merganser_worker_solver_steps_total"), 0);
 }
 
 TEST(UnitRunnerTest, ReadsEverySourceByteOnce) {

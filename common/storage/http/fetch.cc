@@ -108,6 +108,7 @@ void Fetcher::TryOnce(std::span<Under> all, std::span<const size_t> which) {
   for (size_t k = 0; k < asked.size(); ++k) {
     Under& under = all[asked[k]];
     Fetched& fetched = under.fetched;
+    ++counters_->requests;
     if (!answers[k].ok()) {
       fetched.status = answers[k].status();
       if (absl::IsPermissionDenied(fetched.status) && requests[k].reach == Reach::kPublic) {
@@ -116,7 +117,11 @@ void Fetcher::TryOnce(std::span<Under> all, std::span<const size_t> which) {
       }
     } else {
       fetched.answer = *std::move(answers[k]);
-      if (AsksToSlowDown(fetched.answer)) in_flight_.SlowDown(SystemClock().Now());
+      counters_->bytes_read += fetched.answer.sunk + fetched.answer.body.size();
+      if (AsksToSlowDown(fetched.answer)) {
+        ++counters_->throttled;
+        in_flight_.SlowDown(SystemClock().Now());
+      }
       if (!FailedForNow(fetched.answer)) {
         retries_.Succeeded();
         in_flight_.Succeeded();
@@ -193,6 +198,7 @@ std::vector<Fetched> Fetcher::Do(std::span<const Fetch> fetches) {
         under.fetched = {};
         under.fetched.url = under.fetch->url;
         under.at_home = true;
+        ++counters_->retries;
         again.push_back(i);
       }
     }

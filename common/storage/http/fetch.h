@@ -7,9 +7,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "common/storage/http/counters.h"
 #include "common/storage/http/http_client.h"
 #include "common/storage/http/retry.h"
 #include "common/storage/http/url.h"
@@ -47,9 +49,12 @@ class Fetcher {
   static constexpr int kMostRedirects = 5;
 
   // Addresses that are not of the public Internet, and http://, are refused unless
-  // `private_addresses`.
-  Fetcher(std::shared_ptr<HttpClient> http, bool private_addresses)
-      : http_(std::move(http)), private_addresses_(private_addresses) {}
+  // `private_addresses`. What is asked is counted in `counters`.
+  Fetcher(std::shared_ptr<HttpClient> http, bool private_addresses,
+          std::shared_ptr<StorageCounters> counters = std::make_shared<StorageCounters>())
+      : http_(std::move(http)),
+        private_addresses_(private_addresses),
+        counters_(std::move(counters)) {}
 
   // Does them side by side, as many as may be in flight, and repeats what failed for now.
   std::vector<Fetched> Do(std::span<const Fetch> fetches);
@@ -64,6 +69,7 @@ class Fetcher {
 
   const std::shared_ptr<HttpClient> http_;
   const bool private_addresses_;
+  const std::shared_ptr<StorageCounters> counters_;
   RetryBudget retries_;
   InFlightLimit in_flight_{64};
 };

@@ -80,6 +80,7 @@ TEST(BuildReport, HasOneLineAMemberOrElementInAFixedOrder) {
   const Plan plan = OneShardPlan();
   std::vector<UnitResult> results = Results(plan);
   results[0].leaves.push_back(Leaf(0, 0, {{"coherence", {0.75}}, {"sigma", {2, 1.5}, true}}));
+  for (UnitResult& result : results) result.stages = {0, 1, 2, 3, 0.25};
   const std::string report = BuildReport(plan, results, SomeRun());
   const std::string header = std::to_string(plan.shards[0].header.size());
   const std::string size = std::to_string(plan.shards[0].size);
@@ -119,7 +120,10 @@ TEST(BuildReport, HasOneLineAMemberOrElementInAFixedOrder) {
       "\"2026-01-01T00:00:02Z\",\"seconds\":2.5,\"threads\":2,\"simd\":\"AVX2\",\"bytes_read\":0,"
       "\"bytes_written\":" +
       size +
-      ",\"workers\":[\"worker-a\",\"worker-b\"],\"unit_seconds\":[0.25,0.25],"
+      ",\"workers\":[\"worker-a\",\"worker-b\"],"
+      "\"stage_seconds\":{\"wait\":0,\"read\":2,\"compute\":4,\"write\":6,\"flush\":0.5},"
+      "\"unit_seconds\":[0.25,0.25],"
+      "\"unit_stage_seconds\":[[0,1,2,3,0.25],[0,1,2,3,0.25]],"
       "\"unit_workers\":[0,1]}\n}\n";
   EXPECT_EQ(report, expected);
 }

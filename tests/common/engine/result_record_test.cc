@@ -1,9 +1,11 @@
 #include "common/engine/result_record.h"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/common/engine/small_plan.h"
@@ -46,6 +48,7 @@ std::vector<UnitResult> SomeResults(const Plan& plan) {
   written.leaves = {leaf};
   written.bytes_written = 256;
   written.seconds = 1.5;
+  written.stages = {0.25, 0.5, 1.25, 0.125, 0.0625};
   return {analyzed, written};
 }
 
@@ -88,6 +91,54 @@ TEST(ResultRecord, RoundTripKeepsEverything) {
   EXPECT_EQ(written.leaves[0].seconds, 0.5);
   EXPECT_EQ(written.bytes_written, 256u);
   EXPECT_EQ(written.seconds, 1.5);
+  EXPECT_EQ(written.stages, results[1].stages);
+}
+
+// SomeResults as the version before stages were told packed them, in hexadecimal digits.
+constexpr std::string_view kEarlierRecord =
+    "4d524750524f473120000000000000006464646464646464646464646464646464646464646464646464646464"
+    "646464020000000000000001000000000000000000000000000000020000000000000000000000000000000000"
+    "0000000000000200000000000000000000000000f83f00000000000000c0010000000000000003000000000000"
+    "000000000000000000010000000000000002000000000000000200000000000000030000000000000007000000"
+    "000000000000000000010000020000000000000002000000000000000000000000000000200000000000000062"
+    "626262626262626262626262626262626262626262626262626262626262620000000000000000000000000000"
+    "000000000000000000000100000000000000010000000000000001000000000000000900000000000000746872"
+    "6573686f6c640100000000000000000000000000e03f0000000000000000010000000000000058020000000000"
+    "000000000000000000000000000000000005000000000000006e61006d65020000000000000001000000000000"
+    "000000000000000000000000000000000000000000000000000200000000000000200000000000000061616161"
+    "616161616161616161616161616161616161616161616161616161612000000000000000626262626262626262"
+    "626262626262626262626262626262626262626262626202000000000000004000000000000000800000000000"
+    "000005000000000000006500746167c00000000000000080000000000000000000000000000000010000000000"
+    "00000200000000000000010000000000000002000000000000000900000000000000636f686572656e63650100"
+    "000000000000000000000000d03f0000000000000000000000000000000005000000000000007369676d610200"
+    "0000000000000000000000000c40000000000000f43f01000000000000000000000000000000000000000000e0"
+    "3f000000000000000000000000000000000001000000000000000000000000f83f000000000000000065396433"
+    "37663738653230616330336137323534623865326165666264373935";
+
+std::string FromHex(std::string_view digits) {
+  std::string bytes;
+  for (size_t i = 0; i < digits.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
+  }
+  return bytes;
+}
+
+TEST(ResultRecord, WhatAnEarlierVersionWroteIsRead) {
+  const Plan plan = TwoRounds();
+  const auto back = ParseResults(FromHex(kEarlierRecord), plan);
+  ASSERT_TRUE(back.ok()) << back.status();
+  std::vector<UnitResult> expected = SomeResults(plan);
+  for (UnitResult& result : expected) result.stages = {};
+  EXPECT_EQ(PackResults(plan.digest, *back), PackResults(plan.digest, expected));
+}
+
+TEST(ResultRecord, AnEarlierRecordIsNoLongerOrShorterThanItWas) {
+  const Plan plan = TwoRounds();
+  std::string bytes = PackResults(plan.digest, SomeResults(plan));
+  bytes.resize(bytes.size() - 32);
+  bytes.replace(0, 8, "MRGPROG1");
+  bytes += DigestHex(bytes);
+  EXPECT_TRUE(absl::IsDataLoss(ParseResults(bytes, plan).status()));
 }
 
 TEST(ResultRecord, EveryCutAndEveryFlippedByteIsNoticed) {

@@ -86,6 +86,7 @@ UnitResult Told(uint32_t unit, uint32_t round, double sum) {
   result.sums = {{unit, 0, {sum}}};
   result.counts = {{0, {{5, 1}}}};
   result.bytes_read = 600;
+  result.stages = {1, 2, 3, 4, 5};
   return result;
 }
 
@@ -94,6 +95,7 @@ UnitResult Written(uint32_t unit, uint32_t round) {
   result.unit = unit;
   result.round = round;
   result.bytes_read = 600;
+  result.stages = {0.5, 0, 0, 0, 0.25};
   result.leaves = {{unit, 0, {{"last", {1}}}, 0}};
   return result;
 }
@@ -117,6 +119,7 @@ TEST(JobRoundsTest, StatsAreReducedInTensorOrderWhateverCameFirst) {
     const auto taken = rounds.TakeResults();
     ASSERT_TRUE(taken.ok()) << taken.status();
     EXPECT_EQ((*taken)[0].bytes_read, 1200u);
+    EXPECT_EQ((*taken)[0].stages, (StageSeconds{1.5, 2, 3, 4, 5.25}));
     EXPECT_EQ((*taken)[2].bytes_read, 600u);
     ASSERT_EQ((*taken)[0].groups.size(), 1u);
     EXPECT_EQ((*taken)[0].groups[0].fields[0].key, "round_0");

@@ -30,6 +30,7 @@ UnitResult SampleResult() {
   result.bytes_written = 256;
   result.seconds = 1.5;
   result.worker = "w";
+  result.stages = {0.25, 0.5, 1.25, 0.125, 0.0625};
   return result;
 }
 
@@ -88,7 +89,16 @@ TEST(ResultCodec, RoundTripKeepsEveryField) {
   EXPECT_EQ(back->bytes_written, 256u);
   EXPECT_EQ(back->seconds, 1.5);
   EXPECT_EQ(back->worker, "w");
+  EXPECT_EQ(back->stages, result.stages);
   EXPECT_EQ(back->Checksum(), result.Checksum());
+}
+
+TEST(ResultCodec, AWorkerThatTellsOfNoStagesIsUnderstood) {
+  v1::UnitResult proto = EncodeUnitResult(SampleResult());
+  proto.clear_stages();
+  const auto back = DecodeUnitResult(proto, SamplePlan());
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->stages, StageSeconds());
 }
 
 struct BadResult {

@@ -56,7 +56,9 @@ GrpcUnitSource::GrpcUnitSource(const GrpcSourceOptions& options)
       client_(
           std::make_unique<WorkerClient>(options.coordinator, options.security, options.stores)),
       backoff_({options.min_backoff, options.max_backoff}),
-      batcher_(Duration::zero(), [this](std::span<WrittenUnit> batch) { TakeSettled(batch); }) {
+      batcher_(
+          Duration::zero(), [this](std::span<WrittenUnit> batch) { TakeSettled(batch); },
+          options.stores.metrics()) {
   absl::Status started = Guarded([&]() -> absl::Status {
     MERGANSER_RETURN_IF_ERROR(batcher_.started());
     MERGANSER_ASSIGN_OR_RETURN(sync_thread_, Thread::Start([this] { SyncLoop(); }));

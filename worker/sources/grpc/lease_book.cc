@@ -15,7 +15,7 @@ size_t WireBytes(const ReportFields& fields) {
 // Roughly what a report takes on the wire; an upper bound is not needed.
 size_t WireBytes(const LeaseReport& report) {
   const UnitResult& result = report.result;
-  size_t bytes = 256 + report.status.message().size() +
+  size_t bytes = 304 + report.status.message().size() +
                  40 * (result.segment_digests.size() + result.keepsake_digests.size());
   for (const WriteReceipt& receipt : result.receipts) bytes += 24 + receipt.proof.size();
   for (const GroupStats::LeafSums& leaf : result.sums) bytes += 24 + 8 * leaf.sums.size();

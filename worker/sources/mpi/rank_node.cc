@@ -137,11 +137,12 @@ absl::Status RankNode::StartRunner() {
                                                    ", expected ", MemoryFlag(needed),
                                                    " or more for every rank"));
   }
-  source_ = std::make_unique<RankSource>(job_, options_.flush_period);
+  source_ = std::make_unique<RankSource>(job_, options_.flush_period, options_.stores.metrics());
   if (dropped_) source_->Drop();
   RunnerOptions options;
   options.threads = options_.threads;
   options.memory = options_.memory - process;
+  options.metrics = options_.stores.metrics();
   options.worker = absl::StrCat("rank ", transport_.rank(), " on ", options_.host);
   MERGANSER_ASSIGN_OR_RETURN(runner_, Thread::Start([source = source_.get(), options] {
                                source->End(Guarded([&] { return RunUnits(*source, options); }));

@@ -7,9 +7,12 @@
 
 namespace merganser {
 
-RankSource::RankSource(std::shared_ptr<const JobContext> job, Duration flush_period)
+RankSource::RankSource(std::shared_ptr<const JobContext> job, Duration flush_period,
+                       std::shared_ptr<MetricRegistry> metrics)
     : job_(std::move(job)),
-      batcher_(flush_period, [this](std::span<WrittenUnit> batch) { TakeSettled(batch); }) {
+      batcher_(
+          flush_period, [this](std::span<WrittenUnit> batch) { TakeSettled(batch); },
+          std::move(metrics)) {
   if (!batcher_.started().ok()) FailWith(batcher_.started());
 }
 

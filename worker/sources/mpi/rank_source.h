@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/base/metrics.h"
 #include "common/base/mutex.h"
 #include "worker/durable_batcher.h"
 #include "worker/unit_source.h"
@@ -32,7 +33,9 @@ struct RankEvents {
 // Thread-safe.
 class RankSource final : public UnitSource {
  public:
-  RankSource(std::shared_ptr<const JobContext> job, Duration flush_period);
+  // `metrics` as DurableBatcher has it.
+  RankSource(std::shared_ptr<const JobContext> job, Duration flush_period,
+             std::shared_ptr<MetricRegistry> metrics = nullptr);
 
   // --- For the runner.
   absl::StatusOr<std::optional<LeasedUnit>> Next() override;

@@ -1,0 +1,25 @@
+// Jobs and units of a coordinator, counted at one moment.
+#ifndef MERGANSER_COORDINATOR_SERVICE_JOB_COUNTS_H_
+#define MERGANSER_COORDINATOR_SERVICE_JOB_COUNTS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "common/base/clock.h"
+#include "coordinator/schedule/types.h"
+#include "coordinator/service/job.h"
+
+namespace merganser {
+
+inline constexpr size_t kJobStates = static_cast<size_t>(JobState::kCancelled) + 1;
+
+struct JobCounts {
+  std::array<uint64_t, kJobStates> jobs{};  // on record, by state
+  Duration oldest_queued{};                 // since the first that is queued was created
+  ScheduleCounts schedule;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_SERVICE_JOB_COUNTS_H_
