@@ -4,10 +4,10 @@
 # usage: tests/run.sh [--fast | --full]
 #
 #   (none)   release build with warnings as errors; tests/lint.sh; all tests; then a build with
-#            AddressSanitizer and UBSan: unit tests and the end-to-end tests
-#            without a cluster, but for the longest
+#            AddressSanitizer and UBSan: unit tests and the quickest end-to-end tests
+#            without a cluster
 #   --fast   release build, tests/lint.sh, unit tests and the quickest end-to-end tests
-#   --full   as without, and: many more seeds, clusters under AddressSanitizer too,
+#   --full   as without, and: many more seeds, all tests under AddressSanitizer,
 #            all but clusters under ThreadSanitizer, the interop group (PyPI, npm), a
 #            Slurm of one node, and clang-tidy
 #
@@ -74,10 +74,13 @@ if [ "$mode" = fast ]; then
 fi
 if [ "$mode" = full ]; then
   # Beside what follows: tests wait most of their time, and clang-tidy takes as long as
-  # they do. In a process group of its own, which ends with this script.
+  # they do. In a process group of its own, which ends with this script; not in a session of
+  # its own, as systems that share processors by session would not heed its niceness then.
   tidy_log=$(mktemp)
-  setsid nice -n 19 tests/lint.sh tidy >"$tidy_log" 2>&1 &
+  set -m
+  nice -n 19 tests/lint.sh tidy >"$tidy_log" 2>&1 &
   tidy=$!
+  set +m
   trap 'kill -- "-$tidy" 2>/dev/null || true; rm -f "$tidy_log"' EXIT
   check long
 

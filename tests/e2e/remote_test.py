@@ -5,12 +5,14 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 import unittest.mock
 
 import harness
 import remote_stubs
 from harness import EXPERTS, SAMPLE, SAMPLE_BASE
+from mpi_test import MPI_ENVIRONMENT, command
 from remote_stubs import COMMIT
 
 ALLOW = "--allow-private-addresses"
@@ -80,6 +82,15 @@ class RemoteCase(harness.Case):
         return line
 
 
+    def by_ranks(self, recipe, output):
+        done = subprocess.run(command(2, recipe, output, "--threads", "1", ALLOW),
+                              stdin=subprocess.DEVNULL, capture_output=True,
+                              env=harness.environment(MPI_ENVIRONMENT), timeout=harness.LIMIT,
+                              check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.check(output)
+
+
 class HttpsTest(RemoteCase):
     def site(self, tls=False):
         site = remote_stubs.Site([SAMPLE_BASE, *MODELS],
@@ -114,6 +125,10 @@ class HttpsTest(RemoteCase):
             self.assertOneError(cluster.client("submit", recipe, site.url + "/out"), 2,
                                 "only read")
         self.check(self.path("out"))
+
+    def test_ranks(self):
+        site = self.site()
+        self.by_ranks(self.recipe_of(lambda name: "%s/%s" % (site.url, name)), self.path("out"))
 
     def test_private_addresses_are_refused_unless_they_are_allowed(self):
         for tls in (False, True):
@@ -242,6 +257,9 @@ class HubTest(RemoteCase):
             self.assertOneError(cluster.client("submit", other, self.path("out2")), 2, "hf://labs",
                                 "--allow-root")
         self.check(self.path("out"))
+
+    def test_ranks(self):
+        self.by_ranks(self.recipe, self.path("out"))
 
     def test_an_address_that_ends_is_asked_for_anew(self):
         seen = []
