@@ -15,6 +15,14 @@ absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job
                                                                  std::string_view output_uri,
                                                                  std::vector<PlannedWrite> writes,
                                                                  const Stores& stores) {
+  MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> output, stores.Open(output_uri));
+  return MakeJobContext(std::move(job), std::move(uid), std::move(plan), std::move(output),
+                        std::move(writes), stores);
+}
+
+absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(
+    std::string job, std::string uid, Plan plan, std::shared_ptr<ObjectStore> output,
+    std::vector<PlannedWrite> writes, const Stores& stores) {
   auto context = std::make_shared<JobContext>();
   context->job = std::move(job);
   context->uid = std::move(uid);
@@ -23,7 +31,7 @@ absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, stores.Open(model.uri));
     context->inputs.push_back(std::move(store));
   }
-  MERGANSER_ASSIGN_OR_RETURN(context->output, stores.Open(output_uri));
+  context->output = std::move(output);
   if (writes.size() != plan.shards.size()) {
     return absl::InternalError(absl::StrCat("job ", context->job, ": ", writes.size(),
                                             " planned writes, expected ", plan.shards.size()));

@@ -40,6 +40,10 @@ absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job
                                                                  std::string_view output_uri,
                                                                  std::vector<PlannedWrite> writes,
                                                                  const Stores& stores = {});
+// With an output that is open.
+absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(
+    std::string job, std::string uid, Plan plan, std::shared_ptr<ObjectStore> output,
+    std::vector<PlannedWrite> writes, const Stores& stores);
 
 // Makes the bytes of finished units durable, with one flush a file; units of rounds that analyze
 // wrote none. The first error ends it. Thread-safe.

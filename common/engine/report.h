@@ -28,6 +28,7 @@ struct RunFacts {
   WallTime started;
   WallTime finished;
   int threads = 0;
+  bool analysis = false;             // nothing was written: what a merge would have come to
   std::vector<std::string> workers;  // names; empty ones are left out of the report
   // What the process that publishes asked of buckets for it; for a coordinator, as long as the job
   // went, for others that went beside it too.

@@ -332,6 +332,7 @@ Json Run(const std::vector<UnitResult>& results, const RunFacts& facts) {
               {"unit_seconds", std::move(seconds)},
               {"unit_stage_seconds", std::move(stages)},
               {"unit_workers", std::move(by)}};
+  if (facts.analysis) run["analysis"] = true;
   const StorageCounts& storage = facts.storage;
   if (storage.requests > 0) {
     run["storage"] = {

@@ -49,6 +49,17 @@ struct ReportFlags {
   bool json = false;
 };
 int RunReport(const Stores& stores, const ReportFlags& flags);
+
+struct AnalyzeFlags {
+  std::string recipe;
+  std::string html;  // as ReportFlags
+  bool json = false;
+  int threads = 0;
+  uint64_t memory = 0;
+  StoreOptions storage;
+};
+// The report that a merge would have, of which nothing is written.
+int RunAnalyze(const AnalyzeFlags& flags, InterruptWatcher& interrupts);
 // Uploads to a bucket that are neither complete nor aborted; with `abort` those that no merge holds
 // are aborted.
 int RunUploads(const Stores& stores, const std::string& uri, bool abort);

@@ -77,6 +77,17 @@ int Run(int argc, char** argv) {
   report->add_flag("--json", report_flags.json, "Print JSON");
   AddReadStoreFlags(*report, storage);
 
+  AnalyzeFlags analyze_flags;
+  CLI::App* analyze = app.add_subcommand(
+      "analyze", "Say what a merge would come to; everything is read and nothing is written");
+  analyze->add_option("RECIPE", analyze_flags.recipe, "Recipe (YAML)")->required();
+  analyze->add_option("--html", analyze_flags.html,
+                      "Write a page that needs nothing else to this file; - is stdout");
+  analyze->add_flag("--json", analyze_flags.json, "Print JSON");
+  AddThreads(*analyze, threads);
+  AddMemory(*analyze, memory);
+  AddReadStoreFlags(*analyze, storage);
+
   bool abort = false;
   CLI::App* uploads = app.add_subcommand(
       "uploads", "List uploads to a bucket that were left open; they cost what they hold");
@@ -188,7 +199,7 @@ int Run(int argc, char** argv) {
   if (report->parsed()) return RunReport(stores, report_flags);
   if (uploads->parsed()) return RunUploads(stores, checkpoint, abort);
   if (methods->parsed()) return RunMethods(json, markdown);
-  if (!merge->parsed()) {  // all others have gRPC start threads
+  if (!merge->parsed() && !analyze->parsed()) {  // all others have gRPC start threads
     const ProcessLimits limits = ReadProcessLimits();
     const ProcessNeeds needs = serve->parsed()    ? CoordinatorNeeds(serve_flags.active_jobs)
                                : worker->parsed() ? WorkerNeeds(threads, memory)
@@ -207,6 +218,12 @@ int Run(int argc, char** argv) {
   if (!watcher.ok()) return Fail(watcher.status(), Phase::kRunning);
   InterruptWatcher& interrupts = **watcher;
   if (merge->parsed()) return RunMerge(merge_flags, interrupts);
+  if (analyze->parsed()) {
+    analyze_flags.threads = threads;
+    analyze_flags.memory = memory;
+    analyze_flags.storage = storage;
+    return RunAnalyze(analyze_flags, interrupts);
+  }
   if (serve->parsed()) return RunCoordinator(serve_flags, interrupts);
   if (worker->parsed())
     return RunWorker({coordinator, roots, storage, threads, memory, metrics_file}, interrupts);

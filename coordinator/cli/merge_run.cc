@@ -58,7 +58,8 @@ std::string NewJobUid() {
   return Formatted("%s%016x", std::string(kMergeRunPrefix), bits);
 }
 
-// What the budget leaves for tensors, or what is wrong with it.
+}  // namespace
+
 absl::StatusOr<uint64_t> TensorMemory(uint64_t budget, const Plan& plan) {
   const uint64_t process = ProcessMemory(plan);
   const uint64_t needed = plan.peak_leaf_memory + process;
@@ -70,6 +71,8 @@ absl::StatusOr<uint64_t> TensorMemory(uint64_t budget, const Plan& plan) {
   }
   return budget - process;
 }
+
+namespace {
 
 // What is left of `tensor_memory` beside the histograms of units that are done. What is on record
 // is no worse for an error: it is kept.

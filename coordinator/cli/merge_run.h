@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "common/base/metrics.h"
 #include "common/engine/unit_result.h"
+#include "common/plan/plan.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/interrupt.h"
 #include "worker/round_feed.h"
@@ -52,6 +53,9 @@ class MergeExecutor {
   // removed.
   virtual bool StillWrites() const = 0;
 };
+
+// Of --memory, what is left for tensors; kInvalidArgument where that is too little for `plan`.
+absl::StatusOr<uint64_t> TensorMemory(uint64_t budget, const Plan& plan);
 
 // The whole command: prints what there is to say and returns the exit code.
 int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher& interrupts);

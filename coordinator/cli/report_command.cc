@@ -1,6 +1,4 @@
 // `merganser report`: what a merge's report says, as text, JSON or a page; and two side by side.
-#include <cerrno>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +17,7 @@
 #include "common/storage/stores.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/report_output.h"
 #include "coordinator/web/comparison.h"
 #include "coordinator/web/page.h"
 #include "coordinator/web/summary.h"
@@ -51,21 +50,6 @@ absl::StatusOr<web::ReadReport> ReadReportAt(const Stores& stores, const std::st
   return web::ReadReportText(*text, uri, store->Describe(kReportKey));
 }
 
-absl::Status WriteTo(const std::string& path, const std::string& text) {
-  if (path == "-") {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return absl::OkStatus();
-  }
-  std::FILE* file = std::fopen(path.c_str(), "we");
-  if (file == nullptr) return ErrnoStatus(errno, absl::StrCat("--html: open ", OneLine(path)));
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  const int failed = written ? 0 : errno;
-  if (std::fclose(file) != 0 || !written) {
-    return ErrnoStatus(failed != 0 ? failed : errno, absl::StrCat("--html: write ", OneLine(path)));
-  }
-  return absl::OkStatus();
-}
-
 // A report that is damaged is no wrong request, and neither is storage that fails.
 int FailReading(const absl::Status& status) {
   return Fail(status, absl::IsDataLoss(status) ? Phase::kRunning : Phase::kPlanning);
@@ -89,14 +73,7 @@ int RunReport(const Stores& stores, const ReportFlags& flags) {
                       : web::ComparisonText(*first, *second, comparison);
     if (!flags.html.empty()) page = web::ComparisonPage(*first, *second, comparison);
   }
-  if (!flags.html.empty()) {
-    if (const absl::Status written = WriteTo(flags.html, page); !written.ok()) {
-      return Fail(written, Phase::kRunning);
-    }
-  }
-  // Beside a page on stdout nothing else stands; beside a file the text does, as without it.
-  if (flags.html != "-") std::fwrite(text.data(), 1, text.size(), stdout);
-  return kDone;
+  return ShowReport(text, flags.html, page);
 }
 
 }  // namespace merganser::cli

@@ -289,6 +289,7 @@ class Reader {
     run.threads = Whole(value, "threads");
     run.bytes_read = Whole(value, "bytes_read");
     run.bytes_written = Whole(value, "bytes_written");
+    run.analysis = value.contains("analysis") && value.at("analysis") == true;
     if (!value.contains("workers")) return;
     for (const Json& worker : value.at("workers")) {
       if (worker.is_string()) run.workers.push_back(worker.get<std::string>());

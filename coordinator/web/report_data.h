@@ -86,6 +86,7 @@ struct ReportedRun {
   uint64_t threads = 0;
   uint64_t bytes_read = 0, bytes_written = 0;
   std::vector<std::string> workers;
+  bool analysis = false;  // nothing was written
 };
 
 struct MergeReport {

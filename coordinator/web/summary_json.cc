@@ -80,6 +80,7 @@ Json RunJson(const MergeReport& report) {
           {"simd", run.simd},
           {"bytes_read", run.bytes_read},
           {"bytes_written", run.bytes_written},
+          {"analysis", run.analysis},
           {"workers", run.workers}};
 }
 

@@ -28,7 +28,7 @@ function heading(report, tools) {
   if (others.length > 4) names.push(` and ${count(others.length - 4)} more`);
   const dtypes = [...new Set(report.data.kinds.map((kind) => kind.dtype))];
   return h('div', { class: 'page-head' }, h('div', {},
-    h('p', { class: 'small soft' }, `Merge report, ${shown(summary.program)}`),
+    h('p', { class: 'small soft' }, `${summary.run.analysis ? 'Analysis: nothing was written' : 'Merge report'}, ${shown(summary.program)}`),
     h('h1', {}, title(report)),
     h('p', { class: 'facts' }, h('span', {}, names, base ? [' on ', h('b', {}, shown(last(base.model)))] : null),
       h('span', {}, h('b', {}, count(report.count)), ' tensors'),
@@ -46,7 +46,7 @@ function verdict(report) {
   const list = [
     ['Took', duration(run.seconds), `${plural(run.threads, 'thread')}${run.workers.length > 0 ? `, ${plural(run.workers.length, 'worker')}` : ''}, ${shown(run.simd)}`],
     ['Read', bytes(run.bytes_read), `${plural(summary.models.length, 'model')}, ${plural(summary.rounds, 'round')}`],
-    ['Written', bytes(written), plural(summary.shards.length, 'file')],
+    [run.analysis ? 'Would write' : 'Written', bytes(written), plural(summary.shards.length, 'file')],
   ];
   const fell = summary.fell_back;
   if (fell !== null) {
