@@ -30,7 +30,7 @@ TEST(DiscardingStoreTest, PlannedWritesSucceedAndLeaveNothing) {
   EXPECT_FALSE(store->Stat("large").value().has_value());
   EXPECT_TRUE(absl::IsInvalidArgument(store->BeginWrite({"../large", 1}, "w").status()));
   ASSERT_TRUE(store->Put("small", "text").ok());
-  EXPECT_EQ(ListAll(*rest).value().size(), 1u);
+  EXPECT_EQ(ListAll(*rest, "").value().size(), 1u);
 }
 
 }  // namespace
