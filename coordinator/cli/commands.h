@@ -18,6 +18,12 @@ namespace merganser::cli {
 // "merganser 0.1.0".
 std::string ProgramName();
 
+// Of --metrics-file.
+struct MetricsFlags {
+  std::string file = {};     // empty: none
+  CommonLabels labels = {};  // of all series in it
+};
+
 struct MergeFlags {
   std::string recipe;
   std::string output;
@@ -32,8 +38,7 @@ struct MergeFlags {
   // Of the claim's beat, as the claim tells; whoever would take it over waits for several.
   int64_t beat_ms = 10000;
   StoreOptions storage;
-  std::string metrics_file;     // empty: none
-  CommonLabels metrics_labels;  // of all series in it
+  MetricsFlags metrics;
 };
 int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);
 
@@ -78,7 +83,7 @@ struct WorkerFlags {
   StoreOptions storage;
   int threads = 0;
   uint64_t memory = 0;
-  std::string metrics_file = {};  // empty: none
+  MetricsFlags metrics = {};
 };
 int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts);
 
@@ -93,7 +98,7 @@ struct CoordinatorFlags {
   ServerSecurity security;
   std::vector<std::string> roots;  // of `security`, as they were given
   StoreOptions storage;
-  std::string metrics_file;  // empty: none
+  MetricsFlags metrics;
 };
 int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts);
 

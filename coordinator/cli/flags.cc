@@ -17,6 +17,7 @@
 #include "common/linalg/kernels.h"
 #include "common/plan/plan.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/metrics_file.h"
 #include "coordinator/cli/process_limits.h"
 #include "coordinator/cli/store_flags.h"
 
@@ -62,10 +63,27 @@ void AddThreads(CLI::App& command, int& threads) {
       ->check(CLI::Range(1, 1024));
 }
 
-void AddMetricsFile(CLI::App& command, std::string& path) {
-  command.add_option("--metrics-file", path,
-                     "File, such as /var/lib/prometheus/node-exporter/merge.prom, in which metrics "
-                     "are told every 10 seconds and at the end");
+void AddMetricsFlags(CLI::App& command, MetricsFlags& flags) {
+  CLI::Option* file = command.add_option(
+      "--metrics-file", flags.file,
+      "File, such as /var/lib/prometheus/node-exporter/merge.prom, in which metrics are told every "
+      "10 seconds and at the end");
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--metrics-label",
+          [&labels = flags.labels](const std::vector<std::string>& given) {
+            for (const std::string& text : given) {
+              const absl::Status added = AddCommonLabel(text, labels);
+              if (!added.ok()) {
+                throw CLI::ValidationError("--metrics-label", std::string(added.message()));
+              }
+            }
+          },
+          "NAME=VALUE that all of them get: it tells processes of one machine apart. May be given "
+          "again")
+      ->expected(1)
+      ->take_all()
+      ->needs(file);
 }
 
 void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
@@ -87,7 +105,7 @@ void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
       ->default_str("5");
   command.add_flag("--verify", flags.verify,
                    "Read the output back afterwards, every byte against its checksum");
-  AddMetricsFile(command, flags.metrics_file);
+  AddMetricsFlags(command, flags.metrics);
   AddStoreFlags(command, flags.storage);
   // For tests, and so not among those that are listed.
   command

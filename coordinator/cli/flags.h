@@ -23,8 +23,8 @@ std::string VersionText();
 void AddMemory(CLI::App& command, uint64_t& memory);
 void AddThreads(CLI::App& command, int& threads);
 
-// --metrics-file.
-void AddMetricsFile(CLI::App& command, std::string& path);
+// --metrics-file and --metrics-label.
+void AddMetricsFlags(CLI::App& command, MetricsFlags& flags);
 
 // RECIPE, OUTPUT, and what a merge may do with an output that holds something.
 void AddMergeFlags(CLI::App& command, MergeFlags& flags);

@@ -126,14 +126,14 @@ int Run(int argc, char** argv) {
                    "Seconds of silence after which a worker's units go to others")
       ->check(CLI::Range(1, 3600))
       ->default_str("30");
-  AddMetricsFile(*serve, serve_flags.metrics_file);
+  AddMetricsFlags(*serve, serve_flags.metrics);
   AddServerSecurity(serve, serve_flags.security);
   AddRoots(serve, serve_flags.roots);
   AddStoreFlags(*serve, storage);
 
-  std::string metrics_file;
+  MetricsFlags metrics;
   CLI::App* worker = app.add_subcommand("worker", "Work for a coordinator until told to stop");
-  AddMetricsFile(*worker, metrics_file);
+  AddMetricsFlags(*worker, metrics);
   AddCoordinator(worker, coordinator);
   AddRoots(worker, roots);
   AddStoreFlags(*worker, storage);
@@ -226,7 +226,7 @@ int Run(int argc, char** argv) {
   }
   if (serve->parsed()) return RunCoordinator(serve_flags, interrupts);
   if (worker->parsed())
-    return RunWorker({coordinator, roots, storage, threads, memory, metrics_file}, interrupts);
+    return RunWorker({coordinator, roots, storage, threads, memory, metrics}, interrupts);
   if (watch->parsed()) return RunWatch(coordinator, job, interrupts);
   return RunSubmit(submit_flags, interrupts);
 }

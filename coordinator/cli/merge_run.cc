@@ -315,7 +315,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
   const std::string output_uri = uri->ToString();
   const Stores stores(flags.storage);
-  const MetricsFile metrics(flags.metrics_file, stores.metrics(), flags.metrics_labels);
+  const MetricsFile metrics(flags.metrics.file, stores.metrics(), flags.metrics.labels);
   absl::StatusOr<std::shared_ptr<ObjectStore>> store = stores.Open(output_uri);
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
   const StoreTraits traits = (*store)->traits();

@@ -3,15 +3,19 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/plan.h"
@@ -67,6 +71,25 @@ absl::Status ReplaceFile(const std::string& path, const std::string& text) {
   if (error == 0) return absl::OkStatus();
   unlink(temporary.c_str());
   return Failed(path, "cannot be written", error);
+}
+
+absl::Status AddCommonLabel(const std::string& text, CommonLabels& labels) {
+  constexpr std::string_view kOwn[] = {"code",   "method", "numerics", "operation", "rank",
+                                       "scheme", "simd",   "stage",    "state",     "version"};
+  const size_t sign = text.find('=');
+  const std::string name = text.substr(0, sign);
+  const std::string value = sign == std::string::npos ? "" : text.substr(sign + 1);
+  bool taken = std::find(std::begin(kOwn), std::end(kOwn), name) != std::end(kOwn);
+  for (const auto& [other, said] : labels) taken = taken || other == name;
+  if (value.empty() || taken ||
+      !CheckMetric("merganser_any", "Any.", MetricKind::kGauge, {{name, {value}}}).ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "found ", Shown(text),
+        ", expected NAME=VALUE, with a name of lower-case letters, digits and _ that no "
+        "metric has, such as worker=a"));
+  }
+  labels.emplace_back(name, value);
+  return absl::OkStatus();
 }
 
 std::string MetricsFileOfRank(const std::string& path, int rank) {

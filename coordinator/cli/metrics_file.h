@@ -50,6 +50,10 @@ class MetricsFile {
 // Replaces the file at `path` by one that holds `text`. The error names the file.
 absl::Status ReplaceFile(const std::string& path, const std::string& text);
 
+// Adds the label that `text` says, "NAME=VALUE". kInvalidArgument, with what was expected, where it
+// says none, or one that metrics or Prometheus have themselves.
+absl::Status AddCommonLabel(const std::string& text, CommonLabels& labels);
+
 // Where rank `rank` has its metrics when `path` was asked for: rank 0 there, others beside it
 // ("a.prom" and "a.rank3.prom").
 std::string MetricsFileOfRank(const std::string& path, int rank);

@@ -72,7 +72,7 @@ int RunRoot(MpiWorld& world, const MergeFlags& flags, const RankOptions& options
 int RunOther(MpiWorld& world, const MergeFlags& flags, const RankOptions& options,
              InterruptWatcher& interrupts) {
   MpiRank rank(world, options);
-  MetricsFile metrics(flags.metrics_file, options.stores.metrics(), flags.metrics_labels);
+  MetricsFile metrics(flags.metrics.file, options.stores.metrics(), flags.metrics.labels);
   const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&rank] { rank.Interrupt(); });
   const absl::Status status = rank.Run();
@@ -90,8 +90,8 @@ int RunMpi(MergeFlags flags, const absl::Status& ready, InterruptWatcher& interr
   if (!made.ok()) return Fail(made.status(), Phase::kRunning);
   MpiWorld& world = **made;
   if (flags.threads == 0) flags.threads = world.cores();
-  flags.metrics_file = MetricsFileOfRank(flags.metrics_file, world.rank());
-  flags.metrics_labels = {{"rank", absl::StrCat(world.rank())}};
+  flags.metrics.file = MetricsFileOfRank(flags.metrics.file, world.rank());
+  flags.metrics.labels.emplace_back("rank", absl::StrCat(world.rank()));
   // Rank 0 opens stores for the merge and for its units: both count together.
   flags.storage.metrics = std::make_shared<MetricRegistry>();
   RankOptions options;

@@ -111,7 +111,7 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   const Stores stores(std::move(storage));
   options.jobs.metrics = stores.metrics();
   MeteredJobStore journal(**store, stores.metrics());
-  MetricsFile metrics(flags.metrics_file, stores.metrics());
+  MetricsFile metrics(flags.metrics.file, stores.metrics(), flags.metrics.labels);
   absl::StatusOr<std::unique_ptr<Server>> server =
       Server::Start(options, SystemClock(), journal, EngineJobRuns(stores));
   if (!server.ok()) return Fail(server.status(), Phase::kPlanning);
@@ -160,7 +160,7 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   options.memory = flags.memory - kProcessMemory;
   options.simd = std::string(ActiveSimd());
   options.log = LogLine;
-  const MetricsFile metrics(flags.metrics_file, options.stores.metrics());
+  const MetricsFile metrics(flags.metrics.file, options.stores.metrics(), flags.metrics.labels);
   GrpcUnitSource source(options);
   const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&source] {

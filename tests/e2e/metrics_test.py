@@ -127,6 +127,18 @@ class MetricsTest(harness.Case):
                 for labels in of_name:
                     self.assertIn(("rank", str(rank)), labels, name)
 
+    def test_labels_of_ones_own_are_on_every_series(self):
+        file = self.path("merge.prom")
+        self.merge(self.sample(), self.path("out"), "--metrics-file", file, "--metrics-label",
+                   "pool=a", "--metrics-label", "slurm_job=12")
+        for name, of_name in read(file)[0].items():
+            for labels in of_name:
+                self.assertLessEqual({("pool", "a"), ("slurm_job", "12")}, labels, name)
+        for wrong in ("pool", "stage=x"):
+            self.assertOneError(harness.run("merge", self.sample(), self.path("new"),
+                                            "--metrics-file", file, "--metrics-label", wrong), 2,
+                                "--metrics-label", "NAME=VALUE")
+
     def test_a_worker_tells_what_it_did(self):
         file = self.path("worker.prom")
         arguments = ("--threads", "1", "--memory", "2GiB", "--metrics-file", file)

@@ -108,6 +108,20 @@ TEST(ReplaceFile, KeepsTheOldFileWhereTheNewOneCannotBeMade) {
   EXPECT_EQ(Read(path), "new");
 }
 
+TEST(AddCommonLabel, TakesWhatTellsProcessesApart) {
+  CommonLabels labels;
+  EXPECT_TRUE(AddCommonLabel("worker=a", labels).ok());
+  EXPECT_TRUE(AddCommonLabel("slurm_job=12=3", labels).ok());
+  EXPECT_EQ(labels, (CommonLabels{{"worker", "a"}, {"slurm_job", "12=3"}}));
+  for (const char* wrong : {"", "=", "worker", "pool=", "=a", "worker=b", "Pool=a", "a-b=c", "le=1",
+                            "job=1", "instance=x", "stage=read", "rank=1"}) {
+    const absl::Status status = AddCommonLabel(wrong, labels);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << wrong;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("expected NAME=VALUE"));
+  }
+  EXPECT_EQ(labels.size(), 2u);
+}
+
 TEST(MetricsFileOfRank, StandsBesideThatOfRankZero) {
   EXPECT_EQ(MetricsFileOfRank("/a/merge.prom", 0), "/a/merge.prom");
   EXPECT_EQ(MetricsFileOfRank("/a/merge.prom", 12), "/a/merge.rank12.prom");

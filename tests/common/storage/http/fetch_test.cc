@@ -210,6 +210,24 @@ TEST_F(FetchTest, AClearNoIsAnAnswerAtOnce) {
   }
 }
 
+TEST_F(FetchTest, WhatIsAskedIsCounted) {
+  std::atomic<int> asked = 0;
+  const ScriptedHttpServer server([&](const ScriptedRequest& request) {
+    if (request.target == "/away") return To("/here");
+    if (++asked == 1) return Answer{.code = 503};
+    return Answer{.body = "12345"};
+  });
+  const auto counters = std::make_shared<StorageCounters>();
+  Fetcher fetcher(Http(), /*private_addresses=*/true, counters);
+  ASSERT_TRUE(fetcher.Do({.url = Url(server.url() + "/away")}).success());
+  const StorageCounts counts = counters->Now();
+  EXPECT_EQ(counts.requests, server.Requests().size());
+  EXPECT_EQ(counts.requests, 4u);  // each time by the redirect
+  EXPECT_EQ(counts.retries, 1u);
+  EXPECT_EQ(counts.throttled, 1u);
+  EXPECT_EQ(counts.bytes_read, 5u);
+}
+
 TEST_F(FetchTest, SideBySideEachHasItsOwnAnswer) {
   const ScriptedHttpServer server([](const ScriptedRequest& request) {
     if (request.target.starts_with("/r")) return To("/" + request.target.substr(2));
