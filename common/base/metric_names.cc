@@ -1,5 +1,5 @@
-// What a metric may be called: Prometheus' conventions
-// (https://prometheus.io/docs/practices/naming/), as far as a program can hold a name against them.
+#include "common/base/metric_names.h"
+
 #include <algorithm>
 #include <array>
 #include <set>
@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "common/base/metrics.h"
 
 namespace merganser {
 namespace {

@@ -2,9 +2,7 @@
 // with labels, in a registry that is handed around. Nothing here is static, and nothing knows how
 // the numbers are shown (exposition.h).
 //
-// Names are Prometheus' own, and are checked when a metric is registered: "merganser_", lower case,
-// base units (seconds, bytes), "_total" for counters. Labels have values that are known beforehand,
-// so that no input makes series without end; of a job, a file or a person none ever tells.
+// Names are checked when a metric is registered (metric_names.h).
 #ifndef MERGANSER_COMMON_BASE_METRICS_H_
 #define MERGANSER_COMMON_BASE_METRICS_H_
 
@@ -20,8 +18,8 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "common/base/clock.h"
+#include "common/base/metric_names.h"
 #include "common/base/mutex.h"
 
 namespace merganser {
@@ -81,14 +79,6 @@ enum class MetricUnit {
   kOne,          // itself
   kNanoseconds,  // of a name in seconds
 };
-
-// A label, and all values that it can have.
-struct MetricLabel {
-  std::string name;
-  std::vector<std::string> values;
-};
-
-enum class MetricKind { kCounter, kGauge, kHistogram };
 
 // One series at one moment, in the unit of its name.
 struct MetricSample {
@@ -214,11 +204,6 @@ class MetricRegistry {
   std::map<uint64_t, std::function<void()>> collectors_ MERGANSER_GUARDED_BY(collecting_);
   uint64_t next_collector_ MERGANSER_GUARDED_BY(collecting_) = 0;
 };
-
-// Whether a metric may be called so, and have these labels: what is wrong with it, with what was
-// found and expected.
-absl::Status CheckMetric(std::string_view name, std::string_view help, MetricKind kind,
-                         const std::vector<MetricLabel>& labels);
 
 // Ends of ranges for what takes a millisecond or minutes, in nanoseconds.
 std::vector<uint64_t> LatencyEnds();

@@ -85,21 +85,6 @@ JobManager::~JobManager() {
   metrics_.Show(Counts());  // the last word, for who tells it when this is gone
 }
 
-JobCounts JobManager::Counts() {
-  JobCounts counts;
-  const WallTime now = clock_.WallNow();
-  MutexLock lock(mutex_);
-  for (const auto& [uid, job] : jobs_) {
-    const JobInfo& info = job->record.info;
-    ++counts.jobs[static_cast<size_t>(info.state)];
-    if (info.state != JobState::kQueued) continue;
-    counts.oldest_queued =
-        std::max<Duration>(counts.oldest_queued, now - info.created.value_or(now));
-  }
-  counts.schedule = schedule_.Counts(clock_.Now());
-  return counts;
-}
-
 absl::Status JobManager::Recover() {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<JobRecord> records, store_.Load());
   MERGANSER_ASSIGN_OR_RETURN(std::vector<SpentRequest> spent, store_.LoadSpent());

@@ -153,4 +153,19 @@ std::string JobManager::QueueText(const Job& job) const {
   return text;
 }
 
+JobCounts JobManager::Counts() {
+  JobCounts counts;
+  const WallTime now = clock_.WallNow();
+  MutexLock lock(mutex_);
+  for (const auto& [uid, job] : jobs_) {
+    const JobInfo& info = job->record.info;
+    ++counts.jobs[static_cast<size_t>(info.state)];
+    if (info.state != JobState::kQueued) continue;
+    counts.oldest_queued =
+        std::max<Duration>(counts.oldest_queued, now - info.created.value_or(now));
+  }
+  counts.schedule = schedule_.Counts(clock_.Now());
+  return counts;
+}
+
 }  // namespace merganser
