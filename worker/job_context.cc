@@ -10,19 +10,12 @@
 
 namespace merganser {
 
-absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, std::string uid,
-                                                                 Plan plan,
-                                                                 std::string_view output_uri,
-                                                                 std::vector<PlannedWrite> writes,
-                                                                 const Stores& stores) {
-  MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> output, stores.Open(output_uri));
-  return MakeJobContext(std::move(job), std::move(uid), std::move(plan), std::move(output),
-                        std::move(writes), stores);
-}
+namespace {
 
-absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(
-    std::string job, std::string uid, Plan plan, std::shared_ptr<ObjectStore> output,
-    std::vector<PlannedWrite> writes, const Stores& stores) {
+// All but the output.
+absl::StatusOr<std::shared_ptr<JobContext>> WithInputs(std::string job, std::string uid, Plan plan,
+                                                       std::vector<PlannedWrite> writes,
+                                                       const Stores& stores) {
   auto context = std::make_shared<JobContext>();
   context->job = std::move(job);
   context->uid = std::move(uid);
@@ -31,13 +24,36 @@ absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, stores.Open(model.uri));
     context->inputs.push_back(std::move(store));
   }
-  context->output = std::move(output);
   if (writes.size() != plan.shards.size()) {
     return absl::InternalError(absl::StrCat("job ", context->job, ": ", writes.size(),
                                             " planned writes, expected ", plan.shards.size()));
   }
   context->plan = std::move(plan);
   context->writes = std::move(writes);
+  return context;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(std::string job, std::string uid,
+                                                                 Plan plan,
+                                                                 std::string_view output_uri,
+                                                                 std::vector<PlannedWrite> writes,
+                                                                 const Stores& stores) {
+  MERGANSER_ASSIGN_OR_RETURN(
+      const std::shared_ptr<JobContext> context,
+      WithInputs(std::move(job), std::move(uid), std::move(plan), std::move(writes), stores));
+  MERGANSER_ASSIGN_OR_RETURN(context->output, stores.Open(output_uri));
+  return context;
+}
+
+absl::StatusOr<std::shared_ptr<const JobContext>> MakeJobContext(
+    std::string job, std::string uid, Plan plan, std::shared_ptr<ObjectStore> output,
+    std::vector<PlannedWrite> writes, const Stores& stores) {
+  MERGANSER_ASSIGN_OR_RETURN(
+      const std::shared_ptr<JobContext> context,
+      WithInputs(std::move(job), std::move(uid), std::move(plan), std::move(writes), stores));
+  context->output = std::move(output);
   return context;
 }
 

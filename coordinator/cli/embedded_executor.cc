@@ -30,11 +30,12 @@ void EmbeddedExecutor::Fail(absl::Status status) {
 
 RunProgress EmbeddedExecutor::progress() {
   MutexLock lock(mutex_);
-  return source_ == nullptr ? RunProgress() : source_->progress();
+  return source_ == nullptr ? last_ : source_->progress();
 }
 
 void EmbeddedExecutor::SetSource(InProcessSource* source) {
   MutexLock lock(mutex_);
+  if (source_ != nullptr) last_ = source_->progress();
   source_ = source;
   if (source_ != nullptr && !failure_.ok()) source_->Fail({}, failure_);
 }

@@ -26,6 +26,7 @@ class EmbeddedExecutor final : public MergeExecutor {
   const int threads_;
   Mutex mutex_;
   InProcessSource* source_ MERGANSER_GUARDED_BY(mutex_) = nullptr;
+  RunProgress last_ MERGANSER_GUARDED_BY(mutex_);      // without a source: how far it came
   absl::Status failure_ MERGANSER_GUARDED_BY(mutex_);  // that came before the source
 };
 

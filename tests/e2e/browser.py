@@ -4,11 +4,16 @@ tells what went wrong in them."""
 import base64
 import os
 import pathlib
+import subprocess
 import tempfile
+import time
+import urllib.error
+import urllib.request
 
+from radosgw import free_ports
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.chromium.remote_connection import ChromiumRemoteConnection
 
 CHROMIUM = os.environ.get("MERGANSER_CHROMIUM", "/usr/bin/chromium")
 DRIVER = os.environ.get("MERGANSER_CHROMEDRIVER", "/usr/bin/chromedriver")
@@ -26,14 +31,42 @@ class Browser:
         # opened is our own.
         for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage",
                      "hide-scrollbars", "no-first-run", "disable-background-networking",
-                     "disable-component-update", "user-data-dir=" + self._home.name):
+                     "disable-component-update", "remote-debugging-pipe",
+                     "user-data-dir=" + self._home.name):
             options.add_argument("--" + flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = webdriver.Chrome(service=Service(DRIVER), options=options)
+        # By its number, and not selenium's way: a bare machine knows no "localhost".
+        port = free_ports(1)[0]
+        self._log = open(os.path.join(self._home.name, "driver.log"), "wb")
+        self._service = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", DRIVER, "--port=%d" % port],
+                                         stdin=subprocess.DEVNULL, stdout=self._log,
+                                         stderr=self._log)
+        url = "http://127.0.0.1:%d" % port
+        self._await(url + "/status")
+        self.driver = webdriver.Remote(
+            ChromiumRemoteConnection(url, vendor_prefix="goog", browser_name="chrome",
+                                     ignore_proxy=True),
+            options=options)
         return self
+
+    def _await(self, url):
+        deadline = time.monotonic() + 60
+        no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        while True:
+            try:
+                with no_proxy.open(url, timeout=5):
+                    return
+            except (urllib.error.URLError, OSError):
+                if time.monotonic() > deadline or self._service.poll() is not None:
+                    with open(self._log.name, encoding="utf-8", errors="replace") as f:
+                        raise RuntimeError("chromedriver: " + f.read()) from None
+                time.sleep(0.05)
 
     def __exit__(self, *unused):
         self.driver.quit()
+        self._service.kill()
+        self._service.wait()
+        self._log.close()
         self._home.cleanup()
 
     def open(self, path, width=1280, height=900, dark=False, fragment=""):
@@ -48,7 +81,8 @@ class Browser:
         self.driver.get(pathlib.Path(path).as_uri() + fragment)
 
     def command(self, name, **parameters):
-        return self.driver.execute_cdp_cmd(name, parameters)
+        # What chromedriver knows beyond the standard.
+        return self.driver.execute("executeCdpCommand", {"cmd": name, "params": parameters})["value"]
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
