@@ -84,7 +84,7 @@ class AccuracyTest(Checks):
 
     def test_more_seeds(self):
         # MERGANSER_LONG=1 is what tests/run.sh --full sets.
-        count = 100 if os.environ.get("MERGANSER_LONG") == "1" else 2 if SLOW else 8
+        count = 100 if harness.LONG else 2 if SLOW else 8
         for seed in range(30, 30 + count):
             models = harness.data("tiny", seed=seed, experts=3)
             with self.subTest(seed=seed):

@@ -22,7 +22,7 @@ import time
 import harness
 
 SEEDS = int(os.environ.get("MERGANSER_SEEDS",
-                           "50" if os.environ.get("MERGANSER_LONG") == "1" else "5"))
+                           "50" if harness.LONG else "5"))
 TIMEOUT = 2  # --worker-timeout, seconds
 RECIPES = (("resmerge", None), ("resmerge", {"scope": "model"}), ("scf_rkl", {"scope": "model"}))
 

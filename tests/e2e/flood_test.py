@@ -16,7 +16,7 @@ import harness
 import raw_http2
 from harness import SLOW, main, run
 
-LONG = os.environ.get("MERGANSER_LONG", "") not in ("", "0")
+LONG = harness.LONG
 SECONDS = 10 if LONG else 3
 CONNECTIONS = 4
 # Bars: memory at any time; a client's answer during a flood, and after it.

@@ -18,7 +18,7 @@ import unittest
 import harness
 import mpi_test
 
-LONG = bool(os.environ.get("MERGANSER_LONG"))
+LONG = harness.LONG
 USER = 54321  # nobody has an account of that number
 MIB = 1 << 20
 TOKEN = "a-token-of-thirty-two-characters"

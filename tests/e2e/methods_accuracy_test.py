@@ -7,7 +7,7 @@ import concurrent.futures
 import harness
 import methods_oracle
 import stio
-from harness import SAMPLE, SAMPLE_BASE, SLOW
+from harness import LONG, SAMPLE, SAMPLE_BASE, SLOW
 
 WEIGHTS = (1.0, 0.5, -0.3)
 OUT = {"float64": "F64", "bfloat16": "BF16"}
@@ -198,6 +198,8 @@ def _add_tests():
     for method, runs in RUNS.items():
         if SLOW:
             runs = runs[:2]
+        elif not LONG:
+            runs = runs[::2]
 
         def whole(self, runs=runs):
             self.check_runs(runs, ("adversarial",))

@@ -216,7 +216,7 @@ class ResumeTest(harness.Case):
         file, output = self.recipe(), self.path("out")
         wanted = harness.hash_output(self.merge(file, self.path("wanted")))
         # In the long run with the intervals of everybody.
-        beat, still = ((), 60) if os.environ.get("MERGANSER_LONG") == "1" else (BEAT, 6 * 0.3)
+        beat, still = ((), 60) if harness.LONG else (BEAT, 6 * 0.3)
         self.assertIsNotNone(self.disturb(file, output, 2, signal.SIGKILL, *beat))
         result, took = self.wait_elsewhere(file, output, *beat)  # at once, as a batch system does
         self.assertEqual(result.code, 0, str(result))

@@ -9,7 +9,7 @@ import harness
 from s3_case import BucketCase
 
 SEEDS = int(os.environ.get("MERGANSER_SEEDS",
-                           "20" if os.environ.get("MERGANSER_LONG") == "1" else "1"))
+                           "20" if harness.LONG else "1"))
 
 
 class ChaosOverBucketsTest(BucketCase, chaos_test.ChaosTest):

@@ -4,7 +4,6 @@ code as the README has it, and within a bounded time."""
 import email.utils
 import http.server
 import json
-import os
 import signal
 import socket
 import ssl
@@ -17,7 +16,7 @@ import s3_client
 from s3_case import BucketCase
 from s3_fault_proxy import EXPIRED, FaultProxy
 
-LONG = os.environ.get("MERGANSER_LONG") == "1"
+LONG = harness.LONG
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):

@@ -17,7 +17,7 @@ from mpi_test import MPI_ENVIRONMENT, command
 from s3_case import BucketCase
 from s3_fault_proxy import FaultProxy
 
-LONG = os.environ.get("MERGANSER_LONG") == "1"
+LONG = harness.LONG
 SEEDS = int(os.environ.get("MERGANSER_SEEDS", "30" if LONG else "3"))
 RATE = 0.05
 # One of each row a seed, the rows read round: the last row slows down and fails nothing.

@@ -18,7 +18,7 @@ from resume_test import BEAT, ELSEWHERE
 from s3_case import BucketCase
 from s3_fault_proxy import FaultProxy
 
-LONG = os.environ.get("MERGANSER_LONG") == "1"
+LONG = harness.LONG
 # Of the calls so many are tried, in equal distances.
 TRIED = 5
 

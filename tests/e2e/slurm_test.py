@@ -83,7 +83,7 @@ class SlurmCase(harness.Case):
             SlurmCase.can_start = True
         except slurm_cluster.CannotStart as error:
             shutil.rmtree(cls.folder, ignore_errors=True)
-            if SlurmCase.can_start or os.environ.get("MERGANSER_LONG") == "1":
+            if SlurmCase.can_start or harness.LONG:
                 raise
             print("skipped: Slurm cannot run here: %s" % error, flush=True)
             raise unittest.SkipTest("Slurm cannot run here: %s" % error)
