@@ -182,14 +182,16 @@ http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000;
 
 
 def certificate(folder):
-    """A certificate of this machine for itself, its key behind it."""
-    path = os.path.join(folder, "tls.pem")
+    """A certificate of this machine for itself: for servers, with its key, and for clients."""
+    path, both = os.path.join(folder, "ca.pem"), os.path.join(folder, "tls.pem")
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
                     "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
                     "-keyout", path + ".key", "-out", path], check=True, capture_output=True)
-    with open(path, "a", encoding="utf-8") as f, open(path + ".key", encoding="utf-8") as key:
-        f.write(key.read())
-    return path
+    with open(both, "w", encoding="utf-8") as f:
+        for part in (path, path + ".key"):
+            with open(part, encoding="utf-8") as source:
+                f.write(source.read())
+    return both, path
 
 
 def clients(program):
@@ -248,9 +250,9 @@ def main():
     who = clients(args.bin)
     print("clients: " + ", ".join(who))
     tables = {}
-    pem = certificate(folder) if args.tls else None
-    if pem:
-        os.environ["AWS_CA_BUNDLE"] = pem
+    pem = None
+    if args.tls:
+        pem, os.environ["AWS_CA_BUNDLE"] = certificate(folder)
     nginx = Nginx(folder, root, pem)
     try:
         server = radosgw.Server(os.path.join(folder, "ceph"), memory=16 << 30)
