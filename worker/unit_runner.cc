@@ -22,11 +22,9 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <span>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -43,172 +41,11 @@
 #include "worker/segment_compute.h"
 #include "worker/segment_io.h"
 #include "worker/stage_queue.h"
+#include "worker/unit_in_flight.h"
 #include "worker/worker_metrics.h"
 
 namespace merganser {
 namespace {
-
-// A unit between its first read and its last write.
-class UnitInFlight {
- public:
-  UnitInFlight(const LeasedUnit& leased, UnitSource& source, const std::string& worker,
-               const WorkerMetrics& metrics)
-      : leased_(leased), source_(source), metrics_(metrics), started_(SystemClock().Now()) {
-    result_.unit = leased_.unit;
-    result_.round = leased_.round;
-    result_.worker = worker;
-    if (leased_.gates == nullptr) {
-      leased_.gates = std::make_shared<const Gates>(job().plan.groups.size());
-    }
-    uint64_t at = unit().begin;
-    for (uint32_t i = 0; i < unit().segments.size(); ++i) {
-      const Segment& segment = unit().segments[i];
-      if (TakesPart(job().plan, segment, leased_.round, *leased_.gates)) {
-        parts_.push_back({i, at});
-      }
-      at += segment.bytes_out;
-    }
-    const size_t parts = parts_.size();
-    findings_.resize(parts);
-    left_ = parts;
-    if (writes()) {
-      result_.segment_digests.resize(parts);
-      pieces_.emplace(job().plan, unit(), job().writes[unit().shard]);
-    } else {
-      result_.keepsake_digests.resize(parts);
-    }
-    metrics_.UnitBegan();  // last: what was not made has no end
-  }
-
-  ~UnitInFlight() { metrics_.UnitEnded(end_, took_); }
-  UnitInFlight(const UnitInFlight&) = delete;
-  UnitInFlight& operator=(const UnitInFlight&) = delete;
-
-  const JobContext& job() const { return *leased_.job; }
-  const LeasedUnit& leased() const { return leased_; }
-  const Unit& unit() const { return leased_.job->plan.units[leased_.unit]; }
-  // The round writes; else it analyzes.
-  bool writes() const { return IsLastRound(job().plan, leased_.round); }
-  // The segments that take part in the round.
-  size_t parts() const { return parts_.size(); }
-  uint32_t segment_index(size_t part) const { return parts_[part].segment; }
-  const Segment& segment(size_t part) const { return unit().segments[parts_[part].segment]; }
-  uint64_t offset(size_t part) const { return parts_[part].offset; }
-
-  // What goes to the output goes through it. In rounds that write.
-  PieceAssembler& pieces() { return *pieces_; }
-  const PieceAssembler& pieces() const { return *pieces_; }
-
-  bool dropped() {
-    MutexLock lock(mutex_);
-    return dropped_;
-  }
-
-  // The unit's remaining segments are not worth their work any more.
-  void Drop() {
-    MutexLock lock(mutex_);
-    dropped_ = true;
-  }
-
-  // Tells the source that the unit gets on. False when it is not worth further
-  // work.
-  bool Alive() {
-    if (dropped()) return false;
-    if (source_.Progress(leased_, 0)) return true;
-    Drop();
-    return false;
-  }
-
-  // An error where the source cannot be told. One that finds no memory may find some a
-  // little later: units that fail give theirs back.
-  absl::Status Fail(const absl::Status& status) {
-    {
-      MutexLock lock(mutex_);
-      if (dropped_) return absl::OkStatus();
-      dropped_ = true;
-      end_ = UnitEnd::kFailed;
-    }
-    constexpr int kLooks = 50;
-    constexpr Duration kPause = std::chrono::milliseconds(100);
-    absl::Status told;
-    for (int i = 0; i < kLooks; ++i) {
-      if (i > 0) std::this_thread::sleep_for(kPause);
-      told = Guarded([&] { source_.Fail(leased_, status); });
-      if (told.ok()) break;
-    }
-    return told;
-  }
-
-  // `digest` of what was written: the output, or the keepsakes.
-  void PartDone(size_t part, std::string digest, SegmentFindings findings,
-                const StageSeconds& stages) {
-    const Segment& done = segment(part);
-    if (!source_.Progress(leased_, writes() ? done.bytes_out : done.bytes_in)) Drop();
-    UnitResult finished;
-    {
-      MutexLock lock(mutex_);
-      if (writes()) {
-        result_.segment_digests[part] = std::move(digest);
-        result_.bytes_written += done.bytes_out;
-      } else {
-        result_.keepsake_digests[part] = std::move(digest);
-      }
-      result_.bytes_read += done.bytes_in;
-      result_.stages += stages;
-      findings_[part] = std::move(findings);
-      if (--left_ != 0 || dropped_) return;
-      Gather();
-      end_ = UnitEnd::kCompleted;
-      finished = std::move(result_);
-    }
-    source_.Complete(leased_, std::move(finished));
-  }
-
- private:
-  struct Part {
-    uint32_t segment;
-    uint64_t offset;  // in the output shard
-  };
-
-  template <typename T>
-  static void Append(std::vector<T>& from, std::vector<T>& to) {
-    std::move(from.begin(), from.end(), std::back_inserter(to));
-  }
-
-  // In the order of the segments, however they were finished.
-  void Gather() MERGANSER_REQUIRES(mutex_) {
-    if (writes()) result_.receipts = pieces_->TakeReceipts();
-    for (SegmentFindings& findings : findings_) {
-      Append(findings.leaves, result_.leaves);
-      Append(findings.groups, result_.groups);
-      Append(findings.sums, result_.sums);
-      for (GroupCounts& counts : findings.counts) {
-        if (!result_.counts.empty() && result_.counts.back().group == counts.group) {
-          AddCounts(counts.counts, result_.counts.back().counts);
-        } else {
-          result_.counts.push_back(std::move(counts));
-        }
-      }
-    }
-    took_ = SystemClock().Now() - started_;
-    result_.seconds = std::chrono::duration<double>(took_).count();
-  }
-
-  LeasedUnit leased_;
-  UnitSource& source_;
-  const WorkerMetrics& metrics_;
-  const MonotonicTime started_;
-  std::vector<Part> parts_;
-  std::optional<PieceAssembler> pieces_;
-  Mutex mutex_;
-  UnitResult result_ MERGANSER_GUARDED_BY(mutex_);
-  std::vector<SegmentFindings> findings_ MERGANSER_GUARDED_BY(mutex_);
-  size_t left_ MERGANSER_GUARDED_BY(mutex_) = 0;
-  bool dropped_ MERGANSER_GUARDED_BY(mutex_) = false;
-  // Written under the mutex, read when no thread has the unit any more.
-  UnitEnd end_ = UnitEnd::kDropped;
-  Duration took_{};
-};
 
 // One segment on its way through the stages.
 struct Item {

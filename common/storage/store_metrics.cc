@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/code_label.h"
 #include "common/storage/forwarding_store.h"
 
 namespace merganser {
@@ -14,7 +15,6 @@ namespace {
 constexpr std::array<std::string_view, 7> kSchemes = {"file",  "memory", "s3",   "gs",
                                                       "https", "hf",     "other"};
 constexpr std::array<std::string_view, 3> kHttpSchemes = {"s3", "gs", "https"};
-constexpr size_t kCodes = 17;  // of absl::StatusCode
 
 template <size_t kSize>
 MetricLabel Label(const char* name, const std::array<std::string_view, kSize>& values) {
@@ -25,14 +25,6 @@ MetricLabel Operations() {
   MetricLabel label{"operation", {}};
   for (size_t i = 0; i < kStoreOps; ++i) {
     label.values.emplace_back(StoreOpName(static_cast<StoreOp>(i)));
-  }
-  return label;
-}
-
-MetricLabel Codes() {
-  MetricLabel label{"code", {}};
-  for (size_t i = 0; i < kCodes; ++i) {
-    label.values.push_back(absl::StatusCodeToString(static_cast<absl::StatusCode>(i)));
   }
   return label;
 }
@@ -65,7 +57,7 @@ StoreMetrics::StoreMetrics(std::shared_ptr<MetricRegistry> registry)
     : registry_(std::move(registry)),
       requests_(registry_->Counters(
           "merganser_storage_requests_total", "Calls of stores that ended, by their outcome.",
-          {Operations(), Label("scheme", kSchemes), Codes()}, MetricUnit::kOne, Told::kMoved)),
+          {Operations(), Label("scheme", kSchemes), CodeLabel()}, MetricUnit::kOne, Told::kMoved)),
       seconds_(registry_->Histograms("merganser_storage_request_seconds",
                                      "Time that calls of stores took, tries again and all.",
                                      {Operations(), Label("scheme", kSchemes)}, LatencyEnds(),

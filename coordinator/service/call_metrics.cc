@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "common/base/code_label.h"
 #include "coordinator/service/auth/roles.h"
 
 namespace merganser {
@@ -23,15 +24,6 @@ MetricLabel Methods(const std::vector<std::string_view>& paths) {
   return label;
 }
 
-MetricLabel Codes() {
-  constexpr int kCodes = 17;
-  MetricLabel label{"code", {}};
-  for (int i = 0; i < kCodes; ++i) {
-    label.values.push_back(absl::StatusCodeToString(static_cast<absl::StatusCode>(i)));
-  }
-  return label;
-}
-
 }  // namespace
 
 CallMetrics::CallMetrics(std::shared_ptr<MetricRegistry> registry)
@@ -39,7 +31,7 @@ CallMetrics::CallMetrics(std::shared_ptr<MetricRegistry> registry)
       paths_(Paths()),
       calls_(registry_->Counters("merganser_grpc_requests_total",
                                  "Calls of the coordinator that ended, by their outcome.",
-                                 {Methods(paths_), Codes()}, MetricUnit::kOne, Told::kMoved)),
+                                 {Methods(paths_), CodeLabel()}, MetricUnit::kOne, Told::kMoved)),
       seconds_(registry_->Histograms("merganser_grpc_request_seconds",
                                      "Time from a call's beginning at its service to its answer.",
                                      {Methods(paths_)}, LatencyEnds(), MetricUnit::kNanoseconds,

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/base/clock.h"
+#include "common/base/code_label.h"
 
 namespace merganser {
 namespace {
@@ -15,15 +16,6 @@ const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
 
 MetricLabel Operations() { return {"operation", {"read", "save", "add_results", "forget"}}; }
 
-MetricLabel Codes() {
-  constexpr int kCodes = 17;
-  MetricLabel label{"code", {}};
-  for (int i = 0; i < kCodes; ++i) {
-    label.values.push_back(absl::StatusCodeToString(static_cast<absl::StatusCode>(i)));
-  }
-  return label;
-}
-
 }  // namespace
 
 MeteredJobStore::MeteredJobStore(JobStore& store, std::shared_ptr<MetricRegistry> registry)
@@ -31,7 +23,7 @@ MeteredJobStore::MeteredJobStore(JobStore& store, std::shared_ptr<MetricRegistry
       registry_(std::move(registry)),
       requests_(registry_->Counters("merganser_journal_requests_total",
                                     "Calls of the journal that ended, by their outcome.",
-                                    {Operations(), Codes()}, MetricUnit::kOne, Told::kMoved)),
+                                    {Operations(), CodeLabel()}, MetricUnit::kOne, Told::kMoved)),
       seconds_(registry_->Histograms("merganser_journal_request_seconds",
                                      "Time that calls of the journal took, its disk's among it.",
                                      {Operations()}, LatencyEnds(), MetricUnit::kNanoseconds)) {}

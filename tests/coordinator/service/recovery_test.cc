@@ -118,6 +118,14 @@ class RecoveryTest : public ::testing::Test {
     return did;
   }
 
+  // A manager over these alone, and a job of it.
+  absl::StatusOr<JobInfo> BeginOver(FakeStorage& storage, JobStore& store) {
+    auto jobs = JobManager::Start(QuickOptions(), SystemClock(), store, storage.Runs());
+    if (!jobs.ok()) return jobs.status();
+    jobs_ = *std::move(jobs);
+    return jobs_->Create(ValidRequest(), "", "someone");
+  }
+
   // Of the job's one shard, as workers are told.
   std::string UploadOf(const std::string& uid) {
     const auto active = jobs_->FindPlan(uid);
@@ -289,10 +297,7 @@ TEST_F(RecoveryTest, UnitsThatWereWrittenOverAreDoneAgain) {
     rounds_ = rounds;
     storage.LoseUnitsOnce({1, 3});
     MemoryJobStore fresh(SystemClock());
-    auto jobs = JobManager::Start(QuickOptions(), SystemClock(), fresh, storage.Runs());
-    ASSERT_TRUE(jobs.ok());
-    jobs_ = *std::move(jobs);
-    const auto job = jobs_->Create(ValidRequest(), "", "someone");
+    const auto job = BeginOver(storage, fresh);
     ASSERT_TRUE(job.ok());
     const uint32_t last = rounds ? 1 : 0;
     std::map<uint32_t, int> written;
@@ -327,10 +332,7 @@ TEST_F(RecoveryTest, UploadsThatAreGoneAreBegunAgain) {
     storage.DropUnitsOnce({0, 2});
     MemoryJobStore memory(SystemClock());
     FaultJobStore fresh(memory, /*seed=*/1);
-    auto jobs = JobManager::Start(QuickOptions(), SystemClock(), fresh, storage.Runs());
-    ASSERT_TRUE(jobs.ok());
-    jobs_ = *std::move(jobs);
-    const auto job = jobs_->Create(ValidRequest(), "", "someone");
+    const auto job = BeginOver(storage, fresh);
     ASSERT_TRUE(job.ok());
     const uint32_t last = rounds ? 1 : 0;
     std::map<uint32_t, int> written, analyzed;
