@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <utility>
 
 namespace merganser {
 
@@ -75,7 +76,9 @@ void ThreadPool::ParallelFor(size_t count, const std::function<void(size_t)>& bl
     }
     while (work->runners != 0) work->left.Wait(mutex_);
   }
-  if (work->error != nullptr) std::rethrow_exception(work->error);
+  // Taken out of `work`, which a helper may hold a little longer: whoever catches the exception is
+  // then the last to hold it.
+  if (work->error != nullptr) std::rethrow_exception(std::exchange(work->error, nullptr));
 }
 
 std::shared_ptr<ThreadPool::Work> ThreadPool::Take() {
