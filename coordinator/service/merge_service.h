@@ -1,13 +1,10 @@
-// The users' service over a JobManager.
+// The users' service over gRPC.
 #ifndef MERGANSER_COORDINATOR_SERVICE_MERGE_SERVICE_H_
 #define MERGANSER_COORDINATOR_SERVICE_MERGE_SERVICE_H_
 
-#include <utility>
-
-#include "common/storage/roots.h"
 #include "coordinator/service/auth/authorizer.h"
 #include "coordinator/service/job_manager.h"
-#include "coordinator/service/request_judge.h"
+#include "coordinator/service/merge_api.h"
 #include "proto/merganser/v1/merge_service.grpc.pb.h"
 
 namespace merganser {
@@ -17,14 +14,10 @@ inline constexpr int kMaxWatchers = 64;
 
 class MergeServiceImpl final : public v1::MergeService::Service {
  public:
-  // All but `roots` must outlive the service.
-  MergeServiceImpl(JobManager& jobs, RequestJudge& judge, const Authorizer& authorizer,
-                   AllowedRoots roots, int max_watchers = kMaxWatchers)
-      : jobs_(jobs),
-        judge_(judge),
-        authorizer_(authorizer),
-        roots_(std::move(roots)),
-        watchers_(max_watchers) {}
+  // All must outlive the service.
+  MergeServiceImpl(MergeApi& api, JobManager& jobs, const Authorizer& authorizer,
+                   int max_watchers = kMaxWatchers)
+      : api_(api), jobs_(jobs), authorizer_(authorizer), watchers_(max_watchers) {}
 
   grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request,
                          v1::Job* response) override;
@@ -38,10 +31,17 @@ class MergeServiceImpl final : public v1::MergeService::Service {
                         grpc::ServerWriter<v1::Job>* writer) override;
 
  private:
+  template <class Request, class Response>
+  using ApiMethod = absl::StatusOr<Response> (MergeApi::*)(const ApiCall&, const Request&);
+  // One unary rpc, whose name is "/merganser.v1.MergeService/" and `rpc`.
+  template <class Request, class Response>
+  grpc::Status Unary(grpc::ServerContext& context, const char* rpc,
+                     ApiMethod<Request, Response> method, const Request& request,
+                     Response& response);
+
+  MergeApi& api_;
   JobManager& jobs_;
-  RequestJudge& judge_;
   const Authorizer& authorizer_;
-  const AllowedRoots roots_;
   FairSeats watchers_;
 };
 

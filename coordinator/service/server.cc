@@ -81,6 +81,7 @@ struct Server::Impl {
   std::unique_ptr<TokenHandout> handout;
   std::unique_ptr<JobManager> jobs;
   std::unique_ptr<RequestJudge> judge;
+  std::unique_ptr<MergeApi> api;
   std::unique_ptr<MergeServiceImpl> merges;
   std::unique_ptr<WorkerServiceImpl> workers;
   std::unique_ptr<HealthService> health;
@@ -130,8 +131,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   const int open = std::max(2, options.call_threads * 3 / 8);
   impl.authorizer =
       std::make_unique<Authorizer>(std::move(tokens), CallLimits{open, open, quarter}, clock);
-  impl.merges = std::make_unique<MergeServiceImpl>(*impl.jobs, *impl.judge, *impl.authorizer,
-                                                   security.roots, std::min(kMaxWatchers, quarter));
+  impl.api = std::make_unique<MergeApi>(*impl.jobs, *impl.judge, security.roots);
+  impl.merges = std::make_unique<MergeServiceImpl>(*impl.api, *impl.jobs, *impl.authorizer,
+                                                   std::min(kMaxWatchers, quarter));
   impl.workers = std::make_unique<WorkerServiceImpl>(*impl.jobs, *impl.authorizer);
 
   const std::vector<std::string> services = ServiceNames();

@@ -1,0 +1,47 @@
+// What users may ask of the coordinator, whatever carries their calls: gRPC (merge_service.h), or
+// HTTP and JSON. Messages and errors are those of merge_service.proto.
+#ifndef MERGANSER_COORDINATOR_SERVICE_MERGE_API_H_
+#define MERGANSER_COORDINATOR_SERVICE_MERGE_API_H_
+
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "common/base/clock.h"
+#include "common/storage/roots.h"
+#include "coordinator/service/auth/roles.h"
+#include "coordinator/service/job_manager.h"
+#include "coordinator/service/request_judge.h"
+#include "proto/merganser/v1/merge_service.pb.h"
+
+namespace merganser {
+
+// One call that was let in: its caller has the role that MethodRoles asks for.
+struct ApiCall {
+  Caller caller;
+  // For how long the client will wait, the way of the answer included.
+  Duration patience = std::chrono::seconds(30);
+};
+
+// Thread-safe. Methods that change something wait for the journal's disk, CreateJob for storage as
+// well: not for threads that serve many. The others answer from memory.
+class MergeApi {
+ public:
+  // All but `roots` must outlive it.
+  MergeApi(JobManager& jobs, RequestJudge& judge, AllowedRoots roots)
+      : jobs_(jobs), judge_(judge), roots_(std::move(roots)) {}
+
+  absl::StatusOr<v1::Job> CreateJob(const ApiCall& call, const v1::CreateJobRequest& request);
+  absl::StatusOr<v1::Job> GetJob(const ApiCall& call, const v1::GetJobRequest& request);
+  absl::StatusOr<v1::ListJobsResponse> ListJobs(const ApiCall& call,
+                                                const v1::ListJobsRequest& request);
+  absl::StatusOr<v1::Job> CancelJob(const ApiCall& call, const v1::CancelJobRequest& request);
+
+ private:
+  JobManager& jobs_;
+  RequestJudge& judge_;
+  const AllowedRoots roots_;
+};
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COORDINATOR_SERVICE_MERGE_API_H_
