@@ -43,7 +43,8 @@ absl::Status Schedule::AddJob(const std::string& name, uint64_t order, UnitBatch
     job.bytes_total += demand.bytes;
     job.largest_demand = std::max(job.largest_demand, demand.memory);
   }
-  if (job.units.empty()) EndJob(job, absl::OkStatus());
+  open_units_ += job.units.size();
+  if (job.units.empty()) EndJob(name, job, absl::OkStatus());
   CheckTooLarge(now);
   return absl::OkStatus();
 }
@@ -51,7 +52,11 @@ absl::Status Schedule::AddJob(const std::string& name, uint64_t order, UnitBatch
 void Schedule::RemoveJob(const std::string& name) {
   const auto it = jobs_.find(name);
   if (it == jobs_.end()) return;
-  EndJob(it->second, absl::OkStatus());  // takes no memory: it is never in the way
+  // Takes no memory: it is never in the way.
+  for (UnitState& unit : it->second.units) {
+    if (!unit.lease.empty()) Release(unit.lease, /*requeue=*/false);
+  }
+  if (!it->second.outcome.has_value()) open_units_ -= it->second.units.size() - it->second.done;
   jobs_.erase(it);
 }
 
@@ -64,12 +69,14 @@ absl::StatusOr<WorkerAnswer> Schedule::Sync(WorkerReport report, MonotonicTime n
                                            report.sequence, ", expected one after ",
                                            worker.sequence));
   }
+  CountOut(worker);
   worker.sequence = report.sequence;
   worker.threads = report.threads;
   worker.memory = report.memory;
   worker.simd = report.simd;
   worker.draining = report.draining;
   worker.last_seen = now;
+  CountIn(worker);
   next_expiry_ = std::min(next_expiry_, now + options_.worker_timeout);
 
   WorkerAnswer answer;
@@ -102,7 +109,7 @@ absl::StatusOr<WorkerAnswer> Schedule::Sync(WorkerReport report, MonotonicTime n
       answer.next_sync_after = std::min(options_.heartbeat, options_.idle_heartbeat);
     }
   } else if (worker.leases.empty()) {
-    workers_.erase(report.worker);
+    EraseWorker(workers_.find(report.worker));
   }
   return answer;
 }
@@ -119,6 +126,8 @@ bool Schedule::Expects(const std::string& name, const std::string& token, uint32
 }
 
 std::vector<UnitTrouble> Schedule::TakeTrouble() { return std::exchange(trouble_, {}); }
+
+std::vector<std::string> Schedule::TakeEnded() { return std::exchange(ended_, {}); }
 
 void Schedule::Tick(MonotonicTime now) {
   now = Advance(now);
@@ -158,7 +167,7 @@ void Schedule::Expire(MonotonicTime now) {
                                  options_.worker_timeout / std::chrono::seconds(1), " s")),
                 now);
     }
-    workers_.erase(name);
+    EraseWorker(workers_.find(name));
   }
   std::vector<std::string> expired;
   for (const auto& [token, lease] : leases_) {
@@ -180,13 +189,8 @@ void Schedule::Expire(MonotonicTime now) {
 }
 
 void Schedule::CheckTooLarge(MonotonicTime now) {
-  uint64_t largest = 0;
-  size_t live = 0;
-  for (const auto& [name, worker] : workers_) {
-    if (worker.draining) continue;
-    ++live;
-    largest = std::max(largest, worker.memory);
-  }
+  const uint64_t largest = memories_.empty() ? 0 : memories_.rbegin()->first;
+  const size_t live = open_workers_;
   for (auto& [name, job] : jobs_) {
     if (job.outcome.has_value()) continue;
     std::optional<uint32_t> unfit;
@@ -207,7 +211,7 @@ void Schedule::CheckTooLarge(MonotonicTime now) {
                                  "; start a worker with more --memory");
     if (!job.too_large_since.has_value()) job.too_large_since = now;
     if (now - *job.too_large_since >= options_.too_large_limit) {
-      EndJob(job, absl::ResourceExhaustedError(job.too_large));
+      EndJob(name, job, absl::ResourceExhaustedError(job.too_large));
     }
   }
 }
@@ -225,11 +229,11 @@ void Schedule::Accept(WorkerReport::Completed completed, const WorkerReport& rep
   const std::string checksum = completed.result.Checksum();
   if (unit.done) {
     if (checksum != unit.checksum) {
-      EndJob(job, absl::DataLossError(absl::StrCat(
-                      DescribeUnit(index, job), ": workers ", unit.done_by, " and ", report.worker,
-                      " computed different bytes (checksums ", unit.checksum, " and ", checksum,
-                      "), expected the same; one of them has faulty hardware "
-                      "or another version")));
+      EndJob(it->first, job,
+             absl::DataLossError(absl::StrCat(
+                 DescribeUnit(index, job), ": workers ", unit.done_by, " and ", report.worker,
+                 " computed different bytes (checksums ", unit.checksum, " and ", checksum,
+                 "), expected the same; one of them has faulty hardware or another version")));
     }
     return;
   }
@@ -245,7 +249,8 @@ void Schedule::Accept(WorkerReport::Completed completed, const WorkerReport& rep
   job.contributors.Add(report.worker, report.threads, report.simd);
   job.bytes_done += unit.demand.bytes;
   job.moved = *latest_;
-  if (++job.done == job.units.size()) EndJob(job, absl::OkStatus());
+  --open_units_;
+  if (++job.done == job.units.size()) EndJob(it->first, job, absl::OkStatus());
 }
 
 void Schedule::TakeFailure(const WorkerReport::Failed& failed, const std::string& worker,
@@ -271,10 +276,14 @@ void Schedule::Renew(const WorkerReport& report, bool finished_some, MonotonicTi
     Lease& lease = it->second;
     if (unit.bytes_done > lease.bytes_done) lease.last_byte = now;
     if (unit.bytes_done > lease.bytes_done || unit.work > lease.work) {
+      const auto job = jobs_.find(lease.job);
+      if (job != jobs_.end()) job->second.bytes_in_flight -= BytesInFlight(lease, job->second);
       lease.bytes_done = std::max(lease.bytes_done, unit.bytes_done);
       lease.work = std::max(lease.work, unit.work);
       progressed = true;
-      if (const auto job = jobs_.find(lease.job); job != jobs_.end()) job->second.moved = now;
+      if (job == jobs_.end()) continue;
+      job->second.bytes_in_flight += BytesInFlight(lease, job->second);
+      job->second.moved = now;
     }
   }
   for (const std::string& token : report.unrecorded) {
@@ -312,13 +321,32 @@ bool Schedule::MayTake(const UnitState& unit, const std::string& name, uint64_t 
 }
 
 size_t Schedule::FairShare() const {
-  uint64_t open = 0;
-  for (const auto& [name, job] : jobs_) {
-    if (!job.outcome.has_value()) open += job.units.size() - job.done;
-  }
-  const auto live = static_cast<uint64_t>(std::count_if(
-      workers_.begin(), workers_.end(), [](const auto& entry) { return !entry.second.draining; }));
-  return std::max<uint64_t>(1, (open + live - 1) / std::max<uint64_t>(1, live));
+  const uint64_t live = std::max<uint64_t>(1, open_workers_);
+  return std::max<uint64_t>(1, (open_units_ + live - 1) / live);
+}
+
+void Schedule::CountIn(Worker& worker) {
+  if (worker.draining) return;
+  ++memories_[worker.memory];
+  ++open_workers_;
+  worker.counted = true;
+}
+
+void Schedule::CountOut(Worker& worker) {
+  if (!std::exchange(worker.counted, false)) return;
+  const auto it = memories_.find(worker.memory);
+  if (--it->second == 0) memories_.erase(it);
+  --open_workers_;
+}
+
+std::map<std::string, Schedule::Worker>::iterator Schedule::EraseWorker(
+    std::map<std::string, Worker>::iterator it) {
+  CountOut(it->second);
+  return workers_.erase(it);
+}
+
+uint64_t Schedule::BytesInFlight(const Lease& lease, const Job& job) {
+  return std::min(lease.bytes_done, job.units[lease.unit].demand.bytes);
 }
 
 // Each lease goes to the job whose turn it is: of the highest priority, and among
@@ -354,10 +382,11 @@ void Schedule::Grant(const WorkerReport& report, WorkerAnswer& answer, Monotonic
     const std::string token = make_token_();
     unit.lease = token;
     job.issued.emplace(token, index);
-    leases_[token] = {name, index, report.worker, now + options_.lease_ttl, now, 0, 0};
+    leases_[token] = {name, index, report.worker, now + options_.lease_ttl, now, now, 0, 0};
     next_expiry_ = std::min(next_expiry_, now + options_.lease_ttl);
     worker.leases.insert(token);
     ++job.leased;
+    ++job.holders[report.worker];
     answer.leases.push_back({name, Number(index, job), token, options_.lease_ttl, job.round});
   }
 }
@@ -376,6 +405,11 @@ void Schedule::Release(std::string token, bool requeue) {
   UnitState& unit = job->second.units[lease.unit];
   unit.lease.clear();
   --job->second.leased;
+  job->second.bytes_in_flight -= BytesInFlight(lease, job->second);
+  const auto holder = job->second.holders.find(lease.worker);
+  if (holder != job->second.holders.end() && --holder->second == 0) {
+    job->second.holders.erase(holder);
+  }
   if (requeue) job->second.pending.Insert(lease.unit, unit.demand);
 }
 
@@ -402,22 +436,28 @@ void Schedule::CountAttempt(const std::string& job_name, uint32_t index, const a
   const bool elsewhere = reported && (absl::IsNotFound(why) || absl::IsPermissionDenied(why) ||
                                       absl::IsUnauthenticated(why));
   if (!IsRetryable(why) && !elsewhere) {
-    EndJob(job, Annotate(why, absl::StrCat(DescribeUnit(index, job), " on worker ", worker)));
+    EndJob(job_name, job,
+           Annotate(why, absl::StrCat(DescribeUnit(index, job), " on worker ", worker)));
     return;
   }
   if (unit.attempts >= options_.max_attempts ||
       static_cast<int>(unit.failed_on.size()) >= options_.max_failed_workers) {
-    EndJob(job, Annotate(why, absl::StrCat(DescribeUnit(index, job), " was tried ", unit.attempts,
-                                           " times, the last time on worker ", worker)));
+    EndJob(job_name, job,
+           Annotate(why, absl::StrCat(DescribeUnit(index, job), " was tried ", unit.attempts,
+                                      " times, the last time on worker ", worker)));
     return;
   }
   unit.not_before =
       now + BackoffAfter(unit.attempts, {options_.retry_delay, options_.max_retry_delay});
 }
 
-void Schedule::EndJob(Job& job, absl::Status outcome) {
+void Schedule::EndJob(const std::string& name, Job& job, absl::Status outcome) {
   for (UnitState& unit : job.units) {
     if (!unit.lease.empty()) Release(unit.lease, /*requeue=*/false);
+  }
+  if (!job.outcome.has_value()) {
+    open_units_ -= job.units.size() - job.done;
+    ended_.push_back(name);
   }
   job.pending.Clear();
   job.too_large.clear();
@@ -474,18 +514,9 @@ std::optional<ScheduleStatus> Schedule::Status(const std::string& name) const {
   status.bytes_done = job.bytes_done;
   status.retries = job.retries;
   status.outcome = job.outcome;
-  std::set<std::string_view> holders;
-  for (const auto& [worker_name, worker] : workers_) {
-    for (const std::string& token : worker.leases) {
-      const Lease& lease = leases_.at(token);
-      if (lease.job != name) continue;
-      holders.insert(worker_name);
-      ++status.units_leased;
-      // A worker may say anything; a unit is never more than whole.
-      status.bytes_done += std::min(lease.bytes_done, job.units[lease.unit].demand.bytes);
-    }
-  }
-  status.workers = static_cast<uint32_t>(holders.size());
+  status.bytes_done += job.bytes_in_flight;
+  status.units_leased = job.leased;
+  status.workers = static_cast<uint32_t>(job.holders.size());
   if (!job.outcome.has_value()) {
     status.detail = job.too_large;
     if (workers_.empty()) {
@@ -493,6 +524,19 @@ std::optional<ScheduleStatus> Schedule::Status(const std::string& name) const {
     }
   }
   return status;
+}
+
+std::vector<HeldUnit> Schedule::HeldBy(const std::string& name) const {
+  std::vector<HeldUnit> held;
+  const auto worker = workers_.find(name);
+  if (worker == workers_.end()) return held;
+  for (const std::string& token : worker->second.leases) {
+    const Lease& lease = leases_.at(token);
+    const Job& job = jobs_.at(lease.job);
+    held.push_back(
+        {lease.job, job.round, Number(lease.unit, job), lease.bytes_done, *latest_ - lease.since});
+  }
+  return held;
 }
 
 absl::StatusOr<std::vector<UnitResult>> Schedule::TakeResults(const std::string& name) {

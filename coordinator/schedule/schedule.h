@@ -47,6 +47,9 @@ class Schedule {
 
   // The leases that failed or were lost since the last call, in order.
   std::vector<UnitTrouble> TakeTrouble();
+  // The jobs of which there is no more to schedule since the last call (ScheduleStatus::outcome);
+  // some may have been removed.
+  std::vector<std::string> TakeEnded();
 
   // Expires what is due. To be called about once a second.
   void Tick(MonotonicTime now);
@@ -59,8 +62,11 @@ class Schedule {
   // Whether units are to be done of the job, and no worker has one.
   bool IsIdle(const std::string& job) const;
 
-  // nullopt: no such job.
+  // nullopt: no such job. Looks at no unit and no lease.
   std::optional<ScheduleStatus> Status(const std::string& job) const;
+
+  // What a worker holds; empty for one that is not alive.
+  std::vector<HeldUnit> HeldBy(const std::string& worker) const;
 
   // All results in the batch's order, once the outcome is OK; moves them out.
   absl::StatusOr<std::vector<UnitResult>> TakeResults(const std::string& job);
@@ -94,6 +100,8 @@ class Schedule {
     std::vector<UnitState> units;
     PendingUnits pending;
     size_t leased = 0;
+    uint64_t bytes_in_flight = 0;           // of its leases, as far as they are known
+    std::map<std::string, size_t> holders;  // how many leases each worker has
     bool hold = false;
     bool missed = false;
     std::map<std::string, uint32_t> issued;  // every token ever, for late results
@@ -114,6 +122,7 @@ class Schedule {
     std::string worker;
     MonotonicTime deadline{};
     MonotonicTime last_byte{};  // when the unit last wrote, or was leased
+    MonotonicTime since{};      // when it was leased
     uint64_t bytes_done = 0;
     uint64_t work = 0;
   };
@@ -123,6 +132,7 @@ class Schedule {
     uint64_t memory = 0;
     std::string simd;
     bool draining = false;
+    bool counted = false;  // in memories_ and open_workers_
     MonotonicTime last_seen{};
     std::set<std::string> leases;  // tokens
   };
@@ -147,7 +157,14 @@ class Schedule {
   void CountAttempt(const std::string& job_name, uint32_t unit, const absl::Status& why,
                     const std::string& worker, bool reported, MonotonicTime now);
   void LoseLease(const std::string& token, const absl::Status& why, MonotonicTime now);
-  void EndJob(Job& job, absl::Status outcome);
+  void EndJob(const std::string& name, Job& job, absl::Status outcome);
+  // What a lease adds to its job's bytes: a worker may say anything, and a unit is never more than
+  // whole.
+  static uint64_t BytesInFlight(const Lease& lease, const Job& job);
+  // Takes a worker into the sums over workers, and out of them.
+  void CountIn(Worker& worker);
+  void CountOut(Worker& worker);
+  std::map<std::string, Worker>::iterator EraseWorker(std::map<std::string, Worker>::iterator it);
   static uint32_t Number(uint32_t index, const Job& job);
   std::string DescribeUnit(uint32_t unit, const Job& job) const;
 
@@ -162,6 +179,11 @@ class Schedule {
   // when it is due, not at every call.
   MonotonicTime next_expiry_{};
   std::vector<UnitTrouble> trouble_;
+  std::vector<std::string> ended_;
+  // Sums that would else be walks over the fleet at every call.
+  std::map<uint64_t, size_t> memories_;  // of workers that do not drain: how many have so much
+  size_t open_workers_ = 0;              // how many those are
+  uint64_t open_units_ = 0;              // of jobs without an outcome
 };
 
 }  // namespace merganser

@@ -120,7 +120,15 @@ struct WorkerAnswer {
   Duration next_sync_after{};
 };
 
-// How far a job is.
+// A lease, for people.
+struct HeldUnit {
+  std::string job;
+  uint32_t round = 0;
+  uint32_t unit = 0;  // number in the plan
+  uint64_t bytes_done = 0;
+  Duration held{};  // until the schedule's latest time
+};
+
 // All that is scheduled at one moment.
 struct ScheduleCounts {
   // Of all jobs that are scheduled.
@@ -132,6 +140,7 @@ struct ScheduleCounts {
   Duration longest_quiet{};
 };
 
+// How far a job is.
 struct ScheduleStatus {
   uint64_t units_total = 0;
   uint64_t units_done = 0;
