@@ -3,6 +3,7 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_JOB_H_
 #define MERGANSER_COORDINATOR_SERVICE_JOB_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -23,6 +24,8 @@ enum class JobState : uint8_t {
   kFailed,
   kCancelled,
 };
+
+inline constexpr size_t kJobStates = static_cast<size_t>(JobState::kCancelled) + 1;
 
 // "QUEUED", ...
 std::string_view JobStateName(JobState state);

@@ -12,11 +12,9 @@
 
 namespace merganser {
 
-inline constexpr size_t kJobStates = static_cast<size_t>(JobState::kCancelled) + 1;
-
 struct JobCounts {
-  std::array<uint64_t, kJobStates> jobs{};  // on record, by state
-  Duration oldest_queued{};                 // since the first that is queued was created
+  std::array<size_t, kJobStates> jobs{};  // on record, by state
+  Duration oldest_queued{};               // since the first that is queued was created
   ScheduleCounts schedule;
 };
 

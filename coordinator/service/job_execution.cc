@@ -94,6 +94,7 @@ void JobManager::Run(const JobPtr& job) {
     {
       MutexLock lock(mutex_);
       info = job->record.info;
+      info.request.recipe = *job->recipe;
     }
     run = runs_(info);
     std::vector<std::string> places = MountsOf(run->Paths());

@@ -47,7 +47,11 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       BoundTexts(next.info);
       job->saving = true;
     }
-    absl::Status saved = Guarded([&] { return store_.Save(next); });
+    absl::Status saved = Guarded([&] {
+      next.info.request.recipe = *job->recipe;
+      return store_.Save(next);
+    });
+    next.info.request.recipe = std::string();
     Forgotten forgotten;
     {
       MutexLock lock(mutex_);
@@ -74,6 +78,8 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
           forgotten = TakeOldJobs();
         }).IgnoreError();
       }
+      // Unless it was among the old ones itself.
+      if (jobs_.contains(job->record.info.uid)) Show(*job);
     }
     RemoveFromStore(forgotten);
     return absl::OkStatus();
@@ -132,6 +138,7 @@ void JobManager::AddEvent(Job& job, std::string_view text, std::optional<UnitAtt
     store_.AddEvents(job.record.info.uid, {{event, std::move(attempt)}});
     job.events.push_back(std::move(event));
     if (job.events.size() > kKeptEvents) job.events.pop_front();
+    job.shown_events.reset();
   }).IgnoreError();
 }
 
@@ -160,7 +167,11 @@ absl::StatusOr<JobManager::JobPtr> JobManager::FindRequest(const JobRequest& req
   if (it == by_request_.end()) return nullptr;
   const JobInfo& info = it->second->record.info;
   const bool own = info.owner == owner || info.owner.empty();
-  if (own && info.request == request) return it->second;
+  JobRequest without_recipe = request;
+  without_recipe.recipe.clear();
+  if (own && info.request == without_recipe && *it->second->recipe == request.recipe) {
+    return it->second;
+  }
   return RequestReused(request_id, info.uid, own);
 }
 
@@ -177,6 +188,7 @@ void JobManager::TakeOut(uint64_t sequence, bool old) {
     by_request_.erase(request);
   }
   forgotten_.Add(record.info.owner, old);
+  board_.Remove(record.info.uid);
   jobs_.erase(record.info.uid);
   by_sequence_.erase(it);
 }

@@ -64,9 +64,11 @@ absl::StatusOr<std::unique_ptr<JobManager>> JobManager::Start(const JobManagerOp
 
 absl::Status JobManager::StartThreads() {
   MutexLock lock(mutex_);
-  threads_.reserve(static_cast<size_t>(std::max(kMaxRunners, options_.active_jobs)) + 1);
+  threads_.reserve(static_cast<size_t>(std::max(kMaxRunners, options_.active_jobs)) + 2);
   MERGANSER_ASSIGN_OR_RETURN(Thread tick, Thread::Start([this] { TickLoop(); }));
   threads_.push_back(std::move(tick));
+  MERGANSER_ASSIGN_OR_RETURN(Thread show, Thread::Start([this] { ShowLoop(); }));
+  threads_.push_back(std::move(show));
   for (; runners_ < options_.active_jobs; ++runners_) {
     absl::StatusOr<Thread> runner = Thread::Start([this] { RunnerLoop(); });
     if (!runner.ok() && runners_ > 0) {
@@ -96,6 +98,8 @@ absl::Status JobManager::Recover() {
     auto job = std::make_shared<Job>();
     job->record = record;
     BoundTexts(job->record.info);
+    job->recipe = std::make_shared<const std::string>(
+        std::exchange(job->record.info.request.recipe, std::string()));
     for (const StoredEvent& stored : events) {
       job->events.push_back({stored.event.time, Cut(stored.event.text, kMaxEventText)});
       if (job->events.size() > kKeptEvents) job->events.pop_front();
@@ -115,12 +119,14 @@ absl::Status JobManager::Recover() {
     jobs_[record.info.uid] = job;
     by_sequence_[record.sequence] = job;
     if (!record.request_id.empty()) by_request_[record.request_id] = job;
-    if (IsTerminal(record.info.state)) continue;
-    ++unfinished;
-    job->found = true;
-    job->recovered = record.info.state != JobState::kQueued;
-    if (job->recovered) AddEvent(*job, kStartedAgain);
-    queue_.push_back(job);
+    if (!IsTerminal(record.info.state)) {
+      ++unfinished;
+      job->found = true;
+      job->recovered = record.info.state != JobState::kQueued;
+      if (job->recovered) AddEvent(*job, kStartedAgain);
+      queue_.push_back(job);
+    }
+    Show(*job);
   }
   {
     MutexLock lock(mutex_);
@@ -145,10 +151,13 @@ void JobManager::Shutdown() {
     for (const auto& [uid, job] : jobs_) {
       if (job->plans) AddEvent(*job, "the coordinator stops before it is planned");
     }
+    for (const auto& [sequence, job] : taken_) job->ended.NotifyAll();
     changed_.NotifyAll();
     stop_tick_.NotifyAll();
     threads.swap(threads_);  // nobody adds one any more
   }
+  // Jobs go on, and so may the watching; else watchers wait for the end of theirs.
+  if (store_.durable()) board_.Close();
   for (Thread& thread : threads) thread.Join().IgnoreError();
   std::deque<JobPtr> queued;
   {
@@ -166,6 +175,7 @@ void JobManager::Shutdown() {
       RunToFailure(job, nullptr, CoordinatorStopping(), /*request_wrong=*/false);
     }).IgnoreError();
   }
+  board_.Close();
 }
 
 absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std::string& request_id,
@@ -176,7 +186,7 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std:
   {
     MutexLock lock(mutex_);
     MERGANSER_ASSIGN_OR_RETURN(const JobPtr there, FindRequest(request, request_id, owner));
-    if (there != nullptr) return Snapshot(*there, /*with_recipe=*/true);
+    if (there != nullptr) return WithRecipe(*there);
     if (stopping_) return CoordinatorStopping();
     MERGANSER_RETURN_IF_ERROR(CheckQueue(owner));
     job->record.sequence = next_sequence_++;
@@ -194,6 +204,8 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std:
     store_.Remove(info.uid).IgnoreError();
     return NotRecorded(saved);
   }
+  job->recipe =
+      std::make_shared<const std::string>(std::exchange(info.request.recipe, std::string()));
   MutexLock lock(mutex_);
   // On record it goes on at the next start; without one nobody would end it.
   if (stopping_ && !store_.durable()) return CoordinatorStopping();
@@ -213,8 +225,10 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std:
     return NotRecorded(queued);
   }
   AddEvent(*job, "created");
+  ++queue_moves_;
+  Show(*job);
   changed_.NotifyAll();
-  return Snapshot(*job, /*with_recipe=*/true);
+  return WithRecipe(*job);
 }
 
 bool JobManager::HasRequest(const std::string& request_id) {
@@ -226,12 +240,12 @@ bool JobManager::HasRequest(const std::string& request_id) {
 absl::StatusOr<JobInfo> JobManager::Get(const std::string& name) {
   MutexLock lock(mutex_);
   MERGANSER_ASSIGN_OR_RETURN(const JobPtr job, Find(name));
-  JobInfo info = Snapshot(*job, /*with_recipe=*/true);
+  JobInfo info = WithRecipe(*job);
   info.events.assign(job->events.begin(), job->events.end());
   return info;
 }
 
-absl::StatusOr<JobPage> JobManager::List(int page_size, const std::string& page_token) {
+absl::StatusOr<JobPage> JobManager::List(int page_size, const std::string& page_token) const {
   MERGANSER_ASSIGN_OR_RETURN(const int size, CoercePageSize(page_size));
   uint64_t before = UINT64_MAX;
   if (!page_token.empty()) {
@@ -239,19 +253,17 @@ absl::StatusOr<JobPage> JobManager::List(int page_size, const std::string& page_
   }
   JobPage page;
   size_t bytes = 0;
-  MutexLock lock(mutex_);
   uint64_t last = 0;
-  for (auto it = by_sequence_.lower_bound(before); it != by_sequence_.begin();) {
-    --it;
-    JobInfo info = Snapshot(*it->second, /*with_recipe=*/false);
-    bytes += EncodedBytesAtMost(info);
+  // One more tells whether there is another page.
+  for (const JobView& view : board_.Before(before, static_cast<size_t>(size) + 1)) {
+    bytes += EncodedBytesAtMost(*view.info);
     const bool full = page.jobs.size() == static_cast<size_t>(size) || bytes > kMaxPageBytes;
     if (full && !page.jobs.empty()) {
       page.next_page_token = MakePageToken(last);
       break;
     }
-    last = it->first;
-    page.jobs.push_back(std::move(info));
+    last = view.sequence;
+    page.jobs.push_back(*view.info);
   }
   return page;
 }
@@ -266,6 +278,7 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name, const Caller
     if (const auto it = std::find(queue_.begin(), queue_.end(), job);
         it != queue_.end() && !job->recovered) {
       queue_.erase(it);  // nobody takes it up while its end is recorded
+      ++queue_moves_;
       queued = true;
     }
   }
@@ -309,42 +322,36 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name, const Caller
     job->cancel = true;
     if (!queued) AddEvent(*job, kBeingCancelled);
     Unschedule(*job);
+    Show(*job);
     changed_.NotifyAll();
   }
-  return Snapshot(*job, /*with_recipe=*/true);
+  return WithRecipe(*job);
 }
 
 absl::Status JobManager::Watch(const std::string& name,
                                const std::function<bool(const JobInfo&)>& send,
                                const std::function<bool()>& cancelled) {
-  JobPtr job;
-  {
-    MutexLock lock(mutex_);
-    MERGANSER_ASSIGN_OR_RETURN(job, Find(name));
-  }
-  std::optional<JobInfo> sent;
+  MERGANSER_ASSIGN_OR_RETURN(const std::string uid, ParseJobName(name));
+  std::shared_ptr<const JobInfo> sent;
   auto sent_at = std::chrono::steady_clock::now();
   while (!cancelled()) {
-    std::optional<JobInfo> due;
-    {
-      MutexLock lock(mutex_);
-      JobInfo now = Snapshot(*job, /*with_recipe=*/false);
-      const bool news = !sent || now.state != sent->state || now.cancelling != sent->cancelling;
-      const bool paused = std::chrono::steady_clock::now() - sent_at >= options_.watch_interval;
-      if (news || (paused && now != *sent)) {
-        due = std::move(now);
-      } else if (stopping_ && store_.durable() && sent) {
-        return CoordinatorStopping();  // it goes on, and so may the watching
-      } else {
-        // Short, because a client that went away does not wake us.
-        changed_.WaitFor(mutex_, std::min<Duration>(options_.watch_interval / 2,
-                                                    std::chrono::milliseconds(250)));
-      }
+    const uint64_t version = board_.version();
+    const std::optional<JobView> now = board_.Find(uid);
+    if (!now.has_value()) return JobNotFound(name);
+    const JobInfo& info = *now->info;
+    const bool news = !sent || info.state != sent->state || info.cancelling != sent->cancelling;
+    const bool paused = std::chrono::steady_clock::now() - sent_at >= options_.watch_interval;
+    if (news || (paused && info != *sent)) {
+      if (!send(info) || IsTerminal(info.state)) break;
+      sent = now->info;
+      sent_at = std::chrono::steady_clock::now();
+    } else if (board_.closed()) {
+      return CoordinatorStopping();
+    } else {
+      // Short, because a client that went away does not wake us.
+      board_.Await(version,
+                   std::min<Duration>(options_.watch_interval / 2, std::chrono::milliseconds(250)));
     }
-    if (!due) continue;
-    if (!send(*due) || IsTerminal(due->state)) break;
-    sent = std::move(due);
-    sent_at = std::chrono::steady_clock::now();
   }
   return absl::OkStatus();
 }
@@ -357,7 +364,6 @@ absl::StatusOr<WorkerAnswer> JobManager::Sync(WorkerReport report) {
   RecordResults(report);
   MutexLock lock(mutex_);
   if (stopping_) return CoordinatorStopping();
-  const bool news = !report.completed.empty() || !report.failed.empty();
   const MonotonicTime now = clock_.Now();
   HoldLent();
   absl::StatusOr<WorkerAnswer> answer = schedule_.Sync(std::move(report), now);
@@ -366,7 +372,7 @@ absl::StatusOr<WorkerAnswer> JobManager::Sync(WorkerReport report) {
   if (answer.ok()) {
     for (const LeaseGrant& lease : answer->leases) TakeBack(*jobs_.at(lease.job));
   }
-  if (news || (answer.ok() && !answer->leases.empty())) changed_.NotifyAll();
+  NoteEnded();
   return answer;
 }
 
@@ -404,6 +410,7 @@ void JobManager::Tick(MonotonicTime& next_look) {
     const MonotonicTime now = clock_.Now();
     schedule_.Tick(now);
     NoteTrouble();
+    NoteEnded();
     LendIdle(now);
     looks = now >= next_look;
     if (looks) {
@@ -444,9 +451,46 @@ absl::StatusOr<JobManager::JobPtr> JobManager::Find(const std::string& name) {
   return it->second;
 }
 
-JobInfo JobManager::Snapshot(const Job& job, bool with_recipe) const {
+JobInfo JobManager::WithRecipe(const Job& job) const {
+  JobInfo info = Snapshot(job);
+  info.request.recipe = *job.recipe;
+  return info;
+}
+
+void JobManager::Show(Job& job) {
+  Guarded([&] {
+    mutex_.AssertHeld();
+    if (job.shown_events == nullptr) {
+      job.shown_events =
+          std::make_shared<const std::vector<JobEvent>>(job.events.begin(), job.events.end());
+    }
+    board_.Post({std::make_shared<const JobInfo>(Snapshot(job)), job.recipe, job.shown_events,
+                 job.record.sequence});
+  }).IgnoreError();
+}
+
+void JobManager::ShowLoop() {
+  const Duration pause =
+      std::min<Duration>(options_.watch_interval / 2, std::chrono::milliseconds(250));
+  uint64_t shown_moves = 0;
+  MutexLock lock(mutex_);
+  while (!stopping_) {
+    stop_tick_.WaitFor(mutex_, pause);
+    for (const auto& [sequence, job] : taken_) Show(*job);
+    if (shown_moves == queue_moves_) continue;
+    shown_moves = queue_moves_;
+    for (const JobPtr& job : queue_) Show(*job);
+  }
+}
+
+void JobManager::NoteEnded() {
+  for (const std::string& uid : schedule_.TakeEnded()) {
+    if (const auto it = jobs_.find(uid); it != jobs_.end()) it->second->ended.NotifyAll();
+  }
+}
+
+JobInfo JobManager::Snapshot(const Job& job) const {
   JobInfo info = job.record.info;
-  if (!with_recipe) info.request.recipe.clear();
   if (!IsTerminal(info.state)) {
     // Decided, but its partial output is still there.
     info.error = absl::OkStatus();
@@ -483,7 +527,7 @@ void JobManager::Unschedule(Job& job) {
   if (job.scheduled) {
     Guarded([&] {
       mutex_.AssertHeld();
-      job.progress = Snapshot(job, /*with_recipe=*/false).progress;
+      job.progress = Snapshot(job).progress;
     }).IgnoreError();
     job.progress.units_leased = 0;
     job.progress.workers = 0;
@@ -492,6 +536,7 @@ void JobManager::Unschedule(Job& job) {
     job.scheduled = false;
     TakeBack(job);
   }
+  job.ended.NotifyAll();
   // Between two rounds it is not scheduled, and has both.
   job.plan.reset();
   job.gates.reset();

@@ -26,6 +26,7 @@
 #include "coordinator/schedule/schedule.h"
 #include "coordinator/service/auth/roles.h"
 #include "coordinator/service/job.h"
+#include "coordinator/service/job_board.h"
 #include "coordinator/service/job_counts.h"
 #include "coordinator/service/job_pruning.h"
 #include "coordinator/service/job_run.h"
@@ -102,7 +103,7 @@ class JobManager {
   // Whether Create would look for an earlier job in place of making one.
   bool HasRequest(const std::string& request_id);
   absl::StatusOr<JobInfo> Get(const std::string& name);
-  absl::StatusOr<JobPage> List(int page_size, const std::string& page_token);
+  absl::StatusOr<JobPage> List(int page_size, const std::string& page_token) const;
   // Of a job that is not the caller's own an admin alone.
   absl::StatusOr<JobInfo> Cancel(const std::string& name, const Caller& caller);
 
@@ -111,6 +112,10 @@ class JobManager {
   // OK). `send` runs without any lock.
   absl::Status Watch(const std::string& name, const std::function<bool(const JobInfo&)>& send,
                      const std::function<bool()>& cancelled);
+
+  // Where all jobs stand, as of a moment ago: states at once, progress within `watch_interval`.
+  // Closed when nothing changes any more, since the manager stops.
+  const JobBoard& board() const { return board_; }
 
   absl::StatusOr<WorkerAnswer> Sync(WorkerReport report);
   // nullptr when the job is not running.
@@ -142,12 +147,14 @@ class JobManager {
   };
   using UnitOfRound = std::pair<uint32_t, uint32_t>;  // round, unit
   struct Job {
-    JobRecord record;      // as the store has it; changed by Record alone
+    JobRecord record;  // as the store has it, but without recipe; changed by Record alone
+    std::shared_ptr<const std::string> recipe;
     JobProgress progress;  // while not scheduled
     std::deque<JobEvent> events;
-    std::string trouble;      // what keeps it from going on
-    bool waits = false;       // for storage, and touches nothing
-    bool saving = false;      // the store is at it
+    std::shared_ptr<const std::vector<JobEvent>> shown_events;  // null: they changed since
+    std::string trouble;                                        // what keeps it from going on
+    bool waits = false;                                         // for storage, and touches nothing
+    bool saving = false;                                        // the store is at it
     bool recovered = false;   // an earlier process had taken it up
     bool found = false;       // on record at the start
     int planning_deaths = 0;  // of earlier processes
@@ -166,6 +173,7 @@ class JobManager {
     std::shared_ptr<const std::string> gates;  // state of the round
     JobProgress before;  // of rounds that are over and units on record; totals of all
     std::map<UnitOfRound, Attempts> attempts;  // of earlier processes
+    CondVar ended;  // nothing of it is left to schedule, or it is interrupted
   };
   using JobPtr = std::shared_ptr<Job>;
   // Changes a copy of the record; under the lock. An error leaves all as it is.
@@ -181,6 +189,8 @@ class JobManager {
   absl::Status StartThreads();
   void RunnerLoop();
   void TickLoop();
+  // Posts what has become of jobs that are under way, or wait in a queue that moved.
+  void ShowLoop();
   // Leases that are due, jobs that are old.
   void Tick(MonotonicTime& next_look);
   // Takes a job to its end, whatever is thrown on the way: that is the job's failure.
@@ -235,7 +245,9 @@ class JobManager {
   // uses, and `run` is not to be used any more where it was left in it.
   absl::Status Leavable(const JobPtr& job, const std::shared_ptr<JobRun>& run, bool writes,
                         std::function<absl::Status()> step);
-  int active() const MERGANSER_REQUIRES(mutex_) { return taken_jobs_ - lent_places_; }
+  int active() const MERGANSER_REQUIRES(mutex_) {
+    return static_cast<int>(taken_.size()) - lent_places_;
+  }
   // Lets another job have its place, and back, though there be none free.
   void Lend(Job& job) MERGANSER_REQUIRES(mutex_);
   void TakeBack(Job& job) MERGANSER_REQUIRES(mutex_);
@@ -290,7 +302,12 @@ class JobManager {
   void TellForgotten() MERGANSER_REQUIRES(mutex_);
   void Log(const std::string& line) const;
   absl::StatusOr<JobPtr> Find(const std::string& name) MERGANSER_REQUIRES(mutex_);
-  JobInfo Snapshot(const Job& job, bool with_recipe) const MERGANSER_REQUIRES(mutex_);
+  JobInfo Snapshot(const Job& job) const MERGANSER_REQUIRES(mutex_);
+  JobInfo WithRecipe(const Job& job) const MERGANSER_REQUIRES(mutex_);
+  // Posts the job as it is now. Never throws: what there is no memory for is posted later.
+  void Show(Job& job) MERGANSER_REQUIRES(mutex_);
+  // Wakes the runners of jobs that have nothing left to schedule.
+  void NoteEnded() MERGANSER_REQUIRES(mutex_);
   // Never throws.
   void Unschedule(Job& job) MERGANSER_REQUIRES(mutex_);
 
@@ -302,11 +319,12 @@ class JobManager {
   const Duration served_before_;
   const MonotonicTime started_;
   LeftBehind left_behind_;
+  JobBoard board_;
   const ServiceMetrics metrics_;
 
   Mutex create_mutex_;  // taken before mutex_: one job is created at a time
   Mutex mutex_;
-  CondVar changed_;  // jobs, their units, or stopping_
+  CondVar changed_;  // jobs, their places, or stopping_; but for units: Job::ended
   CondVar stop_tick_;
   bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
   Schedule schedule_ MERGANSER_GUARDED_BY(mutex_);
@@ -319,9 +337,11 @@ class JobManager {
   std::deque<JobPtr> queue_ MERGANSER_GUARDED_BY(mutex_);
   uint64_t next_sequence_ MERGANSER_GUARDED_BY(mutex_) = 1;
   std::string record_trouble_ MERGANSER_GUARDED_BY(mutex_);  // of results, the last time
-  int taken_jobs_ MERGANSER_GUARDED_BY(mutex_) = 0;          // by runners
-  int lent_places_ MERGANSER_GUARDED_BY(mutex_) = 0;         // of these, by jobs that wait
-  int wanted_places_ MERGANSER_GUARDED_BY(mutex_) = 0;       // by these, to go on
+  // Jobs that runners have, by sequence: at most kMaxRunners.
+  std::map<uint64_t, JobPtr> taken_ MERGANSER_GUARDED_BY(mutex_);
+  uint64_t queue_moves_ MERGANSER_GUARDED_BY(mutex_) = 0;  // of the queue, and of places
+  int lent_places_ MERGANSER_GUARDED_BY(mutex_) = 0;       // of these, by jobs that wait
+  int wanted_places_ MERGANSER_GUARDED_BY(mutex_) = 0;     // by these, to go on
   int runners_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool planning_alone_ MERGANSER_GUARDED_BY(mutex_) = false;  // by a job that plans_alone
   std::vector<Thread> threads_ MERGANSER_GUARDED_BY(mutex_);  // never more than reserved

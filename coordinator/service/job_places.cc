@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "coordinator/service/job_manager.h"
 #include "proto/convert/status_codec.h"
@@ -32,13 +33,23 @@ void JobManager::RunnerLoop() {
             return a->record.info.request.priority < b->record.info.request.priority;
           });
       job = *next;
+      const absl::Status taken = Guarded([&] {
+        mutex_.AssertHeld();
+        taken_.emplace(job->record.sequence, job);
+      });
+      if (!taken.ok()) {  // no memory: it stays where it is for a while
+        Pause().IgnoreError();
+        continue;
+      }
       queue_.erase(next);
-      ++taken_jobs_;
+      ++queue_moves_;
     }
     Run(job);
     MutexLock lock(mutex_);
     TakeBack(*job);
-    --taken_jobs_;
+    taken_.erase(job->record.sequence);
+    ++queue_moves_;
+    if (jobs_.contains(job->record.info.uid)) Show(*job);
     changed_.NotifyAll();
   }
 }
@@ -55,6 +66,7 @@ void JobManager::Lend(Job& job) {
   if (job.lent) return;
   job.lent = true;
   ++lent_places_;
+  ++queue_moves_;
   AddRunner();
 }
 
@@ -64,12 +76,13 @@ void JobManager::TakeBack(Job& job) {
   if (!job.lent) return;
   job.lent = false;
   --lent_places_;
+  ++queue_moves_;
 }
 
 void JobManager::LendIdle(MonotonicTime now) {
-  for (const auto& [uid, job] : jobs_) {
+  for (const auto& [sequence, job] : taken_) {
     if (!job->scheduled) continue;
-    if (!schedule_.IsIdle(uid)) {
+    if (!schedule_.IsIdle(job->record.info.uid)) {
       job->idle_since.reset();
       continue;
     }
@@ -101,7 +114,7 @@ absl::Status JobManager::AwaitPlace(Job& job) {
 void JobManager::HoldLent() {
   if (lent_places_ == 0) return;
   int free = options_.active_jobs - active();
-  for (const auto& [sequence, job] : by_sequence_) {
+  for (const auto& [sequence, job] : taken_) {
     if (!job->lent || !job->scheduled) continue;
     schedule_.Hold(job->record.info.uid, free <= 0);
     --free;
@@ -110,7 +123,7 @@ void JobManager::HoldLent() {
 
 void JobManager::NoteMissed(MonotonicTime now) {
   if (lent_places_ == 0) return;
-  for (const auto& [sequence, job] : by_sequence_) {
+  for (const auto& [sequence, job] : taken_) {
     if (!job->lent || !job->scheduled || !schedule_.TakeMissed(job->record.info.uid)) continue;
     job->wanted_at = now;
     SetWantsPlace(*job, true);
@@ -156,14 +169,10 @@ std::string JobManager::QueueText(const Job& job) const {
 JobCounts JobManager::Counts() {
   JobCounts counts;
   const WallTime now = clock_.WallNow();
+  counts.jobs = board_.counts();
+  counts.oldest_queued =
+      std::max<Duration>(Duration::zero(), now - board_.oldest_queued().value_or(now));
   MutexLock lock(mutex_);
-  for (const auto& [uid, job] : jobs_) {
-    const JobInfo& info = job->record.info;
-    ++counts.jobs[static_cast<size_t>(info.state)];
-    if (info.state != JobState::kQueued) continue;
-    counts.oldest_queued =
-        std::max<Duration>(counts.oldest_queued, now - info.created.value_or(now));
-  }
   counts.schedule = schedule_.Counts(clock_.Now());
   return counts;
 }

@@ -128,7 +128,7 @@ absl::StatusOr<bool> JobManager::BegunAgain(const JobPtr& job, const absl::Statu
 }
 
 void JobManager::EndRound(Job& job) {
-  job.progress = Snapshot(job, /*with_recipe=*/false).progress;
+  job.progress = Snapshot(job).progress;
   job.before.units_done = job.progress.units_done;
   job.before.bytes_done = job.progress.bytes_done;
   job.before.retries = job.progress.retries;
@@ -201,7 +201,7 @@ absl::Status JobManager::AwaitUnits(const JobPtr& job) {
     const std::optional<ScheduleStatus> status = schedule_.Status(job->record.info.uid);
     if (!status.has_value()) return absl::InternalError("the job left the schedule");
     if (status->outcome.has_value()) return *status->outcome;
-    changed_.Wait(mutex_);
+    job->ended.Wait(mutex_);
   }
 }
 

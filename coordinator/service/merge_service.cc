@@ -1,12 +1,10 @@
 #include "coordinator/service/merge_service.h"
 
 #include <chrono>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
-#include "coordinator/service/job_codec.h"
 #include "proto/convert/status_codec.h"
 
 namespace merganser {
@@ -46,22 +44,14 @@ grpc::Status MergeServiceImpl::CancelJob(grpc::ServerContext* context,
   return Unary(*context, "CancelJob", &MergeApi::CancelJob, *request, *response);
 }
 
-grpc::Status MergeServiceImpl::WatchJob(grpc::ServerContext* context,
-                                        const v1::WatchJobRequest* request,
-                                        grpc::ServerWriter<v1::Job>* writer) try {
-  MERGANSER_ADMIT(caller, authorizer_, *context, "/merganser.v1.MergeService/WatchJob");
-  const std::optional<FairSeats::Seat> seat = watchers_.Take(caller.name);
-  if (!seat.has_value()) {
-    return ToGrpc(ReasonedError(absl::StatusCode::kResourceExhausted, "TOO_MANY_WATCHERS",
-                                absl::StrCat("found too many clients of ", caller.name,
-                                             " watching jobs, expected fewer; use `get`"),
-                                {{"owner", caller.name}}));
-  }
-  return ToGrpc(jobs_.Watch(
-      request->name(), [&](const JobInfo& job) { return writer->Write(EncodeJob(job)); },
-      [&] { return context->IsCancelled(); }));
+grpc::ServerWriteReactor<v1::Job>* MergeServiceImpl::WatchJob(
+    grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) try {
+  const absl::StatusOr<Admission> admitted =
+      Admit(authorizer_, *context, "/merganser.v1.MergeService/WatchJob");
+  if (!admitted.ok()) return WatchStreams::Refused(admitted.status());
+  return watchers_.Open(request->name(), admitted->caller.name);
 } catch (...) {
-  return ToGrpc(CaughtStatus());
+  return WatchStreams::Refused(CaughtStatus());
 }
 
 }  // namespace merganser

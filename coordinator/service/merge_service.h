@@ -3,21 +3,19 @@
 #define MERGANSER_COORDINATOR_SERVICE_MERGE_SERVICE_H_
 
 #include "coordinator/service/auth/authorizer.h"
-#include "coordinator/service/job_manager.h"
 #include "coordinator/service/merge_api.h"
+#include "coordinator/service/watch_streams.h"
 #include "proto/merganser/v1/merge_service.grpc.pb.h"
 
 namespace merganser {
 
-// Watchers hold a thread each; one owner may have half of these seats (FairSeats).
-inline constexpr int kMaxWatchers = 64;
-
-class MergeServiceImpl final : public v1::MergeService::Service {
+// Calls hold a thread each, but for watchers.
+class MergeServiceImpl final
+    : public v1::MergeService::WithCallbackMethod_WatchJob<v1::MergeService::Service> {
  public:
   // All must outlive the service.
-  MergeServiceImpl(MergeApi& api, JobManager& jobs, const Authorizer& authorizer,
-                   int max_watchers = kMaxWatchers)
-      : api_(api), jobs_(jobs), authorizer_(authorizer), watchers_(max_watchers) {}
+  MergeServiceImpl(MergeApi& api, WatchStreams& watchers, const Authorizer& authorizer)
+      : api_(api), watchers_(watchers), authorizer_(authorizer) {}
 
   grpc::Status CreateJob(grpc::ServerContext* context, const v1::CreateJobRequest* request,
                          v1::Job* response) override;
@@ -27,8 +25,8 @@ class MergeServiceImpl final : public v1::MergeService::Service {
                         v1::ListJobsResponse* response) override;
   grpc::Status CancelJob(grpc::ServerContext* context, const v1::CancelJobRequest* request,
                          v1::Job* response) override;
-  grpc::Status WatchJob(grpc::ServerContext* context, const v1::WatchJobRequest* request,
-                        grpc::ServerWriter<v1::Job>* writer) override;
+  grpc::ServerWriteReactor<v1::Job>* WatchJob(grpc::CallbackServerContext* context,
+                                              const v1::WatchJobRequest* request) override;
 
  private:
   template <class Request, class Response>
@@ -40,9 +38,8 @@ class MergeServiceImpl final : public v1::MergeService::Service {
                      Response& response);
 
   MergeApi& api_;
-  JobManager& jobs_;
+  WatchStreams& watchers_;
   const Authorizer& authorizer_;
-  FairSeats watchers_;
 };
 
 }  // namespace merganser

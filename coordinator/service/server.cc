@@ -82,6 +82,7 @@ struct Server::Impl {
   std::unique_ptr<JobManager> jobs;
   std::unique_ptr<RequestJudge> judge;
   std::unique_ptr<MergeApi> api;
+  std::unique_ptr<WatchStreams> watchers;  // outlives the calls of `server`
   std::unique_ptr<MergeServiceImpl> merges;
   std::unique_ptr<WorkerServiceImpl> workers;
   std::unique_ptr<HealthService> health;
@@ -132,8 +133,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   impl.authorizer =
       std::make_unique<Authorizer>(std::move(tokens), CallLimits{open, open, quarter}, clock);
   impl.api = std::make_unique<MergeApi>(*impl.jobs, *impl.judge, security.roots);
-  impl.merges = std::make_unique<MergeServiceImpl>(*impl.api, *impl.jobs, *impl.authorizer,
-                                                   std::min(kMaxWatchers, quarter));
+  MERGANSER_ASSIGN_OR_RETURN(
+      impl.watchers,
+      WatchStreams::Start(impl.jobs->board(), options.jobs.watch_interval, options.watchers));
+  impl.merges = std::make_unique<MergeServiceImpl>(*impl.api, *impl.watchers, *impl.authorizer);
   impl.workers = std::make_unique<WorkerServiceImpl>(*impl.jobs, *impl.authorizer);
 
   const std::vector<std::string> services = ServiceNames();

@@ -12,6 +12,7 @@
 #include "coordinator/service/job_run.h"
 #include "coordinator/service/job_store.h"
 #include "coordinator/service/security.h"
+#include "coordinator/service/watch_streams.h"
 
 namespace merganser {
 
@@ -24,9 +25,10 @@ struct ServerOptions {
   ServerSecurity security;
   // Those that serve calls, one each: three eighths for calls of users, of which one owner may
   // have half, as many for those of workers, and the rest for calls of users who have left.
-  // Further ones are refused with RESOURCE_EXHAUSTED and repeated. Watchers hold up to
-  // kMaxWatchers, at most a quarter.
+  // Further ones are refused with RESOURCE_EXHAUSTED and repeated. Watchers hold none.
   int call_threads = 256;
+  // Streams of WatchJob; one owner may have half.
+  int watchers = kMaxWatchers;
 };
 
 // Every call but health needs a token with the role that MethodRoles names.

@@ -34,8 +34,10 @@ std::string ShortName(std::string_view method) {
   return std::string(method.substr(method.rfind('/') + 1));
 }
 
-// Its streams take no thread.
-bool IsReflection(std::string_view method) { return method.find("/grpc.reflection.") == 0; }
+// Streams that take no thread, and are counted where they are served.
+bool IsStream(std::string_view method) {
+  return method == kWatchJob || method.find("/grpc.reflection.") == 0;
+}
 
 absl::Status TooManyCalls(std::string_view method, const std::string& whose) {
   return RetryAfter(
@@ -95,7 +97,7 @@ absl::StatusOr<Caller> Authorizer::Check(std::string_view method,
 
 absl::StatusOr<FairSeats::Seat> Authorizer::Enter(std::string_view method,
                                                   const std::string& who) const {
-  if (IsReflection(method)) return FairSeats::Seat();
+  if (IsStream(method)) return FairSeats::Seat();
   const bool work = RoleOf(method) == Role::kWork;
   std::optional<FairSeats::Seat> seat = work ? workers_.TakeAny(who) : users_.Take(who);
   if (!seat.has_value()) return TooManyCalls(method, work ? "workers" : who);
@@ -106,9 +108,7 @@ absl::StatusOr<Admission> Authorizer::Admit(
     std::string_view method, const std::vector<std::string_view>& authorization) const {
   Admission admission;
   MERGANSER_ASSIGN_OR_RETURN(admission.caller, Check(method, authorization));
-  if (RoleOf(method) == Role::kWork || IsReflection(method) || method == kWatchJob) {
-    return admission;
-  }
+  if (RoleOf(method) == Role::kWork || IsStream(method)) return admission;
   std::optional<FairSeats::Seat> seat = at_work_.Take(admission.caller.name);
   if (!seat.has_value()) return TooManyCalls(method, admission.caller.name);
   admission.seat = *std::move(seat);

@@ -19,12 +19,12 @@ class ServerContextBase;
 
 namespace merganser {
 
-// How many calls there may be. Each holds a thread; a user may have no more of them than are
+// How many calls there may be, but for streams. Each holds a thread; a user may have no more of them than are
 // left (FairSeats), and what workers have is not for users, nor the reverse.
 struct CallLimits {
   int users = 96;  // from the request to the moment when the answer was taken
   int workers = 96;
-  int at_work = 64;  // of users, but those that watch; their clients may have left
+  int at_work = 64;  // of users; their clients may have left
 };
 
 // Who calls, and the place among those at work that the call has until this is destroyed.

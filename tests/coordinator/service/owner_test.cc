@@ -226,6 +226,7 @@ class OwnedServiceTest : public ::testing::Test {
                     .ok());
     ServerOptions options;
     options.jobs = QuickOptions();
+    options.watchers = kWatchers;
     options.security.token_file = path;
     auto server = Server::Start(options, SystemClock(), store_, storage_.Runs());
     ASSERT_TRUE(server.ok()) << server.status();
@@ -278,10 +279,10 @@ TEST_F(OwnedServiceTest, NobodysStreamsKeepOthersFromTheirs) {
     stream.reader = stub->WatchJob(&stream.context, request);
     return stream.reader->Read(&seen);
   };
-  for (int i = 0; i < kMaxWatchers / 2; ++i) ASSERT_TRUE(watch("the-token-of-alice")) << i;
+  for (int i = 0; i < kWatchers / 2; ++i) ASSERT_TRUE(watch("the-token-of-alice")) << i;
   EXPECT_FALSE(watch("the-new-one-of-alice"));  // another token of the same owner
   EXPECT_EQ(ReasonOf(FromGrpc(streams.back()->reader->Finish())), "TOO_MANY_WATCHERS");
-  for (int i = 0; i < kMaxWatchers / 4; ++i) ASSERT_TRUE(watch("the-token-of-bob")) << i;
+  for (int i = 0; i < kWatchers / 4; ++i) ASSERT_TRUE(watch("the-token-of-bob")) << i;
   EXPECT_TRUE(watch("the-token-of-nobody"));
   EXPECT_TRUE(As("the-token-of-alice").List().ok());
   for (const auto& stream : streams) stream->context.TryCancel();

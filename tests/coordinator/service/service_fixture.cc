@@ -384,6 +384,7 @@ void ServiceTest::StartServer(const JobManagerOptions& options) {
   server_options.listen = "127.0.0.1:0";
   server_options.jobs = options;
   server_options.judging = judging_;
+  server_options.watchers = kWatchers;
   server_options.security.token = Token().token;
   auto server = Server::Start(server_options, SystemClock(), store_, storage_.Runs());
   ASSERT_TRUE(server.ok()) << server.status();

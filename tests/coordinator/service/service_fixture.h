@@ -114,6 +114,9 @@ JobInfo AwaitEnd(JobManager& jobs, const std::string& name);
 // Waits until the job is in `state` (or ended).
 JobInfo AwaitState(JobManager& jobs, const std::string& name, JobState state);
 
+// Streams of WatchJob that servers of the tests have room for.
+inline constexpr int kWatchers = 64;
+
 class ServiceTest : public ::testing::Test {
  protected:
   void SetUp() override;

@@ -67,7 +67,7 @@ TEST_F(ServiceTest, WhoFindsNoSeatPolls) {
   const auto job = client_->Submit(ValidRequest());
   ASSERT_TRUE(job.ok()) << job.status();
   AwaitState(server_->jobs(), job->name, JobState::kRunning);
-  const Audience audience(server_->address(), job->name, kMaxWatchers / 2);
+  const Audience audience(server_->address(), job->name, kWatchers / 2);
   for (const bool accepted : {true, false}) {
     int calls = 0;
     std::vector<std::string> notices;
