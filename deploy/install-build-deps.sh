@@ -13,7 +13,7 @@ packages=(
   g++ cmake ninja-build ccache pkg-config ca-certificates
   libgrpc++-dev libssl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libeigen3-dev libhwy-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev
-  libxxhash-dev libsqlitecpp-dev libsqlite3-dev libnghttp2-dev libcurl4-openssl-dev
+  libxxhash-dev libsqlitecpp-dev libsqlite3-dev libnghttp2-dev libmicrohttpd-dev libcurl4-openssl-dev
   libpugixml-dev libisal-dev prometheus-cpp-dev libopenmpi-dev openmpi-bin
 )
 tests=(

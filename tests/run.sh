@@ -59,6 +59,36 @@ build() {
   cmake --build --preset "$1" -j "$jobs"
 }
 
+# beside FUNCTION ARGUMENT...: runs it in the background with what processors others leave, as tests
+# wait most of their time. In a process group of its own, which ends with this script; not in a
+# session of its own, as systems that share processors by session would not heed its niceness then.
+# One at a time: its process is $beside, and `finish` waits for it and prints what it said.
+beside=''
+beside_log=''
+beside() {
+  beside_log=$(mktemp)
+  set -m
+  (
+    renice -n 19 -p "$BASHPID" >/dev/null
+    "$@"
+  ) >"$beside_log" 2>&1 &
+  beside=$!
+  set +m
+}
+finish() {
+  local status=0
+  wait "$beside" || status=$?
+  beside=''
+  cat "$beside_log"
+  return "$status"
+}
+probe=''
+tidy_up() {
+  if [ -n "$beside" ]; then kill -- "-$beside" 2>/dev/null || true; fi
+  rm -rf "$probe" "$beside_log"
+}
+trap tidy_up EXIT
+
 # check PRESET
 check() {
   stage "Testing $1"
@@ -73,15 +103,7 @@ if [ "$mode" = fast ]; then
   exit 0
 fi
 if [ "$mode" = full ]; then
-  # Beside what follows: tests wait most of their time, and clang-tidy takes as long as
-  # they do. In a process group of its own, which ends with this script; not in a session of
-  # its own, as systems that share processors by session would not heed its niceness then.
-  tidy_log=$(mktemp)
-  set -m
-  nice -n 19 tests/lint.sh tidy >"$tidy_log" 2>&1 &
-  tidy=$!
-  set +m
-  trap 'kill -- "-$tidy" 2>/dev/null || true; rm -f "$tidy_log"' EXIT
+  beside tests/lint.sh tidy
   check long
 
   build tsan
@@ -112,22 +134,23 @@ if [ "$mode" = full ]; then
   interop hf_test.py
   interop mergekit_test.py
   interop accuracy_table.py --check README.md
+  # With Debian's selenium, which stands beside Debian's browser.
+  stage "Interop: axe over the dashboard and the report"
+  MERGANSER_BIN="$PWD/build/bin/merganser" MERGANSER_SOURCE_DIR="$PWD" \
+    NODE_PATH="$PWD/.venv-interop/node/node_modules" /usr/bin/python3 tests/interop/axe_test.py
 
   stage "clang-tidy"
-  wait "$tidy" || {
-    cat "$tidy_log"
-    exit 1
-  }
-  cat "$tidy_log"
+  finish
+  build asan
 else
+  beside build asan
   check release
+  finish
 fi
 
-build asan
 # LeakSanitizer stops the world with ptrace, which some containers forbid: ask a
 # program of one line.
 probe=$(mktemp -d)
-trap 'rm -rf "$probe" "${tidy_log:-}"' EXIT
 echo 'int main() { return 0; }' >"$probe/probe.cc"
 g++ -fsanitize=address "$probe/probe.cc" -o "$probe/probe"
 if ! ASAN_OPTIONS=detect_leaks=1 "$probe/probe" 2>"$probe/log"; then

@@ -21,6 +21,7 @@
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/config_json.h"
 #include "common/methods/registry.h"
+#include "common/recipe/recipe_place.h"
 #include "common/storage/uri.h"
 
 namespace merganser {
@@ -264,7 +265,9 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                   model->warnings.end());
   }
   prepared.reference = opened[resolved.reference];
-  MERGANSER_RETURN_IF_ERROR(SettleTokenizer(resolved, opened, models, prepared));
+  const int tokenizer_line = prepared.recipe.tokenizer ? prepared.recipe.tokenizer->line : 0;
+  MERGANSER_RETURN_IF_ERROR(WithPlace(SettleTokenizer(resolved, opened, models, prepared),
+                                      tokenizer_line, "tokenizer_source"));
 
   // What publication needs of the reference besides its weights: better known
   // now than after hours of work.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
+#include "common/base/duration_text.h"
 #include "common/base/format.h"
 #include "common/base/status.h"
 #include "common/engine/numbers.h"
@@ -117,6 +118,27 @@ std::string MethodLine(const Json& report) {
   return line;
 }
 
+// What it moved and took, where a run is told of.
+void AppendRun(const Json& report, std::string& out) {
+  const auto run = report.find("run");
+  if (run == report.end() || !run->contains("bytes_read") || !run->contains("seconds")) return;
+  const auto seconds = run->at("seconds").is_number() ? run->at("seconds").get<double>() : 0;
+  const auto moved = [&](const char* label, const char* key) {
+    const auto bytes = run->at(key).get<uint64_t>();
+    if (bytes == 0) return;  // analysis writes nothing
+    std::string text = FormatBytes(bytes);
+    if (seconds > 0) {
+      absl::StrAppend(&text, ", ",
+                      FormatBytes(static_cast<uint64_t>(static_cast<double>(bytes) / seconds)),
+                      "/s");
+    }
+    AppendLine(label, text, out);
+  };
+  moved("read", "bytes_read");
+  moved("written", "bytes_written");
+  AppendLine("took", DurationText(seconds), out);
+}
+
 std::string Summary(const Json& report) {
   std::string out;
   AppendLine("method", MethodLine(report), out);
@@ -199,6 +221,7 @@ std::string Summary(const Json& report) {
     AppendLine(i == 0 ? "slowest" : "", Formatted("%.3f s  ", slow[i].first).append(slow[i].second),
                out);
   }
+  AppendRun(report, out);
   const size_t warnings = report.at("warnings").size();
   if (warnings > 0) AppendLine("warnings", absl::StrCat(warnings, " (see the report)"), out);
   return out;

@@ -10,6 +10,7 @@
 #include "common/base/edit_distance.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/recipe/recipe_place.h"
 
 namespace merganser {
 namespace {
@@ -51,6 +52,12 @@ std::string Place(const ParameterContext& context, int line, std::string_view ke
   return absl::StrCat(context.source_name, ":", line, ": key 'parameters.", Shown(key), "'");
 }
 
+absl::Status Wrong(const ParameterContext& context, int line, const std::string& key,
+                   const std::string& what) {
+  return WithPlace(absl::InvalidArgumentError(absl::StrCat(Place(context, line, key), ": ", what)),
+                   line, absl::StrCat("parameters.", key));
+}
+
 bool Read(const ParameterSpec& spec, const RecipeValue& given, ParameterValue& out) {
   switch (spec.kind) {
     case ParameterKind::kNumber:
@@ -80,8 +87,8 @@ bool Read(const ParameterSpec& spec, const RecipeValue& given, ParameterValue& o
 
 absl::Status WrongValue(const ParameterSpec& spec, const RecipeValue& value,
                         const ParameterContext& context) {
-  return absl::InvalidArgumentError(absl::StrCat(Place(context, value.line, spec.key), ": found ",
-                                                 Found(value), ", expected ", Expected(spec)));
+  return Wrong(context, value.line, spec.key,
+               absl::StrCat("found ", Found(value), ", expected ", Expected(spec)));
 }
 
 // What `condition` gives at `t`: its value, or the point of its gradient, which
@@ -104,9 +111,8 @@ absl::Status CheckSetting(const ParameterSpec& spec, const RecipeSetting& settin
   const bool number = spec.kind == ParameterKind::kNumber || spec.kind == ParameterKind::kInteger;
   for (const RecipeCondition& condition : setting.conditions) {
     if (condition.values.size() > 1 && !number) {
-      return absl::InvalidArgumentError(absl::StrCat(Place(context, condition.line, spec.key),
-                                                     ": found a gradient, expected ",
-                                                     Expected(spec)));
+      return Wrong(context, condition.line, spec.key,
+                   absl::StrCat("found a gradient, expected ", Expected(spec)));
     }
     for (const RecipeValue& value : condition.values) {
       if (ParameterValue ignored; !Read(spec, value, ignored)) {
@@ -200,12 +206,13 @@ absl::StatusOr<ParameterValue> SettleParameter(const ParameterSpec& spec,
     return settled;
   }
   if (spec.required) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        context.source_name, ":", context.method_line, ": key 'parameters.", spec.key,
-        "': missing; ", context.method, " expects ", Expected(spec),
-        given            ? ", and no filter takes in this tensor"
-        : spec.per_model ? " under every model, or one for all under the recipe's parameters"
-                         : ""));
+    return Wrong(
+        context, context.method_line, spec.key,
+        absl::StrCat("missing; ", context.method, " expects ", Expected(spec),
+                     given            ? ", and no filter takes in this tensor"
+                     : spec.per_model ? " under every model, or one for all under the recipe's "
+                                        "parameters"
+                                      : ""));
   }
   return ParameterValue{spec.number, spec.choice};
 }
@@ -235,10 +242,9 @@ absl::Status CheckSettings(const RecipeParameters& given, const std::vector<Para
       continue;
     }
     if (known != specs.end()) {
-      return absl::InvalidArgumentError(absl::StrCat(Place(context, setting.line, key),
-                                                     ": found under a model, expected under the "
-                                                     "recipe's own parameters: ",
-                                                     context.method, " has one for all models"));
+      return Wrong(context, setting.line, key,
+                   absl::StrCat("found under a model, expected under the recipe's own parameters: ",
+                                context.method, " has one for all models"));
     }
     std::vector<std::string> names;
     const ParameterSpec* nearest = nullptr;
@@ -251,11 +257,13 @@ absl::Status CheckSettings(const RecipeParameters& given, const std::vector<Para
         nearest = &spec;
       }
     }
-    return absl::InvalidArgumentError(absl::StrCat(
-        Place(context, setting.line, key), ": unknown to ", context.method,
-        nearest != nullptr ? absl::StrCat("; did you mean '", nearest->key, "'?") : "",
-        names.empty() ? " (it has none here)"
-                      : absl::StrCat("; expected one of: ", absl::StrJoin(names, ", "))));
+    return Wrong(
+        context, setting.line, key,
+        absl::StrCat("unknown to ", context.method,
+                     nearest != nullptr ? absl::StrCat("; did you mean '", nearest->key, "'?") : "",
+                     names.empty()
+                         ? " (it has none here)"
+                         : absl::StrCat("; expected one of: ", absl::StrJoin(names, ", "))));
   }
   return absl::OkStatus();
 }

@@ -10,6 +10,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/methods/registry.h"
+#include "common/recipe/recipe_place.h"
 
 namespace merganser {
 namespace {
@@ -75,10 +76,12 @@ class Resolver {
     if (info_.base != BaseUse::kRequired || recipe_.base_model.has_value()) {
       return absl::OkStatus();
     }
-    return absl::InvalidArgumentError(absl::StrCat(
-        recipe_.source_name, ":", recipe_.method_line, ": key 'base_model': missing; ",
-        std::string(info_.name),
-        " merges task vectors, expected the model that the experts were trained from"));
+    return WithPlace(
+        absl::InvalidArgumentError(absl::StrCat(
+            recipe_.source_name, ":", recipe_.method_line, ": key 'base_model': missing; ",
+            std::string(info_.name),
+            " merges task vectors, expected the model that the experts were trained from")),
+        recipe_.method_line, "base_model");
   }
 
   // The base is no expert of itself.
@@ -93,10 +96,12 @@ class Resolver {
     }
     apart_ = info_.base != BaseUse::kNone;
     if (!apart_ && !listed) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          recipe_.source_name, ":", recipe_.base_line, ": key 'base_model': found ",
-          Shown(*recipe_.base_model), ", expected none, or one of the models: ",
-          std::string(info_.name), " merges whole models, so a base takes part only when listed"));
+      return WithPlace(absl::InvalidArgumentError(absl::StrCat(
+                           recipe_.source_name, ":", recipe_.base_line,
+                           ": key 'base_model': found ", Shown(*recipe_.base_model),
+                           ", expected none, or one of the models: ", std::string(info_.name),
+                           " merges whole models, so a base takes part only when listed")),
+                       recipe_.base_line, "base_model");
     }
     if (!apart_) return absl::OkStatus();
     resolved_.base = *recipe_.base_model;
@@ -128,10 +133,10 @@ class Resolver {
       }
     });
     if (!Whole() && apart_ && (!base.has_value() || base_twice)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          Place(s), ": found the base_model ", Shown(*recipe_.base_model),
-          base_twice ? " more than once" : " nowhere", ", expected it once in every slice: ",
-          std::string(info_.name), " compares the layers of the others with its own"));
+      return Wrong(s, absl::StrCat("found the base_model ", Shown(*recipe_.base_model),
+                                   base_twice ? " more than once" : " nowhere",
+                                   ", expected it once in every slice: ", std::string(info_.name),
+                                   " compares the layers of the others with its own"));
     }
     MERGANSER_RETURN_IF_ERROR(CheckCount(s, contributing.size()));
     if (base.has_value()) slice.sources.push_back(*std::move(base));
@@ -169,30 +174,33 @@ class Resolver {
     return static_cast<uint32_t>(names_.size() - 1);
   }
 
-  std::string Place(size_t s) const {
-    if (Whole()) return absl::StrCat(recipe_.source_name, ": key 'models'");
-    return absl::StrCat(recipe_.source_name, ":", recipe_.slices[s].line, ": key 'slices[", s,
-                        "].sources'");
+  // Of the models, or of a slice's.
+  absl::Status Wrong(size_t s, const std::string& what) const {
+    const int line = Whole() ? 0 : recipe_.slices[s].line;
+    const std::string key = Whole() ? "models" : absl::StrCat("slices[", s, "].sources");
+    return WithPlace(absl::InvalidArgumentError(
+                         absl::StrCat(recipe_.source_name, line == 0 ? "" : absl::StrCat(":", line),
+                                      ": key '", key, "': ", what)),
+                     line, key);
   }
 
   absl::Status CheckCount(size_t s, size_t count) const {
     if (count == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(Place(s), ": found no model that takes part, expected at least one",
-                       info_.base == BaseUse::kRequired ? " besides the base" : "",
-                       " with a weight other than 0"));
+      return Wrong(s, absl::StrCat("found no model that takes part, expected at least one",
+                                   info_.base == BaseUse::kRequired ? " besides the base" : "",
+                                   " with a weight other than 0"));
     }
     const bool few = count < info_.min_models;
     if (!few && (info_.max_models == 0 || count <= info_.max_models)) return absl::OkStatus();
     const bool fixed = info_.min_models == info_.max_models;
-    return absl::InvalidArgumentError(absl::StrCat(
-        Place(s), ": found ", count, count == 1 ? " model" : " models",
-        count == 1 ? " that takes part" : " that take part",
-        resolved_.base.empty() ? "" : " besides the base", ", ", std::string(info_.name), " takes ",
-        fixed ? "exactly "
-        : few ? "at least "
-              : "at most ",
-        few ? info_.min_models : info_.max_models));
+    return Wrong(s, absl::StrCat("found ", count, count == 1 ? " model" : " models",
+                                 count == 1 ? " that takes part" : " that take part",
+                                 resolved_.base.empty() ? "" : " besides the base", ", ",
+                                 std::string(info_.name), " takes ",
+                                 fixed ? "exactly "
+                                 : few ? "at least "
+                                       : "at most ",
+                                 few ? info_.min_models : info_.max_models));
   }
 
   // A base that is one of the models gives config, order and tokenizer, as one
@@ -282,11 +290,14 @@ class Resolver {
 
 absl::StatusOr<const MethodInfo*> MethodOf(const Recipe& recipe) {
   if (const MethodInfo* info = FindMethod(recipe.merge_method); info != nullptr) return info;
-  return absl::InvalidArgumentError(absl::StrCat(
-      recipe.source_name, ":", recipe.method_line, ": key 'merge_method': found \"",
-      Shown(recipe.merge_method), "\", expected one of: ",
+  const std::string known =
       absl::StrJoin(Methods(), ", ",
-                    [](std::string* out, const MethodInfo& method) { out->append(method.name); })));
+                    [](std::string* out, const MethodInfo& method) { out->append(method.name); });
+  return WithPlace(
+      absl::InvalidArgumentError(absl::StrCat(
+          recipe.source_name, ":", recipe.method_line, ": key 'merge_method': found \"",
+          Shown(recipe.merge_method), "\", expected one of: ", known)),
+      recipe.method_line, "merge_method");
 }
 
 }  // namespace

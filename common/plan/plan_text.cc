@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
+#include "common/base/duration_text.h"
 #include "common/base/format.h"
 #include "common/base/status.h"
 #include "common/checkpoint/layers.h"
@@ -80,21 +84,42 @@ std::string RemarksText(const PlannedTensor& tensor, bool whole) {
   return absl::StrCat(text, "  from ", absl::StrJoin(sources, ", "));
 }
 
-}  // namespace
+struct ModeTotals {
+  uint64_t tensors = 0;
+  uint64_t elements = 0;
+  std::map<std::string, uint64_t> families;  // tensors by family
+};
 
-std::string WarningsText(const Plan& plan, size_t limit) {
-  std::string text;
-  for (size_t i = 0; i < std::min(limit, plan.warnings.size()); ++i) {
-    absl::StrAppend(&text, "warning: ", OneLine(plan.warnings[i]), "\n");
+// How many tensors there are of each mode, the most elements first, and of which families.
+std::string ModesText(const Plan& plan) {
+  std::map<std::string, ModeTotals> modes;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    ModeTotals& mode = modes[tensor.needs.mode];
+    ++mode.tensors;
+    mode.elements += tensor.elements;
+    ++mode.families[tensor.needs.family];
   }
-  if (plan.warnings.size() > limit) {
-    absl::StrAppend(&text, "warning: and ", plan.warnings.size() - limit,
-                    " more; `merganser plan` lists them all\n");
+  std::vector<std::pair<std::string, ModeTotals>> sorted(modes.begin(), modes.end());
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+    return a.second.elements > b.second.elements;
+  });
+  std::string text = absl::StrCat("tensors      ", plan.tensors.size(), "\n");
+  for (const auto& [name, mode] : sorted) {
+    const double share = plan.parameters == 0 ? 0
+                                              : 100 * static_cast<double>(mode.elements) /
+                                                    static_cast<double>(plan.parameters);
+    text += Formatted("  %-10s %d, %.3g %% of the elements", name, mode.tensors, share);
+    std::vector<std::string> families;
+    for (const auto& [family, count] : mode.families) {
+      if (!family.empty()) families.push_back(absl::StrCat(family, " ", count));
+    }
+    if (!families.empty()) absl::StrAppend(&text, ": ", absl::StrJoin(families, ", "));
+    text += "\n";
   }
   return text;
 }
 
-std::string PlanText(const Plan& plan, const StorageRequests& requests) {
+std::string TensorsText(const Plan& plan) {
   size_t width = 6;
   for (const PlannedTensor& tensor : plan.tensors) {
     width = std::max(width, std::min<size_t>(tensor.spec.name.size(), 80));
@@ -109,7 +134,42 @@ std::string PlanText(const Plan& plan, const StorageRequests& requests) {
                       tensor.needs.mode, tensor.needs.family.empty() ? "-" : tensor.needs.family,
                       tensor.leaves, RemarksText(tensor, whole));
   }
-  absl::StrAppend(&text, "\nmethod       ", plan.method.method, "\n");
+  return text;
+}
+
+}  // namespace
+
+std::string UnitTensorsText(const Plan& plan, uint32_t unit) {
+  if (unit >= plan.units.size()) return "";
+  std::optional<uint32_t> first;
+  std::set<uint32_t> tensors;
+  for (const Segment& segment : plan.units[unit].segments) {
+    if (segment.header) continue;
+    if (!first.has_value()) first = segment.tensor;
+    tensors.insert(segment.tensor);
+  }
+  if (!first.has_value()) return "";
+  const std::string& name = plan.tensors[*first].spec.name;
+  if (tensors.size() == 1) return name;
+  return absl::StrCat(name, " and ", tensors.size() - 1, " more");
+}
+
+std::string WarningsText(const Plan& plan, size_t limit) {
+  std::string text;
+  for (size_t i = 0; i < std::min(limit, plan.warnings.size()); ++i) {
+    absl::StrAppend(&text, "warning: ", OneLine(plan.warnings[i]), "\n");
+  }
+  if (plan.warnings.size() > limit) {
+    absl::StrAppend(&text, "warning: and ", plan.warnings.size() - limit,
+                    " more; `merganser plan` lists them all\n");
+  }
+  return text;
+}
+
+std::string PlanText(const Plan& plan, const StorageRequests& requests,
+                     const PlanTextOptions& options) {
+  const bool whole = MergesWholeModels(plan);
+  std::string text = absl::StrCat("method       ", plan.method.method, "\n");
   if (const std::string parameters = ParametersText(plan.method); !parameters.empty()) {
     absl::StrAppend(&text, "parameters   ", parameters, "\n");
   }
@@ -123,6 +183,7 @@ std::string PlanText(const Plan& plan, const StorageRequests& requests) {
         absl::StrCat(i == 0 && plan.has_base ? "base" : "model", whole ? "" : absl::StrCat(" ", i)),
         OneLine(plan.models[i].uri));
   }
+  absl::StrAppend(&text, ModesText(plan));
   absl::StrAppend(&text, "elements     ", plan.parameters, "\n");
   absl::StrAppend(&text, "shards       ", plan.shards.size(), "\n");
   absl::StrAppend(&text, "units        ", plan.units.size(), " in ", plan.rounds,
@@ -138,8 +199,15 @@ std::string PlanText(const Plan& plan, const StorageRequests& requests) {
   }
   absl::StrAppend(&text, "peak memory  ", FormatBytes(plan.peak_leaf_memory),
                   " for the largest piece, beside the program's own\n");
+  if (options.read_rate.has_value()) {
+    const double seconds =
+        static_cast<double>(plan.bytes_read) / static_cast<double>(*options.read_rate);
+    absl::StrAppend(&text, "time         ", DurationText(seconds), " to read at ",
+                    FormatBytes(*options.read_rate), "/s; computing and writing go on meanwhile\n");
+  }
   absl::StrAppend(&text, "digest       ", plan.digest, "\n");
   absl::StrAppend(&text, WarningsText(plan, plan.warnings.size()));
+  if (options.tensors) absl::StrAppend(&text, "\n", TensorsText(plan));
   return text;
 }
 

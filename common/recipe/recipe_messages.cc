@@ -9,13 +9,15 @@
 #include "common/base/edit_distance.h"
 #include "common/base/shown.h"
 #include "common/format/text.h"
+#include "common/recipe/recipe_place.h"
 #include "common/recipe/yaml_scalar.h"
 
 namespace merganser {
 
 absl::Status RecipeMessages::Error(int line, const std::string& key,
                                    const std::string& what) const {
-  return YamlError(source_, line, absl::StrCat("key ", Quoted(key), ": ", what));
+  return WithPlace(YamlError(source_, line, absl::StrCat("key ", Quoted(key), ": ", what)), line,
+                   key);
 }
 
 absl::Status RecipeMessages::Wrong(const YamlNode& node, const std::string& key,

@@ -16,6 +16,7 @@
 #include "common/base/shown.h"
 #include "common/base/utf8.h"
 #include "common/format/text.h"
+#include "common/recipe/recipe_place.h"
 
 namespace merganser {
 namespace {
@@ -197,8 +198,9 @@ int LineAt(std::string_view text, size_t at) {
 }  // namespace
 
 absl::Status YamlError(std::string_view source_name, int line, std::string_view what) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(Shown(source_name), ":", line, ": ", std::string(what)));
+  return WithPlace(absl::InvalidArgumentError(
+                       absl::StrCat(Shown(source_name), ":", line, ": ", std::string(what))),
+                   line, "");
 }
 
 absl::StatusOr<std::shared_ptr<const YamlNode>> ParseYaml(std::string_view text,

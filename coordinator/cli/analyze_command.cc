@@ -109,8 +109,13 @@ absl::StatusOr<std::string> Analyze(const AnalyzeFlags& flags, const Stores& sto
   {
     ProgressPrinter printer([&] {
       const RunProgress progress = executor.progress();
-      return ProgressSample{progress.bytes_done, total.bytes, progress.units_done, total.units,
-                            "analyzing"};
+      ProgressSample sample;
+      sample.phase = "analyzing";
+      sample.bytes_done = progress.bytes_done;
+      sample.bytes_total = total.bytes;
+      sample.units_done = progress.units_done;
+      sample.units_total = total.units;
+      return sample;
     });
     results =
         executor.Execute({job, "", {}, tensor_memory, stores.metrics(), [](const UnitResult&) {}});

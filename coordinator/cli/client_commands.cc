@@ -1,4 +1,5 @@
-// Commands that talk to a coordinator: submit, list, get, watch, cancel, health.
+// Commands that talk to a coordinator: submit, get, watch, cancel, health. More of them:
+// jobs_commands.cc.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -6,10 +7,11 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
+#include "common/base/duration_text.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/prepare.h"
@@ -17,6 +19,7 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/job_text.h"
+#include "coordinator/cli/process_log.h"
 #include "coordinator/cli/progress.h"
 #include "coordinator/service/client.h"
 
@@ -25,11 +28,6 @@ namespace {
 
 // How long a watched coordinator may be away: time to start it anew on another machine.
 constexpr std::chrono::minutes kWatchPatience(15);
-
-// A job as people give it: what they copy may lack the collection.
-std::string FullName(const std::string& job) {
-  return job.find('/') == std::string::npos ? absl::StrCat("jobs/", job) : job;
-}
 
 // The job's own end as the command's: what failed, and whether a retry helps.
 int JobExitCode(const JobInfo& job) {
@@ -48,6 +46,48 @@ int JobExitCode(const JobInfo& job) {
   }
 }
 
+ProgressSample SampleOf(const JobInfo& job) {
+  const JobProgress& progress = job.progress;
+  ProgressSample sample;
+  sample.phase = absl::AsciiStrToLower(std::string(JobStateName(job.state)));
+  if (job.cancelling) sample.phase = "cancelling";
+  sample.moves = job.state == JobState::kRunning;
+  sample.bytes_done = progress.bytes_done;
+  sample.bytes_total = progress.bytes_total;
+  sample.units_done = progress.units_done;
+  sample.units_total = progress.units_total;
+  sample.workers = progress.workers;
+  if (job.pace.has_value()) {
+    ProgressSample::Pace& pace = sample.pace.emplace();
+    pace.read = job.pace->rates.read;
+    pace.written = job.pace->rates.written;
+    if (job.pace->time_left.has_value()) {
+      pace.seconds_left = std::chrono::duration<double>(*job.pace->time_left).count();
+    }
+    pace.diagnosis = job.pace->diagnosis.text;
+  }
+  // Of a job that gets on, which round it is in.
+  if (sample.moves && progress.detail.starts_with("round ")) {
+    sample.phase = progress.detail;
+  } else {
+    sample.waits = progress.detail;
+  }
+  return sample;
+}
+
+// Of a job that succeeded, to be pasted where others read it.
+std::string EndText(const JobInfo& job) {
+  std::string text = ShownLines(job.report_summary);
+  if (job.state != JobState::kSucceeded) return text;
+  absl::StrAppend(&text, "merged into ", OneLine(job.request.output_uri));
+  if (job.started.has_value() && job.finished.has_value()) {
+    absl::StrAppend(
+        &text, " in ",
+        DurationText(std::chrono::duration<double>(*job.finished - *job.started).count()));
+  }
+  return text + "\n";
+}
+
 // Follows a job to its end; an interrupt stops following, not the job. `accepted`: what submit
 // was answered.
 int Follow(MergeClient& client, const std::string& name, InterruptWatcher& interrupts,
@@ -57,25 +97,23 @@ int Follow(MergeClient& client, const std::string& name, InterruptWatcher& inter
   interrupts.SetHandler([&interrupted] { interrupted = true; });
   Mutex mutex;
   ProgressSample sample;
+  sample.phase = "connecting";
+  sample.moves = false;
   absl::StatusOr<JobInfo> last = JobInfo();
   {
-    ProgressPrinter printer([&] {
-      MutexLock lock(mutex);
-      return sample;
-    });
+    ProgressPrinter printer(
+        [&] {
+          MutexLock lock(mutex);
+          return sample;
+        },
+        PhaseLines::kAll);
     WatchPatience patience;
     patience.limit = kWatchPatience;
-    patience.notice = [](const std::string& line) {
-      std::fprintf(stderr, "%s\n", OneLine(line).c_str());
-    };
+    patience.notice = [](const std::string& line) { Log(LogLevel::kInfo, line); };
     const auto show = [&](const JobInfo& job) {
-      const JobProgress& progress = job.progress;
-      std::string note = absl::StrCat(progress.workers, " workers");
-      if (job.state != JobState::kRunning) note = std::string(JobStateName(job.state));
-      if (!progress.detail.empty()) note = OneLine(progress.detail);
+      ProgressSample next = SampleOf(job);
       MutexLock lock(mutex);
-      sample = {progress.bytes_done, progress.bytes_total, progress.units_done,
-                progress.units_total, std::move(note)};
+      sample = std::move(next);
       return !interrupted;
     };
     last = client.Watch(name, show, patience, accepted);
@@ -99,8 +137,33 @@ int Follow(MergeClient& client, const std::string& name, InterruptWatcher& inter
     return kInterrupted;
   }
   // On stderr: stdout of `submit` is the job's name and nothing else.
-  std::fputs(ShownLines(last->report_summary).c_str(), stderr);
+  std::fputs(EndText(*last).c_str(), stderr);
   return JobExitCode(*last);
+}
+
+// The same for programs: a line of JSON for the job as it is, and one for every change.
+int FollowAsJson(MergeClient& client, const std::string& name, InterruptWatcher& interrupts) {
+  std::atomic<bool> interrupted = false;
+  const HandlerScope handlers(interrupts);
+  interrupts.SetHandler([&interrupted] { interrupted = true; });
+  WatchPatience patience;
+  patience.limit = kWatchPatience;
+  patience.notice = [](const std::string& line) {
+    std::fprintf(stderr, "%s\n", OneLine(line).c_str());
+  };
+  std::optional<JobInfo> told;
+  const auto tell = [&](const JobInfo& job) {
+    if (!told.has_value() || *told != job) {
+      std::fputs(JobLine(job).c_str(), stdout);
+      std::fflush(stdout);
+      told = job;
+    }
+    return !interrupted && std::ferror(stdout) == 0;
+  };
+  const absl::StatusOr<JobInfo> last = client.Watch(name, tell, patience);
+  interrupts.ClearHandler();
+  if (!last.ok()) return Fail(last.status(), Phase::kRunning);
+  return IsTerminal(last->state) ? JobExitCode(*last) : kInterrupted;
 }
 
 int DryRun(MergeClient& client, const JobRequest& request) {
@@ -139,6 +202,8 @@ int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
   request.directories = RecipeDirectories(flags.recipe);
   request.overwrite = flags.overwrite;
   request.priority = flags.priority;
+  request.display_name = flags.name;
+  request.labels = flags.labels;
   absl::StatusOr<Uri> uri = ParseUri(flags.output);
   if (uri.ok()) uri = Absolute(*uri, request.directories.front());
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
@@ -153,36 +218,24 @@ int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
   return flags.watch ? Follow(client, job->name, interrupts, *job) : kDone;
 }
 
-int RunList(const Target& coordinator, bool json) {
-  MergeClient client(coordinator.address, coordinator.security);
-  std::vector<JobInfo> jobs;
-  std::string page;
-  do {
-    absl::StatusOr<ListedJobs> listed = client.List(0, page);
-    if (!listed.ok()) return Fail(listed.status(), Phase::kPlanning);
-    for (JobInfo& job : listed->jobs) jobs.push_back(std::move(job));
-    page = listed->next_page_token;
-  } while (!page.empty());
-  std::fputs((json ? JobListJson(jobs) : JobTable(jobs)).c_str(), stdout);
-  return kDone;
-}
-
 int RunGet(const Target& coordinator, const std::string& job, bool json) {
   const absl::StatusOr<JobInfo> found =
-      MergeClient(coordinator.address, coordinator.security).Get(FullName(job));
+      MergeClient(coordinator.address, coordinator.security).Get(FullJobName(job));
   if (!found.ok()) return Fail(found.status(), Phase::kPlanning);
   std::fputs((json ? JobJson(*found) : JobText(*found)).c_str(), stdout);
   return kDone;
 }
 
-int RunWatch(const Target& coordinator, const std::string& job, InterruptWatcher& interrupts) {
+int RunWatch(const Target& coordinator, const std::string& job, bool json,
+             InterruptWatcher& interrupts) {
   MergeClient client(coordinator.address, coordinator.security);
-  return Follow(client, FullName(job), interrupts);
+  if (json) return FollowAsJson(client, FullJobName(job), interrupts);
+  return Follow(client, FullJobName(job), interrupts);
 }
 
 int RunCancel(const Target& coordinator, const std::string& job) {
   const absl::StatusOr<JobInfo> found =
-      MergeClient(coordinator.address, coordinator.security).Cancel(FullName(job));
+      MergeClient(coordinator.address, coordinator.security).Cancel(FullJobName(job));
   if (!found.ok()) return Fail(found.status(), Phase::kPlanning);
   std::fputs(JobText(*found).c_str(), stdout);
   return kDone;

@@ -2,14 +2,19 @@
 #ifndef MERGANSER_COORDINATOR_CLI_COMMANDS_H_
 #define MERGANSER_COORDINATOR_CLI_COMMANDS_H_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/base/exposition.h"
+#include "common/plan/plan_text.h"
 #include "common/storage/stores.h"
 #include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/process_log.h"
 #include "coordinator/service/security.h"
 #include "proto/channel/security.h"
 
@@ -22,6 +27,7 @@ std::string ProgramName();
 struct MetricsFlags {
   std::string file = {};     // empty: none
   CommonLabels labels = {};  // of all series in it
+  Duration period = std::chrono::seconds(10);
 };
 
 struct MergeFlags {
@@ -39,11 +45,17 @@ struct MergeFlags {
   int64_t beat_ms = 10000;
   StoreOptions storage;
   MetricsFlags metrics;
+  LogFlags log = {};
 };
 int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);
 
-// With `output`, where the merge would go: also what it would ask of that storage.
-int RunPlan(const Stores& stores, const std::string& recipe, const std::string& output, bool json);
+struct PlanFlags {
+  std::string recipe;
+  std::string output;  // empty, or where the merge would go: also what it would ask of that storage
+  bool json = false;
+  PlanTextOptions text;
+};
+int RunPlan(const Stores& stores, const PlanFlags& flags);
 int RunInspect(const Stores& stores, const std::string& checkpoint, bool json);
 int RunVerify(const Stores& stores, const std::string& checkpoint, int threads);
 
@@ -77,6 +89,18 @@ struct Target {
   ChannelSecurity security;
 };
 
+// Of --http: what a process serves to browsers, probes and Prometheus.
+struct HttpFlags {
+  std::string listen;              // HOST:PORT; empty: nothing
+  std::vector<std::string> names;  // hosts that requests may name
+  std::string metrics_token;       // file; empty: metrics are everybody's
+  // Of a worker: its own certificate, and whether it may do without beyond loopback. A
+  // coordinator's are those of --listen.
+  std::string tls_cert = {}, tls_key = {};
+  bool plaintext = false;
+  std::string login_link = {};  // of a coordinator: file for a link that logs in once
+};
+
 struct WorkerFlags {
   Target coordinator;
   std::vector<std::string> roots;
@@ -84,6 +108,8 @@ struct WorkerFlags {
   int threads = 0;
   uint64_t memory = 0;
   MetricsFlags metrics = {};
+  HttpFlags http = {};
+  LogFlags log = {};
 };
 int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts);
 
@@ -99,6 +125,8 @@ struct CoordinatorFlags {
   std::vector<std::string> roots;  // of `security`, as they were given
   StoreOptions storage;
   MetricsFlags metrics;
+  HttpFlags http;
+  LogFlags log = {};
 };
 int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts);
 
@@ -107,17 +135,35 @@ struct SubmitFlags {
   std::string recipe;
   std::string output;
   std::string request_id;
+  std::string name;
+  std::map<std::string, std::string> labels;
   int priority = 0;
   bool overwrite = false;
   bool watch = false;
   bool dry_run = false;
 };
 int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts);
-int RunList(const Target& coordinator, bool json);
+
+struct ListFlags {
+  Target coordinator;
+  std::vector<std::string> states;  // any of them; empty: all
+  std::string filter;
+  std::string order_by;
+  int limit = 0;  // 0: all
+  bool json = false;
+};
+int RunList(const ListFlags& flags);
 int RunGet(const Target& coordinator, const std::string& job, bool json);
-int RunWatch(const Target& coordinator, const std::string& job, InterruptWatcher& interrupts);
+// With `json` a line for every change.
+int RunWatch(const Target& coordinator, const std::string& job, bool json,
+             InterruptWatcher& interrupts);
 int RunCancel(const Target& coordinator, const std::string& job);
+int RunSetPriority(const Target& coordinator, const std::string& job, int priority);
+// One after the other; the exit code of the first that failed.
+int RunDelete(const Target& coordinator, const std::vector<std::string>& jobs);
 int RunHealth(const Target& coordinator);
+// Who works for the coordinator, or did in the last hour.
+int RunWorkers(const Target& coordinator, bool json);
 
 }  // namespace merganser::cli
 

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "coordinator/cli/process_log.h"
+#include "worker/logged_source.h"
 #include "worker/unit_runner.h"
 
 namespace merganser::cli {
@@ -13,7 +15,9 @@ absl::StatusOr<std::vector<UnitResult>> EmbeddedExecutor::Execute(MergeJob job) 
   options.threads = threads_;
   options.memory = job.memory;
   options.metrics = std::move(job.metrics);
-  absl::Status run = RunUnits(source, options);
+  // For people the run's error says the same once more.
+  LoggedSource logged(source, "", LogsLines() ? ProcessLog() : LogSink());
+  absl::Status run = RunUnits(logged, options);
   SetSource(nullptr);
   if (!run.ok()) return run;
   return source.TakeResults();

@@ -3,8 +3,11 @@
 #include <cstdio>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
+#include "coordinator/cli/process_log.h"
+#include "coordinator/cli/terminal.h"
 
 namespace merganser::cli {
 
@@ -18,8 +21,12 @@ int ExitCodeFor(const absl::Status& status, Phase phase) {
 
 void PrintError(const absl::Status& status) {
   const absl::Status printed = Guarded([&] {
-    const std::string message = OneLine(std::string(status.message()));
-    std::fprintf(stderr, "merganser: error: %s\n", message.c_str());
+    if (LogsJson()) {
+      Log(LogLevel::kError, std::string(status.message()),
+          {{"code", absl::StatusCodeToString(status.code())}});
+      return;
+    }
+    WriteErrorLine(absl::StrCat("merganser: error: ", OneLine(std::string(status.message()))));
   });
   if (printed.ok()) return;
   // No memory for the line; stderr has no buffer of its own.

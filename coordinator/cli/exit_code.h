@@ -20,7 +20,7 @@ enum class Phase { kPlanning, kRunning };
 
 int ExitCodeFor(const absl::Status& status, Phase phase);
 
-// Prints "merganser: error: MESSAGE", one line, to stderr.
+// Prints "merganser: error: MESSAGE", one line, to stderr; with --log-format json as an object.
 void PrintError(const absl::Status& status);
 
 // Both.

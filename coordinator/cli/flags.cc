@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -58,6 +59,21 @@ void AddMemory(CLI::App& command, uint64_t& memory) {
       ->default_str(kDefaultMemory);
 }
 
+void AddReadRate(CLI::App& command, std::optional<uint64_t>& rate) {
+  command.add_option_function<std::string>(
+      "--read-rate",
+      [&rate](const std::string& text) {
+        const absl::StatusOr<uint64_t> bytes = ParseBytes(text);
+        if (!bytes.ok()) {
+          throw CLI::ValidationError("--read-rate", std::string(bytes.status().message()));
+        }
+        if (*bytes == 0) throw CLI::ValidationError("--read-rate", "found 0, expected more");
+        rate = *bytes;
+      },
+      "Bytes a second that were measured of the inputs' storage, such as 400MiB: says how long "
+      "reading takes");
+}
+
 void AddThreads(CLI::App& command, int& threads) {
   command.add_option("--threads", threads, "Threads that compute (default: all cores)")
       ->check(CLI::Range(1, 1024));
@@ -84,6 +100,15 @@ void AddMetricsFlags(CLI::App& command, MetricsFlags& flags) {
       ->expected(1)
       ->take_all()
       ->needs(file);
+  // For tests, and so not among those that are listed.
+  command
+      .add_option_function<double>(
+          "--metrics-every",
+          [&period = flags.period](double seconds) {
+            period = std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
+          })
+      ->check(CLI::Range(0.01, 86400.0))
+      ->group("");
 }
 
 void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
@@ -106,6 +131,7 @@ void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
   command.add_flag("--verify", flags.verify,
                    "Read the output back afterwards, every byte against its checksum");
   AddMetricsFlags(command, flags.metrics);
+  AddLogFlags(command, flags.log, /*standing=*/false);
   AddStoreFlags(command, flags.storage);
   // For tests, and so not among those that are listed.
   command

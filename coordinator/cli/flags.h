@@ -22,6 +22,8 @@ std::string VersionText();
 // A flag of bytes that reads as people write them.
 void AddMemory(CLI::App& command, uint64_t& memory);
 void AddThreads(CLI::App& command, int& threads);
+// --read-rate.
+void AddReadRate(CLI::App& command, std::optional<uint64_t>& rate);
 
 // --metrics-file and --metrics-label.
 void AddMetricsFlags(CLI::App& command, MetricsFlags& flags);

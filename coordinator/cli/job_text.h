@@ -11,11 +11,16 @@ namespace merganser::cli {
 
 // Several lines: state, progress, times, error.
 std::string JobText(const JobInfo& job);
-// A table, one line a job.
-std::string JobTable(const std::vector<JobInfo>& jobs);
+// A table, one line a job; `now` is what ages are counted to.
+std::string JobTable(const std::vector<JobInfo>& jobs, WallTime now);
 // Stable: keys are only ever added.
 std::string JobJson(const JobInfo& job);
 std::string JobListJson(const std::vector<JobInfo>& jobs);
+// JobJson on one line.
+std::string JobLine(const JobInfo& job);
+
+// A job as people give it: what they copy may lack the collection.
+std::string FullJobName(const std::string& job);
 
 }  // namespace merganser::cli
 

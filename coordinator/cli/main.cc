@@ -11,6 +11,8 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/flags.h"
+#include "coordinator/cli/http_flags.h"
+#include "coordinator/cli/jobs_flags.h"
 #include "coordinator/cli/process_limits.h"
 #include "coordinator/cli/security_flags.h"
 #include "coordinator/cli/store_flags.h"
@@ -32,7 +34,7 @@ int Run(int argc, char** argv) {
   CLI::App app("Merges RL experts of one base model into one checkpoint.", "merganser");
   app.set_version_flag("--version", VersionText());
   app.require_subcommand(0, 1);
-  std::string recipe, output, checkpoint, job;
+  std::string checkpoint, job;
   Target coordinator{kDefaultCoordinator, {}};
   CoordinatorFlags serve_flags;
   serve_flags.listen = kDefaultCoordinator;
@@ -50,10 +52,14 @@ int Run(int argc, char** argv) {
   AddMemory(*merge, memory);
 
   CLI::App* plan = app.add_subcommand("plan", "Show what a merge would do; nothing is written");
-  plan->add_option("RECIPE", recipe, "Recipe (YAML)")->required();
-  plan->add_option("OUTPUT", output,
+  PlanFlags plan_flags;
+  plan->add_option("RECIPE", plan_flags.recipe, "Recipe (YAML)")->required();
+  plan->add_option("OUTPUT", plan_flags.output,
                    "Folder or URI that the merge would go to: shows what it would ask of it");
-  plan->add_flag("--json", json, "Print JSON");
+  CLI::Option* plan_json = plan->add_flag("--json", plan_flags.json, "Print JSON");
+  plan->add_flag("--tensors", plan_flags.text.tensors, "Also list all tensors")
+      ->excludes(plan_json);
+  AddReadRate(*plan, plan_flags.text.read_rate);
   AddStoreFlags(*plan, storage);
 
   CLI::App* inspect = app.add_subcommand("inspect", "List a checkpoint's tensors");
@@ -127,13 +133,19 @@ int Run(int argc, char** argv) {
       ->check(CLI::Range(1, 3600))
       ->default_str("30");
   AddMetricsFlags(*serve, serve_flags.metrics);
+  AddCoordinatorHttp(serve, serve_flags.http);
+  AddLogFlags(*serve, serve_flags.log, /*standing=*/true);
   AddServerSecurity(serve, serve_flags.security);
   AddRoots(serve, serve_flags.roots);
   AddStoreFlags(*serve, storage);
 
   MetricsFlags metrics;
+  HttpFlags http;
   CLI::App* worker = app.add_subcommand("worker", "Work for a coordinator until told to stop");
   AddMetricsFlags(*worker, metrics);
+  AddWorkerHttp(worker, http);
+  LogFlags log;
+  AddLogFlags(*worker, log, /*standing=*/true);
   AddCoordinator(worker, coordinator);
   AddRoots(worker, roots);
   AddStoreFlags(*worker, storage);
@@ -156,13 +168,22 @@ int Run(int argc, char** argv) {
                    "Served before jobs of a lower one; those of one priority share the workers")
       ->check(CLI::Range(-1000, 1000))
       ->default_str("0");
+  submit->add_option("--name", submit_flags.name,
+                     "What people call the job (default: the recipe's file name)");
+  AddLabels(*submit, submit_flags.labels);
   submit->add_option("--request-id", submit_flags.request_id,
                      "Submitting again with the same id returns the first job");
   AddCoordinator(submit, coordinator);
 
+  ListFlags list_flags;
   CLI::App* list = app.add_subcommand("list", "List jobs, newest first");
+  AddListFlags(*list, list_flags);
   AddCoordinator(list, coordinator);
-  list->add_flag("--json", json, "Print JSON");
+
+  CLI::App* workers =
+      app.add_subcommand("workers", "List a coordinator's workers, and those that left lately");
+  workers->add_flag("--json", json, "Print JSON");
+  AddCoordinator(workers, coordinator);
   CLI::App* get = app.add_subcommand("get", "Show one job");
   CLI::App* watch = app.add_subcommand("watch", "Follow a job to its end");
   CLI::App* cancel = app.add_subcommand("cancel", "Cancel a job");
@@ -171,6 +192,18 @@ int Run(int argc, char** argv) {
     AddCoordinator(command, coordinator);
   }
   get->add_flag("--json", json, "Print JSON");
+  watch->add_flag("--json", json, "Print a line of JSON for every change");
+  std::vector<std::string> deleted;
+  CLI::App* erase = app.add_subcommand("delete", "Forget jobs that have ended; outputs stay");
+  erase->add_option("JOB", deleted, "jobs/ID, or ID")->required();
+  AddCoordinator(erase, coordinator);
+  int new_priority = 0;
+  CLI::App* priority = app.add_subcommand("priority", "Change the priority of a job");
+  priority->add_option("JOB", job, "jobs/ID, or ID")->required();
+  priority->add_option("PRIORITY", new_priority, "As submit has it")
+      ->required()
+      ->check(CLI::Range(-1000, 1000));
+  AddCoordinator(priority, coordinator);
   CLI::App* health = app.add_subcommand("health", "Ask whether a coordinator serves");
   AddCoordinator(health, coordinator);
 
@@ -182,18 +215,26 @@ int Run(int argc, char** argv) {
     PrintError(absl::InvalidArgumentError("no command given; see merganser --help"));
     return kWrongRequest;
   }
+  if (serve->parsed()) log = serve_flags.log;
+  if (merge->parsed()) log = merge_flags.log;
+  if ((serve->parsed() || worker->parsed()) && !log.format.has_value()) {
+    log.format = LogFormat::kText;
+  }
+  StartLog(log);
   if (const absl::Status simd = ChooseSimd(); !simd.ok()) return Fail(simd, Phase::kPlanning);
   merge_flags.threads = threads;
   merge_flags.memory = memory;
-  // grpc's own lines beside ours: a client's errors are one line.
-  if (!serve->parsed()) setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  // grpc's own lines beside ours: a client's errors are one line. A worker's are for debugging.
+  if (!serve->parsed() && log.level != LogLevel::kDebug) {
+    setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+  }
   coordinator.security.token = serve_flags.security.token = TokenFromEnvironment();
   if (!coordinator.security.token_file.empty()) coordinator.security.token.clear();
-  submit_flags.coordinator = coordinator;
+  submit_flags.coordinator = list_flags.coordinator = coordinator;
 
   const Stores stores(storage);
   serve_flags.storage = storage;
-  if (plan->parsed()) return RunPlan(stores, recipe, output, json);
+  if (plan->parsed()) return RunPlan(stores, plan_flags);
   if (inspect->parsed()) return RunInspect(stores, checkpoint, json);
   if (verify->parsed()) return RunVerify(stores, checkpoint, threads);
   if (report->parsed()) return RunReport(stores, report_flags);
@@ -201,17 +242,21 @@ int Run(int argc, char** argv) {
   if (methods->parsed()) return RunMethods(json, markdown);
   if (!merge->parsed() && !analyze->parsed()) {  // all others have gRPC start threads
     const ProcessLimits limits = ReadProcessLimits();
-    const ProcessNeeds needs = serve->parsed()    ? CoordinatorNeeds(serve_flags.active_jobs)
-                               : worker->parsed() ? WorkerNeeds(threads, memory)
-                                                  : ClientNeeds();
+    ProcessNeeds needs = serve->parsed()    ? CoordinatorNeeds(serve_flags.active_jobs)
+                         : worker->parsed() ? WorkerNeeds(threads, memory)
+                                            : ClientNeeds();
+    if (!serve_flags.http.listen.empty() || !http.listen.empty()) needs.threads += kHttpThreads;
     if (const absl::Status room = CheckProcessLimits(limits, needs); !room.ok()) {
       return Fail(room, Phase::kPlanning);
     }
     serve_flags.call_threads = ThreadsForCalls(limits, needs, serve_flags.call_threads);
   }
-  if (list->parsed()) return RunList(coordinator, json);
+  if (list->parsed()) return RunList(list_flags);
+  if (workers->parsed()) return RunWorkers(coordinator, json);
   if (get->parsed()) return RunGet(coordinator, job, json);
   if (cancel->parsed()) return RunCancel(coordinator, job);
+  if (erase->parsed()) return RunDelete(coordinator, deleted);
+  if (priority->parsed()) return RunSetPriority(coordinator, job, new_priority);
   if (health->parsed()) return RunHealth(coordinator);
 
   const absl::StatusOr<std::unique_ptr<InterruptWatcher>> watcher = InterruptWatcher::Start();
@@ -226,8 +271,9 @@ int Run(int argc, char** argv) {
   }
   if (serve->parsed()) return RunCoordinator(serve_flags, interrupts);
   if (worker->parsed())
-    return RunWorker({coordinator, roots, storage, threads, memory, metrics}, interrupts);
-  if (watch->parsed()) return RunWatch(coordinator, job, interrupts);
+    return RunWorker({coordinator, roots, storage, threads, memory, metrics, http, log},
+                     interrupts);
+  if (watch->parsed()) return RunWatch(coordinator, job, json, interrupts);
   return RunSubmit(submit_flags, interrupts);
 }
 

@@ -31,6 +31,7 @@ int Run(int argc, char** argv) {
   const std::optional<int> code =
       Parse(app, argc, argv, [&ready](const absl::Status& status) { ready = status; });
   if (code.has_value() && ready.ok()) return *code;
+  StartLog(flags.log);
   if (ready.ok()) ready = ChooseSimd();
   const absl::StatusOr<std::unique_ptr<InterruptWatcher>> interrupts = InterruptWatcher::Start();
   if (!interrupts.ok()) return Fail(interrupts.status(), Phase::kRunning);

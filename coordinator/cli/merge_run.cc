@@ -40,7 +40,9 @@
 #include "common/storage/uri.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/merge_metrics.h"
+#include "coordinator/cli/merge_progress.h"
 #include "coordinator/cli/metrics_file.h"
+#include "coordinator/cli/process_log.h"
 #include "coordinator/cli/progress.h"
 #include "worker/progress_keeper.h"
 #include "worker/unit_runner.h"
@@ -88,6 +90,15 @@ absl::StatusOr<uint64_t> BesideHistograms(uint64_t tensor_memory, const Plan& pl
   return tensor_memory - histograms;
 }
 
+// Of a plan with many warnings the first.
+void TellWarnings(const Plan& plan) {
+  const size_t shown = std::min(kWarningsShown, plan.warnings.size());
+  for (size_t i = 0; i < shown; ++i) Log(LogLevel::kWarn, plan.warnings[i]);
+  if (plan.warnings.size() == shown) return;
+  Log(LogLevel::kWarn,
+      absl::StrCat("and ", plan.warnings.size() - shown, " more; `merganser plan` lists them all"));
+}
+
 // What Begin refuses is the request's fault, unless storage failed.
 Phase BeginPhase(const absl::Status& status) {
   const bool request = absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
@@ -107,12 +118,13 @@ class MergeRun {
  public:
   MergeRun(const MergeFlags& flags, const PreparedMerge& prepared, const Stores& stores,
            const std::string& output_uri, std::shared_ptr<ObjectStore> store,
-           InterruptWatcher& interrupts)
+           MergeProgress& progress, InterruptWatcher& interrupts)
       : flags_(flags),
         prepared_(prepared),
         stores_(stores),
         output_uri_(output_uri),
         store_(std::move(store)),
+        progress_(progress),
         interrupts_(interrupts) {}
 
   // Claims the output, or goes on with what is there; waits where the claim's holder may run
@@ -125,7 +137,8 @@ class MergeRun {
     HolderWatch watch;
     absl::Status begun = BeginOnce(watch);
     if (absl::IsAborted(begun)) {
-      std::fprintf(stderr, "waiting: %s\n", OneLine(std::string(begun.message())).c_str());
+      Log(LogLevel::kInfo, absl::StrCat("waiting: ", begun.message()));
+      progress_.Enter("waiting for the output");
     }
     while (absl::IsAborted(begun)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(flags_.beat_ms / 20 + 1));
@@ -151,15 +164,15 @@ class MergeRun {
       results = DoUnits(executor, tensor_memory);
     }
     MERGANSER_RETURN_IF_ERROR(results.status());
-    interrupts_.SetHandler([] {
-      std::fprintf(stderr, "publishing the merged model; a second signal stops at once\n");
-    });
+    interrupts_.SetHandler(
+        [] { Log(LogLevel::kInfo, "publishing the merged model; a second signal stops at once"); });
+    progress_.Enter("publishing");
     facts.finished = SystemClock().WallNow();
     facts.storage = stores_.Counts();
     absl::StatusOr<std::string> summary = PublishMerge(*output_, prepared_, *results, facts);
     if (!summary.ok()) return summary;
     for (const std::string& warning : output_->warnings()) {
-      std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
+      Log(LogLevel::kWarn, warning);
     }
     return summary;
   }
@@ -180,9 +193,9 @@ class MergeRun {
   void EndFailed(const absl::Status& status, bool still_written) {
     const bool mends = IsRetryable(status) || absl::IsCancelled(status);
     if ((mends && recorded_) || still_written) {
-      std::fprintf(stderr,
-                   "what was done is kept: repeat with --resume to go on, or with --overwrite to "
-                   "begin again\n");
+      Log(LogLevel::kInfo,
+          "what was done is kept: repeat with --resume to go on, or with --overwrite to begin "
+          "again");
       return;
     }
     if (output_ == nullptr) return;
@@ -193,8 +206,7 @@ class MergeRun {
       if (!absl::IsResourceExhausted(abandoned)) break;
     }
     if (!abandoned.ok()) {
-      std::fprintf(stderr, "warning: left behind in %s: %s\n", OneLine(output_uri_).c_str(),
-                   OneLine(std::string(abandoned.message())).c_str());
+      Log(LogLevel::kWarn, absl::StrCat("left behind in ", output_uri_, ": ", abandoned.message()));
     }
   }
 
@@ -219,13 +231,7 @@ class MergeRun {
     absl::StatusOr<std::vector<UnitResult>> results;
     {
       const MergeMetrics metrics(stores_.metrics(), total, [&] { return executor.progress(); });
-      ProgressPrinter printer([&] {
-        const RunProgress progress = executor.progress();
-        return ProgressSample{
-            progress.bytes_done, total.bytes, progress.units_done, total.units,
-            plan.rounds == 1 ? ""
-                             : absl::StrCat("round ", progress.round + 1, " of ", plan.rounds)};
-      });
+      progress_.Run(total, plan.rounds);
       results =
           executor.Execute({job, output_uri_, std::move(done_), tensor_memory, stores_.metrics(),
                             [&keeper](const UnitResult& result) { keeper.Add(result); }});
@@ -253,10 +259,10 @@ class MergeRun {
           "th time: a rule of the bucket ends them too early, or another process does; see to "
           "that, and repeat with --resume"));
     }
-    std::fprintf(stderr,
-                 "uploads to %s that were under way are gone: they are begun again, and what was "
-                 "in them is done once more\n",
-                 OneLine(output_uri_).c_str());
+    Log(LogLevel::kWarn,
+        absl::StrCat("uploads to ", output_uri_,
+                     " that were under way are gone: they are begun again, and what was in them "
+                     "is done once more"));
     MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::ResumeOwn(std::move(output_), done_));
     MERGANSER_RETURN_IF_ERROR(BeginLog());
     return true;
@@ -269,8 +275,8 @@ class MergeRun {
       MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::Resume(store_, output_uri_, prepared_.plan,
                                                             done_, &watch, beat_period()));
       if (output_ != nullptr) {
-        std::fprintf(stderr, "going on: %zu of %zu units are done\n", done_.size(),
-                     static_cast<size_t>(AllRounds(prepared_.plan).units));
+        Log(LogLevel::kInfo, absl::StrCat("going on: ", done_.size(), " of ",
+                                          AllRounds(prepared_.plan).units, " units are done"));
         recorded_ = !done_.empty();
         return BeginLog();
       }
@@ -296,6 +302,7 @@ class MergeRun {
   const Stores stores_;
   const std::string output_uri_;
   const std::shared_ptr<ObjectStore> store_;
+  MergeProgress& progress_;
   InterruptWatcher& interrupts_;
   std::optional<ProgressLog> log_;
   std::unique_ptr<JobOutput> output_;
@@ -315,13 +322,17 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
   const std::string output_uri = uri->ToString();
   const Stores stores(flags.storage);
-  const MetricsFile metrics(flags.metrics.file, stores.metrics(), flags.metrics.labels);
+  const MetricsFile metrics(flags.metrics.file, stores.metrics(), flags.metrics.labels,
+                            flags.metrics.period);
   absl::StatusOr<std::shared_ptr<ObjectStore>> store = stores.Open(output_uri);
   if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
   const StoreTraits traits = (*store)->traits();
   if (const absl::Status able = CheckOutputTraits(traits); !able.ok()) {
     return Fail(Annotate(able, OneLine(output_uri)), Phase::kPlanning);
   }
+  MergeProgress progress;
+  std::optional<ProgressPrinter> printer;
+  printer.emplace([&] { return progress.Sample(executor.progress()); });
   const absl::StatusOr<PreparedMerge> prepared =
       PrepareMerge(*text, flags.recipe, directories, stores, traits);
   if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);
@@ -332,20 +343,20 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   const absl::StatusOr<uint64_t> tensor_memory = TensorMemory(flags.memory, prepared->plan);
   if (!tensor_memory.ok()) return Fail(tensor_memory.status(), Phase::kPlanning);
 
-  std::fputs(WarningsText(prepared->plan, kWarningsShown).c_str(), stderr);
+  TellWarnings(prepared->plan);
   if (flags.storage.buckets.exclusive_output) {
-    std::fprintf(stderr,
-                 "--exclusive-output: nobody else may write to %s until this merge has ended\n",
-                 OneLine(output_uri).c_str());
+    Log(LogLevel::kInfo, absl::StrCat("--exclusive-output: nobody else may write to ", output_uri,
+                                      " until this merge has ended"));
   }
 
-  MergeRun run(flags, *prepared, stores, output_uri, *store, interrupts);
+  MergeRun run(flags, *prepared, stores, output_uri, *store, progress, interrupts);
   const HandlerScope handlers(interrupts);
   if (const absl::Status begun = Guarded([&] { return run.Begin(); }); !begun.ok()) {
     run.EndFailed(begun, /*still_written=*/false);
     return Fail(begun, BeginPhase(begun));
   }
   if (run.complete()) {
+    printer.reset();
     std::printf("%s holds this merge already\n", OneLine(output_uri).c_str());
     return flags.verify ? RunVerify(stores, output_uri, flags.threads) : kDone;
   }
@@ -357,6 +368,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
     run.EndFailed(why, executor.StillWrites());
     return Fail(why, Phase::kRunning);
   }
+  printer.reset();
   std::printf("%s", summary->c_str());
   std::printf("merged into %s\n", OneLine(output_uri).c_str());
   return flags.verify ? RunVerify(stores, output_uri, flags.threads) : kDone;

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <cstdio>
 #include <cstring>
 #include <iterator>
 #include <string_view>
@@ -20,6 +19,7 @@
 #include "common/linalg/kernels.h"
 #include "common/plan/plan.h"
 #include "coordinator/cli/commands.h"
+#include "coordinator/cli/process_log.h"
 
 namespace merganser::cli {
 namespace {
@@ -146,8 +146,8 @@ void MetricsFile::Write() {
   const absl::Status written =
       Guarded([&] { return ReplaceFile(path_, MetricsText(*registry_, labels_)); });
   if (written.ok() || std::exchange(warned_, true)) return;
-  std::fprintf(stderr, "warning: --metrics-file: %s; the work goes on without\n",
-               OneLine(std::string(written.message())).c_str());
+  Log(LogLevel::kWarn,
+      absl::StrCat("--metrics-file: ", written.message(), "; the work goes on without"));
 }
 
 }  // namespace merganser::cli

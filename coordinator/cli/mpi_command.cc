@@ -72,7 +72,8 @@ int RunRoot(MpiWorld& world, const MergeFlags& flags, const RankOptions& options
 int RunOther(MpiWorld& world, const MergeFlags& flags, const RankOptions& options,
              InterruptWatcher& interrupts) {
   MpiRank rank(world, options);
-  MetricsFile metrics(flags.metrics.file, options.stores.metrics(), flags.metrics.labels);
+  MetricsFile metrics(flags.metrics.file, options.stores.metrics(), flags.metrics.labels,
+                      flags.metrics.period);
   const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&rank] { rank.Interrupt(); });
   const absl::Status status = rank.Run();
@@ -100,6 +101,8 @@ int RunMpi(MergeFlags flags, const absl::Status& ready, InterruptWatcher& interr
   options.memory = flags.memory;
   options.ready = ready;
   options.stores = Stores(flags.storage);
+  // For people rank 0 says what failed, once.
+  if (LogsLines()) options.log = ProcessLog();
   int code = kFailed;
   const absl::Status status = Guarded([&] {
     code = world.rank() == 0 ? RunRoot(world, flags, options, interrupts)

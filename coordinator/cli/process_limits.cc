@@ -208,8 +208,9 @@ ProcessLimits ReadProcessLimits(const std::string& root) {
 }
 
 ProcessNeeds CoordinatorNeeds(int active_jobs) {
-  // Beside the runners: main, signals, the clock, the journal, the front.
-  return {"the coordinator", 5 + static_cast<uint64_t>(active_jobs) + kGrpcThreads + kCallThreads,
+  // Beside the runners: main, signals, the clock, what readers see of jobs, the journal, the front,
+  // the log.
+  return {"the coordinator", 7 + static_cast<uint64_t>(active_jobs) + kGrpcThreads + kCallThreads,
           64 * kMiB, ""};
 }
 

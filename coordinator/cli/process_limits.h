@@ -43,6 +43,9 @@ ProcessNeeds CoordinatorNeeds(int active_jobs);
 ProcessNeeds WorkerNeeds(int threads, uint64_t memory);
 ProcessNeeds ClientNeeds();
 
+// Threads of --http: connections, requests, answers, certificates.
+inline constexpr uint64_t kHttpThreads = 18;
+
 // kFailedPrecondition: names the limit, what was found, what is needed and what to raise.
 absl::Status CheckProcessLimits(const ProcessLimits& limits, const ProcessNeeds& needs);
 

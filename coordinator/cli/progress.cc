@@ -1,48 +1,43 @@
 #include "coordinator/cli/progress.h"
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/bytes.h"
 #include "common/base/clock.h"
-#include "common/base/format.h"
 #include "common/base/guarded.h"
+#include "common/base/status.h"
+#include "coordinator/cli/process_log.h"
+#include "coordinator/cli/terminal.h"
 
 namespace merganser::cli {
 namespace {
 
-constexpr std::chrono::milliseconds kTerminalPeriod(200);
+constexpr std::chrono::milliseconds kLook(500);
 constexpr std::chrono::seconds kLinePeriod(10);
-constexpr int kBarWidth = 24;
+
+std::vector<LogField> FieldsOf(const ProgressMeter& meter) {
+  const ProgressSample& sample = meter.sample();
+  std::vector<LogField> fields = {{"phase", sample.phase}};
+  if (!sample.moves) return fields;
+  if (const std::optional<double> rate = meter.rate(); rate.has_value()) {
+    fields.emplace_back("bytes_per_second", static_cast<uint64_t>(*rate));
+  }
+  if (meter.seconds_left().has_value()) {
+    fields.emplace_back("seconds_left", static_cast<uint64_t>(*meter.seconds_left()));
+  }
+  fields.emplace_back("bytes_done", sample.bytes_done);
+  fields.emplace_back("bytes_total", sample.bytes_total);
+  fields.emplace_back("units_done", sample.units_done);
+  fields.emplace_back("units_total", sample.units_total);
+  return fields;
+}
 
 }  // namespace
 
-std::string ProgressLine(const ProgressSample& sample, double seconds) {
-  const double done = static_cast<double>(sample.bytes_done);
-  const double share =
-      sample.bytes_total == 0 ? 0 : std::min(1.0, done / static_cast<double>(sample.bytes_total));
-  const int filled = static_cast<int>(share * kBarWidth);
-  std::string line =
-      Formatted("[%s%s] %3.0f%%  %s of %s", std::string(static_cast<size_t>(filled), '#'),
-                std::string(static_cast<size_t>(kBarWidth - filled), '.'), share * 100,
-                FormatBytes(sample.bytes_done), FormatBytes(sample.bytes_total));
-  if (seconds > 0 && sample.bytes_done > 0) {
-    absl::StrAppend(&line, "  ", FormatBytes(static_cast<uint64_t>(done / seconds)), "/s");
-    const auto left = static_cast<uint64_t>(seconds * (1 - share) / std::max(share, 1e-9));
-    line += Formatted("  %d:%02d left", left / 60, left % 60);
-  }
-  line += Formatted("  unit %d of %d", sample.units_done, sample.units_total);
-  if (!sample.note.empty()) absl::StrAppend(&line, "  ", sample.note);
-  return line;
-}
-
-ProgressPrinter::ProgressPrinter(std::function<ProgressSample()> sample)
-    : sample_(std::move(sample)) {
+ProgressPrinter::ProgressPrinter(std::function<ProgressSample()> sample, PhaseLines lines)
+    : sample_(std::move(sample)),
+      lines_(LogsLines() ? PhaseLines::kAll : lines),
+      rewrites_(OnTerminal() && !LogsLines()) {
   absl::StatusOr<Thread> thread = Thread::Start([this] { Loop(); });
   if (thread.ok()) thread_ = *std::move(thread);
 }
@@ -57,10 +52,10 @@ ProgressPrinter::~ProgressPrinter() {
 }
 
 void ProgressPrinter::Loop() {
-  const bool terminal = isatty(STDERR_FILENO) == 1;
-  const Duration period = terminal ? Duration(kTerminalPeriod) : Duration(kLinePeriod);
-  const MonotonicTime start = SystemClock().Now();
-  MonotonicTime next = start + period;
+  ProgressMeter meter;
+  // What is over sooner shows nothing.
+  MonotonicTime next = SystemClock().Now() + kLook;
+  next_line_ = next - kLook + kLinePeriod;
   MutexLock lock(mutex_);
   while (!stopping_) {
     const MonotonicTime now = SystemClock().Now();
@@ -68,18 +63,28 @@ void ProgressPrinter::Loop() {
       changed_.WaitFor(mutex_, next - now);
       continue;
     }
-    next = now + period;
+    next = now + kLook;
     Guarded([&] {
-      const std::string line =
-          ProgressLine(sample_(), std::chrono::duration<double>(now - start).count());
-      std::fprintf(stderr, terminal ? "\r\033[K%s" : "%s\n", line.c_str());
-      std::fflush(stderr);
+      meter.Add(sample_(), now);
+      Show(meter, now);
     }).IgnoreError();
   }
-  if (terminal) {
-    std::fputs("\r\033[K", stderr);
-    std::fflush(stderr);
+  if (rewrites_) SetStatusLine("");
+}
+
+void ProgressPrinter::Show(const ProgressMeter& meter, MonotonicTime now) {
+  const std::string line = OneLine(meter.Line());
+  if (rewrites_) {
+    SetStatusLine(line);
+    return;
   }
+  const bool due = now >= next_line_;
+  const bool quiet = lines_ == PhaseLines::kLater && told_.empty();
+  if (!due && (quiet || meter.sample().phase == told_)) return;
+  told_ = meter.sample().phase;
+  next_line_ = now + kLinePeriod;
+  // The log's reader has the figures as fields.
+  Log(LogLevel::kInfo, line, LogsLines() ? FieldsOf(meter) : std::vector<LogField>());
 }
 
 }  // namespace merganser::cli

@@ -21,15 +21,14 @@
 namespace merganser::cli {
 namespace {
 
-// `output`: empty, or where the merge would go; nothing is looked up there.
-absl::StatusOr<std::string> PlanFor(const Stores& stores, const std::string& recipe,
-                                    const std::string& output, bool json) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::string text, ReadRecipeFile(recipe));
-  const std::vector<std::string> directories = RecipeDirectories(recipe);
+// Nothing is looked up at the output.
+absl::StatusOr<std::string> PlanFor(const Stores& stores, const PlanFlags& flags) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::string text, ReadRecipeFile(flags.recipe));
+  const std::vector<std::string> directories = RecipeDirectories(flags.recipe);
   StoreTraits traits;
   std::string output_uri;
-  if (!output.empty()) {
-    MERGANSER_ASSIGN_OR_RETURN(Uri uri, ParseUri(output));
+  if (!flags.output.empty()) {
+    MERGANSER_ASSIGN_OR_RETURN(Uri uri, ParseUri(flags.output));
     MERGANSER_ASSIGN_OR_RETURN(uri, Absolute(uri, directories.front()));
     output_uri = uri.ToString();
     MERGANSER_ASSIGN_OR_RETURN(traits, stores.TraitsOf(output_uri));
@@ -38,9 +37,9 @@ absl::StatusOr<std::string> PlanFor(const Stores& stores, const std::string& rec
     }
   }
   MERGANSER_ASSIGN_OR_RETURN(const PreparedMerge prepared,
-                             PrepareMerge(text, recipe, directories, stores, traits));
+                             PrepareMerge(text, flags.recipe, directories, stores, traits));
   const Plan& plan = prepared.plan;
-  if (!output.empty()) {
+  if (!flags.output.empty()) {
     MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));
     MERGANSER_RETURN_IF_ERROR(CheckPlacesApart(stores, output_uri, plan.models));
   }
@@ -49,13 +48,13 @@ absl::StatusOr<std::string> PlanFor(const Stores& stores, const std::string& rec
     MERGANSER_ASSIGN_OR_RETURN(inputs.emplace_back(), stores.TraitsOf(model.uri));
   }
   const StorageRequests requests = CountRequests(plan, inputs);
-  return json ? PlanJson(plan, requests) : PlanText(plan, requests);
+  return flags.json ? PlanJson(plan, requests) : PlanText(plan, requests, flags.text);
 }
 
 }  // namespace
 
-int RunPlan(const Stores& stores, const std::string& recipe, const std::string& output, bool json) {
-  absl::StatusOr<std::string> out = PlanFor(stores, recipe, output, json);
+int RunPlan(const Stores& stores, const PlanFlags& flags) {
+  absl::StatusOr<std::string> out = PlanFor(stores, flags);
   if (!out.ok()) return Fail(out.status(), Phase::kPlanning);
   std::fputs(out->c_str(), stdout);
   return kDone;

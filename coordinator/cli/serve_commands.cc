@@ -11,18 +11,23 @@
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/descriptors.h"
+#include "common/base/log_queue.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/http_site.h"
 #include "coordinator/cli/metrics_file.h"
+#include "coordinator/cli/process_log.h"
 #include "coordinator/cli/security_flags.h"
 #include "coordinator/journal/journal.h"
 #include "coordinator/service/job_store.h"
+#include "coordinator/service/library_log.h"
 #include "coordinator/service/metered_job_store.h"
 #include "coordinator/service/server.h"
 #include "proto/channel/channel.h"
+#include "worker/logged_source.h"
 #include "worker/sources/grpc/grpc_source.h"
 #include "worker/unit_runner.h"
 
@@ -36,8 +41,6 @@ constexpr std::chrono::seconds kFinishTimeout(30);
 // a row it may look in vain.
 constexpr std::chrono::seconds kPortCheckEvery(30), kPortPatience(30);
 constexpr int kPortFailures = 3;
-
-void LogLine(std::string_view line) { std::fprintf(stderr, "%s\n", OneLine(line).c_str()); }
 
 // Holds a thread until a signal comes.
 class StopSignal {
@@ -100,9 +103,13 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   options.jobs.schedule.heartbeat =
       std::min(options.jobs.schedule.heartbeat, options.jobs.schedule.worker_timeout / 4);
   options.jobs.finished_age = std::chrono::hours(24) * flags.keep_days;
-  options.jobs.log = LogLine;
+  options.jobs.program = ProgramName();
+  // Some of who tell hold locks.
+  LogQueue log(ProcessLog());
+  options.jobs.log = log.sink();
   options.security = flags.security;
-  options.security.log = LogLine;
+  options.security.log = log.sink();
+  BoundLibraryLogs(ProcessLog());
   absl::StatusOr<AllowedRoots> roots = MakeRoots(flags.roots, "the coordinator");
   if (!roots.ok()) return Fail(roots.status(), Phase::kPlanning);
   options.security.roots = *std::move(roots);
@@ -111,26 +118,41 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   const Stores stores(std::move(storage));
   options.jobs.metrics = stores.metrics();
   MeteredJobStore journal(**store, stores.metrics());
-  MetricsFile metrics(flags.metrics.file, stores.metrics(), flags.metrics.labels);
+  MetricsFile metrics(flags.metrics.file, stores.metrics(), flags.metrics.labels,
+                      flags.metrics.period);
+  absl::StatusOr<std::unique_ptr<HttpSite>> http = HttpSite::OpenCoordinators(
+      flags.http, options.security, absl::StrCat(flags.listen, " ", flags.state));
+  if (!http.ok()) return Fail(http.status(), Phase::kPlanning);
+  options.kept_descriptors = (*http)->descriptors();
   absl::StatusOr<std::unique_ptr<Server>> server =
       Server::Start(options, SystemClock(), journal, EngineJobRuns(stores));
   if (!server.ok()) return Fail(server.status(), Phase::kPlanning);
   if (const std::string token = (*server)->token_file(); !token.empty()) {
-    LogLine(absl::StrCat("this user's clients find their token in ", token));
+    Log(LogLevel::kInfo, absl::StrCat("this user's clients find their token in ", token));
   }
+  if (const absl::Status serves =
+          (*http)->ServeCoordinator(**server, stores.metrics(), flags.metrics.labels);
+      !serves.ok()) {
+    return Fail(serves, Phase::kRunning);
+  }
+  Log(LogLevel::kInfo, absl::StrCat(ProgramName(), " listens on ", (*server)->address()));
   std::printf("listening on %s\n", (*server)->address().c_str());
+  if (const std::string where = (*http)->address(); !where.empty()) {
+    std::printf("serving %s\n", where.c_str());
+  }
   std::fflush(stdout);
   Serve(**server, *stop);
-  std::fprintf(stderr, "%s\n",
-               (*store)->durable()
-                   ? "stopping: jobs stay as they are and go on at the next start"
-                   : "stopping: jobs that run are ended and their partial output removed");
+  Log(LogLevel::kInfo, (*store)->durable()
+                           ? "stopping: jobs stay as they are and go on at the next start"
+                           : "stopping: jobs that run are ended and their partial output removed");
+  (*http)->Stop();
   (*server)->Shutdown();
   interrupts.ClearHandler();
   if ((*server)->jobs().left_behind() == 0) return kDone;
   // Nothing ends threads that hang in planning; they must find nothing taken down if they wake.
   server->reset();
   metrics.Close();
+  log.Close();
   store->reset();
   std::fflush(nullptr);
   std::_Exit(kDone);
@@ -159,12 +181,26 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   options.threads = flags.threads;
   options.memory = flags.memory - kProcessMemory;
   options.simd = std::string(ActiveSimd());
-  options.log = LogLine;
-  const MetricsFile metrics(flags.metrics.file, options.stores.metrics(), flags.metrics.labels);
+  options.version = ProgramName();
+  options.log = ProcessLog();
+  if (flags.log.level == LogLevel::kDebug) BoundLibraryLogs(ProcessLog());
+  const MetricsFile metrics(flags.metrics.file, options.stores.metrics(), flags.metrics.labels,
+                            flags.metrics.period);
+  absl::StatusOr<std::unique_ptr<HttpSite>> http = HttpSite::OpenWorkers(flags.http, ProcessLog());
+  if (!http.ok()) return Fail(http.status(), Phase::kPlanning);
+  if (const absl::Status serves =
+          (*http)->ServeWorker(options.stores.metrics(), flags.metrics.labels);
+      !serves.ok()) {
+    return Fail(serves, Phase::kPlanning);
+  }
+  if (const std::string where = (*http)->address(); !where.empty()) {
+    std::printf("serving %s\n", where.c_str());
+    std::fflush(stdout);
+  }
   GrpcUnitSource source(options);
   const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&source] {
-    std::fprintf(stderr, "draining: units in progress are finished, the rest goes back\n");
+    Log(LogLevel::kInfo, "draining: units in progress are finished, the rest goes back");
     source.Stop();
   });
   RunnerOptions runner;
@@ -172,7 +208,12 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   runner.memory = options.memory;
   runner.worker = options.worker;
   runner.metrics = options.stores.metrics();
-  absl::Status status = RunUnits(source, runner);
+  Log(LogLevel::kInfo,
+      absl::StrCat(ProgramName(), " works with ", flags.threads, " threads and ",
+                   FormatBytes(flags.memory), " (", std::string(ActiveSimd()), ")"),
+      {{"worker", options.worker}});
+  LoggedSource logged(source, options.worker, ProcessLog());
+  absl::Status status = RunUnits(logged, runner);
   interrupts.ClearHandler();
   if (status.ok()) status = source.Finish(kFinishTimeout);
   // A unit's failure goes to the coordinator: what is denied here is the worker itself.

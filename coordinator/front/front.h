@@ -8,10 +8,10 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/log.h"
 #include "coordinator/front/admission.h"
 #include "coordinator/front/limits.h"
 #include "coordinator/front/tls.h"
@@ -26,7 +26,7 @@ struct FrontOptions {
   Limits limits;
   // Takes one line for people, at most a few a minute; may be empty. Called on the front's
   // thread.
-  std::function<void(std::string_view)> log;
+  LogSink log;
 };
 
 // One thread. Methods are for one thread too, which may be any.

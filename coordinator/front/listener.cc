@@ -22,24 +22,25 @@ struct FreeAddresses {
 };
 using Addresses = std::unique_ptr<addrinfo, FreeAddresses>;
 
-std::string Flag(std::string_view listen) {
-  return absl::StrCat("--listen ", OneLine(listen.substr(0, 200)));
+// The flag and what it said.
+std::string Flag(std::string_view flag, std::string_view listen) {
+  return absl::StrCat(std::string(flag), " ", OneLine(listen.substr(0, 200)));
 }
 
-absl::Status Unusable(std::string_view listen, const std::string& why) {
+absl::Status Unusable(const std::string& flag, const std::string& why) {
   return absl::UnavailableError(
-      absl::StrCat(Flag(listen), ": cannot be bound, found ", why,
+      absl::StrCat(flag, ": cannot be bound, found ", why,
                    "; expected a free port on an address of this machine (is another coordinator "
                    "running?)"));
 }
 
-absl::StatusOr<Addresses> Resolve(std::string_view listen, const std::string& host, uint16_t port) {
+absl::StatusOr<Addresses> Resolve(const std::string& flag, const std::string& host, uint16_t port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
   const int code = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-  if (code != 0) return Unusable(listen, absl::StrCat("no address (", gai_strerror(code), ")"));
+  if (code != 0) return Unusable(flag, absl::StrCat("no address (", gai_strerror(code), ")"));
   return Addresses(found);
 }
 
@@ -79,9 +80,9 @@ uint16_t PortOf(const Descriptor& socket) {
 
 }  // namespace
 
-absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view listen) {
+absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view listen, std::string_view flag) {
   const auto bad = [&](std::string_view why) {
-    return absl::InvalidArgumentError(absl::StrCat(Flag(listen), ": found ", std::string(why),
+    return absl::InvalidArgumentError(absl::StrCat(Flag(flag, listen), ": found ", std::string(why),
                                                    ", expected HOST:PORT such as 0.0.0.0:7470 or "
                                                    "[::1]:7470"));
   };
@@ -104,8 +105,9 @@ absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view listen) {
   return ListenAddress{std::string(host), static_cast<uint16_t>(number)};
 }
 
-absl::StatusOr<Listener> Listen(std::string_view listen) {
-  MERGANSER_ASSIGN_OR_RETURN(const ListenAddress wanted, ParseListenAddress(listen));
+absl::StatusOr<Listener> Listen(std::string_view listen, std::string_view flag_name) {
+  MERGANSER_ASSIGN_OR_RETURN(const ListenAddress wanted, ParseListenAddress(listen, flag_name));
+  const std::string flag = Flag(flag_name, listen);
   const bool any = wanted.host == "0.0.0.0" || wanted.host == "::";
   Listener listener;
   listener.port = wanted.port;
@@ -113,7 +115,7 @@ absl::StatusOr<Listener> Listen(std::string_view listen) {
   // One socket for both families where the machine has IPv6.
   for (const std::string& host :
        any ? std::vector<std::string>{"::", "0.0.0.0"} : std::vector<std::string>{wanted.host}) {
-    MERGANSER_ASSIGN_OR_RETURN(const Addresses addresses, Resolve(listen, host, wanted.port));
+    MERGANSER_ASSIGN_OR_RETURN(const Addresses addresses, Resolve(flag, host, wanted.port));
     for (const addrinfo* at = addresses.get(); at != nullptr; at = at->ai_next) {
       Descriptor socket;
       const int error = Bind(*at, listener.port, socket);
@@ -124,12 +126,12 @@ absl::StatusOr<Listener> Listen(std::string_view listen) {
         failure = error;
         // An address of a family that this machine lacks is no loss if there are others;
         // one that somebody else listens at is.
-        if (error == EADDRINUSE) return Unusable(listen, std::strerror(error));
+        if (error == EADDRINUSE) return Unusable(flag, std::strerror(error));
       }
     }
     if (any && !listener.sockets.empty()) break;
   }
-  if (listener.sockets.empty()) return Unusable(listen, std::strerror(failure));
+  if (listener.sockets.empty()) return Unusable(flag, std::strerror(failure));
   return listener;
 }
 

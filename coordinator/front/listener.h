@@ -17,9 +17,10 @@ struct ListenAddress {
   uint16_t port = 0;
 };
 
-// HOST:PORT, [IPV6]:PORT. kInvalidArgument for all else: no port, a port above 65535, a
-// path (unix:).
-absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view listen);
+// HOST:PORT, [IPV6]:PORT, as `flag` said it. kInvalidArgument for all else: no port, a port above
+// 65535, a path (unix:).
+absl::StatusOr<ListenAddress> ParseListenAddress(std::string_view listen,
+                                                 std::string_view flag = "--listen");
 
 // Sockets that listen and do not block, one for every address of the host.
 struct Listener {
@@ -30,7 +31,7 @@ struct Listener {
 // Port 0 takes a free one. 0.0.0.0 and [::] both mean every address of the machine, IPv4
 // and IPv6. No other process gets a share of the port: kUnavailable where it is taken, or
 // where the address is none of this machine.
-absl::StatusOr<Listener> Listen(std::string_view listen);
+absl::StatusOr<Listener> Listen(std::string_view listen, std::string_view flag = "--listen");
 
 }  // namespace merganser::front
 

@@ -36,10 +36,10 @@ void Tally::Tell(MonotonicTime now) {
   }
   counts_.clear();
   told_ = now;
-  if (log_) {
-    log_(absl::StrCat("connections ended: ", all, " (", reasons, "); the last was from ",
-                      PeerText(last_)));
-  }
+  Log(log_, LogLevel::kWarn,
+      absl::StrCat("connections ended: ", all, " (", reasons, "); the last was from ",
+                   PeerText(last_)),
+      {{"peer", PeerText(last_)}});
 }
 
 }  // namespace merganser::front

@@ -3,12 +3,12 @@
 #define MERGANSER_COORDINATOR_FRONT_TALLY_H_
 
 #include <cstddef>
-#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "coordinator/front/peer.h"
 
 namespace merganser::front {
@@ -17,7 +17,7 @@ namespace merganser::front {
 class Tally {
  public:
   // `log` may be empty.
-  explicit Tally(std::function<void(std::string_view)> log) : log_(std::move(log)) {}
+  explicit Tally(LogSink log) : log_(std::move(log)) {}
 
   // A connection of `peer` was ended; without `why` it ended as connections do.
   void Add(std::string_view why, const PeerKey& peer, MonotonicTime now);
@@ -25,7 +25,7 @@ class Tally {
   void Tell(MonotonicTime now);
 
  private:
-  const std::function<void(std::string_view)> log_;
+  const LogSink log_;
   std::map<std::string, size_t, std::less<>> counts_;
   PeerKey last_;
   MonotonicTime told_ = MonotonicTime::min();

@@ -18,7 +18,9 @@ namespace merganser::front {
 namespace {
 
 constexpr std::chrono::seconds kLookAgain(2);
-constexpr unsigned char kHttp2[] = {2, 'h', '2'};  // as ALPN lists it
+// As ALPN lists it.
+constexpr unsigned char kHttp2[] = {2, 'h', '2'};
+constexpr unsigned char kHttp1[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 struct Free {
   void operator()(BIO* p) const { BIO_free(p); }
@@ -50,10 +52,13 @@ absl::Status Unusable(std::string_view what) {
                                                  text[0] == '\0' ? "" : ": ", text));
 }
 
+// `http1`: null or not.
 int ChooseProtocol(SSL*, const unsigned char** out, unsigned char* out_length,
-                   const unsigned char* in, unsigned in_length, void*) {
+                   const unsigned char* in, unsigned in_length, void* http1) {
   unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_length, kHttp2, sizeof(kHttp2), in, in_length) !=
+  const unsigned char* ours = http1 != nullptr ? kHttp1 : kHttp2;
+  const unsigned length = http1 != nullptr ? sizeof(kHttp1) : sizeof(kHttp2);
+  if (SSL_select_next_proto(&chosen, out_length, ours, length, in, in_length) !=
       OPENSSL_NPN_NEGOTIATED) {
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   }
@@ -140,7 +145,8 @@ class TlsTransport final : public Transport {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Make(const TlsTexts& texts) {
+absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Make(const TlsTexts& texts,
+                                                                   TlsProtocol protocol) {
   Owned<SSL_CTX> context(SSL_CTX_new(TLS_server_method()));
   if (context == nullptr) return absl::ResourceExhaustedError("out of memory for TLS");
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
@@ -152,7 +158,9 @@ absl::StatusOr<std::shared_ptr<const TlsContext>> TlsContext::Make(const TlsText
   SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE |
                                       SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                       SSL_MODE_RELEASE_BUFFERS);
-  SSL_CTX_set_alpn_select_cb(context.get(), ChooseProtocol, nullptr);
+  static char http1;
+  SSL_CTX_set_alpn_select_cb(context.get(), ChooseProtocol,
+                             protocol == TlsProtocol::kHttp1 ? &http1 : nullptr);
   MERGANSER_RETURN_IF_ERROR(UseIdentity(context.get(), texts));
   if (!texts.client_ca.empty()) {
     MERGANSER_RETURN_IF_ERROR(AskForCertificates(context.get(), texts.client_ca));
@@ -172,13 +180,13 @@ std::unique_ptr<Transport> TlsContext::Accept(int fd) const {
   return std::make_unique<TlsTransport>(std::move(ssl), fd);
 }
 
-absl::StatusOr<std::unique_ptr<TlsKeeper>> TlsKeeper::Start(
-    Read read, std::function<void(std::string_view)> log) {
-  std::unique_ptr<TlsKeeper> keeper(new TlsKeeper(std::move(read), std::move(log)));
+absl::StatusOr<std::unique_ptr<TlsKeeper>> TlsKeeper::Start(Read read, LogSink log,
+                                                            TlsProtocol protocol) {
+  std::unique_ptr<TlsKeeper> keeper(new TlsKeeper(std::move(read), std::move(log), protocol));
   MERGANSER_ASSIGN_OR_RETURN(keeper->last_, keeper->read_());
   {
     MutexLock lock(keeper->mutex_);
-    MERGANSER_ASSIGN_OR_RETURN(keeper->current_, TlsContext::Make(keeper->last_));
+    MERGANSER_ASSIGN_OR_RETURN(keeper->current_, TlsContext::Make(keeper->last_, protocol));
   }
   MERGANSER_ASSIGN_OR_RETURN(keeper->thread_, Thread::Start([k = keeper.get()] { k->Run(); }));
   return keeper;
@@ -219,13 +227,13 @@ void TlsKeeper::Look() {
   }
   std::shared_ptr<const TlsContext> made;
   if (status.ok()) {
-    absl::StatusOr<std::shared_ptr<const TlsContext>> context = TlsContext::Make(*texts);
+    absl::StatusOr<std::shared_ptr<const TlsContext>> context = TlsContext::Make(*texts, protocol_);
     status = context.status();
     if (status.ok()) made = *std::move(context);
   }
   if (!status.ok() && told_ != status.message()) {
     told_ = std::string(status.message());
-    if (log_) log_(absl::StrCat("no new connections until this is mended: ", told_));
+    Log(log_, LogLevel::kError, absl::StrCat("no new connections until this is mended: ", told_));
   }
   if (status.ok()) {
     last_ = *std::move(texts);

@@ -2,13 +2,14 @@
 #ifndef MERGANSER_COORDINATOR_FRONT_TLS_H_
 #define MERGANSER_COORDINATOR_FRONT_TLS_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/log.h"
 #include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "coordinator/front/transport.h"
@@ -26,11 +27,15 @@ struct TlsTexts {
   bool operator==(const TlsTexts&) const = default;
 };
 
-// TLS 1.2 and above, for HTTP/2 alone. Thread-safe.
+// What is spoken within TLS, as clients ask for it by ALPN.
+enum class TlsProtocol : uint8_t { kHttp2, kHttp1 };
+
+// TLS 1.2 and above, for one protocol alone. Thread-safe.
 class TlsContext {
  public:
   // kInvalidArgument where the texts do not make a server.
-  static absl::StatusOr<std::shared_ptr<const TlsContext>> Make(const TlsTexts& texts);
+  static absl::StatusOr<std::shared_ptr<const TlsContext>> Make(
+      const TlsTexts& texts, TlsProtocol protocol = TlsProtocol::kHttp2);
   ~TlsContext();
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
@@ -52,20 +57,21 @@ class TlsKeeper {
   // `read` is called now, and every two seconds on a thread of its own; `log` is told when what
   // it says cannot be used, and may be empty.
   static absl::StatusOr<std::unique_ptr<TlsKeeper>> Start(
-      Read read, std::function<void(std::string_view)> log);
+      Read read, LogSink log, TlsProtocol protocol = TlsProtocol::kHttp2);
   ~TlsKeeper();
 
   // Null while what was read last cannot be used.
   std::shared_ptr<const TlsContext> Current();
 
  private:
-  TlsKeeper(Read read, std::function<void(std::string_view)> log)
-      : read_(std::move(read)), log_(std::move(log)) {}
+  TlsKeeper(Read read, LogSink log, TlsProtocol protocol)
+      : read_(std::move(read)), log_(std::move(log)), protocol_(protocol) {}
   void Run();
   void Look();
 
   const Read read_;
-  const std::function<void(std::string_view)> log_;
+  const LogSink log_;
+  const TlsProtocol protocol_;
   TlsTexts last_;     // the thread's own once it runs
   std::string told_;  // likewise
   Mutex mutex_;

@@ -418,4 +418,13 @@ absl::StatusOr<std::vector<StoredEvent>> Journal::Events(const std::string& uid)
   return events;
 }
 
+absl::StatusOr<std::string> Journal::Activity(const std::string& uid) {
+  std::string activity;
+  MERGANSER_RETURN_IF_ERROR(impl_->Do(false, [&](Tables& tables) {
+    activity = tables.Activity(uid);
+    return absl::OkStatus();
+  }));
+  return activity;
+}
+
 }  // namespace merganser

@@ -59,6 +59,7 @@ class Journal final : public JobStore {
   // Of what waits for the disk the last `waiting_events` of a job stay.
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
+  absl::StatusOr<std::string> Activity(const std::string& uid) override;
 
  private:
   absl::StatusOr<std::vector<StoredResult>> DoResults(const std::string& uid,

@@ -91,6 +91,18 @@ CREATE TABLE requests (
   ended_after INTEGER NOT NULL
 );
 )sql",
+    // 5 -> 6
+    R"sql(
+ALTER TABLE jobs ADD COLUMN display_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN labels BLOB NOT NULL DEFAULT x'';
+ALTER TABLE jobs ADD COLUMN method TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN models BLOB NOT NULL DEFAULT x'';
+ALTER TABLE jobs ADD COLUMN asked_priority INTEGER;
+ALTER TABLE jobs ADD COLUMN verdict TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN bytes_read INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN bytes_written INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN activity BLOB NOT NULL DEFAULT x'';
+)sql",
 };
 
 int Pragma(SQLite::Database& database, const char* name) {

@@ -80,8 +80,10 @@ INSERT INTO jobs (uid, sequence, request_id, state, cancelling, recipe, source_n
                   output_uri, overwrite, plan_digest, numerics_version, inputs, error_code,
                   error_message, error_reason, created, started, finished, report_summary, warnings,
                   priority, owner, ended_after, units_total, units_done, bytes_total, bytes_done,
-                  retries)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  retries, display_name, labels, method, models, asked_priority, verdict,
+                  bytes_read, bytes_written, activity)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (uid) DO UPDATE SET
   state = excluded.state, cancelling = excluded.cancelling, plan_digest = excluded.plan_digest,
   numerics_version = excluded.numerics_version, inputs = excluded.inputs,
@@ -90,14 +92,18 @@ ON CONFLICT (uid) DO UPDATE SET
   report_summary = excluded.report_summary, warnings = excluded.warnings,
   ended_after = excluded.ended_after, units_total = excluded.units_total,
   units_done = excluded.units_done, bytes_total = excluded.bytes_total,
-  bytes_done = excluded.bytes_done, retries = excluded.retries
+  bytes_done = excluded.bytes_done, retries = excluded.retries, priority = excluded.priority,
+  asked_priority = excluded.asked_priority, verdict = excluded.verdict,
+  bytes_read = excluded.bytes_read, bytes_written = excluded.bytes_written,
+  activity = excluded.activity
 )sql";
 
 constexpr char kLoadJobs[] = R"sql(
 SELECT uid, sequence, request_id, state, cancelling, recipe, source_name, directories, output_uri,
        overwrite, plan_digest, numerics_version, inputs, error_code, error_message, error_reason,
        created, started, finished, report_summary, warnings, priority, owner, ended_after,
-       units_total, units_done, bytes_total, bytes_done, retries
+       units_total, units_done, bytes_total, bytes_done, retries, display_name, labels, method,
+       models, asked_priority, verdict, bytes_read, bytes_written
 FROM jobs ORDER BY sequence
 )sql";
 
@@ -170,11 +176,12 @@ struct Tables::Statements {
         trim_events(database, kTrimEvents),
         events(database,
                "SELECT time, text, round, unit, worker, reported FROM events WHERE job = ? "
-               "ORDER BY number") {}
+               "ORDER BY number"),
+        activity(database, "SELECT activity FROM jobs WHERE uid = ?") {}
 
   SQLite::Statement raise_epoch, epoch, served, set_served, load_jobs, save_job, drop_request,
       remove_job, spend_request, load_spent, forget_spent, add_result, results, forget_results,
-      add_event, trim_events, events;
+      add_event, trim_events, events, activity;
 };
 
 Tables::Tables(SQLite::Database& database) : statements_(std::make_unique<Statements>(database)) {}
@@ -209,10 +216,11 @@ absl::StatusOr<std::vector<JobRecord>> Tables::LoadJobs() {
     record.request_id = row.TextAt(2);
     const std::string state = row.TextAt(3);
     const std::optional<JobState> known = StateNamed(state);
-    std::vector<std::string> inputs;
+    std::vector<std::string> inputs, labels;
     if (!known.has_value() || !UnpackTexts(row.TextAt(7), info.request.directories) ||
         !UnpackTexts(row.TextAt(12), inputs) || inputs.size() % 2 != 0 ||
-        !UnpackTexts(row.TextAt(20), info.warnings)) {
+        !UnpackTexts(row.TextAt(20), info.warnings) || !UnpackTexts(row.TextAt(30), labels) ||
+        labels.size() % 2 != 0 || !UnpackTexts(row.TextAt(32), info.models)) {
       return absl::DataLossError(absl::StrCat("found a row of ", OneLine(info.name), " in state \"",
                                               OneLine(state), "\" that cannot be read"));
     }
@@ -241,6 +249,15 @@ absl::StatusOr<std::vector<JobRecord>> Tables::LoadJobs() {
     info.progress.bytes_total = static_cast<uint64_t>(row.NumberAt(26));
     info.progress.bytes_done = static_cast<uint64_t>(row.NumberAt(27));
     info.progress.retries = static_cast<uint64_t>(row.NumberAt(28));
+    info.request.display_name = row.TextAt(29);
+    for (size_t i = 0; i < labels.size(); i += 2) {
+      info.request.labels.emplace(std::move(labels[i]), std::move(labels[i + 1]));
+    }
+    info.method = row.TextAt(31);
+    if (!row.NullAt(33)) record.asked_priority = static_cast<int32_t>(row.NumberAt(33));
+    info.verdict = row.TextAt(34);
+    info.progress.bytes_read = static_cast<uint64_t>(row.NumberAt(35));
+    info.progress.bytes_written = static_cast<uint64_t>(row.NumberAt(36));
   }
   return records;
 }
@@ -255,6 +272,11 @@ void Tables::SaveJob(const JobRecord& record) {
   for (const auto& [uri, digest] : record.plan.inputs) {
     inputs.push_back(uri);
     inputs.push_back(digest);
+  }
+  std::vector<std::string> labels;
+  for (const auto& [key, value] : info.request.labels) {
+    labels.push_back(key);
+    labels.push_back(value);
   }
   Use save(statements_->save_job);
   save.Text(info.uid).Number(static_cast<int64_t>(record.sequence));
@@ -289,7 +311,20 @@ void Tables::SaveJob(const JobRecord& record) {
       .Number(static_cast<int64_t>(info.progress.bytes_total))
       .Number(static_cast<int64_t>(info.progress.bytes_done))
       .Number(static_cast<int64_t>(info.progress.retries))
-      .Run();
+      .Text(info.request.display_name)
+      .Blob(PackTexts(labels))
+      .Text(info.method)
+      .Blob(PackTexts(info.models));
+  if (record.asked_priority.has_value()) {
+    save.Number(*record.asked_priority);
+  } else {
+    save.Null();
+  }
+  save.Text(info.verdict)
+      .Number(static_cast<int64_t>(info.progress.bytes_read))
+      .Number(static_cast<int64_t>(info.progress.bytes_written))
+      .Blob(record.activity);
+  save.Run();
   if (!IsTerminal(info.state)) return;
   ForgetResults(info.uid);
   Use(statements_->trim_events).Text(info.uid).Number(int64_t{kKeptEvents}).Run();
@@ -375,6 +410,12 @@ void Tables::AddEvents(const std::string& uid, const std::vector<StoredEvent>& e
     }
     add.Text(uid).Run();
   }
+}
+
+std::string Tables::Activity(const std::string& uid) {
+  Use row(statements_->activity);
+  row.Text(uid);
+  return row.Step() ? row.TextAt(0) : "";
 }
 
 std::vector<StoredEvent> Tables::Events(const std::string& uid) {

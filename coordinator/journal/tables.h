@@ -50,6 +50,7 @@ class Tables {
 
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events);
   std::vector<StoredEvent> Events(const std::string& uid);
+  std::string Activity(const std::string& uid);
 
  private:
   struct Statements;

@@ -60,6 +60,10 @@ void Schedule::RemoveJob(const std::string& name) {
   jobs_.erase(it);
 }
 
+void Schedule::SetPriority(const std::string& name, int32_t priority) {
+  if (const auto it = jobs_.find(name); it != jobs_.end()) it->second.priority = priority;
+}
+
 absl::StatusOr<WorkerAnswer> Schedule::Sync(WorkerReport report, MonotonicTime now) {
   now = Advance(now);
   const bool known = workers_.contains(report.worker);
@@ -515,6 +519,7 @@ std::optional<ScheduleStatus> Schedule::Status(const std::string& name) const {
   status.retries = job.retries;
   status.outcome = job.outcome;
   status.bytes_done += job.bytes_in_flight;
+  status.bytes_in_flight = job.bytes_in_flight;
   status.units_leased = job.leased;
   status.workers = static_cast<uint32_t>(job.holders.size());
   if (!job.outcome.has_value()) {
@@ -526,16 +531,24 @@ std::optional<ScheduleStatus> Schedule::Status(const std::string& name) const {
   return status;
 }
 
+HeldUnit Schedule::Held(const Lease& lease) const {
+  const Job& job = jobs_.at(lease.job);
+  return {lease.job, job.round, Number(lease.unit, job), lease.bytes_done, *latest_ - lease.since};
+}
+
+std::vector<std::pair<std::string, HeldUnit>> Schedule::HeldOf(const std::string& name) const {
+  std::vector<std::pair<std::string, HeldUnit>> held;
+  for (const auto& [token, lease] : leases_) {
+    if (lease.job == name) held.emplace_back(lease.worker, Held(lease));
+  }
+  return held;
+}
+
 std::vector<HeldUnit> Schedule::HeldBy(const std::string& name) const {
   std::vector<HeldUnit> held;
   const auto worker = workers_.find(name);
   if (worker == workers_.end()) return held;
-  for (const std::string& token : worker->second.leases) {
-    const Lease& lease = leases_.at(token);
-    const Job& job = jobs_.at(lease.job);
-    held.push_back(
-        {lease.job, job.round, Number(lease.unit, job), lease.bytes_done, *latest_ - lease.since});
-  }
+  for (const std::string& token : worker->second.leases) held.push_back(Held(leases_.at(token)));
   return held;
 }
 

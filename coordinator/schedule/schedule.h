@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -37,6 +38,9 @@ class Schedule {
   // Forgets the job; its leases are revoked as their workers call.
   void RemoveJob(const std::string& job);
 
+  // From now on; leases that are out stay out. Nothing where the job is not there.
+  void SetPriority(const std::string& job, int32_t priority);
+
   // kAborted when a later call of this worker was seen already: nothing changed.
   absl::StatusOr<WorkerAnswer> Sync(WorkerReport report, MonotonicTime now);
 
@@ -65,6 +69,8 @@ class Schedule {
   // nullopt: no such job. Looks at no unit and no lease.
   std::optional<ScheduleStatus> Status(const std::string& job) const;
 
+  // All leases of the job, with their workers; looks at all there are.
+  std::vector<std::pair<std::string, HeldUnit>> HeldOf(const std::string& job) const;
   // What a worker holds; empty for one that is not alive.
   std::vector<HeldUnit> HeldBy(const std::string& worker) const;
 
@@ -166,6 +172,7 @@ class Schedule {
   void CountOut(Worker& worker);
   std::map<std::string, Worker>::iterator EraseWorker(std::map<std::string, Worker>::iterator it);
   static uint32_t Number(uint32_t index, const Job& job);
+  HeldUnit Held(const Lease& lease) const;
   std::string DescribeUnit(uint32_t unit, const Job& job) const;
 
   const ScheduleOptions options_;

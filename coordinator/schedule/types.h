@@ -83,6 +83,8 @@ struct WorkerReport {
   uint32_t threads = 0;
   uint64_t memory = 0;
   std::string simd;
+  std::string host;     // for people, as the worker says
+  std::string version;  // of its program
   std::vector<InFlight> in_flight;
   std::vector<Completed> completed;
   std::vector<Failed> failed;
@@ -146,10 +148,11 @@ struct ScheduleStatus {
   uint64_t units_done = 0;
   uint64_t units_leased = 0;
   uint64_t bytes_total = 0;
-  uint64_t bytes_done = 0;  // of finished units, and what is known of those in flight
-  uint32_t workers = 0;     // with leases of this job
-  uint64_t retries = 0;     // leases failed or lost
-  std::string detail;       // what it waits for; usually empty
+  uint64_t bytes_done = 0;       // of finished units, and what is known of those in flight
+  uint64_t bytes_in_flight = 0;  // of these
+  uint32_t workers = 0;          // with leases of this job
+  uint64_t retries = 0;          // leases failed or lost
+  std::string detail;            // what it waits for; usually empty
   // Set when there is no more to schedule: OK when all units are done.
   std::optional<absl::Status> outcome;
 };

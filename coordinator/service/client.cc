@@ -112,9 +112,15 @@ absl::StatusOr<JobInfo> MergeClient::Get(const std::string& name) {
 }
 
 absl::StatusOr<ListedJobs> MergeClient::List(int page_size, const std::string& page_token) {
+  return List(JobQuery{page_size, page_token});
+}
+
+absl::StatusOr<ListedJobs> MergeClient::List(const JobQuery& query) {
   v1::ListJobsRequest request;
-  request.set_page_size(page_size);
-  request.set_page_token(page_token);
+  request.set_page_size(query.page_size);
+  request.set_page_token(query.page_token);
+  request.set_filter(query.filter);
+  request.set_order_by(query.order_by);
   v1::ListJobsResponse response;
   MERGANSER_RETURN_IF_ERROR(Explain(Call(*impl_->channel, timeout_, request, response,
                                          [&](auto* context, const auto& in, auto* out) {
@@ -126,7 +132,23 @@ absl::StatusOr<ListedJobs> MergeClient::List(int page_size, const std::string& p
     listed.jobs.push_back(std::move(job));
   }
   listed.next_page_token = response.next_page_token();
+  listed.total_size = static_cast<size_t>(std::max(0, response.total_size()));
   return listed;
+}
+
+absl::StatusOr<std::vector<v1::Worker>> MergeClient::Workers() {
+  std::vector<v1::Worker> workers;
+  v1::ListWorkersRequest request;
+  do {
+    v1::ListWorkersResponse response;
+    MERGANSER_RETURN_IF_ERROR(Explain(Call(*impl_->channel, timeout_, request, response,
+                                           [&](auto* context, const auto& in, auto* out) {
+                                             return impl_->stub->ListWorkers(context, in, out);
+                                           })));
+    for (v1::Worker& worker : *response.mutable_workers()) workers.push_back(std::move(worker));
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return workers;
 }
 
 absl::StatusOr<JobInfo> MergeClient::Cancel(const std::string& name) {
@@ -138,6 +160,28 @@ absl::StatusOr<JobInfo> MergeClient::Cancel(const std::string& name) {
         return impl_->stub->CancelJob(context, in, out);
       })));
   return DecodeJob(job);
+}
+
+absl::StatusOr<JobInfo> MergeClient::SetPriority(const std::string& name, int32_t priority) {
+  v1::SetJobPriorityRequest request;
+  request.set_name(name);
+  request.set_priority(priority);
+  v1::Job job;
+  MERGANSER_RETURN_IF_ERROR(Explain(
+      Call(*impl_->channel, timeout_, request, job, [&](auto* context, const auto& in, auto* out) {
+        return impl_->stub->SetJobPriority(context, in, out);
+      })));
+  return DecodeJob(job);
+}
+
+absl::Status MergeClient::Delete(const std::string& name) {
+  v1::DeleteJobRequest request;
+  request.set_name(name);
+  google::protobuf::Empty nothing;
+  return Explain(Call(*impl_->channel, timeout_, request, nothing,
+                      [&](auto* context, const auto& in, auto* out) {
+                        return impl_->stub->DeleteJob(context, in, out);
+                      }));
 }
 
 absl::StatusOr<JobInfo> MergeClient::Watch(const std::string& name,

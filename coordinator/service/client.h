@@ -2,6 +2,8 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_CLIENT_H_
 #define MERGANSER_COORDINATOR_SERVICE_CLIENT_H_
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,11 +20,13 @@ namespace merganser {
 
 namespace v1 {
 class CreateJobRequest;
+class Worker;
 }  // namespace v1
 
 struct ListedJobs {
-  std::vector<JobInfo> jobs;  // newest first, without recipes
+  std::vector<JobInfo> jobs;  // without recipes
   std::string next_page_token;
+  size_t total_size = 0;  // on all pages; 0 of a coordinator that is too old to say, or to filter
 };
 
 // How long Watch waits for a coordinator that went away, and who is told of it.
@@ -53,8 +57,15 @@ class MergeClient {
   // warnings. A job with a name was made all the same, by a coordinator that is too old.
   absl::StatusOr<JobInfo> Validate(const JobRequest& request);
   absl::StatusOr<JobInfo> Get(const std::string& name);
+  // All jobs, newest first.
   absl::StatusOr<ListedJobs> List(int page_size = 0, const std::string& page_token = "");
+  absl::StatusOr<ListedJobs> List(const JobQuery& query);
   absl::StatusOr<JobInfo> Cancel(const std::string& name);
+  absl::StatusOr<JobInfo> SetPriority(const std::string& name, int32_t priority);
+  absl::Status Delete(const std::string& name);
+
+  // All workers that are known, by name.
+  absl::StatusOr<std::vector<v1::Worker>> Workers();
 
   // Calls `on_change` with the job now, on every change, and about four times a
   // second while nothing changes, so that it can end the watching: by returning

@@ -29,20 +29,17 @@ constexpr std::array<StatePair, 7> kStates = {{
 
 constexpr int64_t kNanos = 1'000'000'000;
 
-void EncodeTime(const std::optional<WallTime>& time, google::protobuf::Timestamp* proto) {
-  const int64_t nanos = time->time_since_epoch().count();
-  int64_t seconds = nanos / kNanos;
-  // A Timestamp's nanos count forward, also before 1970.
-  if (nanos % kNanos < 0) --seconds;
-  proto->set_seconds(seconds);
-  proto->set_nanos(static_cast<int32_t>(nanos - seconds * kNanos));
-}
-
 std::optional<WallTime> DecodeTime(const google::protobuf::Timestamp& proto) {
   // What nanoseconds in 64 bits cannot hold is no time of ours.
   constexpr int64_t kLimit = INT64_MAX / kNanos - 1;
   if (proto.seconds() > kLimit || proto.seconds() < -kLimit) return std::nullopt;
   return WallTime(std::chrono::seconds(proto.seconds()) + std::chrono::nanoseconds(proto.nanos()));
+}
+
+std::optional<Duration> DecodeDuration(const google::protobuf::Duration& proto) {
+  constexpr int64_t kLimit = INT64_MAX / kNanos - 1;
+  if (proto.seconds() > kLimit || proto.seconds() < 0) return std::nullopt;
+  return std::chrono::seconds(proto.seconds()) + std::chrono::nanoseconds(proto.nanos());
 }
 
 }  // namespace
@@ -72,6 +69,33 @@ bool IsTerminal(JobState state) {
          state == JobState::kCancelled;
 }
 
+void EncodeTime(WallTime time, google::protobuf::Timestamp* proto) {
+  const int64_t nanos = time.time_since_epoch().count();
+  int64_t seconds = nanos / kNanos;
+  // A Timestamp's nanos count forward, also before 1970.
+  if (nanos % kNanos < 0) --seconds;
+  proto->set_seconds(seconds);
+  proto->set_nanos(static_cast<int32_t>(nanos - seconds * kNanos));
+}
+
+void EncodeDuration(Duration duration, google::protobuf::Duration* proto) {
+  proto->set_seconds(duration.count() / kNanos);
+  proto->set_nanos(static_cast<int32_t>(duration.count() % kNanos));
+}
+
+v1::Job::State EncodeState(JobState state) {
+  for (const StatePair& pair : kStates) {
+    if (pair.native == state) return pair.proto;
+  }
+  return v1::Job::STATE_UNSPECIFIED;
+}
+
+std::string_view ShownName(const JobRequest& request) {
+  if (!request.display_name.empty()) return request.display_name;
+  const std::string_view path = request.source_name;
+  return path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+}
+
 v1::Job EncodeJob(const JobInfo& job) {
   v1::Job proto;
   // What a damaged journal holds must not make a whole list undecodable.
@@ -84,9 +108,13 @@ v1::Job EncodeJob(const JobInfo& job) {
   proto.set_output_uri(Utf8(job.request.output_uri));
   proto.set_overwrite(job.request.overwrite);
   proto.set_priority(job.request.priority);
-  for (const StatePair& pair : kStates) {
-    if (pair.native == job.state) proto.set_state(pair.proto);
+  proto.set_state(EncodeState(job.state));
+  proto.set_display_name(OneLine(job.request.display_name));
+  for (const auto& [key, value] : job.request.labels) {
+    (*proto.mutable_labels())[OneLine(key)] = OneLine(value);
   }
+  proto.set_method(OneLine(job.method));
+  for (const std::string& model : job.models) proto.add_models(OneLine(model));
   proto.set_cancelling(job.cancelling);
   if (!job.error.ok()) {
     v1::Job::Error& error = *proto.mutable_error();
@@ -103,9 +131,21 @@ v1::Job EncodeJob(const JobInfo& job) {
   progress.set_workers(job.progress.workers);
   progress.set_retries(job.progress.retries);
   progress.set_detail(OneLine(job.progress.detail));
-  if (job.created) EncodeTime(job.created, proto.mutable_create_time());
-  if (job.started) EncodeTime(job.started, proto.mutable_start_time());
-  if (job.finished) EncodeTime(job.finished, proto.mutable_finish_time());
+  if (job.created) EncodeTime(*job.created, proto.mutable_create_time());
+  if (job.started) EncodeTime(*job.started, proto.mutable_start_time());
+  if (job.finished) EncodeTime(*job.finished, proto.mutable_finish_time());
+  proto.set_bytes_read(job.progress.bytes_read);
+  proto.set_bytes_written(job.progress.bytes_written);
+  if (job.pace.has_value()) {
+    v1::Pace& pace = *proto.mutable_pace();
+    pace.set_bytes_read_per_second(job.pace->rates.read);
+    pace.set_bytes_written_per_second(job.pace->rates.written);
+    if (job.pace->time_left) EncodeDuration(*job.pace->time_left, pace.mutable_time_left());
+    pace.mutable_diagnosis()->set_kind(job.pace->diagnosis.kind);
+    pace.mutable_diagnosis()->set_text(OneLine(job.pace->diagnosis.text));
+    pace.mutable_diagnosis()->set_advice(OneLine(job.pace->diagnosis.advice));
+  }
+  proto.set_verdict(OneLine(job.verdict));
   proto.set_report_summary(ShownLines(job.report_summary));
   for (const std::string& warning : job.warnings) proto.add_warnings(OneLine(warning));
   for (const JobEvent& event : job.events) {
@@ -126,7 +166,11 @@ absl::StatusOr<JobInfo> DecodeJob(const v1::Job& proto) {
                  {proto.directories().begin(), proto.directories().end()},
                  proto.output_uri(),
                  proto.overwrite(),
-                 proto.priority()};
+                 proto.priority(),
+                 proto.display_name(),
+                 {proto.labels().begin(), proto.labels().end()}};
+  job.method = proto.method();
+  job.models.assign(proto.models().begin(), proto.models().end());
   bool known = false;
   for (const StatePair& pair : kStates) {
     if (pair.proto != proto.state()) continue;
@@ -146,7 +190,17 @@ absl::StatusOr<JobInfo> DecodeJob(const v1::Job& proto) {
   const v1::Job::Progress& progress = proto.progress();
   job.progress = {progress.units_total(), progress.units_done(),   progress.bytes_total(),
                   progress.bytes_done(),  progress.units_leased(), progress.workers(),
-                  progress.retries(),     progress.detail()};
+                  progress.retries(),     progress.detail(),       proto.bytes_read(),
+                  proto.bytes_written()};
+  if (proto.has_pace()) {
+    const v1::Pace& pace = proto.pace();
+    job.pace.emplace();
+    job.pace->rates = {pace.bytes_read_per_second(), pace.bytes_written_per_second()};
+    if (pace.has_time_left()) job.pace->time_left = DecodeDuration(pace.time_left());
+    job.pace->diagnosis = {pace.diagnosis().kind(), pace.diagnosis().text(),
+                           pace.diagnosis().advice()};
+  }
+  job.verdict = proto.verdict();
   if (proto.has_create_time()) job.created = DecodeTime(proto.create_time());
   if (proto.has_start_time()) job.started = DecodeTime(proto.start_time());
   if (proto.has_finish_time()) job.finished = DecodeTime(proto.finish_time());
@@ -166,6 +220,8 @@ v1::CreateJobRequest EncodeRequest(const JobRequest& request, const std::string&
   proto.set_output_uri(request.output_uri);
   proto.set_overwrite(request.overwrite);
   proto.set_priority(request.priority);
+  proto.set_display_name(request.display_name);
+  proto.mutable_labels()->insert(request.labels.begin(), request.labels.end());
   proto.set_request_id(request_id);
   return proto;
 }
@@ -176,7 +232,9 @@ JobRequest DecodeRequest(const v1::CreateJobRequest& proto) {
           {proto.directories().begin(), proto.directories().end()},
           proto.output_uri(),
           proto.overwrite(),
-          proto.priority()};
+          proto.priority(),
+          proto.display_name(),
+          {proto.labels().begin(), proto.labels().end()}};
 }
 
 }  // namespace merganser

@@ -11,6 +11,9 @@
 namespace merganser {
 
 v1::Job EncodeJob(const JobInfo& job);
+v1::Job::State EncodeState(JobState state);
+void EncodeTime(WallTime time, google::protobuf::Timestamp* proto);
+void EncodeDuration(Duration duration, google::protobuf::Duration* proto);
 
 // kInvalidArgument for a state that this program does not know.
 absl::StatusOr<JobInfo> DecodeJob(const v1::Job& proto);

@@ -14,6 +14,7 @@
 #include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
 #include "coordinator/service/job_limits.h"
+#include "coordinator/service/job_log.h"
 #include "coordinator/service/job_manager.h"
 #include "coordinator/service/mounts.h"
 #include "coordinator/service/planning_deaths.h"
@@ -136,12 +137,14 @@ void JobManager::Run(const JobPtr& job) {
 
 // If this cannot be recorded before the end of this process, the next one finds the
 // publication complete.
-void JobManager::RunToSuccess(const JobPtr& job, const JobRun& run, const std::string& summary) {
+void JobManager::RunToSuccess(const JobPtr& job, JobRun& run, const std::string& summary) {
+  const std::string verdict = options_.verdict ? options_.verdict(run) : "";
   Record(job, Persistence::kUntilRecorded, [&](JobRecord& record) {
     record.info.state = JobState::kSucceeded;
     record.info.finished = clock_.WallNow();
     record.info.cancelling = false;
     record.info.report_summary = summary;
+    record.info.verdict = verdict;
     for (const std::string& warning : run.Warnings()) record.info.warnings.push_back(warning);
     return absl::OkStatus();
   }).IgnoreError();
@@ -237,7 +240,7 @@ absl::Status JobManager::Leavable(const JobPtr& job, const std::shared_ptr<JobRu
       job->trouble = absl::StrCat("waits for storage: it has not answered for ",
                                   (clock_.Now() - began) / std::chrono::seconds(1), " s");
       AddEvent(*job, job->trouble);
-      Log(absl::StrCat(job->record.info.name, ": ", job->trouble));
+      Log(JobLine(LogLevel::kWarn, job->record.info, job->trouble));
     }).IgnoreError();
     Lend(*job);
     lent = true;
@@ -258,7 +261,7 @@ absl::Status JobManager::Leavable(const JobPtr& job, const std::shared_ptr<JobRu
   MutexLock lock(mutex_);
   if (!status.has_value()) {
     job->left = writes || job->recovered;
-    Log(absl::StrCat(job->record.info.name, ": its storage does not answer; left behind"));
+    Log(JobLine(LogLevel::kWarn, job->record.info, "its storage does not answer; left behind"));
     return Interruption(*job);
   }
   if (!lent) return *std::move(status);
@@ -276,7 +279,7 @@ absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why, bool wi
                                            OneLine(std::string(why.message())));
   if (job.trouble.empty()) {
     AddEvent(job, trouble);
-    Log(absl::StrCat(job.record.info.name, ": ", trouble));
+    Log(JobLine(LogLevel::kWarn, job.record.info, trouble));
   }
   job.trouble = trouble;
   job.waits = true;

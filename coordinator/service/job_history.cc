@@ -10,6 +10,7 @@
 #include "common/base/status.h"
 #include "common/engine/result_record.h"
 #include "coordinator/service/job_limits.h"
+#include "coordinator/service/job_log.h"
 #include "coordinator/service/job_manager.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/status_codec.h"
@@ -27,7 +28,7 @@ std::string EndText(const JobInfo& info) {
 
 }  // namespace
 
-void JobManager::Log(const std::string& line) const {
+void JobManager::Log(const LogLine& line) const {
   if (options_.log) options_.log(line);
 }
 
@@ -42,7 +43,12 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       if (IsTerminal(next.info.state)) {
         next.info.progress = job->progress;
         next.info.progress.detail.clear();
+        if (job->activity.has_value()) {
+          next.info.progress.bytes_read = job->activity->completed().bytes_read;
+          next.info.progress.bytes_written = job->activity->completed().bytes_written;
+        }
         next.ended_after = Served();
+        next.activity = StoryForRecord(*job, next.info);
       }
       BoundTexts(next.info);
       job->saving = true;
@@ -52,6 +58,7 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       return store_.Save(next);
     });
     next.info.request.recipe = std::string();
+    next.activity = std::string();
     Forgotten forgotten;
     {
       MutexLock lock(mutex_);
@@ -60,17 +67,25 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
       if (!saved.ok()) {
         if (persistence == Persistence::kOnce) return saved;
         if (job->trouble.empty()) {
-          Log(absl::StrCat(next.info.name, ": cannot be recorded as ",
-                           std::string(JobStateName(next.info.state)),
-                           ", trying again: ", Text(saved)));
+          Log(JobLine(
+              LogLevel::kWarn, next.info,
+              absl::StrCat("cannot be recorded as ", std::string(JobStateName(next.info.state)),
+                           ", trying again: ", Text(saved))));
         }
         job->trouble = absl::StrCat("its state cannot be recorded: ", Text(saved));
         MERGANSER_RETURN_IF_ERROR(Pause());
         continue;
       }
+      if (job->phases.empty() || next.info.state != job->record.info.state) {
+        Guarded([&] { job->phases.push_back({next.info.state, clock_.WallNow()}); }).IgnoreError();
+      }
+      Guarded([&] {
+        for (const LogLine& line : ChangeLines(job->record.info, next.info)) Log(line);
+      }).IgnoreError();
       job->record = std::move(next);
       job->trouble.clear();
       if (IsTerminal(job->record.info.state)) {
+        job->activity.reset();
         metrics_.JobEnded(job->record.info.state);
         Guarded([&] {
           mutex_.AssertHeld();
@@ -126,8 +141,11 @@ void JobManager::SetRecordTrouble(const absl::Status& status) {
   const std::string trouble =
       status.ok() ? "" : absl::StrCat("results cannot be recorded: ", Text(status));
   if (trouble.empty() != record_trouble_.empty()) {
-    Log(trouble.empty() ? "results are recorded again"
-                        : absl::StrCat(trouble, "; units that are done wait with their workers"));
+    if (trouble.empty()) {
+      Log(LogLevel::kInfo, "results are recorded again");
+    } else {
+      Log(LogLevel::kError, absl::StrCat(trouble, "; units that are done wait with their workers"));
+    }
   }
   record_trouble_ = trouble;
 }
@@ -136,6 +154,7 @@ void JobManager::AddEvent(Job& job, std::string_view text, std::optional<UnitAtt
   Guarded([&] {
     JobEvent event{clock_.WallNow(), Cut(OneLine(text), kMaxEventText)};
     store_.AddEvents(job.record.info.uid, {{event, std::move(attempt)}});
+    job.folded.Add(event.time, event.text);
     job.events.push_back(std::move(event));
     if (job.events.size() > kKeptEvents) job.events.pop_front();
     job.shown_events.reset();
@@ -147,6 +166,18 @@ void JobManager::NoteTrouble() {
     metrics_.LeaseFailed(trouble.reported);
     const auto it = jobs_.find(trouble.job);
     if (it == jobs_.end()) continue;
+    Guarded([&] {
+      mutex_.AssertHeld();
+      const WallTime now = clock_.WallNow();
+      if (it->second->activity.has_value()) it->second->activity->Troubled(trouble, now);
+      MutexLock lock(fleet_mutex_);
+      fleet_.Troubled(trouble, now);
+    }).IgnoreError();
+    Guarded([&] {
+      const Job& job = *it->second;
+      Log(UnitTroubleLine(job.record.info, trouble,
+                          job.plan == nullptr ? nullptr : job.plan->plan));
+    }).IgnoreError();
     AddEvent(*it->second,
              absl::StrCat("unit ", trouble.unit,
                           trouble.reported ? " failed on worker " : " was lost by worker ",
@@ -169,7 +200,11 @@ absl::StatusOr<JobManager::JobPtr> JobManager::FindRequest(const JobRequest& req
   const bool own = info.owner == owner || info.owner.empty();
   JobRequest without_recipe = request;
   without_recipe.recipe.clear();
-  if (own && info.request == without_recipe && *it->second->recipe == request.recipe) {
+  // The id stands for what was asked, whatever the job's priority is now.
+  without_recipe.priority = info.request.priority;
+  const int32_t asked = it->second->record.asked_priority.value_or(info.request.priority);
+  if (own && request.priority == asked && info.request == without_recipe &&
+      *it->second->recipe == request.recipe) {
     return it->second;
   }
   return RequestReused(request_id, info.uid, own);
@@ -187,7 +222,6 @@ void JobManager::TakeOut(uint64_t sequence, bool old) {
     }
     by_request_.erase(request);
   }
-  forgotten_.Add(record.info.owner, old);
   board_.Remove(record.info.uid);
   jobs_.erase(record.info.uid);
   by_sequence_.erase(it);
@@ -204,8 +238,9 @@ JobManager::Forgotten JobManager::TakeOldJobs() {
   Forgotten forgotten;
   for (const bool old : {true, false}) {
     for (const uint64_t sequence : old ? outdated.old : outdated.excess) {
-      (old ? forgotten.removed : forgotten.retired)
-          .push_back(by_sequence_.at(sequence)->record.info.uid);
+      const JobInfo& info = by_sequence_.at(sequence)->record.info;
+      (old ? forgotten.removed : forgotten.retired).push_back(info.uid);
+      forgotten_.Add(info.owner, old);
       TakeOut(sequence, old);
     }
   }
@@ -222,7 +257,7 @@ void JobManager::RemoveFromStore(const Forgotten& forgotten) {
 }
 
 void JobManager::TellForgotten() {
-  if (!forgotten_.empty()) Log(forgotten_.Take(Kept()));
+  if (!forgotten_.empty()) Log(LogLevel::kInfo, forgotten_.Take(Kept()));
 }
 
 }  // namespace merganser

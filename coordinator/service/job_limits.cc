@@ -20,6 +20,9 @@ void BoundTexts(JobInfo& info) {
   info.report_summary = Cut(info.report_summary, kMaxSummaryText);
   info.progress.detail = Cut(info.progress.detail, kMaxDetailText);
   BoundWarnings(kMaxWarnings, info.warnings);
+  info.method = Cut(info.method, kMaxMethodText);
+  if (info.models.size() > kMaxModels) info.models.resize(kMaxModels);
+  for (std::string& model : info.models) model = Cut(model, kMaxModelText);
 }
 
 void BoundWarnings(size_t most, std::vector<std::string>& warnings) {
@@ -38,7 +41,11 @@ size_t EncodedBytesAtMost(const JobInfo& info) {
                  info.request.recipe.size() + info.request.source_name.size() +
                  info.request.output_uri.size() + info.error.message().size() +
                  info.error_reason.size() + info.progress.detail.size() +
-                 info.report_summary.size();
+                 info.report_summary.size() + info.request.display_name.size() + info.method.size();
+  for (const auto& [key, value] : info.request.labels) {
+    bytes += key.size() + value.size() + kBytesPerText;
+  }
+  for (const std::string& model : info.models) bytes += model.size() + kBytesPerText;
   for (const std::string& directory : info.request.directories) {
     bytes += directory.size() + kBytesPerText;
   }

@@ -17,6 +17,10 @@ inline constexpr size_t kMaxEventText = 1024;
 inline constexpr size_t kMaxDetailText = 1024;
 inline constexpr size_t kMaxWarningText = 1024;
 inline constexpr size_t kMaxSummaryText = size_t{16} << 10;
+// Of what the recipe names.
+inline constexpr size_t kMaxMethodText = 64;
+inline constexpr size_t kMaxModelText = 512;
+inline constexpr size_t kMaxModels = 64;
 // The last one says how many more there are. A plan's leave room for a publication's.
 inline constexpr size_t kMaxWarnings = 64;
 inline constexpr size_t kMaxPlanWarnings = 48;
@@ -24,7 +28,7 @@ inline constexpr size_t kMaxPlanWarnings = 48;
 // A page of jobs ends before this many bytes, but holds at least one job.
 inline constexpr size_t kMaxPageBytes = size_t{2} << 20;
 
-// Cuts the job's error, warnings, summary and detail. Called for all that is put on
+// Cuts the job's error, warnings, summary, detail, method and models. Called for all that is put on
 // record, and for what an older program put there.
 void BoundTexts(JobInfo& info);
 

@@ -8,8 +8,10 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "coordinator/service/job_limits.h"
+#include "coordinator/service/job_log.h"
 #include "coordinator/service/planning_deaths.h"
 #include "coordinator/service/random_id.h"
+#include "coordinator/service/recipe_facts.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/status_codec.h"
 
@@ -19,19 +21,8 @@ namespace {
 constexpr size_t kTokenBytes = 16;
 constexpr Duration kLookForOldJobs = std::chrono::minutes(1);
 constexpr Duration kTellForgotten = std::chrono::minutes(1);
-// What clients are told: a disk is seldom full for less, nor a queue.
-constexpr std::chrono::seconds kRetryRecord(5);
 
 std::string Text(const absl::Status& status) { return OneLine(std::string(status.message())); }
-
-// Nothing was changed, as far as is known: the client may repeat it.
-absl::Status NotRecorded(const absl::Status& status) {
-  return RetryAfter(
-      ReasonedError(absl::StatusCode::kUnavailable, "NOT_RECORDED",
-                    absl::StrCat("the coordinator cannot record it now, so it was not done: ",
-                                 Text(status), "; try again")),
-      kRetryRecord);
-}
 
 }  // namespace
 
@@ -44,9 +35,11 @@ JobManager::JobManager(const JobManagerOptions& options, const Clock& clock, Job
       epoch_(epoch),
       served_before_(served_before),
       started_(clock.Now()),
+      started_wall_(clock.WallNow()),
       left_behind_(options.left_behind),
       metrics_(options.metrics),
-      schedule_(options.schedule, epoch, [] { return RandomHex(kTokenBytes); }) {
+      schedule_(options.schedule, epoch, [] { return RandomHex(kTokenBytes); }),
+      fleet_(options.schedule.worker_timeout) {
   collector_ = metrics_.registry().Collect([this] { metrics_.Show(Counts()); });
 }
 
@@ -72,8 +65,8 @@ absl::Status JobManager::StartThreads() {
   for (; runners_ < options_.active_jobs; ++runners_) {
     absl::StatusOr<Thread> runner = Thread::Start([this] { RunnerLoop(); });
     if (!runner.ok() && runners_ > 0) {
-      Log(absl::StrCat("takes up ", runners_, " jobs at a time instead of ", options_.active_jobs,
-                       ": ", Text(runner.status())));
+      Log(LogLevel::kWarn, absl::StrCat("takes up ", runners_, " jobs at a time instead of ",
+                                        options_.active_jobs, ": ", Text(runner.status())));
       break;
     }
     MERGANSER_RETURN_IF_ERROR(runner.status());
@@ -98,11 +91,13 @@ absl::Status JobManager::Recover() {
     auto job = std::make_shared<Job>();
     job->record = record;
     BoundTexts(job->record.info);
+    if (record.info.method.empty()) SetRecipeFacts(record.info.request.recipe, job->record.info);
     job->recipe = std::make_shared<const std::string>(
         std::exchange(job->record.info.request.recipe, std::string()));
     for (const StoredEvent& stored : events) {
       job->events.push_back({stored.event.time, Cut(stored.event.text, kMaxEventText)});
       if (job->events.size() > kKeptEvents) job->events.pop_front();
+      job->folded.Add(stored.event.time, job->events.back().text);
       if (!stored.attempt.has_value()) continue;
       Attempts& attempts = job->attempts[{stored.attempt->round, stored.attempt->unit}];
       ++attempts.count;
@@ -136,7 +131,8 @@ absl::Status JobManager::Recover() {
   }
   RemoveFromStore(forgotten);
   if (!records.empty()) {
-    Log(absl::StrCat("found ", records.size(), records.size() == 1 ? " job" : " jobs",
+    Log(LogLevel::kInfo,
+        absl::StrCat("found ", records.size(), records.size() == 1 ? " job" : " jobs",
                      " on record; ", unfinished, unfinished == 1 ? " goes on" : " go on"));
   }
   return absl::OkStatus();
@@ -197,6 +193,7 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std:
   info.name = JobName(info.uid);
   info.owner = owner;
   info.request = request;
+  SetRecipeFacts(request.recipe, info);
   info.created = clock_.WallNow();
   if (const absl::Status saved = Guarded([&] { return store_.Save(job->record); }); !saved.ok()) {
     // It may be there all the same. If it cannot be removed either, it is found at the
@@ -225,6 +222,7 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std:
     return NotRecorded(queued);
   }
   AddEvent(*job, "created");
+  Log(SubmittedLine(info));
   ++queue_moves_;
   Show(*job);
   changed_.NotifyAll();
@@ -246,26 +244,7 @@ absl::StatusOr<JobInfo> JobManager::Get(const std::string& name) {
 }
 
 absl::StatusOr<JobPage> JobManager::List(int page_size, const std::string& page_token) const {
-  MERGANSER_ASSIGN_OR_RETURN(const int size, CoercePageSize(page_size));
-  uint64_t before = UINT64_MAX;
-  if (!page_token.empty()) {
-    MERGANSER_ASSIGN_OR_RETURN(before, ParsePageToken(page_token));
-  }
-  JobPage page;
-  size_t bytes = 0;
-  uint64_t last = 0;
-  // One more tells whether there is another page.
-  for (const JobView& view : board_.Before(before, static_cast<size_t>(size) + 1)) {
-    bytes += EncodedBytesAtMost(*view.info);
-    const bool full = page.jobs.size() == static_cast<size_t>(size) || bytes > kMaxPageBytes;
-    if (full && !page.jobs.empty()) {
-      page.next_page_token = MakePageToken(last);
-      break;
-    }
-    last = view.sequence;
-    page.jobs.push_back(*view.info);
-  }
-  return page;
+  return ListJobs(board_, {page_size, page_token});
 }
 
 absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name, const Caller& caller) {
@@ -315,10 +294,7 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name, const Caller
   }
   if (!job->cancel && !done) {
     const JobInfo& info = job->record.info;
-    if (info.owner != caller.name) {
-      Log(absl::StrCat(name, " of ", info.owner.empty() ? "an unknown owner" : info.owner,
-                       ": cancelled by ", caller.name));
-    }
+    Log(CallerLine(info, "cancelled", caller.name));
     job->cancel = true;
     if (!queued) AddEvent(*job, kBeingCancelled);
     Unschedule(*job);
@@ -360,6 +336,10 @@ absl::StatusOr<WorkerAnswer> JobManager::Sync(WorkerReport report) {
   {
     MutexLock lock(mutex_);
     if (stopping_) return CoordinatorStopping();
+  }
+  {
+    MutexLock lock(fleet_mutex_);
+    fleet_.Called(report, clock_.Now(), clock_.WallNow());
   }
   RecordResults(report);
   MutexLock lock(mutex_);
@@ -423,6 +403,10 @@ void JobManager::Tick(MonotonicTime& next_look) {
     }
     changed_.NotifyAll();
   }
+  {
+    MutexLock lock(fleet_mutex_);
+    fleet_.Tick(clock_.Now());
+  }
   RemoveFromStore(forgotten);
   // What a failure loses is a minute of the age of what has ended.
   if (looks) store_.SetServed(Served());
@@ -476,7 +460,10 @@ void JobManager::ShowLoop() {
   MutexLock lock(mutex_);
   while (!stopping_) {
     stop_tick_.WaitFor(mutex_, pause);
-    for (const auto& [sequence, job] : taken_) Show(*job);
+    for (const auto& [sequence, job] : taken_) {
+      Sample(*job);
+      Show(*job);
+    }
     if (shown_moves == queue_moves_) continue;
     shown_moves = queue_moves_;
     for (const JobPtr& job : queue_) Show(*job);
@@ -497,17 +484,21 @@ JobInfo JobManager::Snapshot(const Job& job) const {
     info.error_reason.clear();
   }
   info.progress = job.progress;
+  // What was moved is counted until the end, and on record with it.
+  info.progress.bytes_read = job.record.info.progress.bytes_read;
+  info.progress.bytes_written = job.record.info.progress.bytes_written;
   const auto status = job.scheduled ? schedule_.Status(info.uid) : std::nullopt;
   if (status.has_value()) {
     const JobProgress& before = job.before;
-    info.progress = {before.units_total,
-                     before.units_done + status->units_done,
-                     before.bytes_total,
-                     before.bytes_done + status->bytes_done,
-                     status->units_leased,
-                     status->workers,
-                     before.retries + status->retries,
-                     status->detail};
+    info.progress.units_total = before.units_total;
+    info.progress.units_done = before.units_done + status->units_done;
+    info.progress.bytes_total = before.bytes_total;
+    info.progress.bytes_done = before.bytes_done + status->bytes_done;
+    info.progress.units_leased = status->units_leased;
+    info.progress.workers = status->workers;
+    info.progress.retries = before.retries + status->retries;
+    info.progress.detail = status->detail;
+    info.pace = Pace(job, *status);
     const int rounds = job.plan == nullptr ? 1 : job.plan->plan->rounds;
     if (rounds > 1 && info.progress.detail.empty()) {
       info.progress.detail = absl::StrCat("round ", job.round + 1, " of ", rounds);
@@ -519,6 +510,10 @@ JobInfo JobManager::Snapshot(const Job& job) const {
     if (!job.trouble.empty()) info.progress.detail = job.trouble;
   }
   info.progress.detail = Cut(info.progress.detail, kMaxDetailText);
+  if (job.activity.has_value() && !IsTerminal(info.state)) {
+    info.progress.bytes_read = job.activity->moved().bytes_read;
+    info.progress.bytes_written = job.activity->moved().bytes_written;
+  }
   return info;
 }
 

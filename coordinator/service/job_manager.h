@@ -18,19 +18,25 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/metrics.h"
 #include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/engine/rounds.h"
 #include "common/plan/plan.h"
+#include "coordinator/activity/event_kinds.h"
+#include "coordinator/activity/fleet.h"
+#include "coordinator/activity/job_activity.h"
 #include "coordinator/schedule/schedule.h"
 #include "coordinator/service/auth/roles.h"
 #include "coordinator/service/job.h"
 #include "coordinator/service/job_board.h"
 #include "coordinator/service/job_counts.h"
+#include "coordinator/service/job_list.h"
 #include "coordinator/service/job_pruning.h"
 #include "coordinator/service/job_run.h"
 #include "coordinator/service/job_store.h"
+#include "coordinator/service/job_story.h"
 #include "coordinator/service/left_behind.h"
 #include "coordinator/service/service_metrics.h"
 #include "coordinator/service/spent_requests.h"
@@ -62,14 +68,11 @@ struct JobManagerOptions {
   std::string program = "merganser";  // name and version, for reports
   // One line of what an operator should know. Called from several threads, some of
   // which hold locks; may be empty.
-  std::function<void(std::string_view)> log;
+  LogSink log;
+  // One sentence on what a run published; empty where there is none. May read; may be empty.
+  std::function<std::string(JobRun&)> verdict;
   // Where jobs, units and workers are counted (service_metrics.h); null: nowhere.
   std::shared_ptr<MetricRegistry> metrics = nullptr;
-};
-
-struct JobPage {
-  std::vector<JobInfo> jobs;  // newest first, without recipes
-  std::string next_page_token;
 };
 
 // What workers need of a running job.
@@ -103,15 +106,40 @@ class JobManager {
   // Whether Create would look for an earlier job in place of making one.
   bool HasRequest(const std::string& request_id);
   absl::StatusOr<JobInfo> Get(const std::string& name);
+  // All jobs, newest first.
   absl::StatusOr<JobPage> List(int page_size, const std::string& page_token) const;
   // Of a job that is not the caller's own an admin alone.
   absl::StatusOr<JobInfo> Cancel(const std::string& name, const Caller& caller);
+  // The same of whose it is. Of a job that has not ended, in the queue and in the schedule at
+  // once.
+  absl::StatusOr<JobInfo> SetPriority(const std::string& name, int32_t priority,
+                                      const Caller& caller);
+  // The same. Forgets a job that has ended; its request id stays spent.
+  absl::Status Delete(const std::string& name, const Caller& caller);
 
   // Calls `send` with the job as it is and on changes, without its recipe, until
   // a terminal state was sent, `send` returns false or `cancelled()` is true (both
   // OK). `send` runs without any lock.
   absl::Status Watch(const std::string& name, const std::function<bool(const JobInfo&)>& send,
                      const std::function<bool()>& cancelled);
+
+  absl::StatusOr<JobStory> Story(const std::string& name);
+  // Of a job that has ended: how it went, as it was put on record, a v1.JobActivity; empty where
+  // there is none. Asks the store, which may take a disk's time.
+  absl::StatusOr<std::string> EndedStory(const std::string& uid) { return store_.Activity(uid); }
+  absl::StatusOr<MeasuredJob> Measured(const std::string& name);
+  // For a job on record, a run to read its report with.
+  std::unique_ptr<JobRun> RunOf(const JobInfo& job) const { return runs_(job); }
+  // By name; `now` for what they hold is WallNow.
+  std::vector<WorkerStory> Workers();
+  FleetTotals FleetNow();
+  // What keeps all jobs from going on; usually empty.
+  std::string Trouble();
+  WallTime started() const { return started_wall_; }
+  const std::string& program() const { return options_.program; }
+  // The first tensor of a unit that somebody has; empty where it is not known any more.
+  std::string TensorOf(const HeldUnit& unit);
+  WallTime WallNow() const { return clock_.WallNow(); }
 
   // Where all jobs stand, as of a moment ago: states at once, progress within `watch_interval`.
   // Closed when nothing changes any more, since the manager stops.
@@ -173,6 +201,12 @@ class JobManager {
     std::shared_ptr<const std::string> gates;  // state of the round
     JobProgress before;  // of rounds that are over and units on record; totals of all
     std::map<UnitOfRound, Attempts> attempts;  // of earlier processes
+    std::optional<JobActivity> activity;       // since a runner took it
+    EventFold folded;
+    // What was measured since, for a picture; with the plan that it belongs to.
+    std::shared_ptr<const ActivePlan> measured_plan;
+    std::vector<std::shared_ptr<const UnitResult>> measured;
+    std::vector<JobPhase> phases;
     CondVar ended;  // nothing of it is left to schedule, or it is interrupted
   };
   using JobPtr = std::shared_ptr<Job>;
@@ -195,7 +229,7 @@ class JobManager {
   void Tick(MonotonicTime& next_look);
   // Takes a job to its end, whatever is thrown on the way: that is the job's failure.
   void Run(const JobPtr& job);
-  void RunToSuccess(const JobPtr& job, const JobRun& run, const std::string& summary);
+  void RunToSuccess(const JobPtr& job, JobRun& run, const std::string& summary);
   absl::StatusOr<std::string> RunToPublication(const JobPtr& job,
                                                const std::shared_ptr<JobRun>& run,
                                                bool& request_wrong);
@@ -300,7 +334,8 @@ class JobManager {
   void TakeOut(uint64_t sequence, bool old) MERGANSER_REQUIRES(mutex_);
   void RemoveFromStore(const Forgotten& forgotten);
   void TellForgotten() MERGANSER_REQUIRES(mutex_);
-  void Log(const std::string& line) const;
+  void Log(const LogLine& line) const;
+  void Log(LogLevel level, const std::string& line) const { Log(LogLine{level, line}); }
   absl::StatusOr<JobPtr> Find(const std::string& name) MERGANSER_REQUIRES(mutex_);
   JobInfo Snapshot(const Job& job) const MERGANSER_REQUIRES(mutex_);
   JobInfo WithRecipe(const Job& job) const MERGANSER_REQUIRES(mutex_);
@@ -308,6 +343,16 @@ class JobManager {
   void Show(Job& job) MERGANSER_REQUIRES(mutex_);
   // Wakes the runners of jobs that have nothing left to schedule.
   void NoteEnded() MERGANSER_REQUIRES(mutex_);
+  JobStory StoryOf(const Job& job) const MERGANSER_REQUIRES(mutex_);
+  // What is put on record of how the job went that ends as `ended`.
+  std::string StoryForRecord(const Job& job, const JobInfo& ended) const MERGANSER_REQUIRES(mutex_);
+  // How far its units are, for its activity.
+  void Sample(Job& job) MERGANSER_REQUIRES(mutex_);
+  JobPace Pace(const Job& job, const ScheduleStatus& status) const MERGANSER_REQUIRES(mutex_);
+  // A unit that counts, or one on record.
+  void NoteDone(Job& job, const Plan& plan, const Gates& gates, const UnitResult& result,
+                bool recorded) MERGANSER_REQUIRES(mutex_);
+  void BeginRound(const JobPtr& job, const Plan& plan, const JobRounds& rounds);
   // Never throws.
   void Unschedule(Job& job) MERGANSER_REQUIRES(mutex_);
 
@@ -318,6 +363,7 @@ class JobManager {
   const uint64_t epoch_;
   const Duration served_before_;
   const MonotonicTime started_;
+  const WallTime started_wall_;
   LeftBehind left_behind_;
   JobBoard board_;
   const ServiceMetrics metrics_;
@@ -345,7 +391,9 @@ class JobManager {
   int runners_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool planning_alone_ MERGANSER_GUARDED_BY(mutex_) = false;  // by a job that plans_alone
   std::vector<Thread> threads_ MERGANSER_GUARDED_BY(mutex_);  // never more than reserved
-  MetricRegistry::Collector collector_;                       // last: it looks at all of this
+  Mutex fleet_mutex_;                                         // after mutex_
+  Fleet fleet_ MERGANSER_GUARDED_BY(fleet_mutex_);
+  MetricRegistry::Collector collector_;  // last: it looks at all of this
 };
 
 }  // namespace merganser

@@ -42,12 +42,15 @@ void JobManager::RunnerLoop() {
         continue;
       }
       queue_.erase(next);
+      job->activity.emplace(clock_.Now(), clock_.WallNow());
       ++queue_moves_;
     }
     Run(job);
     MutexLock lock(mutex_);
     TakeBack(*job);
     taken_.erase(job->record.sequence);
+    job->measured_plan.reset();
+    job->measured = {};
     ++queue_moves_;
     if (jobs_.contains(job->record.info.uid)) Show(*job);
     changed_.NotifyAll();

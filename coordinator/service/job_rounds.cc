@@ -24,6 +24,10 @@ UnitBatch JobManager::TakeFromRecord(const JobPtr& job, const Plan& plan, JobRou
   for (const uint32_t unit : rounds.units()) {
     const uint64_t bytes = RoundBytes(plan, plan.units[unit], rounds.round(), *rounds.gates());
     if (const auto it = on_record.find({rounds.round(), unit}); it != on_record.end()) {
+      {
+        MutexLock lock(mutex_);
+        NoteDone(*job, plan, *rounds.gates(), it->second, /*recorded=*/true);
+      }
       rounds.Take(std::move(it->second));
       on_record.erase(it);
       ++done.units_done;
@@ -123,6 +127,8 @@ absl::StatusOr<bool> JobManager::BegunAgain(const JobPtr& job, const absl::Statu
   job->plan = active;
   // Those of units that found their upload gone say nothing of units or workers.
   job->attempts.clear();
+  if (job->activity.has_value()) job->activity->BeginAgain();
+  job->measured.clear();
   job->before.units_done = job->before.bytes_done = 0;
   return true;
 }
@@ -156,10 +162,13 @@ absl::StatusOr<std::vector<UnitResult>> JobManager::RunRounds(const JobPtr& job,
   int redone = 0;
   while (true) {
     auto gates = std::make_shared<const std::string>(SerializeGates(*rounds.gates()));
+    BeginRound(job, plan, rounds);
     UnitBatch batch = TakeFromRecord(job, plan, rounds, on_record);
     // Called by Sync, under the lock, while this thread waits for units.
-    batch.accept = [this, &rounds](UnitResult& result) {
+    batch.accept = [this, &rounds, &plan, &job](UnitResult& result) {
+      mutex_.AssertHeld();
       metrics_.UnitCompleted(result);
+      NoteDone(*job, plan, *rounds.gates(), result, /*recorded=*/false);
       rounds.TakeCounts(result);
     };
     std::vector<UnitResult> results;

@@ -13,13 +13,23 @@
 #include "common/engine/overlap.h"
 #include "common/engine/prepare.h"
 #include "common/engine/publish_merge.h"
+#include "common/engine/report.h"
 #include "common/plan/pieces.h"
 #include "common/storage/list.h"
+#include "common/storage/read_whole.h"
 #include "common/storage/stores.h"
 #include "common/storage/uri.h"
+#include "coordinator/web/report_data.h"
 
 namespace merganser {
 namespace {
+
+absl::Status NoReport(const std::string& output) {
+  return absl::NotFoundError(
+      absl::StrCat(output,
+                   ": found no report, expected that of the merge; the output was moved or "
+                   "removed since, or the merge did not come to its end"));
+}
 
 class EngineJobRun final : public JobRun {
  public:
@@ -39,16 +49,22 @@ class EngineJobRun final : public JobRun {
   }
 
   absl::StatusOr<const Plan*> Prepare() override {
-    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> output,
-                               stores_.Open(request_.output_uri));
-    const StoreTraits traits = output->traits();
-    if (const absl::Status able = CheckOutputTraits(traits); !able.ok()) {
-      return Annotate(able, Shown(request_.output_uri));
+    StoreTraits traits;
+    if (!request_.output_uri.empty()) {
+      MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> output,
+                                 stores_.Open(request_.output_uri));
+      traits = output->traits();
+      if (const absl::Status able = CheckOutputTraits(traits); !able.ok()) {
+        return Annotate(able, Shown(request_.output_uri));
+      }
     }
     MERGANSER_ASSIGN_OR_RETURN(
         PreparedMerge prepared,
         PrepareMerge(request_.recipe, request_.source_name, request_.directories, stores_, traits));
-    MERGANSER_RETURN_IF_ERROR(CheckPlacesApart(stores_, request_.output_uri, prepared.plan.models));
+    if (!request_.output_uri.empty()) {
+      MERGANSER_RETURN_IF_ERROR(
+          CheckPlacesApart(stores_, request_.output_uri, prepared.plan.models));
+    }
     prepared_ = std::move(prepared);
     return &prepared_->plan;
   }
@@ -105,6 +121,15 @@ class EngineJobRun final : public JobRun {
     return PublishMerge(*output_, *prepared_, results, with);
   }
 
+  absl::StatusOr<std::string> Report() override {
+    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> store,
+                               stores_.Open(request_.output_uri));
+    MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> text,
+                               ReadWhole(*store, kReportKey, web::kMaxReportBytes));
+    if (!text.has_value()) return NoReport(Shown(request_.output_uri));
+    return *std::move(text);
+  }
+
   absl::Status Abandon() override {
     return output_ == nullptr ? absl::OkStatus() : output_->Abandon();
   }
@@ -155,6 +180,8 @@ class EngineJobRun final : public JobRun {
 };
 
 }  // namespace
+
+absl::StatusOr<std::string> JobRun::Report() { return NoReport("the output"); }
 
 JobRunFactory EngineJobRuns(const Stores& stores) {
   return [stores](const JobInfo& job) { return std::make_unique<EngineJobRun>(job, stores); };

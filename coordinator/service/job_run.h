@@ -29,8 +29,9 @@ class JobRun {
   // Where the methods may look, as far as that is in a file system; tells it without a look.
   virtual std::vector<std::string> Paths() const = 0;
 
-  // Reads the inputs' headers and plans. The plan is valid while the run lives.
-  // A failure that is not IsRetryable means that the request is wrong.
+  // Reads the inputs' headers and plans; without an output_uri nothing of an output is looked at.
+  // The plan is valid while the run lives. A failure that is not IsRetryable means that the request
+  // is wrong.
   virtual absl::StatusOr<const Plan*> Prepare() = 0;
 
   // Claims the output and begins its shards; after Prepare. One write a shard.
@@ -71,6 +72,10 @@ class JobRun {
   // it, another one goes on: with FindPublished, or with Resume and Publish.
   virtual absl::StatusOr<std::string> Publish(const std::vector<UnitResult>& results,
                                               const RunFacts& facts) = 0;
+
+  // The text of the report at the output, of which this job need not be the author. kNotFound where
+  // there is none, or it is gone. Needs no other method.
+  virtual absl::StatusOr<std::string> Report();
 
   // Removes what Begin made or Resume took over; also callable when they or Publish
   // failed or were never called. After a successful Publish it does nothing.

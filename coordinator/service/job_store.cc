@@ -33,7 +33,10 @@ absl::StatusOr<std::vector<JobRecord>> MemoryJobStore::Load() {
   std::vector<JobRecord> records;
   {
     MutexLock lock(mutex_);
-    for (const auto& [uid, entry] : entries_) records.push_back(entry.record);
+    for (const auto& [uid, entry] : entries_) {
+      records.push_back(entry.record);
+      records.back().activity.clear();
+    }
   }
   std::sort(records.begin(), records.end(),
             [](const JobRecord& a, const JobRecord& b) { return a.sequence < b.sequence; });
@@ -132,6 +135,12 @@ absl::StatusOr<std::vector<StoredEvent>> MemoryJobStore::Events(const std::strin
   MutexLock lock(mutex_);
   const auto it = entries_.find(uid);
   return it == entries_.end() ? std::vector<StoredEvent>() : it->second.events;
+}
+
+absl::StatusOr<std::string> MemoryJobStore::Activity(const std::string& uid) {
+  MutexLock lock(mutex_);
+  const auto it = entries_.find(uid);
+  return it == entries_.end() ? "" : it->second.record.activity;
 }
 
 }  // namespace merganser

@@ -35,8 +35,13 @@ struct JobRecord {
   // terminal: the job is to fail with it, once its partial output is removed.
   JobInfo info;
   PlanRecord plan;
+  // Where the priority was changed since: what the request had, which its id stands for.
+  std::optional<int32_t> asked_priority = std::nullopt;
   // Of an ended job: JobStore::Served when it ended.
   Duration ended_after = Duration::zero();
+  // Of an ended job, to be saved with it: how it went, a v1.JobActivity of at most kMostActivity
+  // bytes. Not loaded: JobStore::Activity.
+  std::string activity;
 };
 
 // A unit's result, packed (PackResults).
@@ -89,6 +94,7 @@ struct SpentRequest {
 
 // Events that are kept of a job that has ended: the last ones.
 inline constexpr size_t kKeptEvents = 100;
+inline constexpr size_t kMostActivity = size_t{256} << 10;
 
 // Thread-safe. What fails must not be acted on; it may have been done all the same,
 // and every call may be repeated. Calls may block for a disk, but for AddEvents and SetServed.
@@ -144,6 +150,9 @@ class JobStore {
   virtual void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) = 0;
   virtual absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) = 0;
 
+  // JobRecord::activity of a job that has ended; empty where there is none.
+  virtual absl::StatusOr<std::string> Activity(const std::string& uid) = 0;
+
  private:
   virtual absl::StatusOr<std::vector<StoredResult>> DoResults(
       const std::string& uid, const std::optional<ResultPlace>& after, uint64_t bytes) = 0;
@@ -170,6 +179,7 @@ class MemoryJobStore final : public JobStore {
   absl::Status ForgetResults(const std::string& uid) override;
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
+  absl::StatusOr<std::string> Activity(const std::string& uid) override;
 
  private:
   absl::StatusOr<std::vector<StoredResult>> DoResults(const std::string& uid,

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
@@ -14,21 +15,47 @@ namespace {
 
 constexpr size_t kMaxLine = 400;
 
-void Write(std::string_view from, std::string_view text) {
-  static auto* const limit = new LineLimit();
+struct Bounded {
+  LineLimit limit;
+  Mutex mutex;
+  LogSink log MERGANSER_GUARDED_BY(mutex);
+};
+
+// The libraries' handlers have no argument. Never destroyed: they outlive main.
+Bounded& TheBounded() {
+  static auto* const bounded = new Bounded();
+  return *bounded;
+}
+
+void Write(LogLevel level, std::string_view from, std::string_view text) {
   // Called from anywhere, also where memory has run out.
   Guarded([&] {
+    Bounded& bounded = TheBounded();
     const std::optional<std::string> line =
-        limit->Pass(absl::StrCat(std::string(from), ": ", OneLine(text.substr(0, kMaxLine))),
-                    SystemClock().Now());
-    if (line.has_value()) std::fprintf(stderr, "%s\n", line->c_str());
+        bounded.limit.Pass(absl::StrCat(std::string(from), ": ", OneLine(text.substr(0, kMaxLine))),
+                           SystemClock().Now());
+    if (!line.has_value()) return;
+    LogSink log;
+    {
+      MutexLock lock(bounded.mutex);
+      log = bounded.log;
+    }
+    if (log) {
+      log({level, *line});
+    } else {
+      std::fprintf(stderr, "%s\n", line->c_str());
+    }
   }).IgnoreError();
 }
 
-void OfGrpc(gpr_log_func_args* line) { Write("grpc", line->message); }
+// An error of a library is a connection that came to nothing: no more than a warning here.
+void OfGrpc(gpr_log_func_args* line) {
+  Write(line->severity >= GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarn : LogLevel::kInfo, "grpc",
+        line->message);
+}
 
 void OfProtobuf(google::protobuf::LogLevel level, const char*, int, const std::string& message) {
-  if (level >= google::protobuf::LOGLEVEL_WARNING) Write("protobuf", message);
+  if (level >= google::protobuf::LOGLEVEL_WARNING) Write(LogLevel::kWarn, "protobuf", message);
 }
 
 }  // namespace
@@ -52,7 +79,11 @@ std::optional<std::string> LineLimit::Pass(std::string_view line, MonotonicTime 
   return text;
 }
 
-void BoundLibraryLogs() {
+void BoundLibraryLogs(LogSink log) {
+  if (log) {
+    MutexLock lock(TheBounded().mutex);
+    TheBounded().log = std::move(log);
+  }
   gpr_set_log_function(OfGrpc);
   google::protobuf::SetLogHandler(OfProtobuf);
 }

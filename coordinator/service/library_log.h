@@ -1,4 +1,4 @@
-// What gRPC and protobuf write to stderr by themselves, within bounds.
+// What gRPC and protobuf have to say by themselves, within bounds.
 #ifndef MERGANSER_COORDINATOR_SERVICE_LIBRARY_LOG_H_
 #define MERGANSER_COORDINATOR_SERVICE_LIBRARY_LOG_H_
 
@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/mutex.h"
 
 namespace merganser {
@@ -29,8 +30,9 @@ class LineLimit {
   size_t left_out_ MERGANSER_GUARDED_BY(mutex_) = 0;
 };
 
-// From now on, for the whole process.
-void BoundLibraryLogs();
+// From now on, for the whole process, to `log`; where it is empty to stderr, unless an earlier call
+// has said where.
+void BoundLibraryLogs(LogSink log = {});
 
 }  // namespace merganser
 

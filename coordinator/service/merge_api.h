@@ -10,7 +10,11 @@
 #include "common/storage/roots.h"
 #include "coordinator/service/auth/roles.h"
 #include "coordinator/service/job_manager.h"
+#include "coordinator/service/job_pictures.h"
+#include "coordinator/service/plan_previews.h"
 #include "coordinator/service/request_judge.h"
+#include "coordinator/service/story_codec.h"
+#include "google/protobuf/empty.pb.h"
 #include "proto/merganser/v1/merge_service.pb.h"
 
 namespace merganser {
@@ -22,24 +26,46 @@ struct ApiCall {
   Duration patience = std::chrono::seconds(30);
 };
 
-// Thread-safe. Methods that change something wait for the journal's disk, CreateJob for storage as
-// well: not for threads that serve many. The others answer from memory.
+// Thread-safe. Methods that change something wait for the journal's disk, CreateJob and PlanJob for
+// storage as well: not for threads that serve many. The others answer from memory.
 class MergeApi {
  public:
   // All but `roots` must outlive it.
   MergeApi(JobManager& jobs, RequestJudge& judge, AllowedRoots roots)
-      : jobs_(jobs), judge_(judge), roots_(std::move(roots)) {}
+      : jobs_(jobs),
+        judge_(judge),
+        roots_(std::move(roots)),
+        pictures_(jobs),
+        plans_([&jobs](const JobInfo& job) { return jobs.RunOf(job); }) {}
 
   absl::StatusOr<v1::Job> CreateJob(const ApiCall& call, const v1::CreateJobRequest& request);
   absl::StatusOr<v1::Job> GetJob(const ApiCall& call, const v1::GetJobRequest& request);
   absl::StatusOr<v1::ListJobsResponse> ListJobs(const ApiCall& call,
                                                 const v1::ListJobsRequest& request);
   absl::StatusOr<v1::Job> CancelJob(const ApiCall& call, const v1::CancelJobRequest& request);
+  absl::StatusOr<v1::PlanJobResponse> PlanJob(const ApiCall& call,
+                                              const v1::PlanJobRequest& request);
+  absl::StatusOr<v1::JobActivity> GetJobActivity(const ApiCall& call,
+                                                 const v1::GetJobActivityRequest& request);
+  absl::StatusOr<v1::ListWorkersResponse> ListWorkers(const ApiCall& call,
+                                                      const v1::ListWorkersRequest& request);
+  absl::StatusOr<v1::Cluster> GetCluster(const ApiCall& call, const v1::GetClusterRequest& request);
+  // Too large for a message: for pages alone. Blocks; callers have the role `read`.
+  JobPictures& pictures() { return pictures_; }
+  JobManager& jobs() { return jobs_; }
+  absl::StatusOr<v1::Job> SetJobPriority(const ApiCall& call,
+                                         const v1::SetJobPriorityRequest& request);
+  absl::StatusOr<google::protobuf::Empty> DeleteJob(const ApiCall& call,
+                                                    const v1::DeleteJobRequest& request);
 
  private:
+  TensorNames Tensors();
+
   JobManager& jobs_;
   RequestJudge& judge_;
   const AllowedRoots roots_;
+  JobPictures pictures_;
+  PlanPreviews plans_;
 };
 
 }  // namespace merganser

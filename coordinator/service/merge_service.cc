@@ -44,6 +44,42 @@ grpc::Status MergeServiceImpl::CancelJob(grpc::ServerContext* context,
   return Unary(*context, "CancelJob", &MergeApi::CancelJob, *request, *response);
 }
 
+grpc::Status MergeServiceImpl::PlanJob(grpc::ServerContext* context,
+                                       const v1::PlanJobRequest* request,
+                                       v1::PlanJobResponse* response) {
+  return Unary(*context, "PlanJob", &MergeApi::PlanJob, *request, *response);
+}
+
+grpc::Status MergeServiceImpl::GetJobActivity(grpc::ServerContext* context,
+                                              const v1::GetJobActivityRequest* request,
+                                              v1::JobActivity* response) {
+  return Unary(*context, "GetJobActivity", &MergeApi::GetJobActivity, *request, *response);
+}
+
+grpc::Status MergeServiceImpl::ListWorkers(grpc::ServerContext* context,
+                                           const v1::ListWorkersRequest* request,
+                                           v1::ListWorkersResponse* response) {
+  return Unary(*context, "ListWorkers", &MergeApi::ListWorkers, *request, *response);
+}
+
+grpc::Status MergeServiceImpl::GetCluster(grpc::ServerContext* context,
+                                          const v1::GetClusterRequest* request,
+                                          v1::Cluster* response) {
+  return Unary(*context, "GetCluster", &MergeApi::GetCluster, *request, *response);
+}
+
+grpc::Status MergeServiceImpl::SetJobPriority(grpc::ServerContext* context,
+                                              const v1::SetJobPriorityRequest* request,
+                                              v1::Job* response) {
+  return Unary(*context, "SetJobPriority", &MergeApi::SetJobPriority, *request, *response);
+}
+
+grpc::Status MergeServiceImpl::DeleteJob(grpc::ServerContext* context,
+                                         const v1::DeleteJobRequest* request,
+                                         google::protobuf::Empty* response) {
+  return Unary(*context, "DeleteJob", &MergeApi::DeleteJob, *request, *response);
+}
+
 grpc::ServerWriteReactor<v1::Job>* MergeServiceImpl::WatchJob(
     grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) try {
   const absl::StatusOr<Admission> admitted =

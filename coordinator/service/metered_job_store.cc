@@ -71,6 +71,11 @@ absl::Status MeteredJobStore::ForgetResults(const std::string& uid) {
 absl::StatusOr<std::vector<StoredEvent>> MeteredJobStore::Events(const std::string& uid) {
   return Metered(Operation::kRead, [&] { return store_.Events(uid); });
 }
+
+absl::StatusOr<std::string> MeteredJobStore::Activity(const std::string& uid) {
+  return Metered(Operation::kRead, [&] { return store_.Activity(uid); });
+}
+
 absl::StatusOr<std::vector<StoredResult>> MeteredJobStore::DoResults(
     const std::string& uid, const std::optional<ResultPlace>& after, uint64_t bytes) {
   return Metered(Operation::kRead, [&] { return store_.Results(uid, after, bytes); });

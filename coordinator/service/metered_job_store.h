@@ -35,6 +35,7 @@ class MeteredJobStore final : public JobStore {
     store_.AddEvents(uid, events);
   }
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
+  absl::StatusOr<std::string> Activity(const std::string& uid) override;
 
  private:
   enum class Operation { kRead, kSave, kAddResults, kForget };

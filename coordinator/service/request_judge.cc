@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "common/engine/rounds.h"
 #include "coordinator/service/job_limits.h"
+#include "coordinator/service/requests.h"
 #include "proto/convert/status_codec.h"
 
 namespace merganser {
@@ -44,7 +45,7 @@ absl::StatusOr<Judgement> RequestJudge::Judge(const JobRequest& request, Duratio
   }
   const bool denied = absl::IsPermissionDenied(status);
   return ReasonedError(denied ? status.code() : absl::StatusCode::kInvalidArgument, "PLAN_REFUSED",
-                       std::string(status.message()), {{"field", "recipe"}});
+                       std::string(status.message()), RecipeMetadata(status));
 }
 
 }  // namespace merganser

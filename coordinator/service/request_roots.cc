@@ -20,8 +20,10 @@ absl::Status Reasoned(const char* field, const absl::Status& status) {
 
 absl::Status CheckRequestRoots(const JobRequest& request, const AllowedRoots& roots) {
   if (roots.everything() || request.recipe.size() > kMaxRecipeBytes) return absl::OkStatus();
-  MERGANSER_RETURN_IF_ERROR(
-      Reasoned("output_uri", Annotate(roots.Check(request.output_uri), "output_uri")));
+  if (!request.output_uri.empty()) {
+    MERGANSER_RETURN_IF_ERROR(
+        Reasoned("output_uri", Annotate(roots.Check(request.output_uri), "output_uri")));
+  }
   const absl::StatusOr<Recipe> recipe = ParseRecipe(request.recipe, request.source_name);
   if (!recipe.ok()) return absl::OkStatus();
   return Reasoned("recipe", CheckModelRoots(*recipe, request.directories, roots));

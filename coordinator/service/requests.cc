@@ -2,19 +2,19 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <chrono>
 #include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
-#include "common/base/digest.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/base/utf8.h"
 #include "common/methods/registry.h"
 #include "common/plan/pieces.h"
 #include "common/recipe/recipe.h"
+#include "common/recipe/recipe_place.h"
 #include "common/storage/stores.h"
 #include "common/storage/uri.h"
 #include "proto/convert/status_codec.h"
@@ -25,9 +25,14 @@ namespace {
 constexpr char kJobPrefix[] = "jobs/";
 constexpr size_t kMaxRequestId = 128;
 constexpr size_t kMaxUid = 63;
+// What clients are told: a disk is seldom full for less, nor a queue.
+constexpr std::chrono::seconds kRetryRecord(5);
 constexpr size_t kMaxPath = 4096;
 constexpr size_t kMaxDirectories = 8;
 constexpr int32_t kMaxPriority = 1000;
+constexpr size_t kMaxDisplayName = 128;  // characters, as of a label's value
+constexpr size_t kMaxLabelValue = 63;
+constexpr size_t kMaxLabels = 16;
 
 // `field` of the request is wrong. Messages begin with its name.
 absl::Status Invalid(std::string_view reason, std::string_view field, const std::string& message,
@@ -38,11 +43,69 @@ absl::Status Invalid(std::string_view reason, std::string_view field, const std:
 
 std::string Quote(const std::string& text) { return absl::StrCat("\"", Shown(text), "\""); }
 
-std::string TokenDigest(uint64_t sequence) {
-  return DigestHex(std::string_view(absl::StrCat("page token ", sequence))).substr(0, 8);
+// Whether `text` is at most `most` characters of UTF-8 that all show.
+bool IsPrintable(std::string_view text, size_t most) {
+  for (size_t characters = 0; !text.empty(); ++characters) {
+    const Utf8Character next = FirstCharacter(text);
+    if (next.bytes == 0 || IsHidden(next.point) || characters == most) return false;
+    text.remove_prefix(next.bytes);
+  }
+  return true;
+}
+
+absl::Status CheckNames(const JobRequest& request) {
+  if (!IsPrintable(request.display_name, kMaxDisplayName)) {
+    return Invalid("DISPLAY_NAME_INVALID", "display_name",
+                   absl::StrCat("display_name: found ", Quote(request.display_name),
+                                ", expected at most ", kMaxDisplayName, " printable characters"));
+  }
+  if (request.labels.size() > kMaxLabels) {
+    return Invalid(
+        "LABELS_INVALID", "labels",
+        absl::StrCat("labels: found ", request.labels.size(), ", expected at most ", kMaxLabels),
+        {{"limit", absl::StrCat(kMaxLabels)}});
+  }
+  for (const auto& [key, value] : request.labels) {
+    if (!IsLabelKey(key)) {
+      return Invalid("LABELS_INVALID", "labels",
+                     absl::StrCat("labels: found the key ", Quote(key),
+                                  ", expected a small letter and at most 62 small letters, digits, "
+                                  "'_' and '-' behind it"));
+    }
+    if (!IsPrintable(value, kMaxLabelValue)) {
+      return Invalid("LABELS_INVALID", "labels",
+                     absl::StrCat("labels: found ", Quote(value), " for ", key,
+                                  ", expected at most ", kMaxLabelValue, " printable characters"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
+
+bool IsLabelKey(std::string_view text) {
+  constexpr size_t kMaxLabelKey = 63;
+  const auto letter = [](char c) { return c >= 'a' && c <= 'z'; };
+  return !text.empty() && text.size() <= kMaxLabelKey && letter(text[0]) &&
+         std::all_of(text.begin(), text.end(), [&](char c) {
+           return letter(c) || (c >= '0' && c <= '9') || c == '_' || c == '-';
+         });
+}
+
+std::map<std::string, std::string> RecipeMetadata(const absl::Status& wrong) {
+  std::map<std::string, std::string> metadata = {{"field", "recipe"}};
+  const RecipePlace place = PlaceOf(wrong);
+  if (place.line > 0) metadata["line"] = absl::StrCat(place.line);
+  if (!place.key.empty()) metadata["key"] = place.key;
+  return metadata;
+}
+
+absl::Status CheckPriority(int32_t priority) {
+  if (priority >= -kMaxPriority && priority <= kMaxPriority) return absl::OkStatus();
+  return Invalid("PRIORITY_INVALID", "priority",
+                 absl::StrCat("priority: found ", priority, ", expected ", -kMaxPriority, " to ",
+                              kMaxPriority));
+}
 
 absl::Status CheckJobRequest(const JobRequest& request, const std::string& request_id) {
   if (request.recipe.size() > kMaxRecipeBytes) {
@@ -60,7 +123,7 @@ absl::Status CheckJobRequest(const JobRequest& request, const std::string& reque
   if (const absl::Status valid = recipe.ok() ? CheckMethod(*recipe) : recipe.status();
       !valid.ok()) {
     return ReasonedError(valid.code(), "RECIPE_INVALID", std::string(valid.message()),
-                         {{"field", "recipe"}});
+                         RecipeMetadata(valid));
   }
   const absl::StatusOr<Uri> output = ParseUri(request.output_uri);
   if (request.output_uri.empty() || request.output_uri.size() > kMaxPath || !output.ok() ||
@@ -98,11 +161,8 @@ absl::Status CheckJobRequest(const JobRequest& request, const std::string& reque
                                 ", expected absolute paths: relative models of the recipe are "
                                 "looked for there"));
   }
-  if (request.priority < -kMaxPriority || request.priority > kMaxPriority) {
-    return Invalid("PRIORITY_INVALID", "priority",
-                   absl::StrCat("priority: found ", request.priority, ", expected ", -kMaxPriority,
-                                " to ", kMaxPriority));
-  }
+  MERGANSER_RETURN_IF_ERROR(CheckPriority(request.priority));
+  MERGANSER_RETURN_IF_ERROR(CheckNames(request));
   const bool printable = std::all_of(request_id.begin(), request_id.end(),
                                      [](unsigned char c) { return c > 0x20 && c < 0x7f; });
   if (request_id.size() > kMaxRequestId || !printable) {
@@ -136,24 +196,6 @@ absl::StatusOr<int> CoercePageSize(int page_size) {
                    absl::StrCat("page_size: found ", page_size, ", expected at least 0"));
   }
   return page_size == 0 ? kDefaultPageSize : std::min(page_size, kMaxPageSize);
-}
-
-std::string MakePageToken(uint64_t last_sequence) {
-  return absl::StrCat(last_sequence, "-", TokenDigest(last_sequence));
-}
-
-absl::StatusOr<uint64_t> ParsePageToken(const std::string& token) {
-  uint64_t sequence = 0;
-  const char* end = token.data() + token.size();
-  const auto [rest, error] = std::from_chars(token.data(), end, sequence);
-  // The digest keeps clients from making tokens of their own, which would hold
-  // every later version to this form.
-  if (error != std::errc() || std::string(rest, end) != absl::StrCat("-", TokenDigest(sequence))) {
-    return Invalid("PAGE_TOKEN_INVALID", "page_token",
-                   absl::StrCat("page_token: found ", Quote(token),
-                                ", expected a next_page_token of an earlier answer"));
-  }
-  return sequence;
 }
 
 absl::Status CheckOwner(const JobInfo& job, const Caller& caller) {
@@ -194,6 +236,14 @@ absl::Status JobNotFound(const std::string& name) {
                                     "finished jobs and those of an earlier coordinator are "
                                     "forgotten)"),
                        {{"job", name}});
+}
+
+absl::Status NotRecorded(const absl::Status& status) {
+  return RetryAfter(
+      ReasonedError(absl::StatusCode::kUnavailable, "NOT_RECORDED",
+                    absl::StrCat("the coordinator cannot record it now, so it was not done: ",
+                                 OneLine(std::string(status.message())), "; try again")),
+      kRetryRecord);
 }
 
 absl::Status CoordinatorStopping() {

@@ -5,7 +5,9 @@
 #define MERGANSER_COORDINATOR_SERVICE_REQUESTS_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,9 +21,17 @@ inline constexpr int kDefaultPageSize = 50;
 inline constexpr int kMaxPageSize = 1000;
 
 // Recipe grammar and size, its method and parameters, an absolute output that this build
-// can open and that other processes see, absolute directories, a printable request id of at most
-// 128 characters.
+// can open and that other processes see, absolute directories, a printable display name, labels,
+// and request id, within the limits that merge_service.proto tells.
 absl::Status CheckJobRequest(const JobRequest& request, const std::string& request_id);
+
+absl::Status CheckPriority(int32_t priority);
+
+// What an error of a request's recipe names: the field, and line and key where they are known.
+std::map<std::string, std::string> RecipeMetadata(const absl::Status& wrong);
+
+// [a-z][a-z0-9_-]{0,62}
+bool IsLabelKey(std::string_view text);
 
 // The uid in "jobs/{uid}".
 absl::StatusOr<std::string> ParseJobName(const std::string& name);
@@ -29,11 +39,6 @@ std::string JobName(const std::string& uid);
 
 // 0 is the default, more than the maximum is the maximum.
 absl::StatusOr<int> CoercePageSize(int page_size);
-
-// Pages follow the sequence numbers downwards; a token holds the last one that
-// was listed. Empty is the first page.
-std::string MakePageToken(uint64_t last_sequence);
-absl::StatusOr<uint64_t> ParsePageToken(const std::string& token);
 
 // kPermissionDenied (NOT_OWNER) unless the job is the caller's own, or he is an admin. What
 // has no owner on record is nobody's own.
@@ -45,6 +50,10 @@ absl::Status RequestReused(const std::string& request_id, const std::string& uid
 absl::Status RequestSpent(const SpentRequest& spent);
 
 absl::Status JobNotFound(const std::string& name);
+
+// kUnavailable, because the store failed with `status`: nothing was changed, as far as is known,
+// and the client may repeat it.
+absl::Status NotRecorded(const absl::Status& status);
 
 // kUnavailable: what is told, and what jobs are interrupted with, while the coordinator
 // stops.

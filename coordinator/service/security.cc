@@ -18,11 +18,12 @@ constexpr char kRootsExpected[] =
     "no storage roots, expected --allow-root FOLDER-OR-URI for every place that jobs may read and "
     "write (--allow-root / for all files)";
 
-absl::Status CheckBehindProxy(const std::string& listen, const ServerSecurity& security) {
+absl::Status CheckBehindProxy(const std::string& listen, const ServerSecurity& security,
+                              const std::string& flag) {
   constexpr char kFlag[] = "--behind-proxy: found ";
   if (!IsLoopback(listen)) {
     return absl::InvalidArgumentError(
-        absl::StrCat(kFlag, "--listen ", OneLine(listen),
+        absl::StrCat(kFlag, flag, " ", OneLine(listen),
                      ", an address beyond loopback, where anybody could say whose connection it "
                      "is; expected one such as 127.0.0.1:7471, and the proxy on this machine"));
   }
@@ -40,7 +41,9 @@ absl::Status CheckBehindProxy(const std::string& listen, const ServerSecurity& s
 
 }  // namespace
 
-absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity& security) {
+absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity& security,
+                                 std::string_view flag_name) {
+  const std::string flag(flag_name);
   if (security.tls_cert.empty() != security.tls_key.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("found ", security.tls_cert.empty() ? "--tls-key" : "--tls-cert",
@@ -51,10 +54,10 @@ absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity
         "found --tls-client-ca without --tls-cert and --tls-key, expected all three: clients show "
         "certificates over TLS alone");
   }
-  if (security.behind_proxy) return CheckBehindProxy(listen, security);
+  if (security.behind_proxy) return CheckBehindProxy(listen, security, flag);
   if (IsLoopback(listen)) return absl::OkStatus();
   const std::string where =
-      absl::StrCat("--listen ", OneLine(listen), ": found an address beyond loopback and ");
+      absl::StrCat(flag, " ", OneLine(listen), ": found an address beyond loopback and ");
   if (security.tls_cert.empty() && !security.plaintext_beyond_loopback) {
     return absl::InvalidArgumentError(absl::StrCat(
         where,
@@ -68,7 +71,8 @@ absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<front::TlsKeeper>> MakeTls(const ServerSecurity& security) {
+absl::StatusOr<std::unique_ptr<front::TlsKeeper>> MakeTls(const ServerSecurity& security,
+                                                          front::TlsProtocol protocol) {
   const auto read = [cert = security.tls_cert, key = security.tls_key,
                      ca = security.tls_client_ca]() -> absl::StatusOr<front::TlsTexts> {
     MERGANSER_ASSIGN_OR_RETURN(TlsIdentity identity, ReadIdentity(cert, key));
@@ -80,7 +84,7 @@ absl::StatusOr<std::unique_ptr<front::TlsKeeper>> MakeTls(const ServerSecurity& 
     }
     return texts;
   };
-  return front::TlsKeeper::Start(read, security.log);
+  return front::TlsKeeper::Start(read, security.log, protocol);
 }
 
 TokenHandout::~TokenHandout() {

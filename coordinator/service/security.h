@@ -2,19 +2,20 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_SECURITY_H_
 #define MERGANSER_COORDINATOR_SERVICE_SECURITY_H_
 
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/base/log.h"
 #include "common/base/private_file.h"
 #include "common/storage/roots.h"
 #include "coordinator/service/auth/token_keeper.h"
 
 namespace merganser::front {
 class TlsKeeper;
+enum class TlsProtocol : uint8_t;
 }  // namespace merganser::front
 
 namespace merganser {
@@ -37,19 +38,21 @@ struct ServerSecurity {
   // (PROXY protocol): whoever reaches the proxy reaches the server.
   bool behind_proxy = false;
   // Takes one line for people; may be empty.
-  std::function<void(std::string_view)> log;
+  LogSink log;
 };
 
 // kInvalidArgument, with the flag that mends it, when `security` is not enough for a
-// server that listens at `listen` (beyond loopback: TLS, or to be told that it is not
-// wanted, and storage roots; behind a proxy: loopback, tokens and storage roots), or contradicts
-// itself.
-absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity& security);
+// server that listens at `listen`, as `flag` says (beyond loopback: TLS, or to be told that it is
+// not wanted, and storage roots; behind a proxy: loopback, tokens and storage roots), or
+// contradicts itself.
+absl::Status CheckServerSecurity(const std::string& listen, const ServerSecurity& security,
+                                 std::string_view flag = "--listen");
 
 // Errors name the file and what is wrong with it. Files that replace these are taken
 // within seconds, for new connections. While they do not fit each other, or are gone,
 // there are no new connections; those there are go on. Precondition: there is a certificate.
-absl::StatusOr<std::unique_ptr<front::TlsKeeper>> MakeTls(const ServerSecurity& security);
+absl::StatusOr<std::unique_ptr<front::TlsKeeper>> MakeTls(const ServerSecurity& security,
+                                                          front::TlsProtocol protocol);
 
 // A token that was made by a start of a coordinator, and its file.
 class TokenHandout {

@@ -1,6 +1,7 @@
 #include "coordinator/service/server.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -74,9 +75,17 @@ front::Admission AdmitCall(const Authorizer& authorizer, std::string_view path,
   return admission;
 }
 
+// What is left to it of the process's.
+size_t DescriptorsFor(const ServerOptions& options) {
+  const size_t all = RaiseDescriptorLimit();
+  return all - std::min(options.kept_descriptors, all / 2);
+}
+
 }  // namespace
 
 struct Server::Impl {
+  std::string token;  // that was made or given
+  std::atomic<bool> ready{false};
   std::unique_ptr<Authorizer> authorizer;  // the services and the guard point to it
   std::unique_ptr<TokenHandout> handout;
   std::unique_ptr<JobManager> jobs;
@@ -110,7 +119,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   MERGANSER_ASSIGN_OR_RETURN(std::unique_ptr<TokenKeeper> tokens, MakeTokens(security));
   std::shared_ptr<front::TlsKeeper> tls;
   if (!security.tls_cert.empty()) {
-    MERGANSER_ASSIGN_OR_RETURN(tls, MakeTls(security));
+    MERGANSER_ASSIGN_OR_RETURN(tls, MakeTls(security, front::TlsProtocol::kHttp2));
   }
   if (!runs) runs = EngineJobRuns(Stores(security.roots));
   std::unique_ptr<Server> self(new Server());
@@ -121,13 +130,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   front.listen = options.listen;
   front.tls = std::move(tls);
   front.behind_proxy = security.behind_proxy;
-  front.limits = front::LimitsFor(RaiseDescriptorLimit());
+  front.limits = front::LimitsFor(DescriptorsFor(options));
   front.log = security.log;
   MERGANSER_ASSIGN_OR_RETURN(impl.front, front::Front::Open(std::move(front)));
   self->port_ = impl.front->port();
   impl.judge = std::make_unique<RequestJudge>(runs, options.judging);
-  MERGANSER_ASSIGN_OR_RETURN(impl.jobs,
-                             JobManager::Start(options.jobs, clock, store, std::move(runs)));
+  JobManagerOptions jobs = options.jobs;
+  if (!jobs.verdict) jobs.verdict = VerdictOf;
+  MERGANSER_ASSIGN_OR_RETURN(impl.jobs, JobManager::Start(jobs, clock, store, std::move(runs)));
   const int quarter = std::max(2, options.call_threads / 4);
   const int open = std::max(2, options.call_threads * 3 / 8);
   impl.authorizer =
@@ -195,6 +205,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   MERGANSER_RETURN_IF_ERROR(impl.front->Serve(hand_over, admit));
   impl.authorizer->Open();
   impl.health->SetServing(true);
+  impl.token = security.token_file.empty() ? security.token : "";
+  impl.ready = true;
   return self;
 }
 
@@ -208,7 +220,20 @@ absl::Status Server::CheckPort(Duration patience) const { return impl_->front->C
 
 JobManager& Server::jobs() { return *impl_->jobs; }
 
+Authorizer& Server::authorizer() { return *impl_->authorizer; }
+
+MergeApi& Server::api() { return *impl_->api; }
+
+const std::string& Server::token() const { return impl_->token; }
+
+absl::Status Server::Ready() const {
+  if (!impl_->ready) return absl::UnavailableError("the coordinator starts or stops");
+  if (impl_->authorizer->Full()) return absl::UnavailableError("there is no place for calls");
+  return absl::OkStatus();
+}
+
 void Server::Shutdown() {
+  impl_->ready = false;
   if (impl_->health != nullptr) impl_->health->Shutdown();
   if (impl_->jobs != nullptr) impl_->jobs->Shutdown();
   if (impl_->server != nullptr) {

@@ -3,14 +3,17 @@
 #define MERGANSER_COORDINATOR_SERVICE_SERVER_H_
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
+#include "coordinator/service/auth/authorizer.h"
 #include "coordinator/service/job_manager.h"
 #include "coordinator/service/job_run.h"
 #include "coordinator/service/job_store.h"
+#include "coordinator/service/merge_api.h"
 #include "coordinator/service/security.h"
 #include "coordinator/service/watch_streams.h"
 
@@ -29,6 +32,8 @@ struct ServerOptions {
   int call_threads = 256;
   // Streams of WatchJob; one owner may have half.
   int watchers = kMaxWatchers;
+  // Descriptors that others of this process take, beside the few of every process.
+  size_t kept_descriptors = 0;
 };
 
 // Every call but health needs a token with the role that MethodRoles names.
@@ -49,6 +54,12 @@ class Server {
   std::string token_file() const;
 
   JobManager& jobs();
+  MergeApi& api();
+  Authorizer& authorizer();
+  // The token that was made, or given as such; empty where there is a file of them.
+  const std::string& token() const;
+  // Whether calls are served. kUnavailable says why not. Thread-safe; takes microseconds.
+  absl::Status Ready() const;
 
   // Asks at its own port whether connections are accepted. kUnavailable where they are not within
   // `patience`. On any thread; blocks.

@@ -18,6 +18,9 @@ namespace {
 // How soon a state, or a new stream, is seen.
 constexpr Duration kLook = std::chrono::milliseconds(20);
 
+// Until then a client polls.
+constexpr std::chrono::seconds kRetryStream(30);
+
 class RefusedStream final : public grpc::ServerWriteReactor<v1::Job> {
  public:
   explicit RefusedStream(const grpc::Status& status) { Finish(status); }
@@ -134,10 +137,12 @@ grpc::ServerWriteReactor<v1::Job>* WatchStreams::Open(const std::string& job,
   if (!board_.Find(*uid).has_value()) return Refused(JobNotFound(job));
   std::optional<FairSeats::Seat> seat = seats_.Take(who);
   if (!seat.has_value()) {
-    return Refused(ReasonedError(absl::StatusCode::kResourceExhausted, "TOO_MANY_WATCHERS",
+    return Refused(
+        RetryAfter(ReasonedError(absl::StatusCode::kResourceExhausted, "TOO_MANY_WATCHERS",
                                  absl::StrCat("found too many clients of ", who,
                                               " watching jobs, expected fewer; use `get`"),
-                                 {{"owner", who}}));
+                                 {{"owner", who}}),
+                   kRetryStream));
   }
   auto stream = std::make_shared<Stream>(*this, *std::move(uid), *std::move(seat));
   Stream* const raw = stream.get();

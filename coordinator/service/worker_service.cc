@@ -72,6 +72,8 @@ grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext* context, const v1::Syn
   report.threads = request->threads();
   report.memory = request->memory_bytes();
   report.simd = OneLine(request->simd().substr(0, 64));
+  report.host = OneLine(request->host().substr(0, 256));
+  report.version = OneLine(request->version().substr(0, 64));
   report.wanted = std::min(request->wanted(), kMaxWanted);
   report.draining = request->draining();
   for (const v1::UnitInFlight& unit : request->in_flight()) {

@@ -12,17 +12,19 @@ namespace merganser {
 namespace {
 
 constexpr char kErrorInfoUrl[] = "type.googleapis.com/google.rpc.ErrorInfo";
+constexpr char kBadRequestUrl[] = "type.googleapis.com/google.rpc.BadRequest";
 constexpr char kRetryInfoUrl[] = "type.googleapis.com/google.rpc.RetryInfo";
 
 // Trailers carry the message twice: percent-encoded (grpc-message) and, as clients hold the
 // two against each other, the same text in base64 (grpc-status-details-bin). Clients refuse
 // trailers of more than 8 KiB, some proxies of more than 4 KiB, and then another code
 // arrives than was sent.
-constexpr size_t kMaxMessageInTrailers = 3000;
+constexpr size_t kMaxMessageInTrailers = 2600;
 constexpr size_t kMaxMetadataEntries = 8;
 constexpr size_t kMaxMetadataKey = 32;
 constexpr size_t kMaxMetadataValue = 160;
 constexpr size_t kMaxMetadata = 512;  // keys and values
+constexpr size_t kMaxDescription = 200;
 
 // What a message takes of the trailers.
 size_t TrailerBytes(std::string_view text) {
@@ -62,6 +64,15 @@ std::optional<Message> Payload(const absl::Status& status, const char* url) {
   Message message;
   if (!payload.has_value() || !message.ParseFromString(std::string(*payload))) return std::nullopt;
   return message;
+}
+
+// What the ErrorInfo of a wrong request says, in the form that google.rpc has for it.
+v1::BadRequest Violation(const std::string& field, const std::string& message) {
+  v1::BadRequest wrong;
+  v1::BadRequest::FieldViolation& violation = *wrong.add_field_violations();
+  violation.set_field(field);
+  violation.set_description(Cut(message, kMaxDescription));
+  return wrong;
 }
 
 void AddDetail(const char* url, const std::string& value, v1::StatusDetails& details) {
@@ -121,7 +132,13 @@ grpc::Status ToGrpc(const absl::Status& status) {
     info->set_reason(absl::StatusCodeToString(status.code()));
     info->set_domain(std::string(kErrorDomain));
   }
-  AddDetail(kErrorInfoUrl, Bounded(*info).SerializeAsString(), details);
+  const v1::ErrorInfo bounded = Bounded(*info);
+  AddDetail(kErrorInfoUrl, bounded.SerializeAsString(), details);
+  if (const auto field = bounded.metadata().find("field");
+      absl::IsInvalidArgument(status) && field != bounded.metadata().end()) {
+    AddDetail(kBadRequestUrl, Violation(Cut(field->second, 64), message).SerializeAsString(),
+              details);
+  }
   if (const auto retry = status.GetPayload(kRetryInfoUrl); retry.has_value()) {
     AddDetail(kRetryInfoUrl, std::string(*retry), details);
   }

@@ -69,16 +69,24 @@ class Browser:
         self._log.close()
         self._home.cleanup()
 
-    def open(self, path, width=1280, height=900, dark=False, fragment=""):
-        """Opens a file in a window whose content has this width; returns when its script ran."""
+    def open(self, path, fragment="", **how):
+        """As `visit`, of a file."""
+        self.visit(pathlib.Path(path).as_uri() + fragment, **how)
+
+    def visit(self, address, width=1280, height=900, dark=False):
+        """Opens an address in a window whose content has this width; returns when its script ran."""
+        self.look(width, height, dark)
+        # The same file with another fragment would not be loaded anew.
+        self.driver.get("about:blank")
+        self.complaints()  # of what was open before
+        self.driver.get(address)
+
+    def look(self, width=1280, height=900, dark=False):
+        """The window's size and the system's theme, of what is open and what will be."""
         self.command("Emulation.setEmulatedMedia", features=[
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self.command("Emulation.setDeviceMetricsOverride", width=width, height=height,
                      deviceScaleFactor=1, mobile=False)
-        # The same file with another fragment would not be loaded anew.
-        self.driver.get("about:blank")
-        self.complaints()  # of what was open before
-        self.driver.get(pathlib.Path(path).as_uri() + fragment)
 
     def command(self, name, **parameters):
         # What chromedriver knows beyond the standard.

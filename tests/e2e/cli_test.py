@@ -82,8 +82,15 @@ class CliTest(harness.Case):
 
     def test_plan_for_people_names_modes(self):
         out = self.ok("plan", self.sample()).out
-        self.assertIn("spectral", out)
-        self.assertIn("mean", out)
+        self.assertRegex(out, r"\n  spectral +\d+, [\d.]+ % of the elements: attention \d+, ")
+        self.assertRegex(out, r"\n  mean +\d+, ")
+        self.assertNotIn("model.norm.weight", out)
+        self.assertNotIn("\ntime ", out)
+        self.assertLess(len(out.splitlines()), 40)
+        whole = self.ok("plan", self.sample(), "--tensors", "--read-rate", "100MB").out
+        self.assertIn("\nmodel.norm.weight ", whole)
+        self.assertRegex(whole, r"\ntime +0\.\d+ s to read at 95.4 MiB/s")
+        self.assertOneError(harness.run("plan", self.sample(), "--read-rate", "0"), 2, "--read-rate")
 
     def test_inspect_json(self):
         for model in (SAMPLE_BASE, os.path.join(harness.EXPERTS, "expert_add_sharded")):

@@ -20,7 +20,7 @@ DEPLOY = os.path.join(harness.SOURCE, "deploy")
 DOCKER = os.path.join(DEPLOY, "docker")
 KUBERNETES = os.path.join(DEPLOY, "kubernetes")
 BASE = os.path.join(KUBERNETES, "base")
-PORT = 7470
+PORT, HTTP_PORT = 7470, 7480
 
 
 def text_of(*parts):
@@ -84,7 +84,7 @@ class DockerTest(harness.Case):
         for word in ("ENTRYPOINT", "CMD"):
             self.assertTrue(self.file.all("run", word)[0].startswith("["), word)
         self.assertEqual(self.file.all("run", "ENTRYPOINT"), ['["merganser"]'])
-        self.assertEqual(self.file.all("run", "EXPOSE"), [str(PORT)])
+        self.assertEqual(self.file.all("run", "EXPOSE"), ["%d %d" % (PORT, HTTP_PORT)])
 
     def test_health_check(self):
         check, = self.file.all("run", "HEALTHCHECK")
@@ -192,8 +192,12 @@ class KubernetesTest(harness.Case):
                 if labels.items() <= pod["metadata"]["labels"].items()]
 
     def test_kustomizations_name_every_file_and_only_those(self):
-        for folder in [BASE] + glob.glob(os.path.join(KUBERNETES, "overlays", "*")):
+        for folder in ([BASE] + glob.glob(os.path.join(KUBERNETES, "overlays", "*"))
+                       + glob.glob(os.path.join(KUBERNETES, "components", "*"))):
             kustomization = yaml.safe_load(text_of(folder, "kustomization.yaml"))
+            for component in kustomization.get("components", []):
+                self.assertTrue(os.path.isfile(os.path.join(folder, component,
+                                                            "kustomization.yaml")))
             named = kustomization["resources"] + [p["path"] for p in
                                                   kustomization.get("patches", [])]
             files = [n for n in named if n.endswith(".yaml")]
@@ -204,7 +208,7 @@ class KubernetesTest(harness.Case):
     def test_kinds(self):
         self.assertEqual(sorted(d["kind"] for d in self.documents), sorted(
             ["Namespace", "PersistentVolumeClaim", "Service", "StatefulSet", "Deployment",
-             "HorizontalPodAutoscaler", "PodDisruptionBudget"] + 4 * ["NetworkPolicy"]))
+             "HorizontalPodAutoscaler", "PodDisruptionBudget"] + 5 * ["NetworkPolicy"]))
         names = [(d["kind"], d["metadata"]["name"]) for d in self.documents]
         self.assertEqual(len(set(names)), len(names))
         kustomization = yaml.safe_load(text_of(BASE, "kustomization.yaml"))
@@ -242,6 +246,50 @@ class KubernetesTest(harness.Case):
         # Utilisation is of what is requested.
         self.assertIn("cpu", self.container("merganser-worker")["resources"]["requests"])
 
+    def test_the_monitoring_component(self):
+        folder = os.path.join(KUBERNETES, "components", "monitoring")
+        made = {(d["kind"], d["metadata"]["name"]): d["spec"] for _, d in manifests(folder)}
+        service = self.one("Service", "merganser-coordinator")
+        coordinator = made.pop(("ServiceMonitor", "merganser-coordinator"))
+        self.assertLessEqual(coordinator["selector"]["matchLabels"].items(),
+                             service["metadata"]["labels"].items())
+        worker = made.pop(("PodMonitor", "merganser-worker"))
+        self.assertEqual(self.matched(worker["selector"]["matchLabels"]), ["merganser-worker"])
+        ports = ([p["name"] for p in service["spec"]["ports"]],
+                 [p["name"] for p in self.container("merganser-worker")["ports"]])
+        for (endpoint,), names in zip((coordinator["endpoints"], worker["podMetricsEndpoints"]),
+                                      ports):
+            self.assertIn(endpoint["port"], names)
+            self.assertEqual(endpoint["path"], "/metrics")
+        rules = made.pop(("PrometheusRule", "merganser"))
+        self.assertEqual(rules, yaml.safe_load(text_of(DEPLOY, "prometheus", "rules.yml")))
+        self.assertEqual(made, {})
+
+    def test_scaling_by_an_adapter_and_by_keda(self):
+        base = self.one("HorizontalPodAutoscaler", "merganser-worker")["spec"]
+        metric = base["metrics"][0]["external"]
+        rule, = yaml.safe_load(text_of(DEPLOY, "prometheus", "adapter.yml"))["rules"]["external"]
+        self.assertEqual(rule["name"]["as"], metric["metric"]["name"])
+        series, condition = re.fullmatch(r"(\w+)\{(.*)\}", rule["seriesQuery"]).groups()
+        asked = rule["metricsQuery"].replace("<<.Series>>", series)
+        self.assertEqual(asked, "sum(%s{%s})" % (series, condition))
+        self.assertIn("| `%s` |" % series, text_of(DEPLOY, "prometheus", "METRICS.md"))
+        made = {d["kind"]: d for _, d in manifests(os.path.join(KUBERNETES, "components", "keda"))}
+        removed = made.pop("HorizontalPodAutoscaler")
+        self.assertEqual((removed["metadata"]["name"], removed["$patch"]),
+                         ("merganser-worker", "delete"))
+        scaler = made.pop("ScaledObject")["spec"]
+        self.assertEqual(made, {})
+        # The same in every respect.
+        self.assertEqual(scaler["scaleTargetRef"]["name"], base["scaleTargetRef"]["name"])
+        self.assertEqual((scaler["minReplicaCount"], scaler["maxReplicaCount"]),
+                         (base["minReplicas"], base["maxReplicas"]))
+        self.assertEqual(scaler["advanced"]["horizontalPodAutoscalerConfig"]["behavior"],
+                         base["behavior"])
+        trigger, = scaler["triggers"]
+        self.assertEqual(trigger["metadata"]["query"], asked)
+        self.assertEqual(trigger["metadata"]["threshold"], metric["target"]["averageValue"])
+
     def test_flags_are_the_program_s(self):
         for name in self.pods():
             command = self.container(name)["args"][0]
@@ -253,12 +301,19 @@ class KubernetesTest(harness.Case):
 
     def test_ports(self):
         container = self.container("merganser-coordinator")
-        port, = container["ports"]
+        port, pages = container["ports"]
         self.assertEqual(port, {"name": "grpc", "containerPort": PORT})
+        self.assertEqual(pages, {"name": "http", "containerPort": HTTP_PORT})
+        self.assertEqual(self.container("merganser-worker")["ports"], [pages])
         self.assertEqual(self.arguments("merganser-coordinator")["--listen"], "0.0.0.0:%d" % PORT)
+        for name in self.pods():
+            self.assertEqual(self.arguments(name)["--http"], "0.0.0.0:%d" % HTTP_PORT)
         service = self.one("Service", "merganser-coordinator")
         self.assertEqual(service["spec"]["ports"],
-                         [{"name": "grpc", "port": PORT, "targetPort": port["name"]}])
+                         [{"name": p["name"], "port": p["containerPort"], "targetPort": p["name"]}
+                          for p in (port, pages)])
+        self.assertEqual(self.arguments("merganser-coordinator")["--http-name"],
+                         service["metadata"]["name"])
         self.assertEqual(self.arguments("merganser-worker")["--coordinator"],
                          "%s:%d" % (service["metadata"]["name"], PORT))
 
@@ -279,7 +334,12 @@ class KubernetesTest(harness.Case):
         self.assertEqual(self.matched(entry["podSelector"]["matchLabels"]),
                          ["merganser-coordinator"])
         rule, = entry["ingress"]
-        self.assertEqual(rule["ports"], [{"protocol": "TCP", "port": PORT}])
+        self.assertEqual(rule["ports"], [{"protocol": "TCP", "port": p}
+                                         for p in (PORT, HTTP_PORT)])
+        metrics = rules.pop("merganser-metrics")
+        self.assertEqual(self.matched(metrics["podSelector"]["matchLabels"]), sorted(self.pods()))
+        scrape, = metrics["ingress"]
+        self.assertEqual(scrape["ports"], [{"protocol": "TCP", "port": HTTP_PORT}])
         self.assertEqual(self.matched(rule["from"][0]["podSelector"]["matchLabels"]),
                          ["merganser-worker"])
         clients = [next(iter(x.values()))["matchLabels"] for x in rule["from"][1:]]
@@ -308,9 +368,13 @@ class KubernetesTest(harness.Case):
             self.assertLessEqual(set(given), flags_of(container["args"][0]))
             self.assertNotIn("--plaintext-beyond-loopback", given)
             # All that the base says and this does not change, it says too.
+            changed = {"--plaintext-beyond-loopback", "--listen"}
+            if name == "merganser-coordinator":  # which serves no pages there
+                changed |= {"--http", "--http-name"}
+                self.assertNotIn("--http", given)
             for flag, value in self.arguments(name).items():
-                if flag not in ("--plaintext-beyond-loopback", "--listen"):
-                    self.assertEqual(given.get(flag), value, flag)
+                if flag not in changed:
+                    self.assertEqual(given.get(flag, "") or True, value, flag)
             mount, = container["volumeMounts"]
             volume, = [v for v in pod["volumes"] if v["name"] == mount["name"]]
             keys = {os.path.basename(v) for f, v in given.items() if f.startswith("--tls-")}
@@ -449,6 +513,8 @@ class KubernetesTest(harness.Case):
             argument = re.sub(r"=(?=/)", "=" + folder, argument)
             argument = argument.replace("merganser-coordinator:", "127.0.0.1:")
             argument = argument.replace("--memory=16GiB", "--memory=2GiB")
+            # Both are on one machine here.
+            argument = re.sub(r"^--http=.*", "--http=127.0.0.1:0", argument)
             return re.sub(r"\b%d$" % PORT, str(port), argument).replace("0.0.0.0:", "127.0.0.1:")
 
         log = self.path("worker.log")

@@ -29,7 +29,8 @@ THIRD_PARTY = [
      ["coordinator/service", "coordinator/cli", "worker/sources", "proto/channel",
       "proto/convert"], False),
     (r"google/(protobuf|rpc)/",
-     ["coordinator/service", "coordinator/cli", "worker/sources", "proto"], False),
+     ["coordinator/service", "coordinator/http/api", "coordinator/cli", "worker/sources", "proto"],
+     False),
     (r"yaml-cpp/", ["common/recipe"], True),
     (r"nlohmann/", ["common/format", "common/checkpoint", "common/engine", "common/plan",
                     "coordinator"], True),
@@ -37,7 +38,7 @@ THIRD_PARTY = [
     (r"Spectra/|lapacke|cblas", ["tests/bench"], True),
     (r"hwy/", ["common/linalg", "common/tensor", "common/methods"], False),
     (r"CLI/", ["coordinator/cli"], True),
-    (r"spdlog/", ["coordinator", "worker"], True),
+    (r"spdlog/", ["common/base/log_writer.cc"], True),
     (r"xxh", ["common/base", "common/engine"], True),
     (r"gtest/|gmock/", ["tests"], False),
     (r"benchmark/", ["tests/bench"], True),
@@ -46,7 +47,7 @@ THIRD_PARTY = [
     (r"isa-l", ["common/storage/s3"], True),
     (r"sqlite|SQLiteCpp/", ["coordinator/journal", "tests/coordinator/journal"], True),
     (r"mpi\.h", ["worker/sources/mpi"], True),
-    (r"httplib", ["coordinator/web"], True),
+    (r"microhttpd", ["coordinator/http/server.cc"], True),
     (r"openssl/", ["proto/channel", "coordinator/front", "common/storage/s3"], True),
     (r"nghttp2/", ["coordinator/front"], True),
     (r"prometheus/", ["common/base/exposition.cc"], True),
@@ -131,6 +132,16 @@ def violations(path, text):
         if (path.startswith("coordinator/") and header.startswith("coordinator/cli/")
                 and not _under(path, "coordinator/cli")):
             bad(header, "nothing stands on the command line")
+
+        if (_under(path, "coordinator/http") and header.startswith("coordinator/")
+                and not header.startswith(("coordinator/http/", "coordinator/front/"))
+                and path.count("/") == 2):
+            bad(header, "the HTTP server does not know whom it serves")
+        if path.count("/") == 2 and _under(path, "coordinator/http") and re.match(
+                r"coordinator/http/(site|api)/", header):
+            bad(header, "the HTTP server does not know what is built on it")
+        if _under(path, "coordinator/http/site") and header.startswith("coordinator/http/api/"):
+            bad(header, "the site does not know what is mounted on it")
 
         generated = header.startswith("merganser/v1/") or header.startswith("proto/")
         if _under(path, "common/linalg") or _under(path, "common/methods"):
@@ -258,6 +269,11 @@ class LayeringTest(unittest.TestCase):
             ("proto/convert/a.cc", "#include <openssl/pem.h>"),
             ("proto/channel/a.h", '#include "worker/unit_source.h"'),
             ("proto/a.h", '#include "grpcpp/grpcpp.h"'),
+            ("coordinator/http/gate.cc", "#include <microhttpd.h>"),
+            ("coordinator/http/server.cc", '#include "coordinator/http/site/site.h"'),
+            ("coordinator/http/server.cc", '#include "coordinator/service/job_manager.h"'),
+            ("coordinator/http/site/site.cc", '#include "coordinator/http/api/routes.h"'),
+            ("coordinator/http/site/site.cc", "#include <google/protobuf/message.h>"),
             ("common/base/metrics.cc", "#include <prometheus/registry.h>"),
             ("common/base/exposition.h", "#include <prometheus/metric_family.h>"),
             ("worker/a.cc", "std::thread t(body);"),

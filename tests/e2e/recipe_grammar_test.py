@@ -245,7 +245,8 @@ class RecipeGrammarTest(harness.Case):
         sources = {t["name"]: t["sources"] for t in report["tensors"]}
         self.assertEqual(sources["model.layers.4.mlp.up_proj.weight"],
                          [[1, "model.layers.2.mlp.up_proj.weight"]])
-        self.assertIn("from model 1 layer 5", self.ok("plan", self.path("r.yaml")).out)
+        self.assertIn("from model 1 layer 5",
+                      self.ok("plan", self.path("r.yaml"), "--tensors").out)
 
     def test_slices_with_parameters_at_every_level(self):
         self.check(

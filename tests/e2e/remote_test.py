@@ -181,7 +181,7 @@ class HttpsTest(RemoteCase):
         def change(asked):
             seen.append(asked)
             # The header was read and held against the others.
-            if seen.count(path) == 2:
+            if seen.count(path) >= 2:
                 site.files[path] = site.files[path][:-1] + b"\xff"
 
         site.before = change
@@ -279,7 +279,8 @@ class HubTest(RemoteCase):
 
         def move(path):
             seen.append(path)
-            if seen.count("/lab/expert_sort/model.safetensors") == 2:
+            # Requests come side by side: two may be in the list before either is counted.
+            if seen.count("/lab/expert_sort/model.safetensors") >= 2:
                 self.hub.etags["lab/expert_sort", "model.safetensors"] = "ab" * 32
                 self.elsewhere.signature = "second-secret"
 

@@ -119,8 +119,8 @@ class TokenTest(SecurityCase):
                 self.assertEqual(json.loads(ask(who, "get", job, "--json").out)["owner"], "alice")
             self.assertRegex(ask("bob", "get", job).out, r"(?m)^ *owner +alice$")
             rows = ask("bob", "list").out.splitlines()
-            self.assertRegex(rows[0], r"^job +state +owner +created +output$")
-            self.assertEqual([row.split()[2] for row in rows[1:]], [unnamed, "alice"])
+            self.assertRegex(rows[0], r"^job +name +state +owner +age +output$")
+            self.assertEqual([row.split()[3] for row in rows[1:]], [unnamed, "alice"])
             self.assertOneError(cancel("bob", job), 2, job, "a job of alice", "the role admin",
                                 "this token is bob's")
             self.assertOneError(cancel("alice", other), 2, other, "a job of " + unnamed)
@@ -134,7 +134,9 @@ class TokenTest(SecurityCase):
             self.assertEqual(cancel("alice", job).code, 0)
             self.assertEqual(cancel("olga", other).code, 0)
             harness.wait_for("the end", lambda: "cancelled by olga" in cluster.log())
-            self.assertNotIn("cancelled by alice", cluster.log())
+            # Who did it is on record, also of one's own.
+            for who in ("alice", "olga"):
+                self.assertRegex(cluster.log(), r"owner=\S+ state=\w+ cancelled by " + who)
             self.assertNoToken(cluster.log())
 
     def test_a_worker_without_the_right_token_is_refused(self):

@@ -77,7 +77,7 @@ class ShownTextTest(harness.Case):
         base = self.model("m\u202ebase\u2066".encode(), NAMES)
         expert = self.model("expert\u2067".encode(), NAMES, 1.0)
         recipe = self.recipe("r\u202e.yaml", base, expert)
-        out, err, code = self.run_raw("plan", recipe)
+        out, err, code = self.run_raw("plan", recipe, "--tensors")
         self.assertEqual((code, err), (0, ""))
         out, _, code = self.run_raw("plan", recipe, "--json")
         self.assertEqual(code, 0)

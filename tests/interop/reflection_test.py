@@ -22,7 +22,8 @@ import harness  # noqa: E402
 HEALTH, MERGES, WORKERS = ("grpc.health.v1.Health", "merganser.v1.MergeService",
                            "merganser.v1.WorkerService")
 METHODS = {
-    MERGES: ["CancelJob", "CreateJob", "GetJob", "ListJobs", "WatchJob"],
+    MERGES: ["CancelJob", "CreateJob", "DeleteJob", "GetCluster", "GetJob", "GetJobActivity",
+             "ListJobs", "ListWorkers", "PlanJob", "SetJobPriority", "WatchJob"],
     WORKERS: ["GetJobGates", "GetJobPlan", "Sync"],
     HEALTH: ["Check", "Watch"],
     "grpc.reflection.v1.ServerReflection": ["ServerReflectionInfo"],

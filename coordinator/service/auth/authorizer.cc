@@ -50,8 +50,8 @@ absl::Status TooManyCalls(std::string_view method, const std::string& whose) {
 
 }  // namespace
 
-absl::StatusOr<Caller> Authorizer::Check(std::string_view method,
-                                         const std::vector<std::string_view>& authorization) const {
+absl::StatusOr<Caller> Authorizer::Identify(
+    const std::vector<std::string_view>& authorization) const {
   if (!open_) {
     return RetryAfter(ReasonedError(absl::StatusCode::kUnavailable, "COORDINATOR_STARTING",
                                     "the coordinator is starting; call again"),
@@ -77,6 +77,12 @@ absl::StatusOr<Caller> Authorizer::Check(std::string_view method,
                            "found a token that is none of this coordinator's, expected one of its "
                            "--token-file, or that of the file that it made when it started");
   }
+  return caller;
+}
+
+absl::StatusOr<Caller> Authorizer::Check(std::string_view method,
+                                         const std::vector<std::string_view>& authorization) const {
+  MERGANSER_ASSIGN_OR_RETURN(Caller caller, Identify(authorization));
   const std::optional<Role> role = RoleOf(method);
   if (!role.has_value()) {
     return Denied("METHOD_UNLISTED",

@@ -19,8 +19,8 @@ class ServerContextBase;
 
 namespace merganser {
 
-// How many calls there may be, but for streams. Each holds a thread; a user may have no more of them than are
-// left (FairSeats), and what workers have is not for users, nor the reverse.
+// How many calls there may be, but for streams. Each holds a thread; a user may have no more of
+// them than are left (FairSeats), and what workers have is not for users, nor the reverse.
 struct CallLimits {
   int users = 96;  // from the request to the moment when the answer was taken
   int workers = 96;
@@ -42,6 +42,11 @@ class Authorizer {
         users_(limits.users, clock),
         workers_(limits.workers, clock),
         at_work_(limits.at_work, clock) {}
+
+  // Whose the token is. `authorization` as for Check. Errors, with reasons:
+  //   kUnavailable       COORDINATOR_STARTING
+  //   kUnauthenticated   TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_UNKNOWN
+  absl::StatusOr<Caller> Identify(const std::vector<std::string_view>& authorization) const;
 
   // Who calls. `authorization` holds all values of that metadata key. Errors, with reasons:
   //   kUnavailable       COORDINATOR_STARTING: Open was not called yet

@@ -15,7 +15,7 @@ namespace merganser {
 
 enum class Role : uint8_t {
   kRead,    // look at jobs
-  kSubmit,  // make jobs, and cancel its own; implies read
+  kSubmit,  // make jobs, and change its own; implies read
   kWork,    // be a worker; implies nothing else
   kAdmin,   // everything
 };

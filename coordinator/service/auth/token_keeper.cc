@@ -23,7 +23,7 @@ absl::StatusOr<Read> ReadTokens(const std::string& path) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<TokenKeeper>> TokenKeeper::FromFile(const std::string& path,
-                                                                   Log log) {
+                                                                   LogSink log) {
   absl::StatusOr<Read> read = ReadTokens(path);
   if (!read.ok()) return Annotate(read.status(), "--token-file");
   std::unique_ptr<TokenKeeper> keeper(new TokenKeeper(path, std::move(log)));
@@ -42,7 +42,7 @@ absl::StatusOr<std::unique_ptr<TokenKeeper>> TokenKeeper::FromToken(const std::s
 }
 
 std::shared_ptr<const TokenTable> TokenKeeper::Current() {
-  std::string line;
+  LogLine line;
   std::shared_ptr<const TokenTable> table;
   {
     MutexLock lock(mutex_);
@@ -52,17 +52,17 @@ std::shared_ptr<const TokenTable> TokenKeeper::Current() {
       if (read.ok()) {
         stamp_ = read->stamp;
         table_ = std::make_shared<const TokenTable>(std::move(read->table));
-        line = absl::StrCat("token file ", path_, ": found it changed; it holds ", table_->size(),
-                            " tokens now");
+        line.message = absl::StrCat("token file ", path_, ": found it changed; it holds ",
+                                    table_->size(), " tokens now");
       } else {
         stamp_ = stamp;  // said once, until it changes again
-        line = absl::StrCat("token file: ", std::string(read.status().message()),
-                            "; the tokens that it held before stay good");
+        line = {LogLevel::kWarn, absl::StrCat("token file: ", std::string(read.status().message()),
+                                              "; the tokens that it held before stay good")};
       }
     }
     table = table_;
   }
-  if (log_ && !line.empty()) log_(line);
+  if (log_ && !line.message.empty()) log_(line);
   return table;
 }
 

@@ -2,13 +2,13 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_AUTH_TOKEN_KEEPER_H_
 #define MERGANSER_COORDINATOR_SERVICE_AUTH_TOKEN_KEEPER_H_
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "common/base/log.h"
 #include "common/base/mutex.h"
 #include "common/base/private_file.h"
 #include "coordinator/service/auth/tokens.h"
@@ -18,23 +18,21 @@ namespace merganser {
 // Thread-safe.
 class TokenKeeper {
  public:
-  // Takes one line for people, never a token; may be empty.
-  using Log = std::function<void(std::string_view)>;
-
   // The tokens of a file (ReadPrivateFile, TokenTable::Parse), looked at again with
   // every call: a change counts from then on. A file that has gone bad, or is gone,
-  // is logged once, and the tokens that it held last stay good.
-  static absl::StatusOr<std::unique_ptr<TokenKeeper>> FromFile(const std::string& path, Log log);
+  // is logged once, and the tokens that it held last stay good. No line shows a token.
+  static absl::StatusOr<std::unique_ptr<TokenKeeper>> FromFile(const std::string& path,
+                                                               LogSink log);
   // One token, with role admin, for good.
   static absl::StatusOr<std::unique_ptr<TokenKeeper>> FromToken(const std::string& token);
 
   std::shared_ptr<const TokenTable> Current();
 
  private:
-  TokenKeeper(std::string path, Log log) : path_(std::move(path)), log_(std::move(log)) {}
+  TokenKeeper(std::string path, LogSink log) : path_(std::move(path)), log_(std::move(log)) {}
 
   const std::string path_;  // empty without a file
-  const Log log_;
+  const LogSink log_;
   Mutex mutex_;
   std::optional<FileStamp> stamp_ MERGANSER_GUARDED_BY(mutex_);  // looked at last; none: gone
   std::shared_ptr<const TokenTable> table_ MERGANSER_GUARDED_BY(mutex_);

@@ -33,6 +33,30 @@ export function duration(seconds) {
   return parts(Math.floor(whole / 3600), 'h', Math.floor(whole % 3600 / 60), 'min');
 }
 
+export function rate(bytesPerSecond) {
+  return `${bytes(bytesPerSecond >= 10 ? Math.round(bytesPerSecond) : 0)}/s`;
+}
+
+// "about 65 s": rounded so that it does not jump, and never more exact than it is.
+export function about(seconds) {
+  if (!Number.isFinite(seconds) || seconds < 0) return 'not known yet';
+  if (seconds < 10) return 'a few seconds';
+  const text = (number, unit) => `about${NO_BREAK}${number}${NO_BREAK}${unit}`;
+  if (seconds < 120) return text(Math.round(seconds / 5) * 5, 's');
+  if (seconds < 3570) return text(Math.round(seconds / 60), 'min');
+  const minutes = Math.round(seconds / 300) * 5;
+  return text(Math.floor(minutes / 60), 'h') + (minutes % 60 > 0 ? `${NO_BREAK}${minutes % 60}${NO_BREAK}min` : '');
+}
+
+// How long something lasts that is still going on: 36 s, 4 min, 1 h 10 min, 3 days.
+export function age(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 60) return `${whole}${NO_BREAK}s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}${NO_BREAK}min`;
+  if (whole < 86400) return `${Math.floor(whole / 3600)}${NO_BREAK}h` + (whole % 3600 >= 60 ? `${NO_BREAK}${Math.floor(whole % 3600 / 60)}${NO_BREAK}min` : '');
+  return `${Math.floor(whole / 86400)}${NO_BREAK}${whole < 172800 ? 'day' : 'days'}`;
+}
+
 // 10,432
 export function count(value) {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
@@ -85,7 +109,7 @@ export function shape(sides) {
 // 29 Nov 2026, 02:41 UTC, from RFC 3339; the text itself where it is none.
 export function time(text) {
   const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-  const match = /^(\d{4})-(\d\d)-(\d\d)T(\d\d:\d\d)(:\d\d)?Z$/.exec(text);
+  const match = /^(\d{4})-(\d\d)-(\d\d)T(\d\d:\d\d)(:\d\d(\.\d+)?)?Z$/.exec(text);
   if (match === null) return shown(text);
   return `${Number(match[3])} ${months[Number(match[2]) - 1]} ${match[1]}, ${match[4]} UTC`;
 }

@@ -46,8 +46,8 @@ export class Places {
 
 // What a picture of one measure shows.
 export class Grid {
-  // `keep`: rows to show although nothing was measured of them (of the other side of a comparison).
-  constructor(places, measure, stat) {
+  // `expected(row)`: whether a value is still to come, of a merge that goes on.
+  constructor(places, measure, stat, expected) {
     const { report } = places;
     this.places = places;
     this.measure = measure;
@@ -60,7 +60,7 @@ export class Grid {
       const cells = new Array(this.columns.length).fill(null);
       let experts = false;
       for (const [column, members] of module.cells) {
-        const cell = { rows: members.map((member) => member[1]), experts: members.map((member) => member[0]), value: NaN, fell: 0, measured: 0 };
+        const cell = { rows: members.map((member) => member[1]), experts: members.map((member) => member[0]), value: NaN, fell: 0, measured: 0, todo: false };
         const values = [];
         for (const row of cell.rows) {
           const value = measure.read(row);
@@ -69,7 +69,8 @@ export class Grid {
           if (report.fellBack(row)) cell.fell += 1;
         }
         cell.measured = values.length;
-        any = any || values.length > 0;
+        cell.todo = expected !== undefined && values.length === 0 && cell.rows.some(expected);
+        any = any || values.length > 0 || cell.todo;
         experts = experts || members.length > 1 || members[0][0] >= 0;
         cell.value = values.length <= 1 ? (values.length === 0 ? NaN : values[0])
           : this.stat === 'fell' ? cell.fell / values.length : aggregate(values, this.stat);

@@ -15,7 +15,7 @@ let maps = 0;
 
 // model: {
 //   title, rows: [label], columns: [label], scale, brief(value),
-//   at(row, column) -> { value, missing, mark }, medians: [text] or null,
+//   at(row, column) -> { value, missing, mark, busy, todo }, medians: [text] or null,
 //   small: rows of few pixels, names: what else stands as wide as labels, words(row, column) -> what is spoken,
 //   onshow(row, column), onpick(row, column), onopen(row, column) or undefined, onclose(),
 //   onarrange(left, right, turned): room beside the cells, in pixels,
@@ -103,7 +103,7 @@ export class HeatMap {
     context.scale(ratio, ratio);
     context.font = sans();
     context.textBaseline = 'middle';
-    this.ink = Object.fromEntries(['ink', 'ink2', 'ink3', 'edge', 'line', 'surface'].map((name) => [name, token(name)]));
+    this.ink = Object.fromEntries(['ink', 'ink2', 'ink3', 'edge', 'line', 'surface', 'run'].map((name) => [name, token(name)]));
     this.signs = matchMedia('(prefers-contrast: more)').matches || isPrinting();
     this.drawLabels(context);
     const colours = palette(this.model.scale);
@@ -111,6 +111,27 @@ export class HeatMap {
       for (let column = 0; column < this.model.columns.length; column += 1) this.drawCell(context, colours, row, column);
     }
     this.show(this.picked, false);
+  }
+
+  // Only cells that changed, where the model is as large as it was and has the scale it had.
+  redrawCells(places) {
+    if (this.model === undefined || this.ink === undefined) return;
+    const context = this.canvas.getContext('2d');
+    const colours = palette(this.model.scale);
+    for (const [row, column] of places) {
+      const [x, y, width, height] = this.box(row, column);
+      const rim = this.gapX >= 2 ? 0.5 : 0;
+      context.clearRect(x - rim, y - rim, width + 2 * rim, height + 2 * rim);
+      this.drawCell(context, colours, row, column);
+    }
+  }
+
+  // Medians, where they are drawn beside the cells.
+  redrawMedians() {
+    if (this.model === undefined || !this.model.medians || this.right < 10) return;
+    const context = this.canvas.getContext('2d');
+    context.clearRect(this.width - this.right + 2, TOP, this.right, this.height - TOP);
+    this.model.medians.forEach((text, i) => this.text(context, text, this.width, TOP + (i + 0.5) * this.cellHeight, 'right', this.ink.ink2));
   }
 
   text(context, text, x, y, align, colour, most) {
@@ -153,7 +174,7 @@ export class HeatMap {
   }
 
   drawCell(context, colours, row, column) {
-    const { value, missing, mark } = this.model.at(row, column);
+    const { value, missing, mark, busy, todo } = this.model.at(row, column);
     const [x, y, width, height] = this.box(row, column);
     if (missing) {
       context.strokeStyle = this.ink.edge;
@@ -167,6 +188,16 @@ export class HeatMap {
       context.globalAlpha = 1;
       return;
     }
+    const frame = (colour, line) => {
+      context.strokeStyle = colour;
+      context.lineWidth = line;
+      context.strokeRect(x + line / 2, y + line / 2, Math.max(0.5, width - line), Math.max(0.5, height - line));
+      context.lineWidth = 1;
+    };
+    if (Number.isNaN(value) && (busy || todo)) {
+      frame(busy ? this.ink.run : this.ink.line, busy && width > 6 ? 2 : 1);
+      return;
+    }
     if (Number.isNaN(value)) {
       if (width >= 8 && height >= 8) this.text(context, DASH, x + width / 2, y + height / 2, 'center', this.ink.ink3);
       return;
@@ -177,6 +208,7 @@ export class HeatMap {
     if (this.signs && this.model.scale.middle !== undefined && at < 4 && width > 10 && height > 10) {
       this.text(context, '\u2212', x + 7, y + height / 2, 'center', at < 2 ? this.ink.surface : this.ink.ink);
     }
+    if (busy) frame(this.ink.run, width > 6 ? 2 : 1);
     if (!mark) return;
     context.fillStyle = this.ink.ink;
     if (width < 14 || height < 12) {

@@ -42,6 +42,7 @@ function mark(kind) {
   const box = svg('rect', { x: 0.5, y: 0.5, width: 15, height: 11, class: 'box' });
   if (kind === 'fell') return svg('svg', { class: 'mark', viewBox: '0 0 16 12', 'aria-hidden': 'true' }, box, svg('circle', { cx: 8, cy: 6, r: 3, class: 'dot' }));
   if (kind === 'fell-line') return svg('svg', { class: 'mark', viewBox: '0 0 16 12', 'aria-hidden': 'true' }, box, svg('path', { d: 'M1 10h14', class: 'stroke' }));
+  if (kind === 'busy' || kind === 'todo') return svg('svg', { class: 'mark', viewBox: '0 0 16 12', 'aria-hidden': 'true' }, svg('rect', { x: 1, y: 1, width: 14, height: 10, class: `mark-${kind}` }));
   if (kind === 'none') return svg('svg', { class: 'mark', viewBox: '0 0 16 12', 'aria-hidden': 'true' }, box, svg('path', { d: 'M5 6h6', class: 'stroke' }));
   return svg('svg', { class: 'mark', viewBox: '0 0 16 12', 'aria-hidden': 'true' }, box, svg('path', { d: 'M2 11 12 1M7 11 15 3M1 7 7 1', class: 'stroke' }));
 }

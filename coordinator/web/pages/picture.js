@@ -6,13 +6,20 @@ import { Grid, Places, unfold } from './grid.js';
 import { HeatMap } from './heat_map.js';
 import { legend } from './legend.js';
 import { readMany, readNothing, readRow } from './read_out.js';
-import { sequential } from './scales.js';
+import { sequential, widened } from './scales.js';
 import { PagedTable } from './table.js';
 import { readState, writeState } from './view_state.js';
 import { aggregate, measuresOf, STATS } from './words.js';
 
+// While a merge goes on: the scale is looked at again no oftener, and is free until so many values are known.
+const SCALE_EVERY = 5000;
+const FREE_SCALE = 24;
+
 export class Picture {
-  constructor(report, title) {
+  // `goesOn`: of a merge that is still running, see `update`.
+  constructor(report, title, goesOn) {
+    this.goesOn = goesOn === true;
+    this.busy = new Set();
     this.report = report;
     this.places = new Places(report);
     this.measures = measuresOf(report);
@@ -65,10 +72,10 @@ export class Picture {
     for (const [each, element] of this.buttons) element.setAttribute('aria-pressed', each === key ? 'true' : 'false');
     if (this.more !== null && this.buttons.has(key)) this.more.value = '';
     else if (this.more !== null) this.more.value = key;
-    this.grid = new Grid(this.places, this.measure, this.stat);
+    this.grid = this.makeGrid();
     this.stats.hidden = !this.grid.aggregates;
-    const values = this.grid.values();
-    this.scale = this.grid.stat === 'fell' && this.grid.aggregates ? sequential([0, 1]) : this.measure.scale(values);
+    this.scale = this.makeScale(this.grid.values());
+    this.scaled = Date.now();
     if (row === undefined && key !== this.measures[0].key) writeState({ measure: key });
     else if (row === undefined) writeState({ measure: undefined });
     this.note.textContent = this.describe();
@@ -89,6 +96,81 @@ export class Picture {
     const module = this.grid.modules.find((each) => each.key === pattern && each.experts);
     if (module) this.open(module);
     else this.close(false);
+  }
+
+  makeGrid() {
+    const { report } = this;
+    const expected = this.goesOn ? (row) => !['mean', 'copy'].includes(report.kindOf(row).mode) : undefined;
+    return new Grid(this.places, this.measure, this.stat, expected);
+  }
+
+  makeScale(values) {
+    return this.grid.stat === 'fell' && this.grid.aggregates ? sequential([0, 1]) : this.measure.scale(values);
+  }
+
+  // More was measured of the same tensors: cells that changed are drawn anew. The scale only widens,
+  // now and then, and says so. Returns whether this could be done with the picture as it stands.
+  update(report, goesOn) {
+    const names = (measures) => measures.map((measure) => measure.key).join();
+    const list = measuresOf(report);
+    if (this.element === null || names(list) !== names(this.measures) || report.rowCount !== this.report.rowCount || goesOn !== this.goesOn) return false;
+    const before = this.grid;
+    this.report = report;
+    this.places.report = report;
+    this.measures = list;
+    this.measure = list.find((measure) => measure.key === this.measure.key);
+    const grid = this.makeGrid();
+    if (grid.modules.map((module) => module.key).join() !== before.modules.map((module) => module.key).join() || this.drillMap) {
+      // Not chosen by anybody: the address stays.
+      this.choose(this.measure.key, -1);
+      return true;
+    }
+    this.grid = grid;
+    const values = grid.values();
+    const now = Date.now();
+    let { scale } = this;
+    if (values.length <= FREE_SCALE || now - this.scaled >= SCALE_EVERY) {
+      const next = this.makeScale(values);
+      scale = values.length <= FREE_SCALE ? next : widened(scale, next);
+      this.scaled = now;
+    }
+    const wider = scale.edges.join() !== this.scale.edges.join();
+    this.scale = scale;
+    this.note.textContent = this.describe() + (wider && values.length > FREE_SCALE ? '; scale widened' : '');
+    if (wider || this.mapHost.hidden) {
+      this.mapHost.hidden = grid.modules.length === 0;
+      if (!this.mapHost.hidden) this.map.set(this.model());
+    } else {
+      const same = (a, b) => a === b || (Number.isNaN(a) && Number.isNaN(b));
+      const dirty = [];
+      grid.modules.forEach((module, row) => module.cells.forEach((cell, column) => {
+        const old = before.modules[row].cells[column];
+        if (cell !== null && !(same(cell.value, old.value) && cell.fell === old.fell && cell.todo === old.todo)) dirty.push([row, column]);
+      }));
+      this.map.model = this.model();
+      this.map.redrawCells(dirty);
+      this.map.redrawMedians();
+      // What is read out may have been measured by now.
+      if (dirty.some(([row, column]) => row === this.map.current[0] && column === this.map.current[1])) this.map.show(this.map.current, false);
+      this.dirty = dirty.length;
+    }
+    this.showOutside();
+    this.showLegend();
+    if (!this.table.hidden) this.fillTable();
+    return true;
+  }
+
+  // Rows of the report that are with a worker now.
+  setBusy(rows) {
+    const before = this.busy;
+    this.busy = new Set(rows);
+    if (this.element === null || this.mapHost.hidden) return;
+    const changed = (row) => before.has(row) !== this.busy.has(row);
+    const dirty = [];
+    this.grid.modules.forEach((module, row) => module.cells.forEach((cell, column) => {
+      if (cell !== null && cell.rows.some(changed)) dirty.push([row, column]);
+    }));
+    this.map.redrawCells(dirty);
   }
 
   // The cell with the least value on a diverging scale, the greatest else: what one looks for first.
@@ -116,7 +198,9 @@ export class Picture {
     const marks = [];
     const any = (test) => this.grid.modules.some((module) => module.cells.some(test));
     if (any((cell) => cell !== null && cell.fell > 0)) marks.push([this.map.cellWidth < 14 ? 'fell-line' : 'fell', this.grid.aggregates ? 'some fell back to the mean' : 'fell back to the mean']);
-    if (any((cell) => cell !== null && Number.isNaN(cell.value))) marks.push(['none', this.measure.key.startsWith('share.') ? 'nothing taken' : 'not measured']);
+    if (this.goesOn) marks.push(['busy', 'with a worker']);
+    if (any((cell) => cell !== null && cell.todo)) marks.push(['todo', 'not yet']);
+    if (any((cell) => cell !== null && Number.isNaN(cell.value) && !cell.todo)) marks.push(['none', this.measure.key.startsWith('share.') ? 'nothing taken' : 'not measured']);
     if (any((cell) => cell === null)) marks.push(['missing', 'no such tensor']);
     return marks;
   }
@@ -132,7 +216,8 @@ export class Picture {
       title: this.measure.label, rows: grid.modules.map((module) => shown(module.label)), columns: grid.columns, scale: this.scale,
       at: (row, column) => {
         const cell = grid.cell(row, column);
-        return cell === null ? { value: NaN, missing: true } : { value: cell.value, mark: cell.fell > 0 };
+        return cell === null ? { value: NaN, missing: true }
+          : { value: cell.value, mark: cell.fell > 0, todo: cell.todo, busy: this.busy.size > 0 && cell.rows.some((each) => this.busy.has(each)) };
       },
       medians: grid.modules.map((module) => {
         const values = module.cells.filter((cell) => cell !== null && !Number.isNaN(cell.value)).map((cell) => cell.value);
@@ -140,7 +225,8 @@ export class Picture {
       }),
       words: (row, column) => {
         const cell = grid.cell(row, column);
-        const value = cell === null ? 'no such tensor' : Number.isNaN(cell.value) ? 'not measured' : this.brief(cell.value);
+        const value = cell === null ? 'no such tensor' : !Number.isNaN(cell.value) ? this.brief(cell.value)
+          : !cell.todo ? 'not measured' : cell.rows.some((each) => this.busy.has(each)) ? 'with a worker' : 'not yet';
         return `layer ${grid.columns[column]} ${shown(grid.modules[row].label)} ${value}`;
       },
       names: this.report.data.by_expert === null ? [] : distinctParts(this.report.experts),
@@ -169,6 +255,7 @@ export class Picture {
     const cell = module.cells[column];
     const title = `layer ${this.grid.columns[column]} \u00b7 ${module.label}`;
     if (cell === null) return readNothing(this.read, title, 'This layer has no such tensor.');
+    if (cell.todo) return readNothing(this.read, title, cell.rows.some((each) => this.busy.has(each)) ? 'Not measured yet: it is with a worker.' : 'Not measured yet.');
     // Of many experts the one that was pinned, from the list or by the address.
     const one = cell.rows.length === 1 ? cell.rows[0] : cell.rows.find((each) => each === this.pinned);
     if (one !== undefined) return readRow(this.read, this.report, one, this.measure, this.measures);

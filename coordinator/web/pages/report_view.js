@@ -63,7 +63,7 @@ function verdict(report) {
     caveat ? h('p', { class: 'small soft' }, caveat) : null), figures(list));
 }
 
-function fellBack(report, picture) {
+export function fellBack(report, picture) {
   const fell = report.summary.fell_back;
   if (fell === null || fell.count === 0) return null;
   const rows = [];

@@ -50,6 +50,14 @@ function roundStep(value) {
   return power * [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((each) => each * power >= value * (1 - 1e-9));
 }
 
+// The wider of two scales: while measurements come in, bounds only widen, so that colours stay.
+export function widened(old, next) {
+  const ends = (scale) => [scale.edges[0], scale.edges[scale.edges.length - 1]];
+  const [from, to] = ends(old);
+  const [low, high] = ends(next);
+  return (low < from || high > to) && high - low >= to - from ? next : old;
+}
+
 // Seven equal steps between round bounds.
 export function sequential(values) {
   const [low, high] = bounds(values);

@@ -1,8 +1,15 @@
-// What a view shows, behind the # of its address, so that it can be sent; and the theme.
+// What a view shows, in its address, so that it can be sent: behind the # of a file, in the query of
+// a page that a server serves. And the theme.
 import { h, svg } from './dom.js';
 
+let inQuery = false;
+
+export function keepStateInQuery() {
+  inQuery = true;
+}
+
 export function readState() {
-  return Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  return Object.fromEntries(new URLSearchParams(inQuery ? location.search : location.hash.slice(1)));
 }
 
 // Changes some members; undefined removes one. Leaves the browser's history as it was.
@@ -10,7 +17,8 @@ export function writeState(changes) {
   const state = { ...readState(), ...changes };
   const query = new URLSearchParams(Object.entries(state).filter(([, value]) => value !== undefined && value !== '')).toString();
   try {
-    history.replaceState(null, '', query === '' ? location.pathname + location.search : `#${query}`);
+    const path = inQuery ? location.pathname : location.pathname + location.search;
+    history.replaceState(history.state, '', query === '' ? path : `${inQuery ? path : ''}${inQuery ? '?' : '#'}${query}`);
   } catch {
     // A file may not rewrite its address in every browser: the view works without.
   }

@@ -180,14 +180,15 @@ TEST(PlanParametersTest, TextAndJsonTellThem) {
                                    R"([[0, "model.layers.1.mlp.weight"],
                                        [2, "model.layers.1.mlp.weight"]])"));
   EXPECT_FALSE(json["tensors"][0].contains("method"));
-  const std::string text = PlanText(*plan, {});
+  const std::string text = PlanText(*plan, {}, {.tensors = true, .read_rate = std::nullopt});
   EXPECT_THAT(text, HasSubstr("parameters 1  from model 0 layer 1, model 2 layer 1\n"));
   EXPECT_THAT(text, HasSubstr("parameters   lambda 1, normalize 0; weight 1\n"));
   EXPECT_THAT(text, HasSubstr("parameters 2  lambda 3, normalize 0; weight 1\n"));
   EXPECT_THAT(text, HasSubstr("model 2      /models/b\n"));
 
   const auto whole = PlanOf(kTaskArithmetic, FakeModels(Tensors(3)));
-  EXPECT_THAT(PlanText(*whole, {}), Not(HasSubstr("from model")));
+  EXPECT_THAT(PlanText(*whole, {}, {.tensors = true, .read_rate = std::nullopt}),
+              Not(HasSubstr("from model")));
   EXPECT_FALSE(
       nlohmann::ordered_json::parse(PlanJson(*whole, {}))["tensors"][1].contains("sources"));
 }

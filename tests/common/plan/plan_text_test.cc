@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -90,9 +91,33 @@ TEST(PlanJsonTest, NamesThatAreNoUtf8DoNotBreakIt) {
   EXPECT_TRUE(Json::accept(PlanJson(plan, {})));
 }
 
-TEST(PlanTextTest, ListsTensorsTotalsAndWarnings) {
+const PlanTextOptions kWithTensors{.tensors = true, .read_rate = std::nullopt};
+
+TEST(PlanTextTest, BeginsWithASummaryByModesAndFamilies) {
   const Plan plan = SomePlan();
   const std::string text = PlanText(plan, {});
+  EXPECT_THAT(text, testing::StartsWith("method       resmerge\n"));
+  EXPECT_THAT(text, HasSubstr("tensors      4\n"));
+  EXPECT_THAT(text,
+              testing::ContainsRegex("\n  spectral   1, [0-9.]+ % of the elements: attention 1\n"));
+  EXPECT_THAT(text, testing::ContainsRegex("\n  copy       1, "));
+  EXPECT_THAT(text, HasSubstr("1 round"));
+  EXPECT_THAT(text, HasSubstr("warning: tensor visual.conv"));
+  // Of tensors no more than the warnings say, and of time nothing that was not measured.
+  EXPECT_THAT(text, Not(HasSubstr("a.q_proj")));
+  EXPECT_THAT(text, Not(HasSubstr("time ")));
+}
+
+TEST(PlanTextTest, TimeFollowsFromAMeasuredRate) {
+  Plan plan = SomePlan();
+  plan.bytes_read = uint64_t{40} << 30;
+  const std::string text = PlanText(plan, {}, {.tensors = false, .read_rate = 400 << 20});
+  EXPECT_THAT(text, HasSubstr("time         1 min 42 s to read at 400 MiB/s;"));
+}
+
+TEST(PlanTextTest, ListsTensorsTotalsAndWarnings) {
+  const Plan plan = SomePlan();
+  const std::string text = PlanText(plan, {}, kWithTensors);
   for (const PlannedTensor& tensor : plan.tensors) {
     EXPECT_THAT(text, HasSubstr(tensor.spec.name));
     EXPECT_THAT(text, HasSubstr(tensor.needs.mode));
@@ -110,10 +135,10 @@ TEST(PlanTextTest, HostileNamesStayOnOneLine) {
   const auto lines = [](const std::string& text) {
     return std::count(text.begin(), text.end(), '\n');
   };
-  const auto before = lines(PlanText(plan, {}));
+  const auto before = lines(PlanText(plan, {}, kWithTensors));
   plan.tensors[0].spec.name = "a\nwarning: forged";
   plan.warnings[0] += "\nforged";
-  EXPECT_EQ(lines(PlanText(plan, {})), before);
+  EXPECT_EQ(lines(PlanText(plan, {}, kWithTensors)), before);
 }
 
 TEST(PlanTextTest, NothingHiddenIsShown) {
@@ -121,7 +146,7 @@ TEST(PlanTextTest, NothingHiddenIsShown) {
   plan.tensors[0].spec.name = "w\u009b31m\u202e";
   plan.models[0].uri = "/m\u2066\x9b";
   plan.warnings[0] = "\u061c\u009d";
-  EXPECT_THAT(PlanText(plan, {}),
+  EXPECT_THAT(PlanText(plan, {}, kWithTensors),
               AllOf(HasSubstr("w?31m?"), HasSubstr("/m??"), HasSubstr(": ??\n")));
   const std::string json = PlanJson(plan, {});
   EXPECT_THAT(json, AllOf(HasSubstr("w\\u009b31m\\u202e"), HasSubstr("/m\\u2066")));

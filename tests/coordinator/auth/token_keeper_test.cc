@@ -25,8 +25,8 @@ class TokenKeeperTest : public ::testing::Test {
  protected:
   void Write(const std::string& text) { ASSERT_TRUE(WritePrivateFile(path_, text).ok()); }
   void Start() {
-    auto keeper =
-        TokenKeeper::FromFile(path_, [this](std::string_view line) { lines_.emplace_back(line); });
+    auto keeper = TokenKeeper::FromFile(
+        path_, [this](const LogLine& line) { lines_.push_back(line.message); });
     ASSERT_TRUE(keeper.ok()) << keeper.status();
     keeper_ = *std::move(keeper);
   }

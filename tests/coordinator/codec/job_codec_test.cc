@@ -13,7 +13,11 @@ JobInfo SampleJob(JobState state) {
   job.name = "jobs/a1";
   job.uid = "a1";
   job.owner = "alice";
-  job.request = {"merge_method: linear", "r.yaml", {"/cwd", "/recipes"}, "/out", true, -7};
+  job.request = {
+      "merge_method: linear",       "r.yaml", {"/cwd", "/recipes"}, "/out", true, -7, "my merge",
+      {{"team", "rl"}, {"run", ""}}};
+  job.method = "linear";
+  job.models = {"base", "org/a"};
   job.state = state;
   job.cancelling = true;
   job.progress = {10, 4, 1000, 400, 2, 1, 3, "waits"};
@@ -45,7 +49,9 @@ TEST(JobCodec, RoundTripInEveryState) {
 TEST(JobCodec, TextOfADamagedJournalDoesNotSpoilTheAnswer) {
   JobInfo job = SampleJob(JobState::kFailed);
   job.name = job.uid = job.owner = "\xff";
-  job.request = {"\xff", "\xff", {"\xff"}, "\xff", false, 0};
+  job.request = {"\xff", "\xff", {"\xff"}, "\xff", false, 0, "\xff", {{"\xff", "\xff"}}};
+  job.method = "\xff";
+  job.models = {"\xff"};
   job.error = absl::InternalError("\xff");
   job.error_reason = job.report_summary = job.progress.detail = "\xff";
   job.warnings = {"\xff"};
@@ -57,6 +63,10 @@ TEST(JobCodec, TextOfADamagedJournalDoesNotSpoilTheAnswer) {
   EXPECT_EQ(proto.output_uri(), "?");
   EXPECT_EQ(proto.directories(0), "?");
   EXPECT_EQ(proto.error().reason(), "?");
+  EXPECT_EQ(proto.display_name(), "?");
+  EXPECT_EQ(proto.labels().at("?"), "?");
+  EXPECT_EQ(proto.method(), "?");
+  EXPECT_EQ(proto.models(0), "?");
 }
 
 TEST(JobCodec, WhatIsToBeShownHidesNothing) {
@@ -73,6 +83,17 @@ TEST(JobCodec, WhatIsToBeShownHidesNothing) {
   EXPECT_EQ(proto.report_summary(), "c?\nd?\n");
   EXPECT_EQ(proto.warnings(0), "?e?");
   EXPECT_EQ(proto.events(0).text(), "f?");
+}
+
+TEST(JobCodec, AJobWithoutANameIsCalledAfterItsRecipe) {
+  JobRequest request;
+  request.source_name = "/home/alice/recipes/math.yaml";
+  EXPECT_EQ(ShownName(request), "math.yaml");
+  request.source_name = "math.yaml";
+  EXPECT_EQ(ShownName(request), "math.yaml");
+  request.display_name = "math, again";
+  EXPECT_EQ(ShownName(request), "math, again");
+  EXPECT_EQ(ShownName(JobRequest()), "");
 }
 
 TEST(JobCodec, UnknownStateIsRefused) {

@@ -68,8 +68,12 @@ TEST(StatusCodec, TrailersStayBelowFourKilobytes) {
     const absl::Status plain = absl::InvalidArgumentError(text);
     const absl::Status reasoned =
         ReasonedError(absl::StatusCode::kInvalidArgument, text, text, metadata);
+    metadata["field"] = text;
+    const absl::Status wrong =
+        ReasonedError(absl::StatusCode::kInvalidArgument, text, text, metadata);
     for (const absl::Status& status :
-         {plain, reasoned, RetryAfter(reasoned, std::chrono::hours(1'000'000))}) {
+         {plain, wrong, RetryAfter(wrong, std::chrono::hours(1'000'000)), reasoned,
+          RetryAfter(reasoned, std::chrono::hours(1'000'000))}) {
       const grpc::Status wire = ToGrpc(status);
       EXPECT_LT(TrailerBytes(wire), 4096u) << part;
       EXPECT_GT(TrailerBytes(wire), 2000u) << part;
@@ -111,6 +115,31 @@ TEST(StatusCodec, SaysWhenToCallAgain) {
   EXPECT_EQ(MetadataOf(back), (std::map<std::string, std::string>{{"limit", "7"}}));
   EXPECT_EQ(RetryDelayOf(absl::UnavailableError("m")), std::nullopt);
   EXPECT_TRUE(MetadataOf(absl::UnavailableError("m")).empty());
+}
+
+TEST(StatusCodec, AWrongFieldIsNamedAsGoogleRpcDoes) {
+  const auto details = [](absl::StatusCode code, const std::map<std::string, std::string>& with) {
+    v1::StatusDetails decoded;
+    EXPECT_TRUE(decoded.ParseFromString(
+        ToGrpc(ReasonedError(code, "R", "m" + std::string(1000, 'x'), with)).error_details()));
+    return decoded;
+  };
+  const auto wrong =
+      details(absl::StatusCode::kInvalidArgument, {{"field", "recipe"}, {"line", "7"}});
+  ASSERT_EQ(wrong.details_size(), 2);
+  EXPECT_EQ(wrong.details(1).type_url(), "type.googleapis.com/google.rpc.BadRequest");
+  v1::BadRequest request;
+  ASSERT_TRUE(request.ParseFromString(wrong.details(1).value()));
+  ASSERT_EQ(request.field_violations_size(), 1);
+  EXPECT_EQ(request.field_violations(0).field(), "recipe");
+  EXPECT_TRUE(request.field_violations(0).description().starts_with("mxxx"));
+  EXPECT_LE(request.field_violations(0).description().size(), 200u);
+  // As google.rpc.BadRequest is on the wire: field 1, in which field 1 is the name.
+  EXPECT_EQ(wrong.details(1).value().substr(0, 1), "\x0a");
+  EXPECT_NE(wrong.details(1).value().find("\x0a\x06recipe\x12"), std::string::npos);
+  // Where no field is wrong there is none.
+  EXPECT_EQ(details(absl::StatusCode::kInvalidArgument, {}).details_size(), 1);
+  EXPECT_EQ(details(absl::StatusCode::kPermissionDenied, {{"field", "recipe"}}).details_size(), 1);
 }
 
 TEST(StatusCodec, DetailsOfOthersAreDropped) {

@@ -11,7 +11,7 @@ namespace {
 
 TEST(TallyTest, AFloodIsAFewLines) {
   std::vector<std::string> lines;
-  Tally tally([&](std::string_view line) { lines.emplace_back(line); });
+  Tally tally([&](const LogLine& line) { lines.push_back(line.message); });
   MonotonicTime now = MonotonicTime() + std::chrono::hours(1);
   const PeerKey peer{PeerKey::Kind::kUser, 7};
   for (int second = 0; second < 60; ++second) {
@@ -27,7 +27,7 @@ TEST(TallyTest, AFloodIsAFewLines) {
 
 TEST(TallyTest, WhatEndsAsItShouldIsNotTold) {
   std::vector<std::string> lines;
-  Tally tally([&](std::string_view line) { lines.emplace_back(line); });
+  Tally tally([&](const LogLine& line) { lines.push_back(line.message); });
   const MonotonicTime now = MonotonicTime() + std::chrono::hours(1);
   tally.Add("", {}, now);
   tally.Tell(now + std::chrono::hours(1));

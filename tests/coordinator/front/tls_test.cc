@@ -203,9 +203,9 @@ TEST_F(TlsTest, AContextFollowsItsFiles) {
         MutexLock lock(mutex);
         return texts;
       },
-      [&](std::string_view line) {
+      [&](const LogLine& line) {
         MutexLock lock(mutex);
-        lines.emplace_back(line);
+        lines.push_back(line.message);
       });
   ASSERT_TRUE(keeper.ok()) << keeper.status();
   const auto first = (*keeper)->Current();

@@ -185,14 +185,25 @@ TEST_F(JournalFile, EarlierVersionsAreMigrated) {
     EXPECT_EQ(*(*journal)->Served(), std::chrono::hours(owners ? 2 : 0));
     // What version 5 added: request ids that outlive their jobs.
     EXPECT_THAT(*(*journal)->LoadSpent(), IsEmpty());
+    // What version 6 added: names and what the recipe asks for, which is read from it again.
+    EXPECT_EQ(running.info.request.display_name, "");
+    EXPECT_THAT(running.info.request.labels, IsEmpty());
+    EXPECT_EQ(running.info.method, "");
+    EXPECT_THAT(running.info.models, IsEmpty());
+    EXPECT_FALSE(running.asked_priority.has_value());
     JobRecord owned = running;
     owned.info.uid = "c3";
     owned.info.name = "jobs/c3";
     owned.info.owner = "alice";
     owned.sequence = 3;
     owned.request_id = "id-3";
+    owned.info.request.labels = {{"team", "rl"}};
+    owned.info.models = {"base", "expert"};
+    owned.asked_priority = 3;
     ASSERT_TRUE((*journal)->Save(owned).ok());
-    EXPECT_EQ((*journal)->Load()->at(2).info.owner, "alice");
+    const JobRecord back = (*journal)->Load()->at(2);
+    EXPECT_EQ(back.info, owned.info);
+    EXPECT_EQ(back.asked_priority, 3);
     EXPECT_EQ((*journal)->Results("a1")->at(0).bytes, std::string("\0\xff"
                                                                   "AB",
                                                                   4));

@@ -26,6 +26,7 @@ void ExpectSame(const JobRecord& a, const JobRecord& b) {
   EXPECT_EQ(a.info, b.info);
   EXPECT_EQ(a.plan, b.plan);
   EXPECT_EQ(a.ended_after, b.ended_after);
+  EXPECT_EQ(a.asked_priority, b.asked_priority);
 }
 
 JobRecord Record(const std::string& uid, uint64_t sequence, JobState state = JobState::kRunning) {
@@ -44,8 +45,17 @@ JobRecord Full() {
   info.owner = "alice";
   info.cancelling = true;
   info.progress = {10, 4, 1000, 400, 0, 0, 3, ""};
-  info.request = {
-      "merge_method: linear\n# \xc3\xa4", "r.yaml", {"/cwd", "/with\nline"}, "/out", true, -3};
+  info.request = {"merge_method: linear\n# \xc3\xa4",
+                  "r.yaml",
+                  {"/cwd", "/with\nline"},
+                  "/out",
+                  true,
+                  -3,
+                  "a name",
+                  {{"team", "\xc3\xa4 1"}, {"empty", ""}}};
+  info.method = "linear";
+  info.models = {"base", "org/a:1", ""};
+  record.asked_priority = 0;
   info.error = absl::DataLossError("torn; \"quoted\" '%s'");
   info.error_reason = "RUN_FAILED";
   info.created = WallTime(std::chrono::nanoseconds(1'700'000'000'123'456'789));

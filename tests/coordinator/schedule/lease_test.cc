@@ -135,6 +135,22 @@ TEST(Order, TheHighestPriorityIsServedFirstAndTheRestWaits) {
   EXPECT_THAT(jobs, ElementsAre("high", "high", "normal", "normal", "low", "low"));
 }
 
+TEST(Order, AChangedPriorityCountsFromTheNextUnitOn) {
+  Fleet fleet;
+  fleet.AddJob("first", 4);
+  fleet.AddJob("second", 4);
+  const LeaseGrant held = fleet.Take("w1");
+  EXPECT_EQ(held.job, "first");
+  fleet.schedule.SetPriority("second", 1);
+  fleet.schedule.SetPriority("none", 1);
+  EXPECT_EQ(fleet.Take("w2").job, "second");
+  EXPECT_EQ(fleet.Take("w3").job, "second");
+  fleet.schedule.SetPriority("second", -1);
+  EXPECT_EQ(fleet.Take("w4").job, "first");
+  // What is out stays out.
+  EXPECT_TRUE(fleet.Report("w1", held, 0, 0).revoked.empty());
+}
+
 TEST(Order, WhatAWorkerCannotTakeDoesNotKeepItFromOtherJobs) {
   Fleet fleet;
   UnitBatch large(std::vector<UnitDemand>(2, {5000, 100}));

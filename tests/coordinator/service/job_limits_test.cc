@@ -42,6 +42,12 @@ TEST(JobLimits, TheLargestJobFitsAnAnswer) {
   info.error = absl::InvalidArgumentError(Long());
   info.report_summary = info.progress.detail = Long();
   info.warnings.assign(1000, Long());
+  info.request.display_name = std::string(128 * 4, 'n');
+  for (char c = 'a'; c < 'a' + 16; ++c) {
+    info.request.labels[std::string(63, c)] = std::string(63 * 4, 'v');
+  }
+  info.method = Long();
+  info.models.assign(1000, Long());
   info.events.assign(kKeptEvents, {WallTime(), std::string(kMaxEventText, 'e')});
   info.created = info.started = info.finished = WallTime();
   BoundTexts(info);

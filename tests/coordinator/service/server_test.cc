@@ -135,6 +135,118 @@ INSTANTIATE_TEST_SUITE_P(
                    "REQUEST_ID_INVALID"}),
     [](const auto& c) { return std::string(c.param.name); });
 
+INSTANTIATE_TEST_SUITE_P(
+    Names, RefusedRequest,
+    ::testing::Values(
+        BadRequest{"LongDisplayName",
+                   [](JobRequest& r, std::string&) { r.display_name = std::string(129, 'x'); },
+                   "DISPLAY_NAME_INVALID"},
+        BadRequest{"DisplayNameOfTwoLines",
+                   [](JobRequest& r, std::string&) { r.display_name = "a\nb"; },
+                   "DISPLAY_NAME_INVALID"},
+        BadRequest{"DisplayNameThatHides",
+                   [](JobRequest& r, std::string&) { r.display_name = "a\u202eb"; },
+                   "DISPLAY_NAME_INVALID"},
+        BadRequest{"NoLabelKey", [](JobRequest& r, std::string&) { r.labels[""] = "x"; },
+                   "LABELS_INVALID"},
+        BadRequest{"LabelKeyInCapitals",
+                   [](JobRequest& r, std::string&) { r.labels["Team"] = "x"; }, "LABELS_INVALID"},
+        BadRequest{"LabelKeyThatBeginsWithADigit",
+                   [](JobRequest& r, std::string&) { r.labels["1a"] = "x"; }, "LABELS_INVALID"},
+        BadRequest{"LongLabelKey",
+                   [](JobRequest& r, std::string&) { r.labels[std::string(64, 'k')] = "x"; },
+                   "LABELS_INVALID"},
+        BadRequest{"LongLabelValue",
+                   [](JobRequest& r, std::string&) { r.labels["k"] = std::string(64, 'v'); },
+                   "LABELS_INVALID"},
+        BadRequest{"LabelValueWithATab",
+                   [](JobRequest& r, std::string&) { r.labels["k"] = "a\tb"; }, "LABELS_INVALID"},
+        BadRequest{"SeventeenLabels",
+                   [](JobRequest& r, std::string&) {
+                     for (char c = 'a'; c <= 'q'; ++c) r.labels[std::string(1, c)] = "";
+                   },
+                   "LABELS_INVALID"}),
+    [](const auto& c) { return std::string(c.param.name); });
+
+TEST_F(ServiceTest, WhatIsWrongWithARecipeIsToldWithItsLineAndKey) {
+  struct Wrong {
+    const char* recipe;
+    const char* line;
+    const char* key;
+  };
+  for (const Wrong& wrong : std::vector<Wrong>{
+           {"merge_method: linear\nmodels:\n  - model: /a\n    parameters: {weight: [x]}\n", "4",
+            "models[0].parameters.weight[0]"},
+           {"merge_method: linear\nmodels: [{model: /a, parameters: {wieght: 1}}]\n", "2",
+            "parameters.wieght"},
+           {"# a\nmerge_method: lineer\nmodels: [{model: /a}]\n", "2", "merge_method"},
+           {"merge_method: ties\nmodels: [{model: /a, parameters: {weight: 1}}]\n", "1",
+            "base_model"},
+           {"merge_method: linear\nmodel: [{model: /a}]\n", "2", "model"},
+           {"merge_method: linear\nmodels: [\n", "", ""}}) {
+    JobRequest request = ValidRequest();
+    request.recipe = wrong.recipe;
+    const absl::Status status = client_->Submit(request).status();
+    EXPECT_EQ(ReasonOf(status), "RECIPE_INVALID") << wrong.recipe;
+    auto metadata = MetadataOf(status);
+    EXPECT_EQ(metadata["field"], "recipe") << status;
+    EXPECT_EQ(metadata["key"], wrong.key) << status;
+    if (*wrong.line != '\0') {
+      EXPECT_EQ(metadata["line"], wrong.line) << status;
+    }
+  }
+}
+
+TEST_F(ServiceTest, JobsAreListedByFilterAndOrder) {
+  JobRequest request = ValidRequest();
+  std::vector<std::string> names;
+  for (const int priority : {1, 3, 2}) {
+    request.priority = priority;
+    request.labels = {{"odd", priority % 2 == 0 ? "no" : "yes"}};
+    names.push_back(client_->Submit(request)->name);
+  }
+  const auto page = client_->List(JobQuery{1, "", "labels.odd = yes", "priority desc"});
+  ASSERT_TRUE(page.ok()) << page.status();
+  EXPECT_EQ(page->total_size, 2u);
+  EXPECT_EQ(page->jobs.at(0).name, names[1]);
+  const auto next =
+      client_->List(JobQuery{1, page->next_page_token, "labels.odd = yes", "priority desc"});
+  ASSERT_TRUE(next.ok()) << next.status();
+  EXPECT_EQ(next->jobs.at(0).name, names[0]);
+  EXPECT_EQ(next->next_page_token, "");
+  EXPECT_EQ(ReasonOf(client_->List(JobQuery{1, page->next_page_token, "", ""}).status()),
+            "PAGE_TOKEN_INVALID");
+  EXPECT_EQ(ReasonOf(client_->List(JobQuery{0, "", "stat = FAILED", ""}).status()),
+            "FILTER_INVALID");
+  EXPECT_EQ(ReasonOf(client_->List(JobQuery{0, "", "", "prio"}).status()), "ORDER_BY_INVALID");
+}
+
+TEST_F(ServiceTest, AJobIsShownWithItsNamesAndWhatItsRecipeAsksFor) {
+  JobRequest request = ValidRequest();
+  request.source_name = "/recipes/two.yaml";
+  request.recipe =
+      "merge_method: task_arithmetic\nbase_model: org/base\nmodels:\n  - model: org/a\n"
+      "  - model: org/base\n  - model: /b\n";
+  request.display_name = std::string(127, 'x') + "\u00e4";  // 128 characters
+  request.labels = {{"team", "rl"}, {"k" + std::string(62, '0'), std::string(63, 'v')}, {"e", ""}};
+  const auto job = client_->Submit(request, "id");
+  ASSERT_TRUE(job.ok()) << job.status();
+  for (const JobInfo& shown : {*job, *client_->Get(job->name), client_->List()->jobs.at(0)}) {
+    EXPECT_EQ(shown.request.display_name, request.display_name);
+    EXPECT_EQ(shown.request.labels, request.labels);
+    EXPECT_EQ(shown.method, "task_arithmetic");
+    EXPECT_THAT(shown.models, ::testing::ElementsAre("org/base", "org/a", "/b"));
+  }
+  // The request id stands for them too.
+  EXPECT_EQ(client_->Submit(request, "id")->name, job->name);
+  JobRequest renamed = request;
+  renamed.display_name = "another";
+  EXPECT_EQ(ReasonOf(client_->Submit(renamed, "id").status()), "REQUEST_ID_REUSED");
+  JobRequest labelled = request;
+  labelled.labels["team"] = "other";
+  EXPECT_EQ(ReasonOf(client_->Submit(labelled, "id").status()), "REQUEST_ID_REUSED");
+}
+
 TEST_F(ServiceTest, AFileOfAnotherHostIsToldByItsReason) {
   JobRequest request = ValidRequest("file://host/out");
   EXPECT_THAT(Message(client_->Submit(request).status()), HasSubstr("names the host \"host\""));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/log_format.h"
 #include "coordinator/service/job_manager.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -34,9 +35,9 @@ class StoreFaultTest : public ::testing::Test {
     jobs_.reset();
     JobManagerOptions options = QuickOptions();
     options.retry_pause = std::chrono::milliseconds(1);
-    options.log = [this](std::string_view line) {
+    options.log = [this](const LogLine& line) {
       MutexLock lock(log_mutex_);
-      log_.emplace_back(line);
+      log_.push_back(LogText(line));
     };
     auto jobs = JobManager::Start(options, SystemClock(), store_, storage_.Runs());
     ASSERT_TRUE(jobs.ok()) << jobs.status();
@@ -169,8 +170,9 @@ TEST_P(StuckTransition, WaitsAndIsTold) {
     if (GetParam().to == JobState::kRunning) {
       EXPECT_THAT(Sync(From(2)).leases, IsEmpty());
     }
-    EXPECT_THAT(log(), Contains(HasSubstr(absl::StrCat(name, ": cannot be recorded as ",
-                                                       std::string(JobStateName(GetParam().to))))));
+    EXPECT_THAT(log(),
+                Contains(HasSubstr(absl::StrCat("warn  job=", name, " cannot be recorded as ",
+                                                std::string(JobStateName(GetParam().to))))));
     store_.ClearRules();
     if (GetParam().to == JobState::kPlanning || GetParam().to == JobState::kRunning) WorkOff();
     EXPECT_EQ(AwaitEnd(*jobs_, name).state, JobState::kSucceeded);
@@ -206,7 +208,7 @@ TEST_F(StoreFaultTest, AUnitCountsWhenItIsOnRecord) {
     EXPECT_THAT(Sync(Done(leases)).acknowledged, SizeIs(2));
     EXPECT_EQ(AwaitEnd(*jobs_, name).state, JobState::kSucceeded);
   }
-  EXPECT_THAT(log(), Contains("results are recorded again"));
+  EXPECT_THAT(log(), Contains("info  results are recorded again"));
 }
 
 TEST_F(StoreFaultTest, NoWorkIsGivenOutWhileResultsCannotBeRecorded) {

@@ -32,18 +32,22 @@ bool IsFatal(const absl::Status& status) {
 
 }  // namespace
 
-std::string MakeWorkerName() {
+std::string HostName() {
   std::array<char, 65> host{};
   if (gethostname(host.data(), host.size() - 1) != 0) host = {'w'};
   std::string name = host.data();
   for (char& c : name) {
     if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '.') c = '-';
   }
+  return name;
+}
+
+std::string MakeWorkerName() {
   uint64_t random = 0;
   if (getrandom(&random, sizeof(random), 0) != static_cast<ssize_t>(sizeof(random))) {
     random = static_cast<uint64_t>(SystemClock().WallNow().time_since_epoch().count());
   }
-  return absl::StrCat(name, "-", getpid(), "-", absl::Hex(random, absl::kZeroPad16));
+  return absl::StrCat(HostName(), "-", getpid(), "-", absl::Hex(random, absl::kZeroPad16));
 }
 
 GrpcUnitSource::GrpcUnitSource(const GrpcSourceOptions& options)
@@ -79,8 +83,20 @@ GrpcUnitSource::~GrpcUnitSource() {
   }
 }
 
-void GrpcUnitSource::Log(const std::string& line) const {
-  if (options_.log && !line.empty()) options_.log(line);
+std::string GrpcUnitSource::JobOf(const std::string& uid) const {
+  const auto context = contexts_.find(uid);
+  return context == contexts_.end() ? absl::StrCat("jobs/", uid) : context->second->job;
+}
+
+void GrpcUnitSource::TellFailed(const std::string& job, uint32_t unit,
+                                const absl::Status& status) const {
+  Guarded([&] {
+    Log(options_.log, LogLevel::kWarn, absl::StrCat("unit failed: ", status.message()),
+        {{"job", job},
+         {"unit", unit},
+         {"worker", options_.worker},
+         {"code", absl::StatusCodeToString(status.code())}});
+  }).IgnoreError();
 }
 
 void GrpcUnitSource::SyncSoon() {
@@ -104,6 +120,9 @@ absl::StatusOr<std::optional<LeasedUnit>> GrpcUnitSource::Next() {
     absl::StatusOr<LeasedUnit> unit = Guarded([&] { return UnitOf(lease); });
     if (unit.ok()) return unit;
     const absl::Status& status = unit.status();
+    if (!absl::IsNotFound(status) && !absl::IsCancelled(status)) {
+      TellFailed(absl::StrCat("jobs/", lease.job_uid), lease.unit, status);
+    }
     MutexLock lock(mutex_);
     if (absl::IsNotFound(status)) {
       // Job or round are over: leases that are still good are given again.
@@ -244,6 +263,10 @@ absl::Status GrpcUnitSource::Finish(Duration timeout) {
 }
 
 void GrpcUnitSource::TakeSettled(std::span<WrittenUnit> batch) {
+  for (const WrittenUnit& written : batch) {
+    if (written.status.ok()) continue;
+    TellFailed(written.unit.job->job, written.unit.unit, written.status);
+  }
   MutexLock lock(mutex_);
   unsettled_ -= batch.size();
   absl::Status told = Guarded([&] {
@@ -299,14 +322,16 @@ bool GrpcUnitSource::SyncOnce() {
     call = PrepareCall();
   }
   const absl::StatusOr<SyncReply> reply = client_->Sync(call, options_.call_timeout);
-  std::string line;
+  std::vector<LogLine> lines;
   {
     MutexLock lock(mutex_);
-    line = reply.ok() ? TakeReply(call, *reply) : TakeError(reply.status());
+    lines = reply.ok() ? TakeReply(call, *reply) : TakeError(reply.status());
     changed_.NotifyAll();
     if (closed_ || !fatal_.ok()) return false;
   }
-  Log(line);
+  for (const LogLine& line : lines) {
+    if (options_.log) options_.log(line);
+  }
   return true;
 }
 
@@ -318,6 +343,8 @@ SyncCall GrpcUnitSource::PrepareCall() {
   call.threads = static_cast<uint32_t>(std::max(options_.threads, 1));
   call.memory = options_.memory;
   call.simd = options_.simd;
+  call.host = HostName();
+  call.version = options_.version;
   call.leases = book_.Snapshot(kMaxReportBytes);
   call.draining = stopping_;
   if (!stopping_ && !Congested() && book_.waiting() < prefetch_) {
@@ -328,27 +355,40 @@ SyncCall GrpcUnitSource::PrepareCall() {
   return call;
 }
 
-std::string GrpcUnitSource::TakeReply(const SyncCall& call, const SyncReply& reply) {
+std::vector<LogLine> GrpcUnitSource::TakeReply(const SyncCall& call, const SyncReply& reply) {
   if (reply.epoch < epoch_) {
     return TakeError(absl::UnavailableError(
         absl::StrCat("coordinator ", options_.coordinator, ": found epoch ", reply.epoch, " after ",
                      epoch_, ", expected it to rise (are there two coordinators?)")));
   }
-  std::string line;
+  std::vector<LogLine> lines;
+  const auto told = [&](LogLevel level, std::string_view what) {
+    lines.push_back({level,
+                     absl::StrCat("coordinator ", options_.coordinator, ": ", std::string(what)),
+                     {{"peer", options_.coordinator}}});
+  };
   if (epoch_ == 0) {
-    line = absl::StrCat("coordinator ", options_.coordinator, ": connected");
+    told(LogLevel::kInfo, "connected");
   } else if (reply.epoch > epoch_) {
-    line = absl::StrCat("coordinator ", options_.coordinator,
-                        ": was started anew; units in flight are dropped");
+    told(LogLevel::kWarn, "was started anew; units in flight are dropped");
     book_.DropUnreported();
     contexts_.clear();
     gates_.clear();
   } else if (backoff_.failing()) {
-    line = absl::StrCat("coordinator ", options_.coordinator, ": connected again");
+    told(LogLevel::kInfo, "connected again");
   }
   epoch_ = reply.epoch;
   for (const std::string& token : reply.acknowledged) book_.Acknowledge(token);
-  for (const std::string& token : reply.revoked) book_.Revoke(token);
+  for (const std::string& token : reply.revoked) {
+    if (const std::optional<HeldLease> lease = book_.Find(token);
+        lease.has_value() && !book_.Ended(token)) {
+      lines.push_back(
+          {LogLevel::kInfo,
+           "unit taken back: its job is over, or another worker has it",
+           {{"job", JobOf(lease->job_uid)}, {"unit", lease->unit}, {"worker", options_.worker}}});
+    }
+    book_.Revoke(token);
+  }
   // After Stop new leases are not mentioned again, and so given to others.
   if (!stopping_) {
     for (const HeldLease& lease : reply.leases) book_.Add(lease);
@@ -365,10 +405,10 @@ std::string GrpcUnitSource::TakeReply(const SyncCall& call, const SyncReply& rep
     const std::string job = it->first.substr(0, it->first.find(' '));
     it = jobs.contains(job) ? std::next(it) : gates_.erase(it);
   }
-  return line;
+  return lines;
 }
 
-std::string GrpcUnitSource::TakeError(const absl::Status& status) {
+std::vector<LogLine> GrpcUnitSource::TakeError(const absl::Status& status) {
   // One that was let in before is not turned away by tokens or certificates that are
   // being changed: it waits until both sides have the new ones.
   const bool turned_away = absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
@@ -379,8 +419,11 @@ std::string GrpcUnitSource::TakeError(const absl::Status& status) {
   const bool first = !backoff_.failing();
   next_sync_ = SystemClock().Now() + backoff_.Next();
   if (!first) return {};
-  return absl::StrCat(std::string(status.message()),
-                      stopping_ ? "; trying again for a while" : "; trying again until it answers");
+  return {
+      {LogLevel::kWarn,
+       absl::StrCat(std::string(status.message()),
+                    stopping_ ? "; trying again for a while" : "; trying again until it answers"),
+       {{"peer", options_.coordinator}, {"code", absl::StatusCodeToString(status.code())}}}};
 }
 
 }  // namespace merganser

@@ -7,20 +7,19 @@
 #define MERGANSER_WORKER_SOURCES_GRPC_GRPC_SOURCE_H_
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/mutex.h"
 #include "common/base/thread.h"
 #include "common/storage/stores.h"
@@ -37,6 +36,8 @@ struct SyncReply;
 
 // Host, process and random digits: unique over all worker processes.
 std::string MakeWorkerName();
+// Of this machine, as names hold it.
+std::string HostName();
 
 struct GrpcSourceOptions {
   std::string coordinator;  // HOST:PORT
@@ -46,6 +47,7 @@ struct GrpcSourceOptions {
   int threads = 1;
   uint64_t memory = 0;  // RunnerOptions::memory
   std::string simd;     // instruction set of the kernels, for the report
+  std::string version;  // of the program, for people
   // Leases held beyond those that the runner has taken; 0 is threads + 1.
   int prefetch = 0;
   // Units that ended here and that the coordinator has yet to learn of: as many, and
@@ -58,9 +60,9 @@ struct GrpcSourceOptions {
   Duration max_backoff = std::chrono::seconds(10);
   // How long Finish tries to take its leave when no result is at stake.
   Duration goodbye_timeout = std::chrono::seconds(2);
-  // One line about the connection, when it changes. Called from several threads,
-  // without locks; may be empty.
-  std::function<void(std::string_view)> log;
+  // Told when the connection changes, of units that failed before or after they were worked on, and
+  // of leases that the coordinator took back. May be empty.
+  LogSink log;
 };
 
 // Thread-safe. While the coordinator is away units in flight go on, results wait,
@@ -105,9 +107,10 @@ class GrpcUnitSource final : public UnitSource {
   // The unit of a lease that the book has started.
   absl::StatusOr<LeasedUnit> UnitOf(const HeldLease& lease);
   SyncCall PrepareCall() MERGANSER_REQUIRES(mutex_);
-  // Both return a line to log, or an empty text.
-  std::string TakeReply(const SyncCall& call, const SyncReply& reply) MERGANSER_REQUIRES(mutex_);
-  std::string TakeError(const absl::Status& status) MERGANSER_REQUIRES(mutex_);
+  // Both return what to log.
+  std::vector<LogLine> TakeReply(const SyncCall& call, const SyncReply& reply)
+      MERGANSER_REQUIRES(mutex_);
+  std::vector<LogLine> TakeError(const absl::Status& status) MERGANSER_REQUIRES(mutex_);
   // The context of the lease's job, fetched if need be.
   absl::StatusOr<std::shared_ptr<const JobContext>> Context(const HeldLease& lease);
   // The state of the lease's round, fetched if need be; null where rounds have none.
@@ -127,7 +130,10 @@ class GrpcUnitSource final : public UnitSource {
   size_t undelivered() const MERGANSER_REQUIRES(mutex_);
   // Whether there are as many of them as may be.
   bool Congested() const MERGANSER_REQUIRES(mutex_);
-  void Log(const std::string& line) const;
+  // Of a unit that failed outside of the runner; never throws.
+  void TellFailed(const std::string& job, uint32_t unit, const absl::Status& status) const;
+  // What the log calls the job.
+  std::string JobOf(const std::string& uid) const MERGANSER_REQUIRES(mutex_);
 
   const GrpcSourceOptions options_;
   const size_t prefetch_;

@@ -39,6 +39,12 @@ std::optional<HeldLease> LeaseBook::Start() {
   return lease;
 }
 
+std::optional<HeldLease> LeaseBook::Find(const std::string& token) const {
+  const auto it = held_.find(token);
+  if (it == held_.end()) return std::nullopt;
+  return it->second.lease;
+}
+
 bool LeaseBook::Holds(const std::string& token) const { return held_.contains(token); }
 
 bool LeaseBook::Progress(const std::string& token, uint64_t bytes) {

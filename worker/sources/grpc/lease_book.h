@@ -54,6 +54,8 @@ class LeaseBook {
   // The next waiting lease, in the order in which they came.
   std::optional<HeldLease> Start();
 
+  // The lease of `token`; nullopt where it is not held (any more).
+  std::optional<HeldLease> Find(const std::string& token) const;
   // False when the lease is not held (any more).
   bool Holds(const std::string& token) const;
   // Its end is to be told, or nobody wants to hear of it.

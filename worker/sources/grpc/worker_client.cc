@@ -72,6 +72,8 @@ v1::SyncRequest EncodeCall(const SyncCall& call) {
   request.set_threads(call.threads);
   request.set_memory_bytes(call.memory);
   request.set_simd(call.simd);
+  request.set_host(call.host);
+  request.set_version(call.version);
   for (const InFlightUnit& unit : call.leases.in_flight) {
     v1::UnitInFlight& u = *request.add_in_flight();
     u.set_token(unit.token);

@@ -36,6 +36,8 @@ struct SyncCall {
   uint32_t threads = 0;
   uint64_t memory = 0;
   std::string simd;
+  std::string host;
+  std::string version;
   LeaseState leases;
   uint32_t wanted = 0;
   bool draining = false;

@@ -10,6 +10,7 @@
 #include "common/engine/result_record.h"
 #include "proto/convert/plan_codec.h"
 #include "proto/convert/result_codec.h"
+#include "worker/logged_source.h"
 #include "worker/unit_runner.h"
 
 namespace merganser {
@@ -144,8 +145,10 @@ absl::Status RankNode::StartRunner() {
   options.memory = options_.memory - process;
   options.metrics = options_.stores.metrics();
   options.worker = absl::StrCat("rank ", transport_.rank(), " on ", options_.host);
-  MERGANSER_ASSIGN_OR_RETURN(runner_, Thread::Start([source = source_.get(), options] {
-                               source->End(Guarded([&] { return RunUnits(*source, options); }));
+  MERGANSER_ASSIGN_OR_RETURN(runner_,
+                             Thread::Start([source = source_.get(), options, log = options_.log] {
+                               LoggedSource logged(*source, options.worker, log);
+                               source->End(Guarded([&] { return RunUnits(logged, options); }));
                              }));
   return absl::OkStatus();
 }

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/thread.h"
 #include "common/storage/stores.h"
 #include "worker/sources/mpi/message.h"
@@ -32,6 +33,8 @@ struct RankOptions {
   Duration flush_period = std::chrono::seconds(1);
   Duration heartbeat = std::chrono::seconds(1);
   Stores stores;
+  // Told what becomes of units here; may be empty.
+  LogSink log;
 };
 
 // Of the thread that communicates, but for Interrupt.
