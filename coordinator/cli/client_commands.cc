@@ -58,13 +58,14 @@ ProgressSample SampleOf(const JobInfo& job) {
   sample.units_total = progress.units_total;
   sample.workers = progress.workers;
   if (job.pace.has_value()) {
-    ProgressSample::Pace& pace = sample.pace.emplace();
+    ProgressSample::Pace pace;
     pace.read = job.pace->rates.read;
     pace.written = job.pace->rates.written;
     if (job.pace->time_left.has_value()) {
       pace.seconds_left = std::chrono::duration<double>(*job.pace->time_left).count();
     }
     pace.diagnosis = job.pace->diagnosis.text;
+    sample.pace = std::move(pace);
   }
   // Of a job that gets on, which round it is in.
   if (sample.moves && progress.detail.starts_with("round ")) {
