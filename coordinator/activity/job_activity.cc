@@ -126,6 +126,11 @@ void JobActivity::Sample(const JobPlace& place, MonotonicTime now) {
   while (points_.size() > 2 && now - points_[1].time >= kMinute) points_.pop_front();
 }
 
+void JobActivity::End(MonotonicTime now) {
+  estimate_ = completed_;
+  history_.End(now - began_, completed_);
+}
+
 const JobActivity::Point* JobActivity::MinuteAgo(MonotonicTime now) const {
   if (points_.empty() || now - points_.front().time < kFirstSeconds) return nullptr;
   return &points_.front();

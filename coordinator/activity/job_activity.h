@@ -76,6 +76,9 @@ class JobActivity {
   // To be called every few hundred milliseconds.
   void Sample(const JobPlace& place, MonotonicTime now);
 
+  // The job ends: what is in flight comes to nothing.
+  void End(MonotonicTime now);
+
   // Bytes of units that are done, and an estimate of those in flight.
   Moved moved() const { return estimate_; }
   // Of units that are done alone: what is left when a job has ended.

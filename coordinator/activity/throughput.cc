@@ -25,6 +25,11 @@ void History::Note(Duration at, const Moved& totals) {
   points_.resize(place + 1, totals);
 }
 
+void History::End(Duration at, const Moved& totals) {
+  Note(at, totals);
+  if (!points_.empty()) points_.back() = totals;
+}
+
 int64_t RecentRates::StepOf(MonotonicTime time) { return time.time_since_epoch() / kStep; }
 
 void RecentRates::Advance(int64_t step) {

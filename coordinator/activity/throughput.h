@@ -48,6 +48,8 @@ class History {
   // The totals at `at`, since the begin by a clock that nobody sets. Steps without a call have the
   // totals of the next one.
   void Note(Duration at, const Moved& totals);
+  // The last totals, which stand whatever the step had before.
+  void End(Duration at, const Moved& totals);
 
   WallTime begin() const { return begin_; }
   Duration step() const { return step_; }

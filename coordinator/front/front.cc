@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -39,16 +38,6 @@ constexpr std::chrono::milliseconds kRest(100);
 constexpr int kAcceptsAtATime = 64;
 
 MonotonicTime Now() { return std::chrono::steady_clock::now(); }
-
-void SetOptions(int fd) {
-  const int on = 1, idle = 60, interval = 15, count = 4;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  // A machine that is gone says nothing: its connections end after two minutes.
-  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-}
 
 }  // namespace
 
@@ -349,7 +338,7 @@ void Front::Loop::Greet(Descriptor client, const sockaddr_storage& from) {
   if (doorstep_.size() + pending_ >= options_.limits.pending) {
     doorstep_.size() > 0 ? doorstep_.DropOldest() : EvictPending();
   }
-  SetOptions(client.get());
+  SetConnectionOptions(client.get());
   if (!options_.behind_proxy) return Take(std::move(client), ends);
   doorstep_.Add(std::move(client), ends, Now() + options_.limits.greeting);
 }

@@ -33,6 +33,10 @@ struct Listener {
 // where the address is none of this machine.
 absl::StatusOr<Listener> Listen(std::string_view listen, std::string_view flag = "--listen");
 
+// For a connection that was accepted: answers go out at once, and one whose machine is gone, which
+// says nothing, ends after two minutes.
+void SetConnectionOptions(int fd);
+
 }  // namespace merganser::front
 
 #endif  // MERGANSER_COORDINATOR_FRONT_LISTENER_H_

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -46,16 +45,6 @@ constexpr int kAcceptsAtATime = 64;
 constexpr size_t kMostOnDoorstep = 256;
 
 MonotonicTime Now() { return std::chrono::steady_clock::now(); }
-
-void SetOptions(int fd) {
-  const int on = 1, idle = 60, interval = 15, count = 4;
-  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-  // A machine that is gone says nothing: its connections end after two minutes.
-  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
-}
 
 }  // namespace
 
@@ -313,7 +302,7 @@ void Gate::Loop::Greet(Descriptor client, const sockaddr_storage& from) {
   ends.from = from;
   socklen_t size = sizeof(ends.to);
   ::getsockname(client.get(), reinterpret_cast<sockaddr*>(&ends.to), &size);
-  SetOptions(client.get());
+  front::SetConnectionOptions(client.get());
   if (!options_.behind_proxy) return Take(std::move(client), ends);
   if (doorstep_.size() >= kMostOnDoorstep) doorstep_.DropOldest();
   doorstep_.Add(std::move(client), ends, Now() + std::chrono::seconds(15));

@@ -44,6 +44,7 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
         next.info.progress = job->progress;
         next.info.progress.detail.clear();
         if (job->activity.has_value()) {
+          job->activity->End(clock_.Now());
           next.info.progress.bytes_read = job->activity->completed().bytes_read;
           next.info.progress.bytes_written = job->activity->completed().bytes_written;
         }

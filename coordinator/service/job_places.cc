@@ -35,6 +35,7 @@ void JobManager::RunnerLoop() {
       job = *next;
       const absl::Status taken = Guarded([&] {
         mutex_.AssertHeld();
+        job->activity.emplace(clock_.Now(), clock_.WallNow());
         taken_.emplace(job->record.sequence, job);
       });
       if (!taken.ok()) {  // no memory: it stays where it is for a while
@@ -42,7 +43,6 @@ void JobManager::RunnerLoop() {
         continue;
       }
       queue_.erase(next);
-      job->activity.emplace(clock_.Now(), clock_.WallNow());
       ++queue_moves_;
     }
     Run(job);

@@ -27,6 +27,16 @@ TEST(History, HasATotalForEveryStep) {
   EXPECT_EQ(history.step(), seconds(2));
 }
 
+TEST(History, EndsWithTheLastTotals) {
+  History history(WallTime{});
+  history.Note(seconds(0), {1, 0, 0});
+  history.Note(seconds(2), {3, 0, 0});
+  history.End(seconds(3), {4, 4, 1});  // in a step that has its point
+  EXPECT_THAT(history.points(), ElementsAre(Moved{1, 0, 0}, Moved{4, 4, 1}));
+  history.End(seconds(4), {5, 5, 2});
+  EXPECT_EQ(history.points().back(), (Moved{5, 5, 2}));
+}
+
 TEST(History, AnyLengthOfTimeFits) {
   History history(WallTime{});
   // One byte a second, for a week.
