@@ -28,7 +28,7 @@ absl::StatusOr<JobInfo> JobManager::SetPriority(const std::string& name, int32_t
   JobPtr job;
   {
     MutexLock lock(mutex_);
-    MERGANSER_ASSIGN_OR_RETURN(job, Find(name));
+    MERGANSER_ASSIGN_OR_RETURN(job, table_.Find(name));
     MERGANSER_RETURN_IF_ERROR(CheckOwner(job->record.info, caller));
   }
   bool refused = false, same = false;
@@ -54,7 +54,7 @@ absl::StatusOr<JobInfo> JobManager::SetPriority(const std::string& name, int32_t
     const std::string what = absl::StrCat("priority ", before, " -> ", priority);
     AddEvent(*job, absl::StrCat(what, " by ", caller.name));
     Log(CallerLine(info, what, caller.name));
-    ++queue_moves_;
+    places_.Moved();
     Show(*job);
     changed_.NotifyAll();
   }
@@ -65,7 +65,7 @@ absl::Status JobManager::Delete(const std::string& name, const Caller& caller) {
   JobPtr job;
   {
     MutexLock lock(mutex_);
-    MERGANSER_ASSIGN_OR_RETURN(job, Find(name));
+    MERGANSER_ASSIGN_OR_RETURN(job, table_.Find(name));
     const JobInfo& info = job->record.info;
     MERGANSER_RETURN_IF_ERROR(CheckOwner(info, caller));
     if (!IsTerminal(info.state)) {
@@ -79,10 +79,11 @@ absl::Status JobManager::Delete(const std::string& name, const Caller& caller) {
     return NotRecorded(gone);
   }
   MutexLock lock(mutex_);
-  if (!jobs_.contains(uid)) return absl::OkStatus();  // forgotten meanwhile, or by another call
+  if (!table_.Has(uid)) return absl::OkStatus();  // forgotten meanwhile, or by another call
   const JobInfo& info = job->record.info;
   Log(CallerLine(info, "deleted", caller.name));
-  TakeOut(job->record.sequence, /*old=*/false);
+  board_.Remove(uid);
+  table_.TakeOut(*job, /*old=*/false);
   return absl::OkStatus();
 }
 

@@ -98,10 +98,10 @@ void JobManager::Run(const JobPtr& job) {
       info.request.recipe = *job->recipe;
     }
     run = runs_(info);
-    std::vector<std::string> places = MountsOf(run->Paths());
+    std::vector<std::string> mounts = MountsOf(run->Paths());
     {
       MutexLock lock(mutex_);
-      job->places = std::move(places);
+      job->mounts = std::move(mounts);
     }
     // An error on record: it was to fail when the process ended that it failed in.
     absl::StatusOr<std::string> ended = std::string();
@@ -234,7 +234,7 @@ absl::Status JobManager::Leavable(const JobPtr& job, const std::shared_ptr<JobRu
       *tidy = !IsCoordinatorStopping(interrupted) || !store_.durable();
       return true;
     }
-    if (job->lent || clock_.Now() - began < options_.lend_after) return false;
+    if (job->place.lent || clock_.Now() - began < options_.lend_after) return false;
     Guarded([&] {
       mutex_.AssertHeld();
       job->trouble = absl::StrCat("waits for storage: it has not answered for ",
@@ -252,12 +252,12 @@ absl::Status JobManager::Leavable(const JobPtr& job, const std::shared_ptr<JobRu
     run->Abandon().IgnoreError();
     if (recovered) run->Discard().IgnoreError();
   };
-  std::vector<std::string> places;
+  std::vector<std::string> mounts;
   {
     MutexLock lock(mutex_);
-    places = job->places;
+    mounts = job->mounts;
   }
-  std::optional<absl::Status> status = left_behind_.Run(places, std::move(step), give_up, late);
+  std::optional<absl::Status> status = left_behind_.Run(mounts, std::move(step), give_up, late);
   MutexLock lock(mutex_);
   if (!status.has_value()) {
     job->left = writes || job->recovered;
@@ -387,16 +387,16 @@ absl::StatusOr<std::optional<std::string>> JobManager::TakeUp(
     const JobPtr& job, const std::shared_ptr<JobRun>& run, ActivePlan& active,
     ResultsOnRecord& on_record, JobWorkers& workers, bool& request_wrong) {
   bool planned = false;
-  std::vector<std::string> places;
+  std::vector<std::string> mounts;
   {
     MutexLock lock(mutex_);
     planned = !job->record.plan.digest.empty();
-    places = job->places;
+    mounts = job->mounts;
   }
   // What was planned once was right.
   request_wrong = !planned;
   const auto prepare = [&]() -> absl::Status {
-    MERGANSER_RETURN_IF_ERROR(left_behind_.Check(places));
+    MERGANSER_RETURN_IF_ERROR(left_behind_.Check(mounts));
     const auto plan = std::make_shared<const Plan*>(nullptr);
     absl::Status prepared = Leavable(job, run, /*writes=*/false, [run, plan]() -> absl::Status {
       MERGANSER_ASSIGN_OR_RETURN(*plan, run->Prepare());

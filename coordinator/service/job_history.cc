@@ -60,7 +60,7 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
     });
     next.info.request.recipe = std::string();
     next.activity = std::string();
-    Forgotten forgotten;
+    JobTable::Forgotten forgotten;
     {
       MutexLock lock(mutex_);
       job->saving = false;
@@ -95,7 +95,7 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
         }).IgnoreError();
       }
       // Unless it was among the old ones itself.
-      if (jobs_.contains(job->record.info.uid)) Show(*job);
+      if (table_.Has(job->record.info.uid)) Show(*job);
     }
     RemoveFromStore(forgotten);
     return absl::OkStatus();
@@ -114,7 +114,7 @@ void JobManager::RecordResults(WorkerReport& report) {
       const UnitResult& result = completed.result;
       if (!schedule_.Expects(completed.job, completed.token, result.unit, result.round)) continue;
       places.push_back(i);
-      digests.push_back(jobs_.at(completed.job)->record.plan.digest);
+      digests.push_back(table_.Get(completed.job)->record.plan.digest);
       results.push_back({completed.job, result.round, result.unit, "", report.worker,
                          report.threads, report.simd});
     }
@@ -165,21 +165,20 @@ void JobManager::AddEvent(Job& job, std::string_view text, std::optional<UnitAtt
 void JobManager::NoteTrouble() {
   for (const UnitTrouble& trouble : schedule_.TakeTrouble()) {
     metrics_.LeaseFailed(trouble.reported);
-    const auto it = jobs_.find(trouble.job);
-    if (it == jobs_.end()) continue;
+    const JobPtr job = table_.Get(trouble.job);
+    if (job == nullptr) continue;
     Guarded([&] {
       mutex_.AssertHeld();
       const WallTime now = clock_.WallNow();
-      if (it->second->activity.has_value()) it->second->activity->Troubled(trouble, now);
+      if (job->activity.has_value()) job->activity->Troubled(trouble, now);
       MutexLock lock(fleet_mutex_);
       fleet_.Troubled(trouble, now);
     }).IgnoreError();
     Guarded([&] {
-      const Job& job = *it->second;
-      Log(UnitTroubleLine(job.record.info, trouble,
-                          job.plan == nullptr ? nullptr : job.plan->plan));
+      Log(UnitTroubleLine(job->record.info, trouble,
+                          job->plan == nullptr ? nullptr : job->plan->plan));
     }).IgnoreError();
-    AddEvent(*it->second,
+    AddEvent(*job,
              absl::StrCat("unit ", trouble.unit,
                           trouble.reported ? " failed on worker " : " was lost by worker ",
                           trouble.worker, ": ", Text(trouble.why)),
@@ -187,69 +186,14 @@ void JobManager::NoteTrouble() {
   }
 }
 
-absl::StatusOr<JobManager::JobPtr> JobManager::FindRequest(const JobRequest& request,
-                                                           const std::string& request_id,
-                                                           const std::string& owner) const {
-  if (request_id.empty()) return nullptr;
-  if (const SpentRequest* const spent = spent_.Find(request_id); spent != nullptr) {
-    const bool own = spent->owner == owner || spent->owner.empty();
-    return own ? RequestSpent(*spent) : RequestReused(request_id, spent->job, own);
-  }
-  const auto it = by_request_.find(request_id);
-  if (it == by_request_.end()) return nullptr;
-  const JobInfo& info = it->second->record.info;
-  const bool own = info.owner == owner || info.owner.empty();
-  JobRequest without_recipe = request;
-  without_recipe.recipe.clear();
-  // The id stands for what was asked, whatever the job's priority is now.
-  without_recipe.priority = info.request.priority;
-  const int32_t asked = it->second->record.asked_priority.value_or(info.request.priority);
-  if (own && request.priority == asked && info.request == without_recipe &&
-      *it->second->recipe == request.recipe) {
-    return it->second;
-  }
-  return RequestReused(request_id, info.uid, own);
-}
-
-void JobManager::TakeOut(uint64_t sequence, bool old) {
-  const auto it = by_sequence_.find(sequence);
-  const JobPtr job = it->second;
-  const JobRecord& record = job->record;
-  const auto request = by_request_.find(record.request_id);
-  if (request != by_request_.end() && request->second == job) {
-    if (!old) {
-      spent_.Add({record.request_id, record.info.uid, record.info.owner, record.info.state,
-                  record.ended_after});
-    }
-    by_request_.erase(request);
-  }
-  board_.Remove(record.info.uid);
-  jobs_.erase(record.info.uid);
-  by_sequence_.erase(it);
-}
-
-JobManager::Forgotten JobManager::TakeOldJobs() {
-  std::vector<EndedJob> ended;
-  for (const auto& [sequence, job] : by_sequence_) {
-    const JobRecord& record = job->record;
-    if (!IsTerminal(record.info.state)) continue;
-    ended.push_back({sequence, record.info.owner, record.ended_after});
-  }
-  const OutdatedJobs outdated = FindOutdated(std::move(ended), Kept(), Served());
-  Forgotten forgotten;
-  for (const bool old : {true, false}) {
-    for (const uint64_t sequence : old ? outdated.old : outdated.excess) {
-      const JobInfo& info = by_sequence_.at(sequence)->record.info;
-      (old ? forgotten.removed : forgotten.retired).push_back(info.uid);
-      forgotten_.Add(info.owner, old);
-      TakeOut(sequence, old);
-    }
-  }
-  forgotten.requests = spent_.Trim(Served(), options_.finished_age);
+JobTable::Forgotten JobManager::TakeOldJobs() {
+  JobTable::Forgotten forgotten = table_.TakeOld(Kept(), Served());
+  for (const std::string& uid : forgotten.removed) board_.Remove(uid);
+  for (const std::string& uid : forgotten.retired) board_.Remove(uid);
   return forgotten;
 }
 
-void JobManager::RemoveFromStore(const Forgotten& forgotten) {
+void JobManager::RemoveFromStore(const JobTable::Forgotten& forgotten) {
   // What cannot be forgotten in the store comes back at the next start, and is
   // forgotten then.
   for (const std::string& uid : forgotten.removed) store_.Remove(uid).IgnoreError();
@@ -258,7 +202,7 @@ void JobManager::RemoveFromStore(const Forgotten& forgotten) {
 }
 
 void JobManager::TellForgotten() {
-  if (!forgotten_.empty()) Log(LogLevel::kInfo, forgotten_.Take(Kept()));
+  if (table_.took_some()) Log(LogLevel::kInfo, table_.TellTaken(Kept()));
 }
 
 }  // namespace merganser

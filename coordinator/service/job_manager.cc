@@ -39,6 +39,7 @@ JobManager::JobManager(const JobManagerOptions& options, const Clock& clock, Job
       left_behind_(options.left_behind),
       metrics_(options.metrics),
       schedule_(options.schedule, epoch, [] { return RandomHex(kTokenBytes); }),
+      places_(options.active_jobs),
       fleet_(options.schedule.worker_timeout) {
   collector_ = metrics_.registry().Collect([this] { metrics_.Show(Counts()); });
 }
@@ -83,7 +84,7 @@ JobManager::~JobManager() {
 absl::Status JobManager::Recover() {
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<JobRecord> records, store_.Load());
   MERGANSER_ASSIGN_OR_RETURN(std::vector<SpentRequest> spent, store_.LoadSpent());
-  Forgotten forgotten;
+  JobTable::Forgotten forgotten;
   size_t unfinished = 0;
   for (const JobRecord& record : records) {
     MERGANSER_ASSIGN_OR_RETURN(const std::vector<StoredEvent> events,
@@ -99,7 +100,7 @@ absl::Status JobManager::Recover() {
       if (job->events.size() > kKeptEvents) job->events.pop_front();
       job->folded.Add(stored.event.time, job->events.back().text);
       if (!stored.attempt.has_value()) continue;
-      Attempts& attempts = job->attempts[{stored.attempt->round, stored.attempt->unit}];
+      UnitAttempts& attempts = job->attempts[{stored.attempt->round, stored.attempt->unit}];
       ++attempts.count;
       ++job->before.retries;
       (stored.attempt->reported ? attempts.failed_on : attempts.lost_on)
@@ -110,10 +111,7 @@ absl::Status JobManager::Recover() {
     job->progress = record.info.progress;  // on record of ended jobs alone
     if (!IsTerminal(record.info.state)) job->progress.retries = job->before.retries;
     MutexLock lock(mutex_);
-    next_sequence_ = std::max(next_sequence_, record.sequence + 1);
-    jobs_[record.info.uid] = job;
-    by_sequence_[record.sequence] = job;
-    if (!record.request_id.empty()) by_request_[record.request_id] = job;
+    table_.Add(job);
     if (record.info.created.has_value()) {
       job->phases.push_back({JobState::kQueued, *record.info.created});
     }
@@ -125,13 +123,13 @@ absl::Status JobManager::Recover() {
       job->found = true;
       job->recovered = record.info.state != JobState::kQueued;
       if (job->recovered) AddEvent(*job, kStartedAgain);
-      queue_.push_back(job);
+      places_.Enqueue(job);
     }
     Show(*job);
   }
   {
     MutexLock lock(mutex_);
-    for (SpentRequest& request : spent) spent_.Add(std::move(request));
+    for (SpentRequest& request : spent) table_.AddSpent(std::move(request));
     forgotten = TakeOldJobs();
     TellForgotten();
   }
@@ -150,10 +148,10 @@ void JobManager::Shutdown() {
     MutexLock lock(mutex_);
     if (stopping_) return;
     stopping_ = true;
-    for (const auto& [uid, job] : jobs_) {
+    for (const auto& [sequence, job] : table_.jobs()) {
       if (job->plans) AddEvent(*job, "the coordinator stops before it is planned");
     }
-    for (const auto& [sequence, job] : taken_) job->ended.NotifyAll();
+    for (const auto& [sequence, job] : places_.taken()) job->ended.NotifyAll();
     changed_.NotifyAll();
     stop_tick_.NotifyAll();
     threads.swap(threads_);  // nobody adds one any more
@@ -164,7 +162,7 @@ void JobManager::Shutdown() {
   std::deque<JobPtr> queued;
   {
     MutexLock lock(mutex_);
-    queued.swap(queue_);
+    queued = places_.TakeQueue();
     Guarded([&] {
       mutex_.AssertHeld();
       TellForgotten();
@@ -187,11 +185,11 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std:
   auto job = std::make_shared<Job>();
   {
     MutexLock lock(mutex_);
-    MERGANSER_ASSIGN_OR_RETURN(const JobPtr there, FindRequest(request, request_id, owner));
+    MERGANSER_ASSIGN_OR_RETURN(const JobPtr there, table_.FindRequest(request, request_id, owner));
     if (there != nullptr) return WithRecipe(*there);
     if (stopping_) return CoordinatorStopping();
-    MERGANSER_RETURN_IF_ERROR(CheckQueue(owner));
-    job->record.sequence = next_sequence_++;
+    MERGANSER_RETURN_IF_ERROR(places_.CheckQueue(owner, options_.queued_jobs));
+    job->record.sequence = table_.NextSequence();
   }
   job->record.request_id = request_id;
   JobInfo& info = job->record.info;
@@ -215,22 +213,16 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std:
   if (stopping_ && !store_.durable()) return CoordinatorStopping();
   const absl::Status queued = Guarded([&] {
     mutex_.AssertHeld();
-    queue_.push_back(job);
-    jobs_[info.uid] = job;
-    by_sequence_[job->record.sequence] = job;
-    if (!request_id.empty()) by_request_[request_id] = job;
+    places_.Enqueue(job);
+    table_.Add(job);
   });
   if (!queued.ok()) {
     // As if the process had ended here: on record, and found at the next start.
-    if (!queue_.empty() && queue_.back() == job) queue_.pop_back();
-    jobs_.erase(info.uid);
-    by_sequence_.erase(job->record.sequence);
-    by_request_.erase(request_id);
+    places_.Withdraw(job);
     return NotRecorded(queued);
   }
   AddEvent(*job, "created");
   Log(SubmittedLine(info));
-  ++queue_moves_;
   Show(*job);
   changed_.NotifyAll();
   return WithRecipe(*job);
@@ -238,13 +230,12 @@ absl::StatusOr<JobInfo> JobManager::Create(const JobRequest& request, const std:
 
 bool JobManager::HasRequest(const std::string& request_id) {
   MutexLock lock(mutex_);
-  return !request_id.empty() &&
-         (by_request_.contains(request_id) || spent_.Find(request_id) != nullptr);
+  return table_.HasRequest(request_id);
 }
 
 absl::StatusOr<JobInfo> JobManager::Get(const std::string& name) {
   MutexLock lock(mutex_);
-  MERGANSER_ASSIGN_OR_RETURN(const JobPtr job, Find(name));
+  MERGANSER_ASSIGN_OR_RETURN(const JobPtr job, table_.Find(name));
   JobInfo info = WithRecipe(*job);
   info.events.assign(job->events.begin(), job->events.end());
   return info;
@@ -259,14 +250,10 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name, const Caller
   bool queued = false;
   {
     MutexLock lock(mutex_);
-    MERGANSER_ASSIGN_OR_RETURN(job, Find(name));
+    MERGANSER_ASSIGN_OR_RETURN(job, table_.Find(name));
     MERGANSER_RETURN_IF_ERROR(CheckOwner(job->record.info, caller));
-    if (const auto it = std::find(queue_.begin(), queue_.end(), job);
-        it != queue_.end() && !job->recovered) {
-      queue_.erase(it);  // nobody takes it up while its end is recorded
-      ++queue_moves_;
-      queued = true;
-    }
+    // Nobody takes it up while its end is recorded.
+    queued = !job->recovered && places_.Withdraw(job);
   }
   bool refused = false, done = false;
   const auto cancel = [&](JobRecord& record) -> absl::Status {
@@ -295,7 +282,7 @@ absl::StatusOr<JobInfo> JobManager::Cancel(const std::string& name, const Caller
   const absl::Status recorded = Guarded([&] { return Record(job, Persistence::kOnce, cancel); });
   MutexLock lock(mutex_);
   if (!recorded.ok() && !done) {
-    if (queued) queue_.push_front(job);
+    if (queued) places_.PutBack(job);
     changed_.NotifyAll();
     return refused ? recorded : NotRecorded(recorded);
   }
@@ -329,7 +316,7 @@ absl::StatusOr<WorkerAnswer> JobManager::Sync(WorkerReport report) {
   NoteMissed(now);
   NoteTrouble();
   if (answer.ok()) {
-    for (const LeaseGrant& lease : answer->leases) TakeBack(*jobs_.at(lease.job));
+    for (const LeaseGrant& lease : answer->leases) TakeBack(*table_.Get(lease.job));
   }
   NoteEnded();
   return answer;
@@ -337,14 +324,14 @@ absl::StatusOr<WorkerAnswer> JobManager::Sync(WorkerReport report) {
 
 std::shared_ptr<const ActivePlan> JobManager::FindPlan(const std::string& uid) {
   MutexLock lock(mutex_);
-  const auto it = jobs_.find(uid);
-  return it == jobs_.end() ? nullptr : it->second->plan;
+  const JobPtr job = table_.Get(uid);
+  return job == nullptr ? nullptr : job->plan;
 }
 
 std::shared_ptr<const std::string> JobManager::FindGates(const std::string& uid, uint32_t round) {
   MutexLock lock(mutex_);
-  const auto it = jobs_.find(uid);
-  return it == jobs_.end() || it->second->round != round ? nullptr : it->second->gates;
+  const JobPtr job = table_.Get(uid);
+  return job == nullptr || job->round != round ? nullptr : job->gates;
 }
 
 void JobManager::TickLoop() {
@@ -362,7 +349,7 @@ void JobManager::TickLoop() {
 }
 
 void JobManager::Tick(MonotonicTime& next_look) {
-  Forgotten forgotten;
+  JobTable::Forgotten forgotten;
   bool looks = false;
   {
     MutexLock lock(mutex_);
@@ -376,7 +363,7 @@ void JobManager::Tick(MonotonicTime& next_look) {
       forgotten = TakeOldJobs();
       next_look = now + kLookForOldJobs;
     }
-    if (now >= next_told_ && !forgotten_.empty()) {
+    if (now >= next_told_ && table_.took_some()) {
       TellForgotten();
       next_told_ = now + kTellForgotten;
     }
@@ -407,16 +394,9 @@ absl::Status JobManager::Interruption(const Job& job) const {
   return stopping_ ? CoordinatorStopping() : absl::OkStatus();
 }
 
-absl::StatusOr<JobManager::JobPtr> JobManager::Find(const std::string& name) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::string uid, ParseJobName(name));
-  const auto it = jobs_.find(uid);
-  if (it == jobs_.end()) return JobNotFound(name);
-  return it->second;
-}
-
 void JobManager::NoteEnded() {
   for (const std::string& uid : schedule_.TakeEnded()) {
-    if (const auto it = jobs_.find(uid); it != jobs_.end()) it->second->ended.NotifyAll();
+    if (const JobPtr job = table_.Get(uid); job != nullptr) job->ended.NotifyAll();
   }
 }
 

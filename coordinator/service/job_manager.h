@@ -4,12 +4,10 @@
 #define MERGANSER_COORDINATOR_SERVICE_JOB_MANAGER_H_
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,18 +26,21 @@
 #include "coordinator/activity/fleet.h"
 #include "coordinator/activity/job_activity.h"
 #include "coordinator/schedule/schedule.h"
+#include "coordinator/service/active_plan.h"
 #include "coordinator/service/auth/roles.h"
 #include "coordinator/service/job.h"
 #include "coordinator/service/job_board.h"
 #include "coordinator/service/job_counts.h"
 #include "coordinator/service/job_list.h"
+#include "coordinator/service/job_places.h"
 #include "coordinator/service/job_pruning.h"
 #include "coordinator/service/job_run.h"
 #include "coordinator/service/job_store.h"
 #include "coordinator/service/job_story.h"
+#include "coordinator/service/job_table.h"
 #include "coordinator/service/left_behind.h"
+#include "coordinator/service/managed_job.h"
 #include "coordinator/service/service_metrics.h"
-#include "coordinator/service/spent_requests.h"
 
 namespace merganser {
 
@@ -73,16 +74,6 @@ struct JobManagerOptions {
   std::function<std::string(JobRun&)> verdict;
   // Where jobs, units and workers are counted (service_metrics.h); null: nowhere.
   std::shared_ptr<MetricRegistry> metrics = nullptr;
-};
-
-// What workers need of a running job.
-struct ActivePlan {
-  const Plan* plan = nullptr;  // valid while `run` is held
-  std::shared_ptr<JobRun> run;
-  std::string serialized;  // a JobPlan
-
-  // Sets `serialized`, as workers fetch it. kInternal where that is too long for them.
-  absl::Status Serialize(const JobInfo& job, std::vector<PlannedWrite> writes);
 };
 
 // Thread-safe. Errors carry the reasons that merge_service.proto lists.
@@ -168,48 +159,7 @@ class JobManager {
  private:
   static constexpr int kMaxRunners = 100;
 
-  struct Attempts {
-    int count = 0;
-    std::set<std::string> failed_on;
-    std::set<std::string> lost_on;
-  };
-  using UnitOfRound = std::pair<uint32_t, uint32_t>;  // round, unit
-  struct Job {
-    JobRecord record;  // as the store has it, but without recipe; changed by Record alone
-    std::shared_ptr<const std::string> recipe;
-    JobProgress progress;  // while not scheduled
-    std::deque<JobEvent> events;
-    std::shared_ptr<const std::vector<JobEvent>> shown_events;  // null: they changed since
-    std::string trouble;                                        // what keeps it from going on
-    bool waits = false;                                         // for storage, and touches nothing
-    bool saving = false;                                        // the store is at it
-    bool recovered = false;   // an earlier process had taken it up
-    bool found = false;       // on record at the start
-    int planning_deaths = 0;  // of earlier processes
-    bool plans = false;
-    bool plans_alone = false;  // it has the turn of those with such deaths
-    bool cancel = false;
-    bool scheduled = false;
-    bool lent = false;                        // its place among the active jobs
-    bool wants_place = false;                 // and could go on
-    MonotonicTime wanted_at{};                // when that was seen last
-    std::vector<std::string> places;          // where its storage may hang
-    std::optional<bool> left;                 // its run, in a step that writes or not
-    std::optional<MonotonicTime> idle_since;  // no worker has a unit of it
-    std::shared_ptr<const ActivePlan> plan;
-    uint32_t round = 0;
-    std::shared_ptr<const std::string> gates;  // state of the round
-    JobProgress before;  // of rounds that are over and units on record; totals of all
-    std::map<UnitOfRound, Attempts> attempts;  // of earlier processes
-    std::optional<JobActivity> activity;       // since a runner took it
-    EventFold folded;
-    // What was measured since, for a picture; with the plan that it belongs to.
-    std::shared_ptr<const ActivePlan> measured_plan;
-    std::vector<std::shared_ptr<const UnitResult>> measured;
-    std::vector<JobPhase> phases;
-    CondVar ended;  // nothing of it is left to schedule, or it is interrupted
-  };
-  using JobPtr = std::shared_ptr<Job>;
+  using Job = ManagedJob;
   // Changes a copy of the record; under the lock. An error leaves all as it is.
   using Change = std::function<absl::Status(JobRecord&)>;
   enum class Persistence { kOnce, kUntilRecorded };
@@ -279,9 +229,6 @@ class JobManager {
   // uses, and `run` is not to be used any more where it was left in it.
   absl::Status Leavable(const JobPtr& job, const std::shared_ptr<JobRun>& run, bool writes,
                         std::function<absl::Status()> step);
-  int active() const MERGANSER_REQUIRES(mutex_) {
-    return static_cast<int>(taken_.size()) - lent_places_;
-  }
   // Lets another job have its place, and back, though there be none free.
   void Lend(Job& job) MERGANSER_REQUIRES(mutex_);
   void TakeBack(Job& job) MERGANSER_REQUIRES(mutex_);
@@ -294,8 +241,6 @@ class JobManager {
   void HoldLent() MERGANSER_REQUIRES(mutex_);
   // After it: which of the others could have.
   void NoteMissed(MonotonicTime now) MERGANSER_REQUIRES(mutex_);
-  // Why a job that is in the queue waits; empty for others.
-  std::string QueueText(const Job& job) const MERGANSER_REQUIRES(mutex_);
   // Starts a thread for a place that was lent, unless there are very many.
   void AddRunner() MERGANSER_REQUIRES(mutex_);
   // Waits out a pause, or until `cancellable` is cancelled; kUnavailable when the manager
@@ -317,26 +262,13 @@ class JobManager {
   void SetRecordTrouble(const absl::Status& status) MERGANSER_REQUIRES(mutex_);
   // For how long coordinators have served, this one included.
   Duration Served() const { return served_before_ + (clock_.Now() - started_); }
-  struct Forgotten {
-    std::vector<std::string> removed;   // uids
-    std::vector<std::string> retired;   // uids of jobs whose request ids are remembered
-    std::vector<std::string> requests;  // ids that are no longer
-  };
   KeptJobs Kept() const { return {options_.finished_jobs, options_.finished_age}; }
-  // kResourceExhausted where the queue has no place for another job of `owner`.
-  absl::Status CheckQueue(const std::string& owner) const MERGANSER_REQUIRES(mutex_);
-  // The job that `request_id` made for `owner` of the same request, nullptr where it made
-  // none; an error where it cannot make one any more.
-  absl::StatusOr<JobPtr> FindRequest(const JobRequest& request, const std::string& request_id,
-                                     const std::string& owner) const MERGANSER_REQUIRES(mutex_);
   // Takes finished jobs beyond the limits out; what the store is to forget of them.
-  Forgotten TakeOldJobs() MERGANSER_REQUIRES(mutex_);
-  void TakeOut(uint64_t sequence, bool old) MERGANSER_REQUIRES(mutex_);
-  void RemoveFromStore(const Forgotten& forgotten);
+  JobTable::Forgotten TakeOldJobs() MERGANSER_REQUIRES(mutex_);
+  void RemoveFromStore(const JobTable::Forgotten& forgotten);
   void TellForgotten() MERGANSER_REQUIRES(mutex_);
   void Log(const LogLine& line) const;
   void Log(LogLevel level, const std::string& line) const { Log(LogLine{level, line}); }
-  absl::StatusOr<JobPtr> Find(const std::string& name) MERGANSER_REQUIRES(mutex_);
   JobInfo Snapshot(const Job& job) const MERGANSER_REQUIRES(mutex_);
   JobInfo WithRecipe(const Job& job) const MERGANSER_REQUIRES(mutex_);
   // Posts the job as it is now. Never throws: what there is no memory for is posted later.
@@ -374,20 +306,10 @@ class JobManager {
   CondVar stop_tick_;
   bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
   Schedule schedule_ MERGANSER_GUARDED_BY(mutex_);
-  std::map<std::string, JobPtr> jobs_ MERGANSER_GUARDED_BY(mutex_);  // by uid
-  std::map<uint64_t, JobPtr> by_sequence_ MERGANSER_GUARDED_BY(mutex_);
-  std::map<std::string, JobPtr> by_request_ MERGANSER_GUARDED_BY(mutex_);
-  SpentRequests spent_ MERGANSER_GUARDED_BY(mutex_);      // none of them in by_request_
-  ForgottenJobs forgotten_ MERGANSER_GUARDED_BY(mutex_);  // not yet told
-  MonotonicTime next_told_ MERGANSER_GUARDED_BY(mutex_);
-  std::deque<JobPtr> queue_ MERGANSER_GUARDED_BY(mutex_);
-  uint64_t next_sequence_ MERGANSER_GUARDED_BY(mutex_) = 1;
+  JobTable table_ MERGANSER_GUARDED_BY(mutex_);
+  JobPlaces places_ MERGANSER_GUARDED_BY(mutex_);
+  MonotonicTime next_told_ MERGANSER_GUARDED_BY(mutex_);     // of what was forgotten
   std::string record_trouble_ MERGANSER_GUARDED_BY(mutex_);  // of results, the last time
-  // Jobs that runners have, by sequence: at most kMaxRunners.
-  std::map<uint64_t, JobPtr> taken_ MERGANSER_GUARDED_BY(mutex_);
-  uint64_t queue_moves_ MERGANSER_GUARDED_BY(mutex_) = 0;  // of the queue, and of places
-  int lent_places_ MERGANSER_GUARDED_BY(mutex_) = 0;       // of these, by jobs that wait
-  int wanted_places_ MERGANSER_GUARDED_BY(mutex_) = 0;     // by these, to go on
   int runners_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool planning_alone_ MERGANSER_GUARDED_BY(mutex_) = false;  // by a job that plans_alone
   std::vector<Thread> threads_ MERGANSER_GUARDED_BY(mutex_);  // never more than reserved

@@ -71,16 +71,6 @@ absl::StatusOr<bool> JobManager::RedoLost(const JobPtr& job, const std::shared_p
   return true;
 }
 
-absl::Status ActivePlan::Serialize(const JobInfo& job, std::vector<PlannedWrite> writes) {
-  serialized =
-      SerializeJobPlan({job.name, job.uid, *plan, job.request.output_uri, std::move(writes)});
-  if (serialized.size() > kMaxJobPlanBytes) {
-    return absl::InternalError(absl::StrCat("plan: found ", serialized.size(),
-                                            " bytes, expected at most ", kMaxJobPlanBytes));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<bool> JobManager::BegunAgain(const JobPtr& job, const absl::Status& rounds,
                                             int times_before, std::shared_ptr<ActivePlan>& active,
                                             ResultsOnRecord& on_record, JobWorkers& workers) {

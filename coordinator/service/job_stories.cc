@@ -42,7 +42,7 @@ std::shared_ptr<const UnitResult> Measurements(const UnitResult& result) {
 
 absl::StatusOr<MeasuredJob> JobManager::Measured(const std::string& name) {
   MutexLock lock(mutex_);
-  MERGANSER_ASSIGN_OR_RETURN(const JobPtr job, Find(name));
+  MERGANSER_ASSIGN_OR_RETURN(const JobPtr job, table_.Find(name));
   return MeasuredJob{Snapshot(*job), job->measured_plan, job->measured};
 }
 
@@ -123,7 +123,7 @@ JobPace JobManager::Pace(const Job& job, const ScheduleStatus& status) const {
 
 absl::StatusOr<JobStory> JobManager::Story(const std::string& name) {
   MutexLock lock(mutex_);
-  MERGANSER_ASSIGN_OR_RETURN(const JobPtr job, Find(name));
+  MERGANSER_ASSIGN_OR_RETURN(const JobPtr job, table_.Find(name));
   return StoryOf(*job);
 }
 

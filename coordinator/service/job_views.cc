@@ -46,7 +46,8 @@ JobInfo JobManager::Snapshot(const Job& job) const {
     if (!record_trouble_.empty()) info.progress.detail = record_trouble_;
   }
   if (!IsTerminal(info.state)) {
-    if (std::string text = QueueText(job); !text.empty()) info.progress.detail = std::move(text);
+    if (std::string text = places_.QueueText(job); !text.empty())
+      info.progress.detail = std::move(text);
     if (!job.trouble.empty()) info.progress.detail = job.trouble;
   }
   info.progress.detail = Cut(info.progress.detail, kMaxDetailText);
@@ -82,13 +83,13 @@ void JobManager::ShowLoop() {
   MutexLock lock(mutex_);
   while (!stopping_) {
     stop_tick_.WaitFor(mutex_, pause);
-    for (const auto& [sequence, job] : taken_) {
+    for (const auto& [sequence, job] : places_.taken()) {
       Sample(*job);
       Show(*job);
     }
-    if (shown_moves == queue_moves_) continue;
-    shown_moves = queue_moves_;
-    for (const JobPtr& job : queue_) Show(*job);
+    if (shown_moves == places_.moves()) continue;
+    shown_moves = places_.moves();
+    for (const JobPtr& job : places_.queue()) Show(*job);
   }
 }
 
