@@ -21,6 +21,7 @@
 #include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
+#include "common/engine/family_check.h"
 #include "common/engine/holder.h"
 #include "common/engine/job_output.h"
 #include "common/engine/lost_units.h"
@@ -333,7 +334,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   MergeProgress progress;
   std::optional<ProgressPrinter> printer;
   printer.emplace([&] { return progress.Sample(executor.progress()); });
-  const absl::StatusOr<PreparedMerge> prepared =
+  absl::StatusOr<PreparedMerge> prepared =
       PrepareMerge(*text, flags.recipe, directories, stores, traits);
   if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);
   if (const absl::Status apart = CheckPlacesApart(stores, output_uri, prepared->plan.models);
@@ -343,6 +344,9 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   const absl::StatusOr<uint64_t> tensor_memory = TensorMemory(flags.memory, prepared->plan);
   if (!tensor_memory.ok()) return Fail(tensor_memory.status(), Phase::kPlanning);
 
+  for (std::string& warning : ForeignExperts(prepared->plan, stores)) {
+    prepared->plan.warnings.push_back(std::move(warning));
+  }
   TellWarnings(prepared->plan);
   if (flags.storage.buckets.exclusive_output) {
     Log(LogLevel::kInfo, absl::StrCat("--exclusive-output: nobody else may write to ", output_uri,

@@ -8,6 +8,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
+#include "common/engine/family_check.h"
 #include "common/engine/holder.h"
 #include "common/engine/job_output.h"
 #include "common/engine/overlap.h"
@@ -72,6 +73,7 @@ class EngineJobRun final : public JobRun {
   absl::StatusOr<std::vector<PlannedWrite>> Begin(uint64_t epoch) override {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
                                stores_.Open(request_.output_uri));
+    LookAtExperts();
     MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::Begin(std::move(store), request_.output_uri,
                                                          prepared_->plan, Options(epoch), &watch_));
     return output_->writes();
@@ -83,6 +85,7 @@ class EngineJobRun final : public JobRun {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store,
                                stores_.Open(request_.output_uri));
     MERGANSER_RETURN_IF_ERROR(AwaitOutput(*store));
+    LookAtExperts();
     MERGANSER_ASSIGN_OR_RETURN(
         output_, JobOutput::ResumeJob(std::move(store), request_.output_uri, prepared_->plan,
                                       Options(epoch), done, forget, &watch_));
@@ -146,6 +149,14 @@ class EngineJobRun final : public JobRun {
   }
 
  private:
+  // Once, whatever is repeated.
+  void LookAtExperts() {
+    if (std::exchange(looked_at_experts_, true)) return;
+    for (std::string& warning : ForeignExperts(prepared_->plan, stores_)) {
+      prepared_->plan.warnings.push_back(std::move(warning));
+    }
+  }
+
   JobOutputOptions Options(uint64_t epoch) const {
     JobOutputOptions options;
     options.job_uid = uid_;
@@ -176,6 +187,7 @@ class EngineJobRun final : public JobRun {
   const StorageCounts before_ = stores_.Counts();
   HolderWatch watch_;
   std::optional<PreparedMerge> prepared_;
+  bool looked_at_experts_ = false;
   std::unique_ptr<JobOutput> output_;  // points into prepared_
 };
 

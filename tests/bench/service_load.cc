@@ -84,7 +84,7 @@ void WriteModels(const std::string& dir) {
     for (const char* name : {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                              "self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}) {
       tensors.push_back(
-          {absl::StrCat("model.layers.", layer, ".", name, ".weight"), DType::kBF16, {32, 32}});
+          {absl::StrCat("model.layers.", layer, ".", name, ".weight"), DType::kBF16, {64, 64}});
     }
   }
   const auto layout = LayOutSafetensors(tensors, {{"format", "pt"}});
@@ -106,7 +106,8 @@ constexpr char kRecipe[] =
     "  - model: math\n"
     "  - model: code\n"
     "  - model: tools\n"
-    "unit_size: 1\n";
+    "unit_size: 1\n"
+    "max_shard_size: 16MB\n";
 
 // Jobs that ended, as a coordinator would have left them.
 void FillJournal(const std::string& state, int records) {

@@ -164,8 +164,9 @@ class Fleet::Watcher final : public Call {
         context_(Context()) {
     v1::WatchJobRequest request;
     request.set_name(job);
-    reader_ =
-        stub_->AsyncWatchJob(context_.get(), request, &fleet.queue_, static_cast<Call*>(this));
+    reader_ = stub_->PrepareAsyncWatchJob(context_.get(), request, &fleet.queue_);
+    // From here on the queue's thread has it.
+    reader_->StartCall(static_cast<Call*>(this));
   }
 
   void Came(bool ok) override {

@@ -1,6 +1,8 @@
 // Deleting jobs, and changing their priorities.
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -209,8 +211,12 @@ TEST_F(ServiceTest, APriorityTakesEffectOnUnitsAtOnce) {
   const auto first = client_->Submit(ValidRequest("/nowhere/a"));
   const auto second = client_->Submit(ValidRequest("/nowhere/b"));
   ASSERT_TRUE(first.ok() && second.ok());
-  AwaitState(server_->jobs(), first->name, JobState::kRunning);
-  AwaitState(server_->jobs(), second->name, JobState::kRunning);
+  // A job is running before its units are there to be had.
+  for (const std::string& name : {first->name, second->name}) {
+    while (client_->Get(name)->progress.units_total == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
   ASSERT_TRUE(client_->SetPriority(second->name, 9).ok());
   EXPECT_EQ(Take("w1").job_uid(), second->uid);
   EXPECT_EQ(Take("w2").job_uid(), second->uid);
