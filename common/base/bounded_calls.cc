@@ -1,5 +1,6 @@
 #include "common/base/bounded_calls.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -12,6 +13,7 @@ namespace merganser {
 namespace {
 
 constexpr Duration kLastWait = std::chrono::seconds(1);
+constexpr Duration kAskEvery = std::chrono::milliseconds(100);
 
 struct Call {
   std::function<absl::Status()> body;
@@ -29,11 +31,12 @@ struct BoundedCalls::State {
   size_t under_way MERGANSER_GUARDED_BY(mutex) = 0;
   size_t left_behind MERGANSER_GUARDED_BY(mutex) = 0;  // of these
 
-  // False when `deadline` is over.
-  bool WaitUntil(MonotonicTime deadline) MERGANSER_REQUIRES(mutex) {
+  // False when `deadline` is over, or who waits is gone.
+  bool WaitUntil(MonotonicTime deadline, const std::function<bool()>& gone = nullptr)
+      MERGANSER_REQUIRES(mutex) {
     const Duration left = deadline - SystemClock().Now();
-    if (left <= Duration::zero()) return false;
-    changed.WaitFor(mutex, left);
+    if (left <= Duration::zero() || (gone && gone())) return false;
+    changed.WaitFor(mutex, gone ? std::min(left, kAskEvery) : left);
     return true;
   }
 };
@@ -47,14 +50,16 @@ BoundedCalls::~BoundedCalls() {
   }
 }
 
-absl::Status BoundedCalls::Run(Duration limit, std::function<absl::Status()> body) {
+absl::Status BoundedCalls::Run(Duration limit, std::function<absl::Status()> body,
+                               const std::function<bool()>& gone) {
   const MonotonicTime deadline = SystemClock().Now() + limit;
   const auto call = std::make_shared<Call>();
   call->body = std::move(body);
   {
     MutexLock lock(state_->mutex);
     while (state_->under_way >= most_) {
-      if (state_->left_behind < most_ && state_->WaitUntil(deadline)) continue;
+      if (state_->left_behind < most_ && state_->WaitUntil(deadline, gone)) continue;
+      if (gone && gone()) return absl::CancelledError("nobody waits for it any more");
       return absl::ResourceExhaustedError(absl::StrCat("found ", state_->under_way,
                                                        " calls that wait, ", state_->left_behind,
                                                        " of them for too long, expected fewer"));
@@ -77,11 +82,12 @@ absl::Status BoundedCalls::Run(Duration limit, std::function<absl::Status()> bod
     state_->changed.NotifyAll();
     return started;
   }
-  while (!call->over && state_->WaitUntil(deadline)) {
+  while (!call->over && state_->WaitUntil(deadline, gone)) {
   }
   if (call->over) return call->status;
   call->left = true;
   ++state_->left_behind;
+  if (gone && gone()) return absl::CancelledError("nobody waits for it any more");
   return absl::DeadlineExceededError(
       absl::StrCat("no answer within ",
                    std::chrono::duration_cast<std::chrono::milliseconds>(limit).count(), " ms"));

@@ -27,7 +27,10 @@ class BoundedCalls {
   // return within `limit`: then it goes on, and must own all that it uses.
   // kResourceExhausted when there is no place for it: at once if all are held by calls
   // that were left behind, else after `limit`.
-  absl::Status Run(Duration limit, std::function<absl::Status()> body);
+  // Where `gone` is given it is asked every tenth of a second: kCancelled once it says that nobody
+  // waits for the outcome any more. A body that had begun then goes on as well.
+  absl::Status Run(Duration limit, std::function<absl::Status()> body,
+                   const std::function<bool()>& gone = nullptr);
 
  private:
   struct State;

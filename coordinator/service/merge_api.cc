@@ -87,7 +87,7 @@ absl::StatusOr<v1::PlanJobResponse> MergeApi::PlanJob(const ApiCall& call,
   MERGANSER_RETURN_IF_ERROR(CheckJobRequest(job, ""));
   job.output_uri = request.output_uri();
   MERGANSER_RETURN_IF_ERROR(CheckRequestRoots(job, roots_));
-  return plans_.Plan(job, call.caller.name, request.page_size(), request.page_token());
+  return plans_.Plan(job, call.caller.name, request.page_size(), request.page_token(), call.gone);
 }
 
 absl::StatusOr<v1::JobActivity> MergeApi::GetJobActivity(const ApiCall&,

@@ -3,6 +3,8 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_MERGE_API_H_
 #define MERGANSER_COORDINATOR_SERVICE_MERGE_API_H_
 
+#include <chrono>
+#include <functional>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -24,6 +26,8 @@ struct ApiCall {
   Caller caller;
   // For how long the client will wait, the way of the answer included.
   Duration patience = std::chrono::seconds(30);
+  // Whether the client has left; may be empty: not known. Thread-safe, never blocks.
+  std::function<bool()> gone = nullptr;
 };
 
 // Thread-safe. Methods that change something wait for the journal's disk, CreateJob and PlanJob for

@@ -16,7 +16,8 @@ grpc::Status MergeServiceImpl::Unary(grpc::ServerContext& context, const char* r
   MERGANSER_ADMIT(caller, authorizer_, context,
                   absl::StrCat("/", v1::MergeService::service_full_name(), "/", rpc));
   const Duration patience = context.deadline() - std::chrono::system_clock::now();
-  absl::StatusOr<Response> answer = (api_.*method)({caller, patience}, request);
+  absl::StatusOr<Response> answer =
+      (api_.*method)({caller, patience, [&context] { return context.IsCancelled(); }}, request);
   if (answer.ok()) response = *std::move(answer);
   return ToGrpc(answer.status());
 } catch (...) {

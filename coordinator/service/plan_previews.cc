@@ -121,7 +121,8 @@ absl::Status TooMany(const std::string& message, const std::string& owner) {
 
 absl::StatusOr<PlanPreviews::Made> PlanPreviews::Make(const JobRequest& request,
                                                       const std::string& key,
-                                                      const std::string& owner) {
+                                                      const std::string& owner,
+                                                      const std::function<bool()>& gone) {
   {
     MutexLock lock(mutex_);
     if (owners_.contains(owner)) {
@@ -146,13 +147,15 @@ absl::StatusOr<PlanPreviews::Made> PlanPreviews::Make(const JobRequest& request,
   } leave{*this, owner};
   const auto made = std::make_shared<Made>();
   made->key = key;
-  const absl::Status planned = calls_.Run(kLimit, [runs = runs_, request, made]() -> absl::Status {
+  const auto plan = [runs = runs_, request, made]() -> absl::Status {
     JobInfo job;
     job.request = request;
     made->run = runs(job);
     MERGANSER_ASSIGN_OR_RETURN(made->plan, made->run->Prepare());
     return absl::OkStatus();
-  });
+  };
+  const absl::Status planned = calls_.Run(kLimit, plan, gone);
+  if (absl::IsCancelled(planned)) return planned;
   if (planned.ok()) {
     made->at = SystemClock().Now();
     return *made;
@@ -170,7 +173,8 @@ absl::StatusOr<PlanPreviews::Made> PlanPreviews::Make(const JobRequest& request,
 
 absl::StatusOr<v1::PlanJobResponse> PlanPreviews::Plan(const JobRequest& request,
                                                        const std::string& owner, int page_size,
-                                                       const std::string& page_token) {
+                                                       const std::string& page_token,
+                                                       const std::function<bool()>& gone) {
   const std::string key = KeyOf(request);
   MERGANSER_ASSIGN_OR_RETURN(const int size, CoercePageSize(page_size));
   MERGANSER_ASSIGN_OR_RETURN(const size_t first, FirstOf(page_token, key));
@@ -183,7 +187,7 @@ absl::StatusOr<v1::PlanJobResponse> PlanPreviews::Plan(const JobRequest& request
     }
   }
   if (!made.has_value()) {
-    MERGANSER_ASSIGN_OR_RETURN(made, Make(request, key, owner));
+    MERGANSER_ASSIGN_OR_RETURN(made, Make(request, key, owner, gone));
     MutexLock lock(mutex_);
     std::erase_if(
         made_, [&](const Made& kept) { return kept.key == key || made->at - kept.at >= kKeptFor; });

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -28,10 +29,13 @@ class PlanPreviews {
   explicit PlanPreviews(JobRunFactory runs) : runs_(std::move(runs)), calls_(kMost) {}
 
   // Plans a request that was checked (CheckJobRequest, CheckRequestRoots), for `owner`. The plans
-  // made last are kept for a minute, for their other pages. Blocks for kLimit at most. Errors as
+  // made last are kept for a minute, for their other pages. Blocks for kLimit at most, and no
+  // longer than until `gone`, which may be empty, says that nobody waits for it: the owner may have
+  // another one made then, and what was begun holds its place until it ends. Errors as
   // merge_service.proto has them.
   absl::StatusOr<v1::PlanJobResponse> Plan(const JobRequest& request, const std::string& owner,
-                                           int page_size, const std::string& page_token);
+                                           int page_size, const std::string& page_token,
+                                           const std::function<bool()>& gone = nullptr);
 
  private:
   struct Made {
@@ -44,7 +48,7 @@ class PlanPreviews {
   static constexpr Duration kKeptFor = std::chrono::minutes(1);
 
   absl::StatusOr<Made> Make(const JobRequest& request, const std::string& key,
-                            const std::string& owner);
+                            const std::string& owner, const std::function<bool()>& gone);
 
   const JobRunFactory runs_;
   BoundedCalls calls_;

@@ -96,6 +96,30 @@ TEST(BoundedCalls, WaitsForAPlaceThatIsOnlyTaken) {
   EXPECT_EQ(done, waiting);
 }
 
+TEST(BoundedCalls, WhoIsGoneIsNotWaitedFor) {
+  const auto gate = std::make_shared<Gate>();
+  BoundedCalls calls(1);
+  std::atomic<int> asked{0};
+  const auto began = std::chrono::steady_clock::now();
+  const auto blocked = [gate] {
+    gate->Pass();
+    return absl::OkStatus();
+  };
+  const absl::Status left = calls.Run(std::chrono::hours(1), blocked, [&] { return ++asked > 2; });
+  EXPECT_TRUE(absl::IsCancelled(left)) << left;
+  // Nor while it waits for a place; one call holds the only one, though nobody wants its outcome.
+  EXPECT_TRUE(absl::IsResourceExhausted(calls.Run(std::chrono::hours(1), blocked)));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::minutes(1));
+  gate->Open();
+  // It goes on, and leaves its place when it is over.
+  absl::Status next;
+  do {
+    next = calls.Run(
+        std::chrono::hours(1), [] { return absl::OkStatus(); }, [] { return false; });
+  } while (absl::IsResourceExhausted(next));
+  EXPECT_TRUE(next.ok()) << next;
+}
+
 TEST(BoundedCalls, WhatIsLeftBehindKeepsWhatItUses) {
   const auto gate = std::make_shared<Gate>();
   auto seen = std::make_shared<std::atomic<bool>>(false);

@@ -25,7 +25,9 @@ class FakeRun final : public JobRun {
 
   absl::StatusOr<const Plan*> Prepare() override {
     MutexLock lock(storage_.mutex_);
+    ++storage_.in_prepare_;
     while (storage_.closed_) storage_.changed_.Wait(storage_.mutex_);
+    --storage_.in_prepare_;
     if (!storage_.prepare_.ok()) return storage_.prepare_;
     const uint64_t size = uint64_t{100} * storage_.units_;
     plan_ = storage_.rounds_ ? Plan() : UnitPlan(storage_.units_);
@@ -283,6 +285,11 @@ void FakeStorage::Open() {
 int FakeStorage::published() const {
   MutexLock lock(mutex_);
   return published_;
+}
+
+int FakeStorage::preparing() const {
+  MutexLock lock(mutex_);
+  return in_prepare_;
 }
 
 int FakeStorage::begun() const {

@@ -51,6 +51,8 @@ class FakeStorage {
   void ChangeInput(const std::string& digest);
   // Prepare of later jobs waits until Open.
   void Close();
+  // How many wait there.
+  int preparing() const;
   // The same for Begin; AwaitBegin returns when one waits there.
   void CloseBegin();
   void AwaitBegin();
@@ -76,6 +78,7 @@ class FakeStorage {
   CondVar changed_;
   int runs_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool closed_ MERGANSER_GUARDED_BY(mutex_) = false;
+  int in_prepare_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool begin_closed_ MERGANSER_GUARDED_BY(mutex_) = false;
   int in_begin_ MERGANSER_GUARDED_BY(mutex_) = 0;
   bool publish_closed_ MERGANSER_GUARDED_BY(mutex_) = false;

@@ -1,6 +1,8 @@
 // How jobs go and who works on them, as users are told over gRPC.
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "coordinator/service/server.h"
 #include "gmock/gmock.h"
@@ -201,6 +203,43 @@ TEST_F(StoryTest, APlanIsLookedAtAndNoJobIsMade) {
             "PLAN_REFUSED");
   storage_.FailPrepare(absl::UnavailableError("the share is away"));
   EXPECT_EQ(ReasonOf(Ask(&v1::MergeService::StubInterface::PlanJob, request, plan)), "PLAN_UNSEEN");
+}
+
+// Somebody types a recipe, and each letter asks for the plan of another.
+TEST_F(StoryTest, AClientThatLeftIsNotPlannedFor) {
+  storage_.Close();
+  v1::PlanJobRequest request;
+  request.set_recipe(ValidRequest().recipe);
+  request.set_recipe_source("r.yaml");
+  request.add_directories("/");
+  v1::PlanJobResponse plan;
+  const auto stub = v1::MergeService::NewStub(
+      grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext first;
+  Authorize(first);
+  std::thread leaves([&] {
+    v1::PlanJobResponse none;
+    EXPECT_EQ(stub->PlanJob(&first, request, &none).error_code(), grpc::StatusCode::CANCELLED);
+  });
+  const auto reason = [&] {
+    return ReasonOf(Ask(&v1::MergeService::StubInterface::PlanJob, request, plan));
+  };
+  // One at a time of an owner.
+  while (storage_.preparing() == 0) std::this_thread::yield();
+  EXPECT_EQ(reason(), "TOO_MANY_PLANS");
+  first.TryCancel();
+  leaves.join();
+  // Soon he is asked about nothing but the new one, which waits as the first did.
+  grpc::Status second;
+  do {
+    grpc::ClientContext context;
+    Authorize(context);
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(500));
+    second = stub->PlanJob(&context, request, &plan);
+  } while (second.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(second.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED) << second.error_message();
+  EXPECT_EQ(storage_.preparing(), 2);
+  storage_.Open();
 }
 
 TEST_F(StoryTest, WhoIsNotOnRecordHasNoStory) {
