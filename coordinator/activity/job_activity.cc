@@ -33,6 +33,17 @@ double Median(const Range& range) {
 
 }  // namespace
 
+JobActivity::JobActivity(MonotonicTime now, WallTime wall, std::optional<History> earlier)
+    : began_(now), moved_at_(now), history_(wall) {
+  if (!earlier.has_value() || earlier->points().empty()) return;
+  history_ = *std::move(earlier);
+  // By the wall clock, which may have been set meanwhile: never before its last point.
+  const Duration told = history_.step() * static_cast<int64_t>(history_.points().size());
+  began_ = now - std::max<Duration>(wall - history_.begin(), told);
+  // Until what is on record was counted.
+  estimate_ = history_.points().back();
+}
+
 void JobActivity::BeginRound(const RoundProgress& round) {
   for (RoundProgress& there : rounds_) {
     if (there.number != round.number) continue;
@@ -56,11 +67,27 @@ void JobActivity::CountIn(const UnitResult& result, uint64_t bytes) {
   }
 }
 
-void JobActivity::Recorded(const UnitResult& result, uint64_t bytes) {
+JobActivity::Share* JobActivity::Attribute(const UnitResult& result, std::string_view tensor) {
+  if (slowest_.size() < kSlowest || result.seconds > slowest_.back().seconds) {
+    const auto place = std::find_if(slowest_.begin(), slowest_.end(), [&](const SlowUnit& other) {
+      return other.seconds < result.seconds;
+    });
+    slowest_.insert(
+        place, {result.round, result.unit, result.seconds, result.worker, std::string(tensor)});
+    if (slowest_.size() > kSlowest) slowest_.pop_back();
+  }
+  if (!workers_.contains(result.worker) && workers_.size() >= kMostWorkers) return nullptr;
+  Share& share = workers_[result.worker];
+  share.moved += {result.bytes_read, result.bytes_written, 1};
+  return &share;
+}
+
+void JobActivity::Recorded(const UnitResult& result, std::string_view tensor, uint64_t bytes) {
   CountIn(result, bytes);
   if (again_) return;
   completed_ += {result.bytes_read, result.bytes_written, 1};
   stages_ += result.stages;
+  Attribute(result, tensor);
 }
 
 void JobActivity::Completed(const UnitResult& result, std::string_view tensor, uint64_t bytes,
@@ -76,19 +103,11 @@ void JobActivity::Completed(const UnitResult& result, std::string_view tensor, u
   bucket.seconds += result.stages;
   unit_seconds_.push_back(result.seconds);
   if (unit_seconds_.size() > kMedianOf) unit_seconds_.pop_front();
-  if (slowest_.size() < kSlowest || result.seconds > slowest_.back().seconds) {
-    const auto place = std::find_if(slowest_.begin(), slowest_.end(), [&](const SlowUnit& other) {
-      return other.seconds < result.seconds;
-    });
-    slowest_.insert(
-        place, {result.round, result.unit, result.seconds, result.worker, std::string(tensor)});
-    if (slowest_.size() > kSlowest) slowest_.pop_back();
-  }
-  if (!workers_.contains(result.worker) && workers_.size() >= kMostWorkers) return;
-  Share& share = workers_[result.worker];
-  share.moved += {result.bytes_read, result.bytes_written, 1};
-  share.bytes = kFade * share.bytes + static_cast<double>(result.bytes_read + result.bytes_written);
-  share.seconds = kFade * share.seconds + std::max(result.seconds, 0.0);
+  Share* const share = Attribute(result, tensor);
+  if (share == nullptr) return;
+  share->bytes =
+      kFade * share->bytes + static_cast<double>(result.bytes_read + result.bytes_written);
+  share->seconds = kFade * share->seconds + std::max(result.seconds, 0.0);
 }
 
 void JobActivity::Troubled(const UnitTrouble& trouble, WallTime wall) {

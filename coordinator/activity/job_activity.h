@@ -59,8 +59,9 @@ class JobActivity {
   static constexpr size_t kSlowest = 5;
   static constexpr size_t kMostWorkers = 2000;  // that are told apart; further ones are left out
 
-  // Of a job whose clock starts now: taken up, or taken up again.
-  JobActivity(MonotonicTime now, WallTime wall) : began_(now), history_(wall) {}
+  // Of a job that is taken up. Of one that an earlier process had, `earlier` is what is left of its
+  // history: it goes on, and the time between is its own.
+  JobActivity(MonotonicTime now, WallTime wall, std::optional<History> earlier = std::nullopt);
 
   // A round that is begun; `round` has its totals. Of one that was begun before, the units that are
   // to be done again.
@@ -71,7 +72,7 @@ class JobActivity {
   void Completed(const UnitResult& result, std::string_view tensor, uint64_t bytes,
                  MonotonicTime now);
   // Of a unit whose result is on record, from an earlier process or from before BeginAgain.
-  void Recorded(const UnitResult& result, uint64_t bytes);
+  void Recorded(const UnitResult& result, std::string_view tensor, uint64_t bytes);
   void Troubled(const UnitTrouble& trouble, WallTime wall);
   // To be called every few hundred milliseconds.
   void Sample(const JobPlace& place, MonotonicTime now);
@@ -118,11 +119,13 @@ class JobActivity {
   };
 
   void CountIn(const UnitResult& result, uint64_t bytes);
+  // Among the slowest, and to who did it; nullptr where there are too many to tell apart.
+  Share* Attribute(const UnitResult& result, std::string_view tensor);
   // The point that lies a minute back, or the first.
   const Point* MinuteAgo(MonotonicTime now) const;
 
-  const MonotonicTime began_;
-  MonotonicTime moved_at_ = began_;
+  MonotonicTime began_;  // of its history
+  MonotonicTime moved_at_;
   std::vector<RoundProgress> rounds_;
   bool again_ = false;  // results on record were counted here
   StageSeconds stages_;

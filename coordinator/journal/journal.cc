@@ -182,6 +182,28 @@ struct Journal::Impl {
     served = time;
   }
 
+  // Queues what is kept of a job, unless an earlier one waits: that becomes this one.
+  void PostActivity(const std::string& uid, std::string activity) {
+    auto work = std::make_shared<Work>();
+    work->run = [this, uid](Tables& to) {
+      to.KeepActivity(uid, TakeActivity(uid));
+      return absl::OkStatus();
+    };
+    std::list<std::shared_ptr<Work>> one = {std::move(work)};
+    MutexLock lock(mutex);
+    const auto [it, fresh] = activities.try_emplace(uid);
+    it->second = std::move(activity);
+    if (!fresh) return;
+    queue.splice(queue.end(), one);  // takes no memory
+    queued.NotifyOne();
+  }
+
+  std::string TakeActivity(const std::string& uid) {
+    MutexLock lock(mutex);
+    const auto node = activities.extract(uid);
+    return node.empty() ? "" : std::move(node.mapped());
+  }
+
   Duration TakeServed() {
     MutexLock lock(mutex);
     const Duration time = *served;
@@ -256,6 +278,8 @@ struct Journal::Impl {
   std::map<std::string, std::deque<Place>> queued_events MERGANSER_GUARDED_BY(mutex);
   // Since when the thread has been at the present batch.
   std::optional<std::chrono::steady_clock::time_point> busy_since MERGANSER_GUARDED_BY(mutex);
+  // The same of activities, by job.
+  std::map<std::string, std::string> activities MERGANSER_GUARDED_BY(mutex);
   std::optional<Duration> served MERGANSER_GUARDED_BY(mutex);  // queued, and not yet taken
   bool closing MERGANSER_GUARDED_BY(mutex) = false;
   Thread thread;
@@ -416,6 +440,10 @@ absl::StatusOr<std::vector<StoredEvent>> Journal::Events(const std::string& uid)
     return absl::OkStatus();
   }));
   return events;
+}
+
+void Journal::KeepActivity(const std::string& uid, std::string activity) {
+  Guarded([&] { impl_->PostActivity(uid, std::move(activity)); }).IgnoreError();
 }
 
 absl::StatusOr<std::string> Journal::Activity(const std::string& uid) {

@@ -59,6 +59,8 @@ class Journal final : public JobStore {
   // Of what waits for the disk the last `waiting_events` of a job stay.
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
+  // Of what waits for the disk the last of a job stays.
+  void KeepActivity(const std::string& uid, std::string activity) override;
   absl::StatusOr<std::string> Activity(const std::string& uid) override;
 
  private:

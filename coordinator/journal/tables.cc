@@ -95,7 +95,7 @@ ON CONFLICT (uid) DO UPDATE SET
   bytes_done = excluded.bytes_done, retries = excluded.retries, priority = excluded.priority,
   asked_priority = excluded.asked_priority, verdict = excluded.verdict,
   bytes_read = excluded.bytes_read, bytes_written = excluded.bytes_written,
-  activity = excluded.activity
+  activity = CASE WHEN length(excluded.activity) > 0 THEN excluded.activity ELSE activity END
 )sql";
 
 constexpr char kLoadJobs[] = R"sql(
@@ -111,6 +111,11 @@ FROM jobs ORDER BY sequence
 constexpr char kAddResult[] = R"sql(
 INSERT OR IGNORE INTO results (job, round, unit, worker, threads, simd, result)
 SELECT uid, ?, ?, ?, ?, ?, ? FROM jobs
+WHERE uid = ? AND state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
+)sql";
+
+constexpr char kKeepActivity[] = R"sql(
+UPDATE jobs SET activity = ?
 WHERE uid = ? AND state NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')
 )sql";
 
@@ -177,11 +182,12 @@ struct Tables::Statements {
         events(database,
                "SELECT time, text, round, unit, worker, reported FROM events WHERE job = ? "
                "ORDER BY number"),
-        activity(database, "SELECT activity FROM jobs WHERE uid = ?") {}
+        activity(database, "SELECT activity FROM jobs WHERE uid = ?"),
+        keep_activity(database, kKeepActivity) {}
 
   SQLite::Statement raise_epoch, epoch, served, set_served, load_jobs, save_job, drop_request,
       remove_job, spend_request, load_spent, forget_spent, add_result, results, forget_results,
-      add_event, trim_events, events, activity;
+      add_event, trim_events, events, activity, keep_activity;
 };
 
 Tables::Tables(SQLite::Database& database) : statements_(std::make_unique<Statements>(database)) {}
@@ -410,6 +416,10 @@ void Tables::AddEvents(const std::string& uid, const std::vector<StoredEvent>& e
     }
     add.Text(uid).Run();
   }
+}
+
+void Tables::KeepActivity(const std::string& uid, const std::string& activity) {
+  Use(statements_->keep_activity).Blob(activity).Text(uid).Run();
 }
 
 std::string Tables::Activity(const std::string& uid) {

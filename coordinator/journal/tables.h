@@ -50,6 +50,7 @@ class Tables {
 
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events);
   std::vector<StoredEvent> Events(const std::string& uid);
+  void KeepActivity(const std::string& uid, const std::string& activity);
   std::string Activity(const std::string& uid);
 
  private:

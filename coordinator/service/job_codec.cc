@@ -29,13 +29,6 @@ constexpr std::array<StatePair, 7> kStates = {{
 
 constexpr int64_t kNanos = 1'000'000'000;
 
-std::optional<WallTime> DecodeTime(const google::protobuf::Timestamp& proto) {
-  // What nanoseconds in 64 bits cannot hold is no time of ours.
-  constexpr int64_t kLimit = INT64_MAX / kNanos - 1;
-  if (proto.seconds() > kLimit || proto.seconds() < -kLimit) return std::nullopt;
-  return WallTime(std::chrono::seconds(proto.seconds()) + std::chrono::nanoseconds(proto.nanos()));
-}
-
 std::optional<Duration> DecodeDuration(const google::protobuf::Duration& proto) {
   constexpr int64_t kLimit = INT64_MAX / kNanos - 1;
   if (proto.seconds() > kLimit || proto.seconds() < 0) return std::nullopt;
@@ -67,6 +60,13 @@ std::string_view JobStateName(JobState state) {
 bool IsTerminal(JobState state) {
   return state == JobState::kSucceeded || state == JobState::kFailed ||
          state == JobState::kCancelled;
+}
+
+std::optional<WallTime> DecodeTime(const google::protobuf::Timestamp& proto) {
+  // What nanoseconds in 64 bits cannot hold is no time of ours.
+  constexpr int64_t kLimit = INT64_MAX / kNanos - 1;
+  if (proto.seconds() > kLimit || proto.seconds() < -kLimit) return std::nullopt;
+  return WallTime(std::chrono::seconds(proto.seconds()) + std::chrono::nanoseconds(proto.nanos()));
 }
 
 void EncodeTime(WallTime time, google::protobuf::Timestamp* proto) {

@@ -2,6 +2,7 @@
 #ifndef MERGANSER_COORDINATOR_SERVICE_JOB_CODEC_H_
 #define MERGANSER_COORDINATOR_SERVICE_JOB_CODEC_H_
 
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -13,6 +14,8 @@ namespace merganser {
 v1::Job EncodeJob(const JobInfo& job);
 v1::Job::State EncodeState(JobState state);
 void EncodeTime(WallTime time, google::protobuf::Timestamp* proto);
+// nullopt for one beyond the years 1678 to 2261.
+std::optional<WallTime> DecodeTime(const google::protobuf::Timestamp& proto);
 void EncodeDuration(Duration duration, google::protobuf::Duration* proto);
 
 // kInvalidArgument for a state that this program does not know.

@@ -13,6 +13,7 @@
 #include "coordinator/service/random_id.h"
 #include "coordinator/service/recipe_facts.h"
 #include "coordinator/service/requests.h"
+#include "coordinator/service/story_codec.h"
 #include "proto/convert/status_codec.h"
 
 namespace merganser {
@@ -107,6 +108,10 @@ absl::Status JobManager::Recover() {
           .insert(stored.attempt->worker);
     }
     job->planning_deaths = PlanningDeaths(events);
+    if (!IsTerminal(record.info.state)) {
+      // Without it the job goes on all the same.
+      job->earlier_history = HistoryOf(store_.Activity(record.info.uid).value_or(""));
+    }
     job->cancel = record.info.cancelling;
     job->progress = record.info.progress;  // on record of ended jobs alone
     if (!IsTerminal(record.info.state)) job->progress.retries = job->before.retries;
@@ -358,6 +363,7 @@ void JobManager::Tick(MonotonicTime& next_look) {
     NoteTrouble();
     NoteEnded();
     LendIdle(now);
+    KeepActivities(now);
     looks = now >= next_look;
     if (looks) {
       forgotten = TakeOldJobs();

@@ -61,6 +61,9 @@ struct JobManagerOptions {
   size_t finished_jobs = 1000;  // beyond these the oldest of who has most are forgotten
   // Older ones too; zero: none. Counted while a coordinator serves: the wall clock may jump.
   Duration finished_age = std::chrono::hours(30 * 24);
+  // How often the store is handed how a job goes that runs: a process that is killed loses the
+  // throughput of so long.
+  Duration keep_activity = std::chrono::seconds(30);
   Duration tick = std::chrono::seconds(1);                   // how often leases are looked at
   Duration watch_interval = std::chrono::milliseconds(500);  // least, between progress messages
   // Pause before what could not be recorded, a publication that storage refused for now, or
@@ -80,7 +83,7 @@ struct JobManagerOptions {
 //
 // Nothing is acted on before the store has it. What cannot be recorded is tried again,
 // and the job says what it waits for. The store is never called under the lock, but for
-// AddEvents.
+// AddEvents and KeepActivity.
 class JobManager {
  public:
   // `clock` and `store` must outlive the manager. Jobs that the store knows as
@@ -276,8 +279,10 @@ class JobManager {
   // Wakes the runners of jobs that have nothing left to schedule.
   void NoteEnded() MERGANSER_REQUIRES(mutex_);
   JobStory StoryOf(const Job& job) const MERGANSER_REQUIRES(mutex_);
-  // What is put on record of how the job went that ends as `ended`.
-  std::string StoryForRecord(const Job& job, const JobInfo& ended) const MERGANSER_REQUIRES(mutex_);
+  // What is put on record of how the job goes, or went, that is `info` now.
+  std::string StoryForRecord(const Job& job, const JobInfo& info) const MERGANSER_REQUIRES(mutex_);
+  // Hands the store how jobs go that run, each every `keep_activity`.
+  void KeepActivities(MonotonicTime now) MERGANSER_REQUIRES(mutex_);
   // How far its units are, for its activity.
   void Sample(Job& job) MERGANSER_REQUIRES(mutex_);
   JobPace Pace(const Job& job, const ScheduleStatus& status) const MERGANSER_REQUIRES(mutex_);

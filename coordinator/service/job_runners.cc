@@ -18,7 +18,8 @@ void JobManager::RunnerLoop() {
       if (stopping_) return;
       const absl::Status taken = Guarded([&] {
         mutex_.AssertHeld();
-        job->activity.emplace(clock_.Now(), clock_.WallNow());
+        job->activity.emplace(clock_.Now(), clock_.WallNow(), job->earlier_history);
+        job->activity_kept = clock_.Now();
         places_.Take(job);
       });
       if (!taken.ok()) {  // no memory: it stays where it is for a while

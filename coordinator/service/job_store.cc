@@ -51,7 +51,9 @@ absl::Status MemoryJobStore::Save(const JobRecord& record) {
   });
   spent_.erase(record.request_id);
   Entry& entry = entries_[record.info.uid];
+  std::string kept = std::exchange(entry.record.activity, std::string());
   entry.record = record;
+  if (record.activity.empty()) entry.record.activity = std::move(kept);
   if (IsTerminal(record.info.state)) {
     entry.results.clear();
     if (entry.events.size() > kKeptEvents) {
@@ -135,6 +137,13 @@ absl::StatusOr<std::vector<StoredEvent>> MemoryJobStore::Events(const std::strin
   MutexLock lock(mutex_);
   const auto it = entries_.find(uid);
   return it == entries_.end() ? std::vector<StoredEvent>() : it->second.events;
+}
+
+void MemoryJobStore::KeepActivity(const std::string& uid, std::string activity) {
+  MutexLock lock(mutex_);
+  const auto it = entries_.find(uid);
+  if (it == entries_.end() || IsTerminal(it->second.record.info.state)) return;
+  it->second.record.activity = std::move(activity);
 }
 
 absl::StatusOr<std::string> MemoryJobStore::Activity(const std::string& uid) {

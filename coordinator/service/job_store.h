@@ -40,7 +40,7 @@ struct JobRecord {
   // Of an ended job: JobStore::Served when it ended.
   Duration ended_after = Duration::zero();
   // Of an ended job, to be saved with it: how it went, a v1.JobActivity of at most kMostActivity
-  // bytes. Not loaded: JobStore::Activity.
+  // bytes. Empty: what KeepActivity left stays. Not loaded: JobStore::Activity.
   std::string activity;
 };
 
@@ -97,7 +97,8 @@ inline constexpr size_t kKeptEvents = 100;
 inline constexpr size_t kMostActivity = size_t{256} << 10;
 
 // Thread-safe. What fails must not be acted on; it may have been done all the same,
-// and every call may be repeated. Calls may block for a disk, but for AddEvents and SetServed.
+// and every call may be repeated. Calls may block for a disk, but for AddEvents, KeepActivity and
+// SetServed.
 class JobStore {
  public:
   virtual ~JobStore() = default;
@@ -150,7 +151,11 @@ class JobStore {
   virtual void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) = 0;
   virtual absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) = 0;
 
-  // JobRecord::activity of a job that has ended; empty where there is none.
+  // How a job goes that has not ended, as JobRecord::activity; in the place of what was kept
+  // before. Kept soon; never blocks. Lost where the process is killed within moments, or the store
+  // fails.
+  virtual void KeepActivity(const std::string& uid, std::string activity) = 0;
+  // What was kept last, or saved with its end; empty where there is none.
   virtual absl::StatusOr<std::string> Activity(const std::string& uid) = 0;
 
  private:
@@ -179,6 +184,7 @@ class MemoryJobStore final : public JobStore {
   absl::Status ForgetResults(const std::string& uid) override;
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
+  void KeepActivity(const std::string& uid, std::string activity) override;
   absl::StatusOr<std::string> Activity(const std::string& uid) override;
 
  private:

@@ -67,7 +67,7 @@ void JobManager::NoteDone(Job& job, const Plan& plan, const Gates& gates, const 
     const uint64_t bytes = RoundBytes(plan, plan.units[result.unit], result.round, gates);
     if (job.activity.has_value()) {
       if (recorded) {
-        job.activity->Recorded(result, bytes);
+        job.activity->Recorded(result, FirstTensor(plan, result.unit), bytes);
       } else {
         job.activity->Completed(result, FirstTensor(plan, result.unit), bytes, now);
       }
@@ -146,14 +146,16 @@ JobStory JobManager::StoryOf(const Job& job) const {
   return story;
 }
 
-std::string JobManager::StoryForRecord(const Job& job, const JobInfo& ended) const {
+std::string JobManager::StoryForRecord(const Job& job, const JobInfo& info) const {
   std::string bytes;
   Guarded([&] {
     mutex_.AssertHeld();
     JobStory story = StoryOf(job);
-    story.info.state = ended.state;
+    story.info.state = info.state;
     story.held.clear();
-    story.phases.push_back({ended.state, ended.finished.value_or(clock_.WallNow())});
+    if (IsTerminal(info.state)) {
+      story.phases.push_back({info.state, info.finished.value_or(clock_.WallNow())});
+    }
     // The stages of the last minute say something while it runs.
     story.stages_last_minute = {};
     v1::JobActivity proto = EncodeStory(
@@ -166,6 +168,15 @@ std::string JobManager::StoryForRecord(const Job& job, const JobInfo& ended) con
     if (proto.ByteSizeLong() <= kMostActivity) bytes = proto.SerializeAsString();
   }).IgnoreError();
   return bytes;
+}
+
+void JobManager::KeepActivities(MonotonicTime now) {
+  for (const auto& [sequence, job] : places_.taken()) {
+    if (!job->scheduled || now - job->activity_kept < options_.keep_activity) continue;
+    job->activity_kept = now;
+    std::string activity = StoryForRecord(*job, job->record.info);
+    if (!activity.empty()) store_.KeepActivity(job->record.info.uid, std::move(activity));
+  }
 }
 
 std::vector<WorkerStory> JobManager::Workers() {

@@ -67,7 +67,9 @@ struct ManagedJob {
   JobProgress before;                            // of rounds that are over and units on record;
                                                  // totals of all
   std::map<UnitOfRound, UnitAttempts> attempts;  // of earlier processes
+  std::optional<History> earlier_history;        // of earlier processes
   std::optional<JobActivity> activity;           // since a runner took it
+  MonotonicTime activity_kept{};                 // when it was handed to the store last
   EventFold folded;
   // What was measured since, for a picture; with the plan that it belongs to.
   std::shared_ptr<const ActivePlan> measured_plan;

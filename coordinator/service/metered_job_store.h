@@ -35,6 +35,9 @@ class MeteredJobStore final : public JobStore {
     store_.AddEvents(uid, events);
   }
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
+  void KeepActivity(const std::string& uid, std::string activity) override {
+    store_.KeepActivity(uid, std::move(activity));
+  }
   absl::StatusOr<std::string> Activity(const std::string& uid) override;
 
  private:

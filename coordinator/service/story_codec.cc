@@ -2,7 +2,10 @@
 
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "common/base/shown.h"
 #include "common/base/status.h"
@@ -138,6 +141,25 @@ v1::JobActivity EncodeStory(const JobStory& story, const TensorNames& tensors, W
   }
   proto.set_retries(story.info.progress.retries);
   return proto;
+}
+
+std::optional<History> HistoryOf(const std::string& activity) {
+  v1::JobActivity proto;
+  if (activity.empty() || !proto.ParseFromString(activity)) return std::nullopt;
+  const v1::Throughput& history = proto.history();
+  const double step = history.step_seconds();
+  // NaN is none either.
+  constexpr double kMost = 1e8;
+  const std::optional<WallTime> begin = DecodeTime(history.begin());
+  if (!(step > 0 && step < kMost) || !begin.has_value() || history.points().empty()) {
+    return std::nullopt;
+  }
+  std::vector<Moved> points;
+  for (const v1::Throughput::Point& point : history.points()) {
+    points.push_back({point.bytes_read(), point.bytes_written(), point.units_done()});
+  }
+  return History(*begin, std::chrono::duration_cast<Duration>(std::chrono::duration<double>(step)),
+                 std::move(points));
 }
 
 v1::Worker EncodeWorker(const WorkerStory& worker, const TensorNames& tensors, WallTime now) {

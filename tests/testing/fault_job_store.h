@@ -73,6 +73,9 @@ class FaultJobStore final : public JobStore {
   absl::Status ForgetResults(const std::string& uid) override;
   void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
   absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
+  void KeepActivity(const std::string& uid, std::string activity) override {
+    wrapped_.KeepActivity(uid, std::move(activity));
+  }
   absl::StatusOr<std::string> Activity(const std::string& uid) override {
     return wrapped_.Activity(uid);
   }

@@ -108,7 +108,7 @@ TEST(JobActivity, RoundsKeepTheirCounts) {
   activity.BeginRound(Round(3, 0, true));
   for (uint32_t unit = 0; unit < 3; ++unit) activity.Completed(Result(unit, 1), "t", 100, kStart);
   activity.BeginRound(Round(2, 1));
-  activity.Recorded(Result(0, 1, "w", 1), 100);
+  activity.Recorded(Result(0, 1, "w", 1), "t", 100);
   ASSERT_THAT(activity.rounds(), SizeIs(2));
   EXPECT_EQ(activity.rounds()[0].units_done, 3u);
   EXPECT_TRUE(activity.rounds()[0].analyzes);
@@ -125,11 +125,45 @@ TEST(JobActivity, WhatIsBegunAgainIsNotCountedTwice) {
   activity.Completed(Result(0, 1), "t", 100, kStart);
   activity.BeginAgain();
   activity.BeginRound(Round(2));
-  activity.Recorded(Result(0, 1), 100);
+  activity.Recorded(Result(0, 1), "t", 100);
   activity.Sample({200, 100, 0}, kStart + seconds(1));
   EXPECT_EQ(activity.moved().bytes_read, 300u);
   EXPECT_EQ(activity.stages().compute, 2);
   EXPECT_EQ(activity.rounds()[0].units_done, 1u);
+}
+
+TEST(JobActivity, AHistoryGoesOnWhereAnEarlierProcessLeftIt) {
+  const WallTime wall(std::chrono::hours(1));
+  JobActivity earlier(kStart, wall);
+  earlier.BeginRound(Round(2));
+  earlier.Completed(Result(0, 1), "first", 100, kStart);
+  for (int i = 0; i <= 10; ++i) earlier.Sample({200, 100, 0}, kStart + seconds(i));
+  ASSERT_EQ(earlier.history().points().size(), 6u);
+
+  // It was away for ten seconds.
+  JobActivity later(kStart, wall + seconds(20), earlier.history());
+  EXPECT_EQ(later.Quiet(kStart), Duration::zero());
+  // Nothing shrinks while what is on record is not counted yet.
+  later.Sample({200, 0, 0}, kStart + seconds(1));
+  EXPECT_EQ(later.history().points().back(), earlier.history().points().back());
+  later.BeginRound(Round(2));
+  later.Recorded(Result(0, 1), "first", 100);
+  later.Completed(Result(1, 2), "second", 100, kStart + seconds(2));
+  later.Sample({200, 200, 0}, kStart + seconds(4));
+  EXPECT_EQ(later.history().begin(), wall);
+  ASSERT_EQ(later.history().points().size(), 13u);
+  EXPECT_EQ(later.history().points()[10], (Moved{300, 100, 1}));
+  EXPECT_EQ(later.history().points()[12], (Moved{600, 200, 2}));
+  // Who did what is on record has done it.
+  ASSERT_THAT(later.Workers(), SizeIs(1));
+  EXPECT_EQ(later.Workers()[0].moved.units_done, 2u);
+  ASSERT_THAT(later.slowest(), SizeIs(2));
+  EXPECT_EQ(later.slowest()[1].tensor, "first");
+
+  // A clock that was set back takes no time away.
+  JobActivity back(kStart, wall - std::chrono::hours(1), earlier.history());
+  back.Sample({200, 100, 0}, kStart);
+  EXPECT_EQ(back.history().points().size(), 7u);
 }
 
 TEST(JobActivity, TheSlowestUnitsAreKept) {

@@ -106,5 +106,17 @@ TEST_F(HungDiskTest, OfEventsTheLastOfEachJobWait) {
   EXPECT_THAT(*journal_->Events("b"), SizeIs(1));
 }
 
+TEST_F(HungDiskTest, OfHowAJobGoesTheLastWaits) {
+  disk_.Hang();
+  std::thread saving([&] { EXPECT_TRUE(journal_->Save(Record("b", 2)).ok()); });
+  disk_.AwaitHung();
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 1000; ++i) journal_->KeepActivity("a", absl::StrCat(i));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(10));
+  disk_.Answer();
+  saving.join();
+  EXPECT_EQ(*journal_->Activity("a"), "999");
+}
+
 }  // namespace
 }  // namespace merganser

@@ -117,6 +117,26 @@ TEST_P(JobStoreTest, EpochsRiseWhateverTheClockSays) {
   EXPECT_EQ(*store_->NextEpoch(), 2'000'000'000u);
 }
 
+TEST_P(JobStoreTest, HowAJobGoesIsKeptUntilItsEndSaysMore) {
+  ASSERT_TRUE(store_->Save(Record("a", 1)).ok());
+  EXPECT_EQ(*store_->Activity("a"), "");
+  store_->KeepActivity("a", "at first");
+  store_->KeepActivity("a", std::string("later\0", 6));
+  store_->KeepActivity("of nobody", "lost");
+  Reopen();
+  EXPECT_EQ(*store_->Activity("a"), std::string("later\0", 6));
+  // Another state of the job says nothing of it.
+  ASSERT_TRUE(store_->Save(Record("a", 1, JobState::kPublishing)).ok());
+  EXPECT_EQ(*store_->Activity("a"), std::string("later\0", 6));
+  JobRecord ended = Record("a", 1, JobState::kSucceeded);
+  ended.activity = "at last";
+  ASSERT_TRUE(store_->Save(ended).ok());
+  store_->KeepActivity("a", "too late");
+  Reopen();
+  EXPECT_EQ(*store_->Activity("a"), "at last");
+  EXPECT_EQ(*store_->Activity("of nobody"), "");
+}
+
 TEST_P(JobStoreTest, TheTimeServedIsKept) {
   ASSERT_TRUE(store_->NextEpoch().ok());
   EXPECT_EQ(*store_->Served(), Duration::zero());
