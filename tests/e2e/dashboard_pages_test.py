@@ -457,6 +457,32 @@ class WorkersTest(PagesCase):
         self.fine()
 
 
+class CompareTest(PagesCase):
+    def test_two_merges_and_the_tensors_that_differ_most(self):
+        for name, seed in (("a", 1), ("b", 2)):
+            make_report.write(self.path(name), make_report.report(6, 0, seed))
+        self.feed.comparison = made.comparison_page(self.path("a"), self.path("b"))
+        self.visit("/compare?a=00000009&b=00000001")
+        self.until_text("#differ .head", "Coherence: 42 of 42 tensors differ")
+        first = self.text("#differ tbody td")
+        self.find("#differ input").send_keys("layers.2.")
+        self.until(
+            "the others to go",
+            "return document.querySelectorAll('#differ tbody tr').length === 7",
+        )
+        self.assertIn("find=layers.2.", self.address())
+        # A link is the view.
+        self.visit(self.address())
+        self.until_text("#differ tbody", "layers.2.")
+        self.assertNotIn("layers.3.", self.text("#differ tbody"))
+        self.find("#differ input").clear()
+        self.find("#differ input").send_keys(first.split(".")[-2])
+        self.until_text("#differ tbody", first)
+        self.find("#differ tbody a").click()
+        self.assertIn("difference", self.text(".sentence[aria-live]"))
+        self.fine()
+
+
 class LookTest(PagesCase):
     def test_every_view_in_both_themes_and_widths(self):
         for name, seed in (("a", 1), ("b", 2)):
