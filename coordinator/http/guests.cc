@@ -17,7 +17,8 @@ void Guests::Uncount(const Guest& guest) {
   if (at != of_peer_.end() && --at->second == 0) of_peer_.erase(at);
 }
 
-void Guests::SendAway(int fd, Guest& guest) {
+void Guests::SendAway(int fd, Guest& guest, Refusal why) {
+  metrics_.Refused(why);
   Uncount(guest);
   guest.leaving = true;
   ::shutdown(fd, SHUT_RDWR);
@@ -36,7 +37,7 @@ bool Guests::MakeRoom(const front::PeerKey* of) {
     }
   }
   if (least == nullptr) return false;
-  SendAway(least->first, least->second);
+  SendAway(least->first, least->second, Refusal::kCrowdedOut);
   return true;
 }
 
@@ -93,7 +94,7 @@ void Guests::EnterStream(int fd, const std::shared_ptr<EventStream>& stream, Mon
 void Guests::Expire(MonotonicTime now) {
   MutexLock lock(mutex_);
   for (auto& [fd, guest] : guests_) {
-    if (!guest.leaving && guest.due <= now) SendAway(fd, guest);
+    if (!guest.leaving && guest.due <= now) SendAway(fd, guest, Refusal::kTooLate);
   }
 }
 
@@ -134,7 +135,7 @@ void Guests::Kick(int fd, uint32_t number) {
   MutexLock lock(mutex_);
   const auto at = guests_.find(fd);
   if (at == guests_.end() || at->second.number != number || at->second.leaving) return;
-  SendAway(fd, at->second);
+  SendAway(fd, at->second, Refusal::kSlowStream);
 }
 
 std::string Guests::PeerOf(int fd) const {
@@ -157,6 +158,13 @@ bool Guests::Crowded() const {
 size_t Guests::size() const {
   MutexLock lock(mutex_);
   return staying_;
+}
+
+size_t Guests::streams() const {
+  MutexLock lock(mutex_);
+  size_t count = 0;
+  for (const auto& [fd, guest] : guests_) count += !guest.leaving && guest.stream != nullptr;
+  return count;
 }
 
 }  // namespace merganser::http
