@@ -108,6 +108,7 @@ class SafetyTest(PagesCase):
             "return location.pathname === '/login' && document.querySelector('[name=token]') !== null",
         )
         self.assertEqual(self.address(), "/login?next=%2Fjobs%2F00000001%3Fmeasure%3Dbeta")
+        self.assertIn("you come back to the view you were at", self.text("main"))
         self.find("[name=token]").send_keys("wrong", Keys.ENTER)
         self.until_text("#login-problem", "This token is not known here.")
         self.find("[name=token]").send_keys("secret", Keys.ENTER)
