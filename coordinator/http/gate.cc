@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/base/thread.h"
@@ -46,6 +47,14 @@ constexpr size_t kMostOnDoorstep = 256;
 
 MonotonicTime Now() { return std::chrono::steady_clock::now(); }
 
+// For who comes past the proxy, and may read it where he does not speak TLS.
+std::string PastTheProxy(std::string_view why) {
+  return absl::StrCat(
+      "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+      "Connection: close\r\nContent-Length: ",
+      why.size() + 1, "\r\n\r\n", std::string(why), "\n");
+}
+
 }  // namespace
 
 class Gate::Loop {
@@ -62,7 +71,8 @@ class Gate::Loop {
             [this](Descriptor client, const Endpoints& ends) { Take(std::move(client), ends); },
             [this](std::string_view why, const Endpoints& proxy) {
               Refuse(Refusal::kProxyHeader, why, Whose(proxy));
-            }) {}
+            },
+            PastTheProxy) {}
   ~Loop() { Stop(); }
 
   uint16_t port() const { return listener_.port; }

@@ -348,8 +348,9 @@ class PagesTest(ProxyCase):
         # Past the proxy nobody is heard.
         with socket.create_connection(("127.0.0.1", self.pages), 30) as client:
             client.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            with contextlib.suppress(ConnectionResetError):
-                self.assertEqual(client.recv(100), b"")
+            answer = client.recv(1000).decode()
+        self.assertTrue(answer.startswith("HTTP/1.1 400 "), answer)
+        self.assertIn("a PROXY header is expected here (--behind-proxy)", answer)
 
 
 class WordsTest(ProxyCase):
