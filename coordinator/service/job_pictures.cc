@@ -167,7 +167,8 @@ absl::StatusOr<std::string> JobPictures::ReportPage(const std::string& job) {
 absl::StatusOr<std::string> JobPictures::Comparison(const std::string& a, const std::string& b) {
   MERGANSER_ASSIGN_OR_RETURN(const web::ReadReport first, Read(a));
   MERGANSER_ASSIGN_OR_RETURN(const web::ReadReport second, Read(b));
-  return web::ComparisonPageData(first, second, web::Compare(first, second));
+  // Pages find the tensors that differ most themselves.
+  return web::ComparisonPageData(first, second, web::Compare(first, second, /*most=*/0));
 }
 
 }  // namespace merganser

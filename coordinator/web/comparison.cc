@@ -46,7 +46,7 @@ Likeness Like(const ReportedModel& a, const ReportedModel& b) {
 
 class Comparer {
  public:
-  Comparer(const ReadReport& a, const ReadReport& b) : a_(a), b_(b) {}
+  Comparer(const ReadReport& a, const ReadReport& b, size_t most) : a_(a), b_(b), most_(most) {}
 
   Comparison Run() {
     CompareInputs();
@@ -61,7 +61,7 @@ class Comparer {
     if (out_.comparable) CompareMeasures();
     if (out_.comparable) {
       out_.pairs = PairRows(a_.report, b_.report);
-      out_.measured = CompareMeasured(a_.report, b_.report, out_.pairs);
+      out_.measured = CompareMeasured(a_.report, b_.report, out_.pairs, most_);
     }
     CompareRun();
     Conclude();
@@ -290,6 +290,7 @@ class Comparer {
 
   const ReadReport& a_;
   const ReadReport& b_;
+  const size_t most_;
   Comparison out_;
   std::string why_;  // the two are not comparable; empty: they are
   bool same_inputs_ = true, certain_ = true;
@@ -336,7 +337,9 @@ Json MeasuredJson(const Comparison& comparison, size_t most) {
 
 }  // namespace
 
-Comparison Compare(const ReadReport& a, const ReadReport& b) { return Comparer(a, b).Run(); }
+Comparison Compare(const ReadReport& a, const ReadReport& b, size_t most) {
+  return Comparer(a, b, most).Run();
+}
 
 std::string ComparisonText(const ReadReport& a, const ReadReport& b, const Comparison& comparison) {
   std::string out;

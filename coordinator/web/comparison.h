@@ -30,7 +30,8 @@ struct Comparison {
   std::vector<MeasuredDifferences> measured;
 };
 
-Comparison Compare(const ReadReport& a, const ReadReport& b);
+// `most`: of each measurement so many tensors are listed.
+Comparison Compare(const ReadReport& a, const ReadReport& b, size_t most = kMostDifferences);
 
 // No line holds anything that IsHidden.
 std::string ComparisonText(const ReadReport& a, const ReadReport& b, const Comparison& comparison);

@@ -42,7 +42,7 @@ double ShareOf(const MergeReport& report, const ReportedMeasure& measure, size_t
 }
 
 template <typename Read>
-MeasuredDifferences CompareOne(const MergeReport& a, const std::vector<RowPair>& pairs,
+MeasuredDifferences CompareOne(const MergeReport& a, const std::vector<RowPair>& pairs, size_t most,
                                const Read& read) {
   struct Found {
     size_t row = 0;
@@ -57,7 +57,7 @@ MeasuredDifferences CompareOne(const MergeReport& a, const std::vector<RowPair>&
     if (of_a != of_b) found.push_back({pair.a, of_a, of_b});
   }
   out.differ = found.size();
-  const size_t most = std::min(found.size(), kMostDifferences);
+  most = std::min(found.size(), most);
   std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(most), found.end(),
                     [](const Found& x, const Found& y) {
                       const double left = std::abs(x.b - x.a), right = std::abs(y.b - y.a);
@@ -88,7 +88,7 @@ std::vector<RowPair> PairRows(const MergeReport& a, const MergeReport& b) {
 }
 
 std::vector<MeasuredDifferences> CompareMeasured(const MergeReport& a, const MergeReport& b,
-                                                 const std::vector<RowPair>& pairs) {
+                                                 const std::vector<RowPair>& pairs, size_t most) {
   std::vector<MeasuredDifferences> all;
   const std::vector<std::string> experts = a.ExpertNames();
   const bool same_experts = experts == b.ExpertNames();
@@ -96,7 +96,7 @@ std::vector<MeasuredDifferences> CompareMeasured(const MergeReport& a, const Mer
     const ReportedMeasure* other = b.Find(measure.name);
     if (other == nullptr) continue;
     if (!IsOfEachExpert(measure)) {
-      MeasuredDifferences found = CompareOne(a, pairs, [&](const RowPair& pair) {
+      MeasuredDifferences found = CompareOne(a, pairs, most, [&](const RowPair& pair) {
         return std::pair(MeanOf(measure, pair.a), MeanOf(*other, pair.b));
       });
       found.measure = measure.name;
@@ -104,7 +104,7 @@ std::vector<MeasuredDifferences> CompareMeasured(const MergeReport& a, const Mer
       continue;
     }
     for (size_t i = 0; same_experts && i < std::min(experts.size(), kMostExperts); ++i) {
-      MeasuredDifferences found = CompareOne(a, pairs, [&](const RowPair& pair) {
+      MeasuredDifferences found = CompareOne(a, pairs, most, [&](const RowPair& pair) {
         return std::pair(ShareOf(a, measure, pair.a, i), ShareOf(b, *other, pair.b, i));
       });
       found.measure = measure.name;

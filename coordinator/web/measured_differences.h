@@ -10,7 +10,7 @@
 
 namespace merganser::web {
 
-// Of each measurement so many tensors are told.
+// Of each measurement so many tensors are told, to whom they are told.
 inline constexpr size_t kMostDifferences = 100;
 
 // Rows of two reports that are the same tensor, part of a tensor, or gate: by their name.
@@ -30,16 +30,16 @@ struct TensorDifference {
 // each expert there is one of these an expert, of the first eight, where both merge the same ones.
 struct MeasuredDifferences {
   std::string measure;
-  std::string expert;   // of a share; else empty
-  size_t compared = 0;  // rows for which both have it, as their own
-  size_t differ = 0;    // of these, with another value
-  std::vector<TensorDifference>
-      most;  // the furthest apart first, kMostDifferences of those that differ
+  std::string expert;                  // of a share; else empty
+  size_t compared = 0;                 // rows for which both have it, as their own
+  size_t differ = 0;                   // of these, with another value
+  std::vector<TensorDifference> most;  // of those that differ, the furthest apart first
 };
 
-// In the order in which A measured them.
+// In the order in which A measured them. `most`: how many tensors each lists; a report's names may
+// be as long as it likes.
 std::vector<MeasuredDifferences> CompareMeasured(const MergeReport& a, const MergeReport& b,
-                                                 const std::vector<RowPair>& pairs);
+                                                 const std::vector<RowPair>& pairs, size_t most);
 
 }  // namespace merganser::web
 

@@ -72,6 +72,14 @@ TEST(MeasuredDifferencesTest, AHundredAtMostAreListed) {
   EXPECT_EQ(coherence->most.back().name, "layers.50.a.weight");
 }
 
+TEST(MeasuredDifferencesTest, NoNameIsKeptWhereNoneIsAskedFor) {
+  const ReadReport a = Read(Layers(3, [](int) { return 0.5; }));
+  const ReadReport b = Read(Layers(3, [](int) { return 0.75; }));
+  const Comparison comparison = Compare(a, b, /*most=*/0);
+  EXPECT_EQ(Of(comparison, "coherence")->differ, 3u);
+  EXPECT_TRUE(Of(comparison, "coherence")->most.empty());
+}
+
 TEST(MeasuredDifferencesTest, EqualDifferencesKeepTheOrderOfTheReport) {
   const Json a = Layers(3, [](int) { return 0.5; });
   const Json b = Layers(3, [](int) { return 0.75; });
