@@ -17,8 +17,7 @@ void Guests::Uncount(const Guest& guest) {
   if (at != of_peer_.end() && --at->second == 0) of_peer_.erase(at);
 }
 
-void Guests::SendAway(int fd, Guest& guest, Refusal why) {
-  metrics_.Refused(why);
+void Guests::SendAway(int fd, Guest& guest) {
   Uncount(guest);
   guest.leaving = true;
   ::shutdown(fd, SHUT_RDWR);
@@ -37,7 +36,8 @@ bool Guests::MakeRoom(const front::PeerKey* of) {
     }
   }
   if (least == nullptr) return false;
-  SendAway(least->first, least->second, Refusal::kCrowdedOut);
+  metrics_.Refused(Refusal::kCrowdedOut);
+  SendAway(least->first, least->second);
   return true;
 }
 
@@ -79,6 +79,7 @@ void Guests::Enter(int fd, Phase phase, MonotonicTime now, MonotonicTime due) {
   const auto at = guests_.find(fd);
   if (at == guests_.end()) return;
   at->second.phase = phase;
+  at->second.answered |= phase == Phase::kReply;
   at->second.since = now;
   at->second.due = due;
   at->second.stream = nullptr;
@@ -94,7 +95,10 @@ void Guests::EnterStream(int fd, const std::shared_ptr<EventStream>& stream, Mon
 void Guests::Expire(MonotonicTime now) {
   MutexLock lock(mutex_);
   for (auto& [fd, guest] : guests_) {
-    if (!guest.leaving && guest.due <= now) SendAway(fd, guest, Refusal::kTooLate);
+    if (guest.leaving || guest.due > now) continue;
+    // What clients keep open for later, and do not need again, is refused nothing.
+    if (guest.phase != Phase::kHeaders || !guest.answered) metrics_.Refused(Refusal::kTooLate);
+    SendAway(fd, guest);
   }
 }
 
@@ -135,7 +139,8 @@ void Guests::Kick(int fd, uint32_t number) {
   MutexLock lock(mutex_);
   const auto at = guests_.find(fd);
   if (at == guests_.end() || at->second.number != number || at->second.leaving) return;
-  SendAway(fd, at->second, Refusal::kSlowStream);
+  metrics_.Refused(Refusal::kSlowStream);
+  SendAway(fd, at->second);
 }
 
 std::string Guests::PeerOf(int fd) const {

@@ -70,11 +70,12 @@ class Guests {
     uint32_t number = 0;
     Phase phase = Phase::kHeaders;
     MonotonicTime since, due;
-    bool leaving = false;  // it is shut down
+    bool leaving = false;   // it is shut down
+    bool answered = false;  // once at least: then silence is no fault
     std::shared_ptr<EventStream> stream;
   };
   using Table = std::map<int, Guest>;
-  void SendAway(int fd, Guest& guest, Refusal why) MERGANSER_REQUIRES(mutex_);
+  void SendAway(int fd, Guest& guest) MERGANSER_REQUIRES(mutex_);
   void Uncount(const Guest& guest) MERGANSER_REQUIRES(mutex_);
   // Sends away who is missed least, of one peer or of any. False where there is none.
   bool MakeRoom(const front::PeerKey* of) MERGANSER_REQUIRES(mutex_);

@@ -496,6 +496,12 @@ TEST_F(ServerTest, CountsWhatIsAskedByRouteAndWhoIsSentAway) {
   for (int i = 0; i < 3; ++i) silent.emplace_back(port());
   comes("merganser_http_refused_total", {"crowded_out"}, 1);
   comes("merganser_http_refused_total", {"too_late"}, 2);
+  // Who was answered, and keeps the connection for later, is refused nothing when it ends.
+  Client kept(port());
+  kept.Say("GET /alive HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(kept.Next().has_value());
+  EXPECT_TRUE(kept.Ends());
+  EXPECT_EQ(told("merganser_http_refused_total", {"too_late"}), 2);
   EXPECT_EQ(told("merganser_http_streams", {}), 1);
   EXPECT_TRUE(metrics->problems().empty());
 }
