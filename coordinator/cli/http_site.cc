@@ -58,15 +58,20 @@ HttpSite::HttpSite() = default;
 HttpSite::~HttpSite() { Stop(); }
 
 absl::StatusOr<std::unique_ptr<HttpSite>> HttpSite::Open(const HttpFlags& flags,
-                                                         const ServerSecurity& security) {
+                                                         const ServerSecurity& security,
+                                                         std::shared_ptr<MetricRegistry> metrics) {
   std::unique_ptr<HttpSite> site(new HttpSite());
   site->flags_ = flags;
+  site->metrics_ = std::move(metrics);
   site->behind_proxy_ = security.behind_proxy;
   http::ServerOptions options;
   options.listen = flags.listen;
   options.behind_proxy = security.behind_proxy;
   options.log = security.log;
   options.limits = http::LimitsFor(RaiseDescriptorLimit());
+  options.metrics = site->metrics_;
+  options.routes = http::SiteRoutes();
+  for (std::string& route : http::MergeJsonRoutes()) options.routes.push_back(std::move(route));
   if (!security.tls_cert.empty()) {
     site->tls_ = true;
     MERGANSER_ASSIGN_OR_RETURN(options.tls, MakeTls(security, front::TlsProtocol::kHttp1));
@@ -81,9 +86,9 @@ absl::StatusOr<std::unique_ptr<HttpSite>> HttpSite::Open(const HttpFlags& flags,
   return site;
 }
 
-absl::StatusOr<std::unique_ptr<HttpSite>> HttpSite::OpenCoordinators(const HttpFlags& flags,
-                                                                     const ServerSecurity& security,
-                                                                     const std::string& identity) {
+absl::StatusOr<std::unique_ptr<HttpSite>> HttpSite::OpenCoordinators(
+    const HttpFlags& flags, const ServerSecurity& security, const std::string& identity,
+    std::shared_ptr<MetricRegistry> metrics) {
   if (flags.listen.empty()) return std::unique_ptr<HttpSite>(new HttpSite());
   MERGANSER_RETURN_IF_ERROR(front::ParseListenAddress(flags.listen, "--http").status());
   MERGANSER_RETURN_IF_ERROR(CheckServerSecurity(flags.listen, security, "--http"));
@@ -93,15 +98,16 @@ absl::StatusOr<std::unique_ptr<HttpSite>> HttpSite::OpenCoordinators(const HttpF
         "or "
         "MERGANSER_TOKEN: a link logs in as whoever has it");
   }
-  MERGANSER_ASSIGN_OR_RETURN(std::unique_ptr<HttpSite> site, Open(flags, security));
+  MERGANSER_ASSIGN_OR_RETURN(std::unique_ptr<HttpSite> site,
+                             Open(flags, security, std::move(metrics)));
   site->instance_ =
       DigestHex(absl::StrCat(MachineName(), " ", site->server_->port(), " ", identity))
           .substr(0, 8);
   return site;
 }
 
-absl::StatusOr<std::unique_ptr<HttpSite>> HttpSite::OpenWorkers(const HttpFlags& flags,
-                                                                LogSink log) {
+absl::StatusOr<std::unique_ptr<HttpSite>> HttpSite::OpenWorkers(
+    const HttpFlags& flags, LogSink log, std::shared_ptr<MetricRegistry> metrics) {
   if (flags.listen.empty()) return std::unique_ptr<HttpSite>(new HttpSite());
   MERGANSER_RETURN_IF_ERROR(front::ParseListenAddress(flags.listen, "--http").status());
   MERGANSER_RETURN_IF_ERROR(CheckWorkerHttp(flags));
@@ -109,13 +115,12 @@ absl::StatusOr<std::unique_ptr<HttpSite>> HttpSite::OpenWorkers(const HttpFlags&
   security.tls_cert = flags.tls_cert;
   security.tls_key = flags.tls_key;
   security.log = std::move(log);
-  return Open(flags, security);
+  return Open(flags, security, std::move(metrics));
 }
 
-http::SiteOptions HttpSite::Options(std::shared_ptr<MetricRegistry> metrics,
-                                    const CommonLabels& labels) {
+http::SiteOptions HttpSite::Options(const CommonLabels& labels) {
   http::SiteOptions options;
-  options.metrics = std::move(metrics);
+  options.metrics = metrics_;
   options.labels = labels;
   options.metrics_tokens = std::move(metrics_tokens_);
   for (const std::string& name : flags_.names) options.names.push_back(absl::AsciiStrToLower(name));
@@ -128,16 +133,14 @@ http::SiteOptions HttpSite::Options(std::shared_ptr<MetricRegistry> metrics,
   return options;
 }
 
-absl::Status HttpSite::ServeWorker(std::shared_ptr<MetricRegistry> metrics,
-                                   const CommonLabels& labels) {
+absl::Status HttpSite::ServeWorker(const CommonLabels& labels) {
   if (server_ == nullptr) return absl::OkStatus();
-  return server_->Serve(std::make_shared<http::Site>(Options(std::move(metrics), labels)));
+  return server_->Serve(std::make_shared<http::Site>(Options(labels)));
 }
 
-absl::Status HttpSite::ServeCoordinator(Server& server, std::shared_ptr<MetricRegistry> metrics,
-                                        const CommonLabels& labels) {
+absl::Status HttpSite::ServeCoordinator(Server& server, const CommonLabels& labels) {
   if (server_ == nullptr) return absl::OkStatus();
-  http::SiteOptions options = Options(std::move(metrics), labels);
+  http::SiteOptions options = Options(labels);
   options.ready = [&server] { return server.Ready(); };
   options.authorizer = &server.authorizer();
   options.files = web::StaticFiles();

@@ -33,17 +33,18 @@ namespace merganser::cli {
 class HttpSite {
  public:
   // Binds the port and reads the files: errors are the flags'. `identity` tells coordinators of a
-  // machine apart, and stays from start to start.
-  static absl::StatusOr<std::unique_ptr<HttpSite>> OpenCoordinators(const HttpFlags& flags,
-                                                                    const ServerSecurity& security,
-                                                                    const std::string& identity);
-  static absl::StatusOr<std::unique_ptr<HttpSite>> OpenWorkers(const HttpFlags& flags, LogSink log);
+  // machine apart, and stays from start to start. What is served is counted in `metrics`, and what
+  // stands there is what /metrics tells.
+  static absl::StatusOr<std::unique_ptr<HttpSite>> OpenCoordinators(
+      const HttpFlags& flags, const ServerSecurity& security, const std::string& identity,
+      std::shared_ptr<MetricRegistry> metrics);
+  static absl::StatusOr<std::unique_ptr<HttpSite>> OpenWorkers(
+      const HttpFlags& flags, LogSink log, std::shared_ptr<MetricRegistry> metrics);
   ~HttpSite();  // Stop
 
   // `server` must outlive this, or Stop.
-  absl::Status ServeCoordinator(Server& server, std::shared_ptr<MetricRegistry> metrics,
-                                const CommonLabels& labels);
-  absl::Status ServeWorker(std::shared_ptr<MetricRegistry> metrics, const CommonLabels& labels);
+  absl::Status ServeCoordinator(Server& server, const CommonLabels& labels);
+  absl::Status ServeWorker(const CommonLabels& labels);
 
   // "http://127.0.0.1:7471"; empty without --http.
   std::string address() const;
@@ -55,11 +56,13 @@ class HttpSite {
  private:
   HttpSite();
   static absl::StatusOr<std::unique_ptr<HttpSite>> Open(const HttpFlags& flags,
-                                                        const ServerSecurity& security);
+                                                        const ServerSecurity& security,
+                                                        std::shared_ptr<MetricRegistry> metrics);
   http::HubLimits HubLimits() const;
-  http::SiteOptions Options(std::shared_ptr<MetricRegistry> metrics, const CommonLabels& labels);
+  http::SiteOptions Options(const CommonLabels& labels);
 
   HttpFlags flags_;
+  std::shared_ptr<MetricRegistry> metrics_;
   bool tls_ = false;
   bool behind_proxy_ = false;
   std::string instance_;

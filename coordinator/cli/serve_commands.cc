@@ -121,7 +121,7 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   MetricsFile metrics(flags.metrics.file, stores.metrics(), flags.metrics.labels,
                       flags.metrics.period);
   absl::StatusOr<std::unique_ptr<HttpSite>> http = HttpSite::OpenCoordinators(
-      flags.http, options.security, absl::StrCat(flags.listen, " ", flags.state));
+      flags.http, options.security, absl::StrCat(flags.listen, " ", flags.state), stores.metrics());
   if (!http.ok()) return Fail(http.status(), Phase::kPlanning);
   options.kept_descriptors = (*http)->descriptors();
   absl::StatusOr<std::unique_ptr<Server>> server =
@@ -130,8 +130,7 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   if (const std::string token = (*server)->token_file(); !token.empty()) {
     Log(LogLevel::kInfo, absl::StrCat("this user's clients find their token in ", token));
   }
-  if (const absl::Status serves =
-          (*http)->ServeCoordinator(**server, stores.metrics(), flags.metrics.labels);
+  if (const absl::Status serves = (*http)->ServeCoordinator(**server, flags.metrics.labels);
       !serves.ok()) {
     return Fail(serves, Phase::kRunning);
   }
@@ -186,11 +185,10 @@ int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
   if (flags.log.level == LogLevel::kDebug) BoundLibraryLogs(ProcessLog());
   const MetricsFile metrics(flags.metrics.file, options.stores.metrics(), flags.metrics.labels,
                             flags.metrics.period);
-  absl::StatusOr<std::unique_ptr<HttpSite>> http = HttpSite::OpenWorkers(flags.http, ProcessLog());
+  absl::StatusOr<std::unique_ptr<HttpSite>> http =
+      HttpSite::OpenWorkers(flags.http, ProcessLog(), options.stores.metrics());
   if (!http.ok()) return Fail(http.status(), Phase::kPlanning);
-  if (const absl::Status serves =
-          (*http)->ServeWorker(options.stores.metrics(), flags.metrics.labels);
-      !serves.ok()) {
+  if (const absl::Status serves = (*http)->ServeWorker(flags.metrics.labels); !serves.ok()) {
     return Fail(serves, Phase::kPlanning);
   }
   if (const std::string where = (*http)->address(); !where.empty()) {

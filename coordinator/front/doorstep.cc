@@ -70,10 +70,13 @@ void Doorstep::Step(Guest& guest) {
   enter_(std::move(client), ends);
 }
 
+std::string Doorstep::GoAway(std::string_view why) {
+  return GoAwayFrame(Http2Error::kProtocol, why);
+}
+
 void Doorstep::SendAway(Guest& guest, std::string_view why) {
   turned_away_(why, guest.ends);
-  // For who came past the proxy. Without SETTINGS before it clients of gRPC give up at once.
-  const std::string answer = GoAwayFrame(Http2Error::kProtocol, why);
+  const std::string answer = farewell_(why);
   ::send(guest.client.get(), answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   guests_.erase(guest.place);
 }

@@ -26,8 +26,16 @@ class Doorstep {
   // `proxy` is whose connection ended without a header.
   using TurnedAway = std::function<void(std::string_view why, const Endpoints& proxy)>;
 
-  Doorstep(Enter enter, TurnedAway turned_away)
-      : enter_(std::move(enter)), turned_away_(std::move(turned_away)) {}
+  // What whoever came past the proxy is sent, in the port's own protocol.
+  using Farewell = std::function<std::string(std::string_view why)>;
+
+  Doorstep(Enter enter, TurnedAway turned_away, Farewell farewell = GoAway)
+      : enter_(std::move(enter)),
+        turned_away_(std::move(turned_away)),
+        farewell_(std::move(farewell)) {}
+
+  // A frame of HTTP/2: without SETTINGS before it clients of gRPC give up at once.
+  static std::string GoAway(std::string_view why);
 
   absl::Status Open();
   // Becomes readable when it is time for Turn; -1 before Open.
@@ -56,6 +64,7 @@ class Doorstep {
 
   const Enter enter_;
   const TurnedAway turned_away_;
+  const Farewell farewell_;
   Descriptor epoll_;
   std::list<Guest> guests_;  // the oldest first
 };

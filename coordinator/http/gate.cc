@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/base/thread.h"
@@ -46,21 +47,32 @@ constexpr size_t kMostOnDoorstep = 256;
 
 MonotonicTime Now() { return std::chrono::steady_clock::now(); }
 
+// For who comes past the proxy, and may read it where he does not speak TLS.
+std::string PastTheProxy(std::string_view why) {
+  return absl::StrCat(
+      "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+      "Connection: close\r\nContent-Length: ",
+      why.size() + 1, "\r\n\r\n", std::string(why), "\n");
+}
+
 }  // namespace
 
 class Gate::Loop {
  public:
-  Loop(GateOptions options, const Limits& limits, Guests& guests, front::Listener listener)
+  Loop(GateOptions options, const Limits& limits, Guests& guests, const HttpMetrics& metrics,
+       front::Listener listener)
       : options_(std::move(options)),
         limits_(limits),
         guests_(guests),
+        metrics_(metrics),
         listener_(std::move(listener)),
         tally_(options_.log),
         doorstep_(
             [this](Descriptor client, const Endpoints& ends) { Take(std::move(client), ends); },
             [this](std::string_view why, const Endpoints& proxy) {
-              tally_.Add(why, Whose(proxy), Now());
-            }) {}
+              Refuse(Refusal::kProxyHeader, why, Whose(proxy));
+            },
+            PastTheProxy) {}
   ~Loop() { Stop(); }
 
   uint16_t port() const { return listener_.port; }
@@ -106,6 +118,11 @@ class Gate::Loop {
                                        ? owners_.Find(ends.from, ends.to)
                                        : std::nullopt);
   }
+  // Counts it, and has the log say so in a while.
+  void Refuse(Refusal kind, std::string_view why, const PeerKey& peer) {
+    metrics_.Refused(kind);
+    tally_.Add(why, peer, Now());
+  }
   void Run();
   void Turn();
   void Accept(int listening);
@@ -124,6 +141,7 @@ class Gate::Loop {
   const GateOptions options_;
   const Limits& limits_;
   Guests& guests_;
+  const HttpMetrics& metrics_;
   front::Listener listener_;
   HandOver hand_over_;
   Thread thread_;
@@ -282,6 +300,7 @@ void Gate::Loop::Accept(int listening) {
       case ENFILE:
         // Whoever waits longest is sent away with the spare descriptor's help: left in the queue he
         // would have the loop spin, and all others wait behind him.
+        metrics_.Refused(Refusal::kDescriptors);
         spare_.Reset();
         Descriptor(::accept4(listening, nullptr, nullptr, SOCK_CLOEXEC)).Reset();
         spare_.Reset(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -321,12 +340,12 @@ bool Gate::Loop::MayShakeHands(const PeerKey& peer) {
 void Gate::Loop::Pump(Descriptor client, const Endpoints& ends, const PeerKey& peer) {
   const std::shared_ptr<const front::TlsContext> context = options_.tls->Current();
   if (context == nullptr) return;  // there is no certificate just now
-  if (!MayShakeHands(peer)) return tally_.Add("too many TLS handshakes", peer, Now());
+  if (!MayShakeHands(peer)) return Refuse(Refusal::kHandshakes, "too many TLS handshakes", peer);
   std::unique_ptr<front::Transport> transport = context->Accept(client.get());
   int pair[2];
   if (transport == nullptr ||
       ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
-    return tally_.Add("out of descriptors", peer, Now());
+    return Refuse(Refusal::kDescriptors, "out of descriptors", peer);
   }
   Descriptor inner(pair[0]), served(pair[1]);
   std::list<std::unique_ptr<Pumped>> one;
@@ -341,7 +360,7 @@ void Gate::Loop::Pump(Descriptor client, const Endpoints& ends, const PeerKey& p
 void Gate::Loop::Admit(Descriptor served, const Endpoints& ends, const PeerKey& peer) {
   const int fd = served.get();
   const uint32_t number = guests_.Add(fd, peer, Now());
-  if (number == 0) return tally_.Add("too many connections", peer, Now());
+  if (number == 0) return Refuse(Refusal::kConnections, "too many connections", peer);
   epoll_event event{};
   event.events = EPOLLRDHUP | EPOLLET;
   event.data.u64 = uint64_t{number} << 32 | static_cast<uint32_t>(fd);
@@ -375,10 +394,10 @@ Gate::Gate(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
 Gate::~Gate() = default;
 
 absl::StatusOr<std::unique_ptr<Gate>> Gate::Open(GateOptions options, const Limits& limits,
-                                                 Guests& guests) {
+                                                 Guests& guests, const HttpMetrics& metrics) {
   MERGANSER_ASSIGN_OR_RETURN(front::Listener listener, front::Listen(options.listen, "--http"));
-  return std::unique_ptr<Gate>(
-      new Gate(std::make_unique<Loop>(std::move(options), limits, guests, std::move(listener))));
+  return std::unique_ptr<Gate>(new Gate(
+      std::make_unique<Loop>(std::move(options), limits, guests, metrics, std::move(listener))));
 }
 
 uint16_t Gate::port() const { return loop_->port(); }

@@ -35,10 +35,10 @@ class Gate {
   // where it does not serve it.
   using HandOver = std::function<void(int fd, const sockaddr_storage& from)>;
 
-  // Listens; connections wait until Serve. `limits` and `guests` must outlive the gate. Errors as
+  // Listens; connections wait until Serve. All but `options` must outlive the gate. Errors as
   // front::Listen has them.
   static absl::StatusOr<std::unique_ptr<Gate>> Open(GateOptions options, const Limits& limits,
-                                                    Guests& guests);
+                                                    Guests& guests, const HttpMetrics& metrics);
   ~Gate();  // Stop
 
   uint16_t port() const;

@@ -36,6 +36,7 @@ bool Guests::MakeRoom(const front::PeerKey* of) {
     }
   }
   if (least == nullptr) return false;
+  metrics_.Refused(Refusal::kCrowdedOut);
   SendAway(least->first, least->second);
   return true;
 }
@@ -78,6 +79,7 @@ void Guests::Enter(int fd, Phase phase, MonotonicTime now, MonotonicTime due) {
   const auto at = guests_.find(fd);
   if (at == guests_.end()) return;
   at->second.phase = phase;
+  at->second.answered |= phase == Phase::kReply;
   at->second.since = now;
   at->second.due = due;
   at->second.stream = nullptr;
@@ -93,7 +95,10 @@ void Guests::EnterStream(int fd, const std::shared_ptr<EventStream>& stream, Mon
 void Guests::Expire(MonotonicTime now) {
   MutexLock lock(mutex_);
   for (auto& [fd, guest] : guests_) {
-    if (!guest.leaving && guest.due <= now) SendAway(fd, guest);
+    if (guest.leaving || guest.due > now) continue;
+    // What clients keep open for later, and do not need again, is refused nothing.
+    if (guest.phase != Phase::kHeaders || !guest.answered) metrics_.Refused(Refusal::kTooLate);
+    SendAway(fd, guest);
   }
 }
 
@@ -134,6 +139,7 @@ void Guests::Kick(int fd, uint32_t number) {
   MutexLock lock(mutex_);
   const auto at = guests_.find(fd);
   if (at == guests_.end() || at->second.number != number || at->second.leaving) return;
+  metrics_.Refused(Refusal::kSlowStream);
   SendAway(fd, at->second);
 }
 
@@ -157,6 +163,13 @@ bool Guests::Crowded() const {
 size_t Guests::size() const {
   MutexLock lock(mutex_);
   return staying_;
+}
+
+size_t Guests::streams() const {
+  MutexLock lock(mutex_);
+  size_t count = 0;
+  for (const auto& [fd, guest] : guests_) count += !guest.leaving && guest.stream != nullptr;
+  return count;
 }
 
 }  // namespace merganser::http

@@ -11,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "coordinator/front/peer.h"
+#include "coordinator/http/http_metrics.h"
 #include "coordinator/http/limits.h"
 
 namespace merganser::http {
@@ -30,8 +31,8 @@ enum class Phase : uint8_t {
 // sees the end, says Remove, and only then closes it. Thread-safe.
 class Guests {
  public:
-  // `limits` must outlive this.
-  explicit Guests(const Limits& limits) : limits_(limits) {}
+  // Both must outlive this.
+  Guests(const Limits& limits, const HttpMetrics& metrics) : limits_(limits), metrics_(metrics) {}
 
   // Nothing where there is no room, and nobody who could go. Else a number that tells this one
   // from others that have the same descriptor later. Whoever goes for it is sent away.
@@ -60,6 +61,8 @@ class Guests {
   bool Crowded() const MERGANSER_EXCLUDES(mutex_);
   // Those that were not sent away.
   size_t size() const MERGANSER_EXCLUDES(mutex_);
+  // Those that are told of things.
+  size_t streams() const MERGANSER_EXCLUDES(mutex_);
 
  private:
   struct Guest {
@@ -67,7 +70,8 @@ class Guests {
     uint32_t number = 0;
     Phase phase = Phase::kHeaders;
     MonotonicTime since, due;
-    bool leaving = false;  // it is shut down
+    bool leaving = false;   // it is shut down
+    bool answered = false;  // once at least: then silence is no fault
     std::shared_ptr<EventStream> stream;
   };
   using Table = std::map<int, Guest>;
@@ -77,6 +81,7 @@ class Guests {
   bool MakeRoom(const front::PeerKey* of) MERGANSER_REQUIRES(mutex_);
 
   const Limits& limits_;
+  const HttpMetrics& metrics_;
   mutable Mutex mutex_;
   Table guests_ MERGANSER_GUARDED_BY(mutex_);
   std::map<front::PeerKey, size_t> of_peer_ MERGANSER_GUARDED_BY(mutex_);  // not leaving

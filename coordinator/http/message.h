@@ -64,6 +64,9 @@ struct Course {
     kLarge,  // reads and makes what is large, for seconds
   };
 
+  // What it is counted as: a path in which "*" stands for what clients choose. Empty: none that
+  // there is.
+  std::string route;
   // At once, whatever the body would be; the connection ends if there is one.
   std::optional<Response> response;
   // Else `answer` is called, once, when all of the body is there. Larger ones are refused (413).

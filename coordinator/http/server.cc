@@ -17,9 +17,11 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
+#include "coordinator/http/body_claim.h"
 #include "coordinator/http/event_stream.h"
 #include "coordinator/http/gate.h"
 #include "coordinator/http/guests.h"
+#include "coordinator/http/http_metrics.h"
 #include "coordinator/http/worker_pool.h"
 
 namespace merganser::http {
@@ -31,42 +33,6 @@ constexpr size_t kBlock = size_t{32} << 10;
 constexpr size_t kSwallowed = 4;
 
 MonotonicTime Now() { return std::chrono::steady_clock::now(); }
-
-// What a client says of the body that follows.
-struct BodyClaim {
-  bool chunked = false;
-  std::optional<uint64_t> bytes;
-  std::string_view wrong;  // what is wrong with it, or nothing
-};
-
-BodyClaim ClaimOf(const Request& request) {
-  BodyClaim claim;
-  const std::vector<std::string_view> lengths = request.All("content-length"),
-                                      codings = request.All("transfer-encoding");
-  // Who says both, or one twice, means one request to a proxy and another to us.
-  if (lengths.size() + codings.size() > 1) {
-    claim.wrong = "found more than one length, expected one Content-Length or Transfer-Encoding";
-    return claim;
-  }
-  if (!codings.empty()) {
-    claim.chunked = true;
-    if (absl::AsciiStrToLower(absl::string_view(codings[0].data(), codings[0].size())) !=
-        "chunked") {
-      claim.wrong = "found a transfer coding that is not known, expected chunked";
-    }
-  } else if (!lengths.empty()) {
-    uint64_t bytes = 0;
-    for (const char digit : lengths[0]) {
-      if (digit < '0' || digit > '9' || bytes > (uint64_t{1} << 50)) {
-        claim.wrong = "found a Content-Length that is no number";
-        return claim;
-      }
-      bytes = bytes * 10 + static_cast<uint64_t>(digit - '0');
-    }
-    claim.bytes = bytes;
-  }
-  return claim;
-}
 
 }  // namespace
 
@@ -81,6 +47,7 @@ struct Exchange {
   Request request;
   Course course;
   bool begun = false;
+  MonotonicTime began;
   bool dispatched = false;
   int refused = 0;  // the status, where the body is
   size_t swallowed = 0;
@@ -90,7 +57,12 @@ struct Exchange {
 
 struct Server::Impl {
   explicit Impl(ServerOptions options_in)
-      : options(std::move(options_in)), guests(options.limits) {}
+      : options(std::move(options_in)),
+        metrics(options.metrics, options.routes),
+        guests(options.limits, metrics),
+        collector(
+            metrics.registry().Collect([this] { metrics.Show(guests.size(), guests.streams()); })) {
+  }
 
   absl::Status Open();
   absl::Status Serve();
@@ -114,8 +86,10 @@ struct Server::Impl {
   void Finished(MHD_Connection* connection, Exchange* exchange);
 
   const ServerOptions options;
+  const HttpMetrics metrics;
   std::shared_ptr<Handler> handler;
   Guests guests;
+  MetricRegistry::Collector collector;
   std::unique_ptr<Gate> gate;
   std::unique_ptr<WorkerPool> own, quick, slow, large;
   MHD_Daemon* daemon = nullptr;
@@ -229,7 +203,8 @@ absl::Status Server::Impl::Open() {
   gate_options.tls = options.tls;
   gate_options.behind_proxy = options.behind_proxy;
   gate_options.log = options.log;
-  MERGANSER_ASSIGN_OR_RETURN(gate, Gate::Open(std::move(gate_options), options.limits, guests));
+  MERGANSER_ASSIGN_OR_RETURN(gate,
+                             Gate::Open(std::move(gate_options), options.limits, guests, metrics));
   return absl::OkStatus();
 }
 
@@ -289,6 +264,7 @@ MHD_Result Server::Impl::Handle(MHD_Connection* connection, const char* method, 
   if (exchange == nullptr) return MHD_NO;  // out of memory
   if (!exchange->begun) {
     exchange->begun = true;
+    exchange->began = Now();
     bool has_body = true;
     exchange->response = Begin(connection, *exchange, method, version, has_body);
     // Said at once it ends the connection: the body is not read.
@@ -321,6 +297,7 @@ bool Server::Impl::TakeBody(Exchange& exchange, std::string_view more) {
       exchange.held += more.size();
       if (bodies.fetch_add(more.size()) + more.size() > options.limits.bodies) {
         exchange.refused = 503;
+        metrics.Refused(Refusal::kBodies);
       } else {
         body.append(more);
         return true;
@@ -411,6 +388,7 @@ bool Server::Impl::Dispatch(MHD_Connection* connection, Exchange& exchange) {
     });
   }).IgnoreError();
   if (taken) return false;
+  metrics.Refused(Refusal::kWaiting);
   Guarded([&] {
     exchange.response = Refuse(503, "too many requests wait for their turn; try again");
   }).IgnoreError();
@@ -456,6 +434,7 @@ MHD_Result Server::Impl::Queue(MHD_Connection* connection, Exchange& exchange) {
   }
   const int fd = SocketOf(connection);
   const MonotonicTime now = Now();
+  metrics.Answered(exchange.course.route, response.status, now - exchange.began);
   if (response.stream != nullptr) {
     guests.EnterStream(fd, response.stream, now);
     if (stopping) response.stream->End();

@@ -7,10 +7,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/log.h"
+#include "common/base/metrics.h"
 #include "coordinator/front/tls.h"
 #include "coordinator/http/limits.h"
 #include "coordinator/http/message.h"
@@ -22,6 +24,9 @@ struct ServerOptions {
   std::shared_ptr<front::TlsKeeper> tls;  // of TlsProtocol::kHttp1; none: no TLS
   bool behind_proxy = false;              // as front::FrontOptions has it
   Limits limits;
+  // What it counts, and the routes that its handler's courses have; null: nobody looks.
+  std::shared_ptr<MetricRegistry> metrics;
+  std::vector<std::string> routes;
   // Takes one line for people, a few a minute; may be empty. Called on any thread.
   LogSink log;
 };

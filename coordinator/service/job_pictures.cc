@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
 #include "common/base/guarded.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
@@ -21,7 +22,6 @@ namespace {
 // A picture that takes long to make is made less often.
 constexpr Duration kLeastPause = std::chrono::seconds(1);
 constexpr int kPauseByTime = 5;
-constexpr char kWhole[] = "whole";
 // Above this nobody waits for a sentence.
 constexpr size_t kMostForVerdict = size_t{64} << 20;
 
@@ -58,15 +58,34 @@ std::string VerdictOf(JobRun& run) {
   return verdict;
 }
 
-absl::StatusOr<std::string> JobPictures::ReadReport(const std::string& job) {
-  MERGANSER_ASSIGN_OR_RETURN(const JobInfo info, jobs_.Get(job));
+absl::StatusOr<std::unique_ptr<JobRun>> JobPictures::RunThatSucceeded(const JobInfo& info) const {
   if (info.state != JobState::kSucceeded) {
     return ReasonedError(
         absl::StatusCode::kNotFound, "REPORT_GONE",
-        absl::StrCat(job, ": found it ", std::string(JobStateName(info.state)),
+        absl::StrCat(info.name, ": found it ", std::string(JobStateName(info.state)),
                      ", expected a merge that succeeded: only those have a report"));
   }
-  absl::StatusOr<std::string> text = jobs_.RunOf(info)->Report();
+  return jobs_.RunOf(info);
+}
+
+absl::StatusOr<std::string> JobPictures::LookAtReport(const JobInfo& info) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::unique_ptr<JobRun> run, RunThatSucceeded(info));
+  const absl::StatusOr<ObjectInfo> found = run->StatReport();
+  if (found.ok()) return DigestHex(absl::StrCat(found->size, " ", found->identity));
+  MutexLock lock(mutex_);
+  if (absl::IsNotFound(found.status())) {
+    Forget(info.name);
+    return Gone(found.status());
+  }
+  const Made* made = Find(info.name);
+  if (made == nullptr || !made->complete) return found.status();
+  return made->version;
+}
+
+absl::StatusOr<std::string> JobPictures::ReadReport(const std::string& job) {
+  MERGANSER_ASSIGN_OR_RETURN(const JobInfo info, jobs_.Get(job));
+  MERGANSER_ASSIGN_OR_RETURN(const std::unique_ptr<JobRun> run, RunThatSucceeded(info));
+  absl::StatusOr<std::string> text = run->Report();
   if (!text.ok()) return Gone(text.status());
   return text;
 }
@@ -83,6 +102,10 @@ JobPictures::Made* JobPictures::Find(const std::string& job) {
   return it == made_.end() ? nullptr : &*it;
 }
 
+void JobPictures::Forget(const std::string& job) {
+  std::erase_if(made_, [&](const Made& made) { return made.job == job; });
+}
+
 absl::StatusOr<JobPicture> JobPictures::Picture(const std::string& job, const std::string& since) {
   MERGANSER_ASSIGN_OR_RETURN(const MeasuredJob measured, jobs_.Measured(job));
   const bool ended = IsTerminal(measured.info.state);
@@ -95,15 +118,19 @@ absl::StatusOr<JobPicture> JobPictures::Picture(const std::string& job, const st
   JobPicture picture;
   picture.complete = ended;
   picture.units_measured = measured.results.size();
-  picture.version = ended ? kWhole : absl::StrCat(measured.results.size());
+  picture.version = absl::StrCat(measured.results.size());
+  if (ended) {
+    MERGANSER_ASSIGN_OR_RETURN(picture.version, LookAtReport(measured.info));
+  }
   if (picture.version == since) return picture;
   // One at a time: each takes memory, and who comes next finds it made.
   MutexLock lock(mutex_);
   Made* made = Find(job);
   const MonotonicTime now = SystemClock().Now();
-  const bool fresh = made != nullptr && made->complete == ended &&
-                     (made->version == picture.version ||
-                      now - made->at < std::max<Duration>(kLeastPause, kPauseByTime * made->took));
+  const bool fresh =
+      made != nullptr && made->complete == ended &&
+      (made->version == picture.version ||
+       (!ended && now - made->at < std::max<Duration>(kLeastPause, kPauseByTime * made->took)));
   if (!fresh) {
     Made next;
     next.job = job;
@@ -140,7 +167,8 @@ absl::StatusOr<std::string> JobPictures::ReportPage(const std::string& job) {
 absl::StatusOr<std::string> JobPictures::Comparison(const std::string& a, const std::string& b) {
   MERGANSER_ASSIGN_OR_RETURN(const web::ReadReport first, Read(a));
   MERGANSER_ASSIGN_OR_RETURN(const web::ReadReport second, Read(b));
-  return web::ComparisonPageData(first, second, web::Compare(first, second));
+  // Pages find the tensors that differ most themselves.
+  return web::ComparisonPageData(first, second, web::Compare(first, second, /*most=*/0));
 }
 
 }  // namespace merganser

@@ -32,7 +32,9 @@ class JobPictures {
   // `jobs` must outlive it.
   explicit JobPictures(JobManager& jobs) : jobs_(jobs) {}
 
-  // `since`: the version that the caller has, or empty. Errors: as GetJob, and
+  // `since`: the version that the caller has, or empty. Of a job that has ended it looks every time
+  // whether the report is there, and reads it again only where it is another one; while storage
+  // cannot tell for now, what was read before is shown. Errors: as GetJob, and
   //   kNotFound            REPORT_GONE: the output is no longer there, or there never was one
   //   kFailedPrecondition  NOT_MEASURED: the job is not planned yet
   absl::StatusOr<JobPicture> Picture(const std::string& job, const std::string& since);
@@ -54,9 +56,14 @@ class JobPictures {
   };
   static constexpr size_t kKept = 16;  // of some megabytes at most
 
+  // A run of the job, to look at its report with; kNotFound where it has none.
+  absl::StatusOr<std::unique_ptr<JobRun>> RunThatSucceeded(const JobInfo& info) const;
+  // The version of the report of a job that has ended: of what is kept where storage cannot tell.
+  absl::StatusOr<std::string> LookAtReport(const JobInfo& info) MERGANSER_EXCLUDES(mutex_);
   absl::StatusOr<std::string> ReadReport(const std::string& job);
   absl::StatusOr<web::ReadReport> Read(const std::string& job);
   Made* Find(const std::string& job) MERGANSER_REQUIRES(mutex_);
+  void Forget(const std::string& job) MERGANSER_REQUIRES(mutex_);
 
   JobManager& jobs_;
   Mutex mutex_;

@@ -133,6 +133,14 @@ class EngineJobRun final : public JobRun {
     return *std::move(text);
   }
 
+  absl::StatusOr<ObjectInfo> StatReport() override {
+    MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<ObjectStore> store,
+                               stores_.Open(request_.output_uri));
+    MERGANSER_ASSIGN_OR_RETURN(std::optional<ObjectInfo> info, store->Stat(kReportKey));
+    if (!info.has_value()) return NoReport(Shown(request_.output_uri));
+    return *std::move(info);
+  }
+
   absl::Status Abandon() override {
     return output_ == nullptr ? absl::OkStatus() : output_->Abandon();
   }
@@ -194,6 +202,8 @@ class EngineJobRun final : public JobRun {
 }  // namespace
 
 absl::StatusOr<std::string> JobRun::Report() { return NoReport("the output"); }
+
+absl::StatusOr<ObjectInfo> JobRun::StatReport() { return NoReport("the output"); }
 
 JobRunFactory EngineJobRuns(const Stores& stores) {
   return [stores](const JobInfo& job) { return std::make_unique<EngineJobRun>(job, stores); };

@@ -77,6 +77,10 @@ class JobRun {
   // there is none, or it is gone. Needs no other method.
   virtual absl::StatusOr<std::string> Report();
 
+  // Of that report its size, and the identity by which its store tells one content from another.
+  // Cheap: nothing of it is read. Errors, and what it needs, as Report.
+  virtual absl::StatusOr<ObjectInfo> StatReport();
+
   // Removes what Begin made or Resume took over; also callable when they or Publish
   // failed or were never called. After a successful Publish it does nothing.
   virtual absl::Status Abandon() = 0;

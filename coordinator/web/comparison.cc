@@ -46,7 +46,7 @@ Likeness Like(const ReportedModel& a, const ReportedModel& b) {
 
 class Comparer {
  public:
-  Comparer(const ReadReport& a, const ReadReport& b) : a_(a), b_(b) {}
+  Comparer(const ReadReport& a, const ReadReport& b, size_t most) : a_(a), b_(b), most_(most) {}
 
   Comparison Run() {
     CompareInputs();
@@ -59,6 +59,10 @@ class Comparer {
     Text("Numerics", absl::StrCat(a_.report.numerics), absl::StrCat(b_.report.numerics));
     Text("Program", a_.report.program, b_.report.program);
     if (out_.comparable) CompareMeasures();
+    if (out_.comparable) {
+      out_.pairs = PairRows(a_.report, b_.report);
+      out_.measured = CompareMeasured(a_.report, b_.report, out_.pairs, most_);
+    }
     CompareRun();
     Conclude();
     return std::move(out_);
@@ -286,14 +290,56 @@ class Comparer {
 
   const ReadReport& a_;
   const ReadReport& b_;
+  const size_t most_;
   Comparison out_;
   std::string why_;  // the two are not comparable; empty: they are
   bool same_inputs_ = true, certain_ = true;
 };
 
+// Of the measurement that says most, where the two lie furthest apart.
+constexpr std::string_view kTelling[] = {"coherence", "density_reached", "beta"};
+constexpr size_t kToldInText = 5;
+
+void AppendFurthest(const Comparison& comparison, std::string* out) {
+  for (const std::string_view telling : kTelling) {
+    for (const MeasuredDifferences& found : comparison.measured) {
+      if (found.measure != telling || found.most.empty()) continue;
+      absl::StrAppend(out, "\n", absl::StrReplaceAll(found.measure, {{"_", " "}}), " differs in ",
+                      found.differ, " of ", Counted(found.compared, "tensor"), ", most in\n");
+      for (size_t i = 0; i < std::min(kToldInText, found.most.size()); ++i) {
+        const TensorDifference& each = found.most[i];
+        absl::StrAppend(out, "  ",
+                        Formatted("%.4f  ->  %.4f  (%+.4f)", each.a, each.b, each.b - each.a), "  ",
+                        OneLine(each.name), "\n");
+      }
+      return;
+    }
+  }
+}
+
+Json MeasuredJson(const Comparison& comparison, size_t most) {
+  Json list = Json::array();
+  for (const MeasuredDifferences& found : comparison.measured) {
+    Json tensors = Json::array();
+    for (size_t i = 0; i < std::min(most, found.most.size()); ++i) {
+      const TensorDifference& each = found.most[i];
+      tensors.push_back(
+          {{"name", each.name}, {"a", each.a}, {"b", each.b}, {"difference", each.b - each.a}});
+    }
+    list.push_back({{"measure", found.measure},
+                    {"expert", found.expert.empty() ? Json(nullptr) : Json(found.expert)},
+                    {"compared", found.compared},
+                    {"differ", found.differ},
+                    {"most", std::move(tensors)}});
+  }
+  return list;
+}
+
 }  // namespace
 
-Comparison Compare(const ReadReport& a, const ReadReport& b) { return Comparer(a, b).Run(); }
+Comparison Compare(const ReadReport& a, const ReadReport& b, size_t most) {
+  return Comparer(a, b, most).Run();
+}
 
 std::string ComparisonText(const ReadReport& a, const ReadReport& b, const Comparison& comparison) {
   std::string out;
@@ -312,6 +358,7 @@ std::string ComparisonText(const ReadReport& a, const ReadReport& b, const Compa
     absl::StrAppend(&out, what, "  ", OneLine(each.a), "  ->  ", OneLine(each.b), "  (",
                     OneLine(each.difference), ")\n");
   }
+  AppendFurthest(comparison, &out);
   for (const auto& [side, count, names] :
        {std::tuple("A", comparison.only_a, &comparison.only_a_names),
         std::tuple("B", comparison.only_b, &comparison.only_b_names)}) {
@@ -322,7 +369,7 @@ std::string ComparisonText(const ReadReport& a, const ReadReport& b, const Compa
   return out;
 }
 
-std::string ComparisonJson(const Comparison& comparison) {
+std::string ComparisonJson(const Comparison& comparison, size_t most) {
   Json differences = Json::array();
   for (const Difference& each : comparison.differences) {
     differences.push_back(
@@ -333,6 +380,7 @@ std::string ComparisonJson(const Comparison& comparison) {
       {"comparable", comparison.comparable},
       {"sentences", comparison.sentences},
       {"differences", std::move(differences)},
+      {"measured", MeasuredJson(comparison, most)},
       {"only_a", {{"count", comparison.only_a}, {"names", comparison.only_a_names}}},
       {"only_b", {{"count", comparison.only_b}, {"names", comparison.only_b_names}}}};
   return json.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);

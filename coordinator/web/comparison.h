@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/web/measured_differences.h"
 #include "coordinator/web/summary.h"
 
 namespace merganser::web {
@@ -24,14 +25,18 @@ struct Comparison {
   // Tensors of one report alone: how many, and the names of the first hundred.
   size_t only_a = 0, only_b = 0;
   std::vector<std::string> only_a_names, only_b_names;
+  // Tensor by tensor; none where the two are not comparable.
+  std::vector<RowPair> pairs;
+  std::vector<MeasuredDifferences> measured;
 };
 
-Comparison Compare(const ReadReport& a, const ReadReport& b);
+// `most`: of each measurement so many tensors are listed.
+Comparison Compare(const ReadReport& a, const ReadReport& b, size_t most = kMostDifferences);
 
 // No line holds anything that IsHidden.
 std::string ComparisonText(const ReadReport& a, const ReadReport& b, const Comparison& comparison);
-// One JSON object on one line; ASCII.
-std::string ComparisonJson(const Comparison& comparison);
+// One JSON object on one line; ASCII. Of each measurement it lists the first `most` tensors.
+std::string ComparisonJson(const Comparison& comparison, size_t most = kMostDifferences);
 
 }  // namespace merganser::web
 

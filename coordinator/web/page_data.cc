@@ -19,6 +19,8 @@ using Kind = ReportedRow::Kind;
 
 // The gates that a page lists as fallen back come from its columns.
 constexpr size_t kListed = 0;
+// So do the tensors that differ most. Of reports with other rows, so many are paired.
+constexpr size_t kMostPairs = size_t{1} << 17;
 
 // Most important first; all others follow in the report's order.
 constexpr std::string_view kFirst[] = {
@@ -209,6 +211,24 @@ std::string Side(const ReadReport& read, size_t column_bytes) {
   return absl::StrCat("{\"summary\":", SummaryJson(read, kListed), ",", Dump(json).substr(1));
 }
 
+// Which rows are the same in both; null where every row is that of its number.
+Json Pairs(const ReadReport& a, const ReadReport& b, const std::vector<RowPair>& pairs) {
+  const bool same =
+      pairs.size() == a.report.rows.size() && pairs.size() == b.report.rows.size() &&
+      std::all_of(pairs.begin(), pairs.end(), [](const RowPair& pair) { return pair.a == pair.b; });
+  if (same) return nullptr;
+  const size_t count = std::min(pairs.size(), kMostPairs);
+  std::vector<int64_t> of_a, of_b;
+  for (size_t i = 0; i < count; ++i) {
+    of_a.push_back(static_cast<int64_t>(pairs[i].a));
+    of_b.push_back(static_cast<int64_t>(pairs[i].b));
+  }
+  return {{"count", count},
+          {"left_out", pairs.size() - count},
+          {"a", Whole(of_a, 0)},
+          {"b", Whole(of_b, 0)}};
+}
+
 }  // namespace
 
 std::string ReportPageData(const ReadReport& read, size_t column_bytes) {
@@ -217,9 +237,10 @@ std::string ReportPageData(const ReadReport& read, size_t column_bytes) {
 
 std::string ComparisonPageData(const ReadReport& a, const ReadReport& b,
                                const Comparison& comparison, size_t column_bytes) {
-  return absl::StrCat("{\"kind\":\"comparison\",\"comparison\":", ComparisonJson(comparison),
-                      ",\"a\":", Side(a, column_bytes / 2), ",\"b\":", Side(b, column_bytes / 2),
-                      "}");
+  return absl::StrCat(
+      "{\"kind\":\"comparison\",\"comparison\":", ComparisonJson(comparison, kListed),
+      ",\"pairs\":", Dump(Pairs(a, b, comparison.pairs)), ",\"a\":", Side(a, column_bytes / 2),
+      ",\"b\":", Side(b, column_bytes / 2), "}");
 }
 
 }  // namespace merganser::web

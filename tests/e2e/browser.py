@@ -2,6 +2,7 @@
 tells what went wrong in them."""
 
 import base64
+import json
 import os
 import pathlib
 import subprocess
@@ -10,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
+import browser_trace
 from radosgw import free_ports
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
@@ -21,6 +23,10 @@ DRIVER = os.environ.get("MERGANSER_CHROMEDRIVER", "/usr/bin/chromedriver")
 
 class Browser:
     """One browser, used as a context. Its windows are of the size that `open` says."""
+
+    def __init__(self, traced=False):
+        """`traced`: it keeps a trace, for `trace`; what it does takes a little longer then."""
+        self._traced = traced
 
     def __enter__(self):
         # Of its own, so that it ends with the browser and nothing of a user's is read.
@@ -34,7 +40,12 @@ class Browser:
                      "disable-component-update", "remote-debugging-pipe",
                      "user-data-dir=" + self._home.name):
             options.add_argument("--" + flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        options.set_capability("goog:loggingPrefs", {
+            "browser": "ALL", **({"performance": "ALL"} if self._traced else {})})
+        if self._traced:
+            options.add_experimental_option("perfLoggingPrefs", {
+                "enableNetwork": False, "enablePage": False,
+                "traceCategories": browser_trace.CATEGORIES})
         # By its number, and not selenium's way: a bare machine knows no "localhost".
         port = free_ports(1)[0]
         self._log = open(os.path.join(self._home.name, "driver.log"), "wb")
@@ -99,6 +110,16 @@ class Browser:
         """What the console holds since it was last asked: errors, and violations of the content
         security policy."""
         return ["%(level)s %(message)s" % entry for entry in self.driver.get_log("browser")]
+
+    def trace(self):
+        """The events of the trace since it was last asked, as Chromium's trace format has them."""
+        messages = []
+        # In parts; the trace ends and goes on at the first, once the one before was all taken.
+        while entries := self.driver.get_log("performance"):
+            messages += [json.loads(entry["message"])["message"] for entry in entries]
+        lost = [m["params"] for m in messages if m["method"] == "Tracing.bufferUsage"]
+        assert not lost, lost
+        return [m["params"] for m in messages if m["method"] == "Tracing.dataCollected"]
 
     def picture(self, path, height=None):
         """A screenshot of the whole page, or of its beginning."""

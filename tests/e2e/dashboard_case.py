@@ -16,9 +16,9 @@ SCREENSHOTS = os.environ.get("MERGANSER_SCREENSHOTS")
 RUNNING = "jobs/00000001"
 
 
-def open_browser():
+def open_browser(traced=False):
     """For a test's setUpModule: one browser for all of its classes."""
-    BrowserCase.browser = unittest.enterModuleContext(Browser())
+    BrowserCase.browser = unittest.enterModuleContext(Browser(traced))
 
 
 def set_up_module():

@@ -457,6 +457,31 @@ class WorkersTest(PagesCase):
         self.fine()
 
 
+class CompareTest(PagesCase):
+    def test_two_merges_and_the_tensors_that_differ_most(self):
+        for name, seed in (("a", 1), ("b", 2)):
+            make_report.write(self.path(name), make_report.report(6, 0, seed))
+        self.feed.comparison = made.comparison_page(self.path("a"), self.path("b"))
+        self.visit("/compare?a=00000009&b=00000001")
+        self.until_text("#differ .head", "Coherence: 42 of 42 tensors differ")
+        self.find("#differ input").send_keys("layers.2.")
+        self.until(
+            "the others to go",
+            "return document.querySelectorAll('#differ tbody tr').length === 7",
+        )
+        self.assertIn("find=layers.2.", self.address())
+        # A link is the view.
+        self.visit(self.address())
+        names = "return [...document.querySelectorAll('#differ tbody td:first-child')].map((each) => each.textContent)"
+        self.until("the same tensors", names + ".length === 7")
+        for name in self.browser.run(names):
+            self.assertIn("layers.2.", name)
+        self.find("#differ tbody a").click()
+        self.assertIn("layer 2", self.text(".sentence[aria-live]"))
+        self.assertIn("difference", self.text(".sentence[aria-live]"))
+        self.fine()
+
+
 class LookTest(PagesCase):
     def test_every_view_in_both_themes_and_widths(self):
         for name, seed in (("a", 1), ("b", 2)):

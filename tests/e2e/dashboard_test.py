@@ -281,9 +281,47 @@ class DashboardTest(dashboard_case.BrowserCase):
         units = len(run["unit_seconds"])
         self.assertEqual([int(job["progress"]["units_done"]), int(job["progress"]["units_total"]),
                           summary["units"], metric("merganser_units_completed_total")], 4 * [units])
-        self.assertEqual([metric("merganser_jobs", state=state)
-                          for state in ("succeeded", "cancelled", "running")], [1, 1, 0])
-        self.assertEqual(self.api("cluster")["jobs"]["SUCCEEDED"], "1")
+        # Jobs by state, and workers.
+        cluster = self.api("cluster")
+        of_state = {state.lower(): int(number) for state, number in cluster["jobs"].items()}
+        self.assertEqual({k: v for k, v in of_state.items() if v}, {"succeeded": 1, "cancelled": 1})
+        for state in ("queued", "planning", "running", "publishing", "succeeded", "failed",
+                      "cancelled"):
+            self.assertEqual(metric("merganser_jobs", state=state), of_state.get(state, 0), state)
+        for state in ("succeeded", "failed", "cancelled"):
+            self.assertEqual(metric("merganser_jobs_ended_total", state=state),
+                             of_state.get(state, 0), state)
+        workers = self.api("workers")["workers"]
+        alive = [each for each in workers if each["state"] != "GONE"]
+        self.assertEqual([metric("merganser_workers"), cluster["workers_alive"],
+                          cluster["workers_known"]], [len(alive), len(alive), len(workers)])
+        self.assertEqual((len(alive), len(workers)), (1, 2))
+        # Where the time went, and what was done again: of this job alone, as the other had no unit.
+        activity = self.api(name + "/activity")
+        self.assertEqual(set(activity["stages"]), set(run["stage_seconds"]))
+        for stage, seconds in run["stage_seconds"].items():
+            self.assertAlmostEqual(activity["stages"][stage], seconds, delta=0.001, msg=stage)
+            self.assertAlmostEqual(metric("merganser_units_stage_seconds_total", stage=stage),
+                                   seconds, delta=0.001, msg=stage)
+        counted = {each["kind"]: int(each["count"]) for each in activity["event_kinds"]}
+        lost, failed = (metric("merganser_leases_%s_total" % how) for how in ("lost", "failed"))
+        self.assertGreater(lost, 0)
+        self.assertEqual([counted.get("LEASE_LOST", 0), counted.get("UNIT_FAILED", 0)],
+                         [lost, failed])
+        self.assertEqual([int(activity["retries"]), int(job["progress"]["retries"])],
+                         2 * [lost + failed])
+        # The page has them in its fold, which is open.
+        whole = sum(run["stage_seconds"].values())
+        shown = self.browser.run(
+            "return [...document.querySelectorAll('.keys li')].map((row) => row.children[2].innerText)")
+        self.assertEqual(len(shown), len(run["stage_seconds"]))
+        for text, stage in zip(shown, ("wait", "read", "compute", "write", "flush")):
+            share = 100 * run["stage_seconds"][stage] / whole
+            told = 0.5 if text.startswith("<") else float(text.split()[0])
+            self.assertLessEqual(abs(told - share), 0.51, (stage, text, share))
+        times = "once" if lost == 1 else "%d\u00a0times" % lost
+        self.assertIn(times, self.browser.run(
+            "return [...document.querySelectorAll('.events summary')].find((each) => each.innerText.includes('lost by a silent worker')).innerText"))
 
         # The page.
         figures = dict(self.browser.run(
@@ -330,7 +368,8 @@ class DashboardTest(dashboard_case.BrowserCase):
         self.cluster.start_coordinator()
         # Who was logged in was so with the one that died; the address is kept.
         address = self.address()
-        self.browser.driver.refresh()
+        self.until("the login, which the page goes to by itself", "return location.pathname === '/login'")
+        self.until_text("main", "when the coordinator is started again")
         self.log_in()
         self.assertEqual(self.address(), address)
         self.until_text("main", "What went in and came out")
@@ -341,11 +380,12 @@ class DashboardTest(dashboard_case.BrowserCase):
         answer = self.site.ask("GET", "/api/v1/%s/report" % name, headers=bearer("read"))
         self.assertEqual((answer.status, answer.json["error"]["details"][0]["reason"]),
                          (404, "REPORT_GONE"))
-        self.cluster.kill_coordinator()
-        self.cluster.start_coordinator()
+        # The picture of it that was made before is not shown in its place.
         self.browser.driver.refresh()
-        self.log_in()
         self.until_text("main", "The report is gone")
+        os.rename(self.path("kept"), self.path("out", "merge_report.json"))
+        self.browser.driver.refresh()
+        self.until_text("main", "What went in and came out")
 
     def test_a_link_from_another_site(self):
         answer = self.site.ask("POST", "/api/v1/jobs", {

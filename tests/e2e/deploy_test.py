@@ -369,14 +369,15 @@ class KubernetesTest(harness.Case):
             self.assertNotIn("--plaintext-beyond-loopback", given)
             # All that the base says and this does not change, it says too.
             changed = {"--plaintext-beyond-loopback", "--listen"}
-            if name == "merganser-coordinator":  # which serves no pages there
+            if name == "merganser-coordinator":  # with TLS any name will do
                 changed |= {"--http", "--http-name"}
-                self.assertNotIn("--http", given)
             for flag, value in self.arguments(name).items():
                 if flag not in changed:
                     self.assertEqual(given.get(flag, "") or True, value, flag)
-            mount, = container["volumeMounts"]
+            mount, *more = container["volumeMounts"]
             volume, = [v for v in pod["volumes"] if v["name"] == mount["name"]]
+            self.assertTrue(given["--tls-cert" if more else "--tls-ca"].startswith(
+                mount["mountPath"] + "/"))
             keys = {os.path.basename(v) for f, v in given.items() if f.startswith("--tls-")}
             secrets.add((volume["secret"]["secretName"], *sorted(keys)))
             if "items" in volume["secret"]:
@@ -387,14 +388,31 @@ class KubernetesTest(harness.Case):
             DEPLOY, "README.md"), re.DOTALL).group(1)
         self.assertEqual(set(re.findall(r"--from-file=([\w.]+)=", secret)),
                          {"tls.crt", "tls.key", "ca.crt"})
-        # The proxy is the service's port, and passes on to the coordinator's.
+        # The proxy has the service's ports, and passes on to the coordinator's.
         coordinator, proxy = pods["merganser-coordinator"]["containers"]
-        service = self.one("Service", "merganser-coordinator")["spec"]["ports"][0]
-        self.assertEqual(proxy["ports"], [{"name": service["targetPort"], "containerPort": PORT}])
+        service = self.one("Service", "merganser-coordinator")["spec"]["ports"]
+        self.assertEqual(proxy["ports"], [{"name": port["targetPort"], "containerPort": port["port"]}
+                                          for port in service])
+        self.assertNotIn("ports", patches["Service", "merganser-coordinator"])
+        self.assertEqual([(port["containerPort"], port["$patch"]) for port in coordinator["ports"]],
+                         [(port["port"], "delete") for port in service])
+        opened, = patches["NetworkPolicy", "merganser-coordinator"]["ingress"]
+        self.assertEqual([port["port"] for port in opened["ports"]],
+                         [port["port"] for port in service])
         configuration = text_of(DEPLOY, "proxy", "haproxy.cfg")
-        self.assertIn("bind :%d\n" % PORT, configuration)
-        self.assertIn("--listen=" + re.search(r"^ *server coordinator (\S+) send-proxy-v2$",
-                                              configuration, re.M).group(1), coordinator["args"])
+        for port, flag, server in ((PORT, "--listen", "coordinator"),
+                                   (HTTP_PORT, "--http", "coordinator-http")):
+            self.assertIn("bind :%d\n" % port, configuration)
+            self.assertIn("%s=%s" % (flag, re.search(
+                r"^ *server %s (\S+) send-proxy-v2$" % server, configuration, re.M).group(1)),
+                coordinator["args"])
+        # What everybody can reach tells its metrics to whoever has a token alone.
+        mount = coordinator["volumeMounts"][1]
+        volume, = [v for v in pods["merganser-coordinator"]["volumes"]
+                   if v["name"] == mount["name"]]
+        self.assertIn("--metrics-token=%s/token" % mount["mountPath"], coordinator["args"])
+        self.assertIn("create secret generic %s --from-file=token=" % volume["secret"]["secretName"],
+                      text_of(DEPLOY, "README.md"))
         self.assertEqual(proxy["securityContext"],
                          self.container("merganser-coordinator")["securityContext"])
         component = os.path.join(folder, yaml.safe_load(

@@ -9,8 +9,10 @@ import subprocess
 import yaml
 
 import harness
+import http_test
 import mpi_test
 from harness import SAMPLE, SAMPLE_BASE
+from radosgw import free_ports
 
 FOLDER = os.path.join(os.environ["MERGANSER_SOURCE_DIR"], "deploy", "prometheus")
 TABLE = os.path.join(FOLDER, "METRICS.md")
@@ -161,11 +163,16 @@ class MetricsTest(harness.Case):
                                run["stage_seconds"]["flush"], delta=0.01)
 
     def coordinator(self):
-        """The file of a coordinator that did one job and ended."""
+        """The file of a coordinator that did one job, was asked over HTTP, and ended."""
         file = self.path("coordinator.prom")
-        with harness.Cluster(1, self.path("state"),
-                             coordinator_args=("--metrics-file", file)) as cluster:
+        port = free_ports(1)[0]
+        with harness.Cluster(1, self.path("state"), coordinator_args=(
+                "--metrics-file", file, "--http", "127.0.0.1:%d" % port)) as cluster:
             cluster.finish(cluster.submit(self.sample(), self.path("served")))
+            site = http_test.Site("http://127.0.0.1:%d" % port)
+            for path, status in (("/healthz", 200), ("/healthz", 200), ("/jobs/abc", 200),
+                                 ("/api/v1/jobs/abc", 401), ("/nowhere", 404)):
+                self.assertEqual(site.get(path).status, status, path)
             cluster.coordinator.send_signal(signal.SIGTERM)
             cluster.coordinator.wait(timeout=harness.LIMIT)
         return file
@@ -187,6 +194,13 @@ class MetricsTest(harness.Case):
                 delta=0.001, msg=stage)
         self.assertEqual(total(series, "merganser_grpc_requests_total",
                                method="merganser.v1.MergeService/CreateJob", code="OK"), 1)
+        asked = lambda **labels: total(series, "merganser_http_requests_total", **labels)
+        self.assertEqual(asked(route="/healthz", code="2xx"), 2)
+        self.assertEqual(asked(route="/jobs/*", code="2xx"), 1)
+        self.assertEqual(asked(route="/api/v1/jobs/*", code="4xx"), 1)
+        self.assertEqual(asked(route="other", code="4xx"), 1)
+        self.assertEqual(asked(), total(series, "merganser_http_request_seconds_count"))
+        self.assertEqual(total(series, "merganser_http_refused_total"), 0)
         self.assertEqual(total(series, "merganser_leases_lost_total"), 0)
         self.assertGreaterEqual(total(series, "merganser_journal_requests_total",
                                       operation="add_results", code="OK"), 1)

@@ -75,7 +75,8 @@ class DashboardTest(unittest.TestCase):
         for name in ("Jobs by state", "Queue", "Units of running jobs", "Errors",
                      "Where the time of units goes", "Throttles and tries again",
                      "Leases lost and failed", "Workers", "Memory against budget",
-                     "Journal: time of a call", "gRPC: calls by method", "gRPC: calls by code"):
+                     "Journal: time of a call", "gRPC: calls by method", "gRPC: calls by code",
+                     "HTTP: requests by route", "HTTP: who is sent away"):
             self.assertIn(name, [p["title"] for p in found])
 
     def test_panels_lie_side_by_side(self):
@@ -98,7 +99,8 @@ class DashboardTest(unittest.TestCase):
                 by = re.findall(r"by \(([^)]*)\)", target["expr"])
                 labels = {label.strip() for group in by for label in group.split(",")}
                 self.assertLessEqual(labels, {"le", "state", "stage", "scheme", "operation", "code",
-                                              "method", "version", "numerics", "simd"})
+                                              "method", "version", "numerics", "simd", "route",
+                                              "kind"})
 
 
 class PrometheusTest(harness.Case):

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import threading
@@ -14,6 +15,7 @@ import time
 
 import flood_test
 import harness
+import http_test
 import raw_http2
 from harness import run, wait_for
 
@@ -59,11 +61,15 @@ class Haproxy:
     name = "haproxy"
 
     @staticmethod
-    def configured(port, coordinator, patience, identity):
+    def configured(port, coordinator, patience, identity, pages):
+        """`pages`: the port for HTTP, and the coordinator's."""
         tls = " ssl crt %s alpn h2" % identity if identity else ""
         text = replaced(text_of("haproxy.cfg"), ("bind :7470", "bind 127.0.0.1:%d%s" % (port, tls)),
                         ("bind :::7470", "bind ::1:%d%s" % (port, tls)),
-                        ("127.0.0.1:7471", "127.0.0.1:%d" % coordinator))
+                        ("127.0.0.1:7471", "127.0.0.1:%d" % coordinator),
+                        ("bind :7480", "bind 127.0.0.1:%d" % pages[0]),
+                        ("bind :::7480", "bind ::1:%d" % pages[0]),
+                        ("127.0.0.1:7481", "127.0.0.1:%d" % pages[1]))
         if not has_ipv6():
             text = re.sub(r".*v6only.*\n", "", text)
         if patience:
@@ -81,11 +87,14 @@ class Nginx:
     name = "nginx"
 
     @staticmethod
-    def configured(port, coordinator, patience, identity):
+    def configured(port, coordinator, patience, identity, pages):
         tls = "ssl " if identity else ""
         text = replaced(text_of("nginx.conf"), ("listen 7470 ", "listen 127.0.0.1:%d %s" % (port, tls)),
                         ("listen [::]:7470 ", "listen [::1]:%d %s" % (port, tls)),
-                        ("127.0.0.1:7471", "127.0.0.1:%d" % coordinator))
+                        ("127.0.0.1:7471", "127.0.0.1:%d" % coordinator),
+                        ("listen 7480 ", "listen 127.0.0.1:%d " % pages[0]),
+                        ("listen [::]:7480 ", "listen [::1]:%d " % pages[0]),
+                        ("127.0.0.1:7481", "127.0.0.1:%d" % pages[1]))
         if not has_ipv6():
             text = re.sub(r" *listen \[.*\n", "", text)
         if patience:
@@ -113,6 +122,7 @@ class ProxyCase(flood_test.Victim):
     def setUp(self):
         super().setUp()
         self.identity = None  # of a proxy that ends TLS
+        self.pages = free_port()  # of the coordinator, where it serves HTTP
 
     def behind(self, *args):
         """A coordinator behind a proxy to come; clients need its token."""
@@ -129,7 +139,8 @@ class ProxyCase(flood_test.Victim):
         return "a-token-of-everybody"
 
     def proxy(self, kind, patience=None):
-        """Starts it in front of the coordinator; returns its address."""
+        """Starts it in front of the coordinator; returns its address. For HTTP it has another port,
+        `self.pages_at`."""
         self.assertIsNotNone(shutil.which(kind.name, path=os.environ["PATH"] + ":/usr/sbin"),
                              "deploy/install-build-deps.sh --tests installs it")
         folder = self.path(kind.name)
@@ -137,7 +148,9 @@ class ProxyCase(flood_test.Victim):
         port = free_port()
         file = os.path.join(folder, "configuration")
         with open(file, "w", encoding="utf-8") as f:
-            f.write(kind.configured(port, self.own_port, patience, self.identity))
+            self.pages_at = free_port()
+            f.write(kind.configured(port, self.own_port, patience, self.identity,
+                                    (self.pages_at, self.pages)))
         environment = harness.environment({"PATH": os.environ["PATH"] + ":/usr/sbin"})
         with open(os.path.join(folder, "log"), "wb") as log:
             process = subprocess.Popen(kind.command(file, folder), stdin=subprocess.DEVNULL,
@@ -290,6 +303,54 @@ class SilenceTest(ProxyCase):
         self.assertEqual(len(waits), 3)
         for minutes in waits:
             self.assertGreaterEqual(60 * int(minutes), 3 * PING)
+
+
+class PagesTest(ProxyCase):
+    def test_pages_logins_and_streams_through_both(self):
+        metrics = self.path("metrics-token")
+        with open(os.open(metrics, os.O_WRONLY | os.O_CREAT, 0o600), "w", encoding="ascii") as f:
+            f.write("a-token-of-prometheus\n")
+        flags = self.certify()
+        ca = self.tls[1]
+        self.behind(*flags, "--http", "127.0.0.1:%d" % self.pages, "--metrics-token", metrics)
+        for kind in PROXIES:
+            with self.subTest(kind.name):
+                self.proxy(kind)
+                site = http_test.Site("https://127.0.0.1:%d" % self.pages_at,
+                                      ssl.create_default_context(cafile=ca))
+                self.assertEqual(site.get("/healthz").status, 200)
+                page = site.get("/jobs")
+                self.assertEqual(page.status, 200)
+                self.assertIn("/static/app.", page.body)
+                # What everybody can reach tells its metrics to whoever has a token alone.
+                self.assertEqual(site.get("/metrics").status, 401)
+                told = site.get("/metrics", Authorization="Bearer a-token-of-prometheus")
+                self.assertEqual(told.status, 200)
+                self.assertIn("merganser_http_requests_total", told.body)
+                # A login, whose cookie is for TLS alone, and a change by it.
+                answer, cookie = site.login(self.token())
+                self.assertEqual(answer.status, 200, str(answer))
+                self.assertTrue(cookie.startswith("__Host-merganser-"), cookie)
+                self.assertIn("; Secure", answer.headers.get("Set-Cookie"))
+                self.assertEqual(site.get("/api/v1/jobs", Cookie=cookie).status, 200)
+                self.assertEqual(site.get("/api/v1/jobs").status, 401)
+                # A stream, which the proxy passes on as it comes.
+                connection = site.connect()
+                try:
+                    connection.request("GET", "/api/v1/events?view=jobs",
+                                       headers={"Cookie": cookie})
+                    response = connection.getresponse()
+                    self.assertEqual(response.status, 200)
+                    self.assertEqual(response.getheader("Content-Type"), "text/event-stream")
+                    self.assertTrue(response.readline())
+                finally:
+                    connection.close()
+        # Past the proxy nobody is heard.
+        with socket.create_connection(("127.0.0.1", self.pages), 30) as client:
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            answer = client.recv(1000).decode()
+        self.assertTrue(answer.startswith("HTTP/1.1 400 "), answer)
+        self.assertIn("a PROXY header is expected here (--behind-proxy)", answer)
 
 
 class WordsTest(ProxyCase):

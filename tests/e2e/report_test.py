@@ -333,6 +333,80 @@ class BrowserTest(ReportCase):
         self.assertIn("layer 3 \u00b7 v", self.text(".read-out"))
         self.fine()
 
+    def test_tensors_that_differ_most(self):
+        a, b = self.merged("scf_rkl"), self.merged("scf_rkl_model")
+        said = json.loads(self.ok("report", a, b, "--json").out)
+        by_name = [{t["name"]: t for t in self.written(x)["tensors"]} for x in (a, b)]
+        told = {(m["measure"], m["expert"]): m for m in said["measured"]}
+        density = told["density_reached", None]
+        apart = {name: by_name[1][name]["density_reached"] - tensor["density_reached"]
+                 for name, tensor in by_name[0].items()
+                 if tensor.get("density_reached") is not None}
+        self.assertEqual(density["compared"], len(apart))
+        self.assertEqual(density["differ"], sum(value != 0 for value in apart.values()))
+        self.assertGreater(density["differ"], 10)
+        most = sorted((name for name in apart if apart[name]), key=lambda name: -abs(apart[name]))
+        self.assertEqual([t["name"] for t in density["most"]], most[:100])
+        for tensor in density["most"]:
+            self.assertEqual(tensor["difference"], apart[tensor["name"]])
+            self.assertEqual([tensor["a"], tensor["b"]],
+                             [of[tensor["name"]]["density_reached"] for of in by_name])
+
+        # The page says the same, of what its columns hold.
+        self.browser.open(self.page(a, b), fragment="#measure=density_reached")
+        rows = lambda: [row.split("\t") for row in self.browser.run(
+            "return [...document.querySelectorAll('#differ tbody tr')].map((row) =>"
+            " [...row.children].map((cell) => cell.textContent).join('\\t'))")]
+        # Decimals that lie between two are rounded either way.
+        number = lambda text: float(text.replace("\u2212", "-"))
+        near = lambda texts, values: all(abs(number(text) - value) < 0.000051
+                                         for text, value in zip(texts, values))
+        self.assertEqual(len(rows()), 10)
+        for row, tensor in zip(rows(), density["most"]):
+            self.assertEqual(row[0], tensor["name"])
+            self.assertTrue(near(row[1:4], [tensor["a"], tensor["b"], tensor["difference"]]), row)
+        self.assertIn("Density: %d of %d tensors differ" % (density["differ"], density["compared"]),
+                      self.text("#differ .head"))
+        # Sorted, filtered, and shown in the maps.
+        self.browser.driver.find_element(By.CSS_SELECTOR, "#differ th:first-child button").click()
+        self.assertEqual(rows()[0][0], min(apart))
+        search = self.browser.driver.find_element(By.CSS_SELECTOR, "#differ input")
+        search.send_keys("layers.3.self_attn.v_proj.w")
+        self.assertEqual([row[0] for row in rows()], ["model.layers.3.self_attn.v_proj.weight"])
+        self.browser.driver.find_element(By.CSS_SELECTOR, "#differ tbody a").click()
+        name = "model.layers.3.self_attn.v_proj.weight"
+        values = [*(of[name]["density_reached"] for of in by_name), apart[name]]
+        found = re.fullmatch("layer 3 \u00b7 v: A (.*), B (.*), difference (.*)",
+                             self.text("main > section .sentence[aria-live]"))
+        self.assertTrue(near(found.groups(), values), found.group(0))
+        labels = self.browser.run(
+            "return [...document.querySelectorAll('.cells')].map((grid) => document.getElementById("
+            "grid.getAttribute('aria-activedescendant')).getAttribute('aria-label'))")
+        for label, value in zip(labels, values):
+            self.assertTrue(label.startswith("layer 3 v "), labels)
+            self.assertLess(abs(number(label.split()[-1]) - value), 0.00051, labels)
+        # Another measure, another table.
+        self.click("Seconds")
+        self.assertIn("Seconds: ", self.text("#differ .head"))
+        self.fine()
+
+    def test_a_large_comparison(self):
+        for name, seed in (("a", 1), ("b", 2)):
+            make_report.write(self.path(name), make_report.report(**LARGE, seed=seed))
+        self.browser.open(self.page(self.path("a"), self.path("b")))
+        harness.wait_for("the table", lambda: self.browser.run(
+            "return document.querySelectorAll('#differ tbody tr').length === 10"))
+        said = json.loads(self.ok("report", self.path("a"), self.path("b"), "--json").out)
+        coherence, = [m for m in said["measured"] if m["measure"] == "coherence"]
+        self.assertEqual(len(coherence["most"]), 100)
+        self.assertEqual(self.text("#differ tbody td").replace("\n", ""),
+                         coherence["most"][0]["name"])
+        self.click("All {:,}".format(coherence["compared"]))
+        self.assertEqual(self.browser.run(
+            "return document.querySelectorAll('#differ tbody tr').length"), 100)
+        self.assertLess(self.browser.run("return document.querySelectorAll('*').length"), 2500)
+        self.fine()
+
     def test_an_address_pins_a_tensor(self):
         page = self.page(self.merged("resmerge"))
         self.browser.open(page, fragment="#measure=beta&tensor=model.layers.4.self_attn.k_proj.weight")

@@ -12,6 +12,7 @@ import threading
 import time
 
 import harness
+import metrics_test
 import readme_blocks
 import radosgw
 import s3_client
@@ -116,7 +117,8 @@ class S3Test(BucketCase):
         self.assertIn("%d to read, %d to write" % (planned["requests"]["reads"],
                                                    planned["requests"]["writes"]), text)
         self.assertGreaterEqual(planned["pieces"]["least_bytes"], 5 << 20)
-        self.ok("merge", remote, "s3://models/out/counted")
+        metrics = self.path("merge.prom")
+        self.ok("merge", remote, "s3://models/out/counted", "--metrics-file", metrics)
         shards = [key for key in self.s3.keys("models", "out/counted/")
                   if key.endswith(".safetensors")]
         self.assertEqual(sum(self.s3.parts("models", key) for key in shards),
@@ -126,6 +128,14 @@ class S3Test(BucketCase):
         self.assertGreaterEqual(storage["requests"],
                                 planned["requests"]["reads"] + planned["requests"]["writes"])
         self.assertEqual(storage["uploads_left"], 0)
+        # Metrics tell the same, and what was asked before the merge began and once it was published.
+        series, _ = metrics_test.read(metrics)
+        told = lambda name: metrics_test.total(series, "merganser_storage_%s_total" % name,
+                                               scheme="s3")
+        self.assertGreaterEqual(told("http_requests"), storage["requests"])
+        self.assertLess(told("http_requests"), 2 * storage["requests"])
+        self.assertEqual([told("retries"), told("throttles"), told("uploads_left")],
+                         [storage["retries"], storage["throttled"], 0])
         self.assertOneError(harness.run("plan", remote, "s3://models/in"), 2, "s3://models/in")
 
     def test_uploads_that_were_left_are_listed_and_aborted(self):

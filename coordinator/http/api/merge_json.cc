@@ -22,6 +22,14 @@ Course At(Response response) {
   return course;
 }
 
+constexpr std::string_view kOpenApi = "/openapi.json";
+constexpr std::string_view kEvents = "/events";
+
+// Routes are told whole.
+std::string RouteOf(std::string_view pattern) {
+  return absl::StrCat("/api/v1", std::string(pattern));
+}
+
 // Who may look at a job may look at its pictures.
 constexpr std::string_view kRead = "/merganser.v1.MergeService/GetJob";
 
@@ -37,20 +45,40 @@ bool IsJson(const Request& request) {
 
 }  // namespace
 
+std::vector<std::string> MergeJsonRoutes() {
+  std::vector<std::string> routes = {RouteOf(kOpenApi), RouteOf(kEvents)};
+  for (const ApiRoute& route : ApiRoutes()) routes.push_back(RouteOf(route.pattern));
+  for (const LargeRoute& route : LargeRoutes()) routes.push_back(RouteOf(route.pattern));
+  return routes;
+}
+
 Course MergeJson::Begin(const Request& request, std::string_view path, const Asker& asker) {
-  if (path == "/openapi.json") {
+  std::string_view pattern;
+  Course course = Route(request, path, asker, pattern);
+  if (!pattern.empty()) course.route = RouteOf(pattern);
+  return course;
+}
+
+Course MergeJson::Route(const Request& request, std::string_view path, const Asker& asker,
+                        std::string_view& pattern) {
+  if (path == kOpenApi) {
+    pattern = kOpenApi;
     if (request.method != "GET" && request.method != "HEAD") return At(ErrorResponse(405, "GET"));
     Response response;
     response.headers = {{"Content-Type", "application/json"}, {"Cache-Control", "no-cache"}};
     response.fixed = OpenApi();
     return At(std::move(response));
   }
-  if (path == "/events" && events_ != nullptr) return events_->Begin(request, asker);
-  if (std::optional<Course> large = Large(request, path, asker)) return *std::move(large);
+  if (path == kEvents && events_ != nullptr) {
+    pattern = kEvents;
+    return events_->Begin(request, asker);
+  }
+  if (std::optional<Course> large = Large(request, path, asker, pattern)) return *std::move(large);
   std::string allowed;
   for (const ApiRoute& route : ApiRoutes()) {
     const std::optional<std::string> segment = MatchPath(route.pattern, path);
     if (!segment.has_value()) continue;
+    pattern = route.pattern;
     if (route.method == request.method || (route.method == "GET" && request.method == "HEAD")) {
       return Call(route, request, *segment, asker);
     }
@@ -63,10 +91,11 @@ Course MergeJson::Begin(const Request& request, std::string_view path, const Ask
 }
 
 std::optional<Course> MergeJson::Large(const Request& request, std::string_view path,
-                                       const Asker& asker) {
+                                       const Asker& asker, std::string_view& pattern) {
   for (const LargeRoute& route : LargeRoutes()) {
     const std::optional<std::string> segment = MatchPath(route.pattern, path);
     if (!segment.has_value()) continue;
+    pattern = route.pattern;
     if (request.method != "GET" && request.method != "HEAD") {
       return At(ErrorResponse(405, "expected GET"));
     }

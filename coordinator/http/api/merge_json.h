@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "coordinator/http/api/event_hub.h"
 #include "coordinator/http/api/routes.h"
@@ -13,6 +14,9 @@
 #include "coordinator/service/merge_api.h"
 
 namespace merganser::http {
+
+// What its courses are counted as (Course::route).
+std::vector<std::string> MergeJsonRoutes();
 
 // Calls ask for the roles of their rpcs, and take the same seats as calls over gRPC: who has as
 // many as he may gets no more by another door.
@@ -25,10 +29,14 @@ class MergeJson : public Api {
   Course Begin(const Request& request, std::string_view path, const Asker& asker) override;
 
  private:
+  // `pattern`: of the route, where there is one.
+  Course Route(const Request& request, std::string_view path, const Asker& asker,
+               std::string_view& pattern);
   Course Call(const ApiRoute& route, const Request& request, const std::string& segment,
               const Asker& asker);
   // What is too large for a message: pictures and reports.
-  std::optional<Course> Large(const Request& request, std::string_view path, const Asker& asker);
+  std::optional<Course> Large(const Request& request, std::string_view path, const Asker& asker,
+                              std::string_view& pattern);
   Response Answer(const ApiRoute& route, const Request& request, const std::string& segment,
                   const Asker& asker);
 

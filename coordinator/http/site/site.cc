@@ -22,9 +22,23 @@ constexpr std::string_view kApi = "/api/v1";
 // Pages: each is the same shell, which looks at the address itself.
 constexpr std::string_view kPages[] = {"/", "/jobs", "/workers", "/submit", "/compare", "/login"};
 
-bool IsPage(std::string_view path) {
-  return std::find(std::begin(kPages), std::end(kPages), path) != std::end(kPages) ||
-         (path.substr(0, 6) == "/jobs/" && path.size() <= 256);
+// Of all jobs one route.
+constexpr std::string_view kJobPage = "/jobs/*";
+constexpr std::string_view kStatic = "/static/*";
+constexpr std::string_view kSession = "/api/v1/session";
+constexpr std::string_view kElse[] = {"/healthz", "/readyz", "/metrics",
+                                      kStatic,    kSession,  kJobPage};
+
+// The route of a page; empty where the path is none.
+std::string_view PageRoute(std::string_view path) {
+  const auto* page = std::find(std::begin(kPages), std::end(kPages), path);
+  if (page != std::end(kPages)) return *page;
+  return path.substr(0, 6) == "/jobs/" && path.size() <= 256 ? kJobPage : "";
+}
+
+Course As(std::string_view route, Course course) {
+  course.route = std::string(route);
+  return course;
 }
 
 Course At(Response response) {
@@ -121,6 +135,12 @@ json SessionJson(const Session& session) {
 
 }  // namespace
 
+std::vector<std::string> SiteRoutes() {
+  std::vector<std::string> routes(std::begin(kPages), std::end(kPages));
+  routes.insert(routes.end(), std::begin(kElse), std::end(kElse));
+  return routes;
+}
+
 Site::Site(SiteOptions options, const Clock& clock)
     : options_(std::move(options)),
       clock_(clock),
@@ -165,26 +185,29 @@ bool Site::Named(const Request& request) const {
 Course Site::Route(const Request& request) {
   const std::string_view path = request.path;
   if (path == "/healthz" || path == "/readyz") {
-    if (!IsLook(request)) return At(NotAllowed("GET, HEAD"));
-    if (path == "/healthz" || !options_.ready) return At(Text(200, "ok\n"));
+    if (!IsLook(request)) return As(path, At(NotAllowed("GET, HEAD")));
+    if (path == "/healthz" || !options_.ready) return As(path, At(Text(200, "ok\n")));
     const absl::Status ready = options_.ready();
-    return At(ready.ok() ? Text(200, "ok\n")
-                         : Text(503, absl::StrCat(std::string(ready.message()), "\n")));
+    return As(path, At(ready.ok() ? Text(200, "ok\n")
+                                  : Text(503, absl::StrCat(std::string(ready.message()), "\n"))));
   }
   if (!Named(request)) {
     return At(ErrorResponse(421,
                             "found a Host that is none of this server's, expected an address, "
                             "localhost, or a name that --http-name gives"));
   }
-  if (path == "/metrics") return Metrics(request);
+  if (path == "/metrics") return As(path, Metrics(request));
   if (options_.authorizer == nullptr) return At(ErrorResponse(404, "found no such path"));
 
-  if (path.substr(0, 8) == "/static/") return Page(request, path.substr(8));
+  if (path.substr(0, 8) == "/static/") return As(kStatic, Page(request, path.substr(8)));
   if (path == "/login" && request.method == "GET" && !request.query.empty() &&
       options_.login_key != nullptr && request.query.find("key=") != std::string::npos) {
-    return Later(Course::Where::kHere, [this](const Request& whole) { return LoginByLink(whole); });
+    return As(path, Later(Course::Where::kHere,
+                          [this](const Request& whole) { return LoginByLink(whole); }));
   }
-  if (IsPage(path)) return Page(request, "index.html");
+  if (const std::string_view route = PageRoute(path); !route.empty()) {
+    return As(route, Page(request, "index.html"));
+  }
   if (path.substr(0, kApi.size() + 1) != absl::StrCat(std::string(kApi), "/")) {
     return At(ErrorResponse(404, "found no such path"));
   }
@@ -223,10 +246,10 @@ Course Site::Route(const Request& request) {
   if (inner == "/session") {
     if (by_token) {
       absl::StatusOr<Caller> caller = options_.authorizer->Identify(asker.Values());
-      if (!caller.ok()) return At(ErrorResponse(caller.status()));
+      if (!caller.ok()) return As(kSession, At(ErrorResponse(caller.status())));
       session = Session{"", *std::move(caller), WallTime()};
     }
-    return SessionRoute(request, session);
+    return As(kSession, SessionRoute(request, session));
   }
   if (options_.api == nullptr) return At(ErrorResponse(404, "found no such path"));
   return options_.api->Begin(request, inner, asker);

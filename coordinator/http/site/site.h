@@ -36,6 +36,9 @@ struct Asker {
   }
 };
 
+// What courses of a Site are counted as (Course::route), but those of its Api.
+std::vector<std::string> SiteRoutes();
+
 // What is mounted below /api/v1/. Thread-safe.
 class Api {
  public:

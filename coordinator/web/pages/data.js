@@ -12,6 +12,9 @@
 //   columns    { name, list, width, type, data }
 //   by_expert  { kind, layers, values[expert][layer], totals[expert] } or null
 //   left_out   names of measurements that only merge_report.json has
+//
+// Of two reports there is `pairs` beside them: count, left_out, and the rows of a and b that are the
+// same tensor, as whole numbers; null where every row is that of its number.
 
 function decode(text) {
   const binary = atob(text);
@@ -34,6 +37,13 @@ function numbers(type, text) {
 function whole(packed) {
   const values = numbers(packed.type, packed.data);
   return Int32Array.from(values, (value) => value + packed.offset);
+}
+
+// [row of a, row of b] of all that is in both.
+export function pairedRows(packed, a) {
+  if (packed === null) return Array.from({ length: a.rowCount }, (_, row) => [row, row]);
+  const of = whole(packed.b);
+  return Array.from(whole(packed.a), (row, i) => [row, of[i]]);
 }
 
 export class Report {

@@ -11,7 +11,7 @@ function start() {
   let view = null;
   const theme = themeButton(() => view.redraw());
   const a = new Report(data.a);
-  view = data.kind === 'report' ? reportView(a, theme) : comparisonView(a, new Report(data.b), data.comparison, theme);
+  view = data.kind === 'report' ? reportView(a, theme) : comparisonView(a, new Report(data.b), data, theme);
   main.replaceChildren(...view.elements.filter((element) => element !== null),
     h('footer', { class: 'small soft' }, 'Made by merganser; this page holds all it shows and asks nobody for more.'));
   document.title = `${view.title} \u00b7 merganser`;

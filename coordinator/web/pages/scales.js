@@ -34,6 +34,14 @@ export function diverging(middle, values) {
   return { middle, edges: [-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5].map((k) => middle + k * step) };
 }
 
+// Round nothing, whatever size the values have: at most 2 % of them lie in the open ends.
+export function roundZero(values) {
+  const sizes = Float64Array.from(values, Math.abs).sort();
+  const most = sizes.length === 0 ? 0 : sizes[Math.floor((sizes.length - 1) * 0.98)] || sizes[sizes.length - 1];
+  const step = most > 0 ? roundStep(most / 3.5) : 1;
+  return { middle: 0, edges: [-3.5, -2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 3.5].map((k) => k * step) };
+}
+
 function bounds(values) {
   let low = Infinity;
   let high = -Infinity;

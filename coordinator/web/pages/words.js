@@ -135,6 +135,17 @@ export function aggregateSentence(measure, values, fell) {
   return fell > 0 ? `${words} ${count(fell)} fell back to the mean.` : words;
 }
 
+// Whether values of a measure lie within about one of each other, so that decimals tell them apart.
+export function isOfUnitSize(measure) {
+  return measure.main && measure.key !== 'steps' && measure.key !== 'seconds';
+}
+
+// A difference of two values of a measure, with its sign.
+export function differenceText(measure, value, decimals) {
+  if (isOfUnitSize(measure)) return signed(value, decimals);
+  return `${value > 0 ? '+' : ''}${general(value)}`;
+}
+
 export function distance(value, jump) {
   return Number.isFinite(value) ? signed(value - jump, 4) : DASH;
 }

@@ -1,12 +1,18 @@
 #include <fstream>
+#include <memory>
 #include <set>
 #include <sstream>
 #include <string>
+#include <vector>
 
+#include "common/base/metrics.h"
 #include "coordinator/http/api/large.h"
+#include "coordinator/http/api/merge_json.h"
 #include "coordinator/http/api/messages.h"
 #include "coordinator/http/api/openapi.h"
 #include "coordinator/http/api/routes.h"
+#include "coordinator/http/http_metrics.h"
+#include "coordinator/http/site/site.h"
 #include "coordinator/http/site/text.h"
 #include "gmock/gmock.h"
 #include "google/protobuf/descriptor.h"
@@ -47,6 +53,22 @@ TEST(RoutesTest, ARouteHasTheRequestOfItsRpc) {
     if (route.pattern.find('*') != std::string_view::npos) {
       EXPECT_TRUE(SetName("jobs/a", *route.request()).ok());
     }
+  }
+}
+
+TEST(RoutesTest, EachIsASeriesOfTheMetrics) {
+  std::vector<std::string> routes = SiteRoutes();
+  for (const std::string& route : MergeJsonRoutes()) routes.push_back(route);
+  for (const ApiRoute& route : ApiRoutes()) {
+    EXPECT_THAT(routes, testing::Contains("/api/v1" + std::string(route.pattern)));
+  }
+  const auto registry = std::make_shared<MetricRegistry>();
+  const HttpMetrics metrics(registry, routes);
+  EXPECT_THAT(registry->problems(), testing::IsEmpty());
+  for (const std::string& route : routes) metrics.Answered(route, 200, Duration(1));
+  for (const MetricFamily& family : registry->Snapshot()) {
+    if (family.name != "merganser_http_requests_total") continue;
+    EXPECT_EQ(family.samples.size(), std::set<std::string>(routes.begin(), routes.end()).size());
   }
 }
 

@@ -31,6 +31,7 @@ class TestHandler : public Handler {
  public:
   Course Begin(const Request& request) override {
     Course course;
+    course.route = request.path;
     course.body_limit = 100'000;
     if (request.path == "/alive") {
       course.body_limit = 0;
@@ -91,6 +92,8 @@ class ServerTest : public testing::Test {
     ServerOptions options;
     options.listen = "127.0.0.1:0";
     options.limits = limits;
+    options.metrics = metrics_;
+    options.routes = {"/alive", "/quick", "/throws", "/stream"};
     auto server = Server::Open(options);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -106,6 +109,7 @@ class ServerTest : public testing::Test {
   }
   uint16_t port() const { return server_->port(); }
 
+  std::shared_ptr<MetricRegistry> metrics_;
   const std::shared_ptr<TestHandler> handler_ = std::make_shared<TestHandler>();
   std::unique_ptr<Server> server_;
 };
@@ -442,6 +446,64 @@ TEST_F(ServerTest, TwoHundredStreamsHoldUpNobody) {
   EXPECT_EQ(Ask(port(), "GET", "/quick")->body, "quick");
   for (const auto& stream : handler_->streams) stream->Send("data: all\n\n");
   for (Client& client : clients) EXPECT_TRUE(client.HearUntil("data: all"));
+}
+
+TEST_F(ServerTest, CountsWhatIsAskedByRouteAndWhoIsSentAway) {
+  const auto metrics = std::make_shared<MetricRegistry>();
+  Limits limits;
+  limits.headers = seconds(1);
+  limits.connections = 3;
+  limits.connections_of_peer = 3;
+  metrics_ = metrics;
+  Start(limits);
+  const auto told = [&](const std::string& name, const std::vector<std::string>& labels) -> double {
+    for (const MetricFamily& family : metrics->Snapshot()) {
+      if (family.name != name) continue;
+      for (const MetricSample& sample : family.samples) {
+        if (sample.labels != labels) continue;
+        double count = sample.value;
+        for (const uint64_t each : sample.counts) count += static_cast<double>(each);
+        return count;
+      }
+    }
+    return 0;
+  };
+  const auto comes = [&](const std::string& name, const std::vector<std::string>& labels,
+                         double value) {
+    for (int i = 0; i < 4000 && told(name, labels) != value; ++i) {
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+    EXPECT_EQ(told(name, labels), value) << name;
+  };
+  ASSERT_TRUE(Ask(port(), "GET", "/alive").has_value());
+  ASSERT_TRUE(Ask(port(), "GET", "/quick").has_value());
+  ASSERT_TRUE(Ask(port(), "GET", "/throws").has_value());
+  ASSERT_TRUE(Ask(port(), "GET", "/nowhere/" + std::string(100, 'x')).has_value());
+  EXPECT_EQ(told("merganser_http_requests_total", {"/alive", "2xx"}), 1);
+  EXPECT_EQ(told("merganser_http_requests_total", {"/quick", "2xx"}), 1);
+  EXPECT_EQ(told("merganser_http_requests_total", {"/throws", "5xx"}), 1);
+  // Whatever clients make up is one series.
+  EXPECT_EQ(told("merganser_http_requests_total", {"other", "4xx"}), 1);
+  EXPECT_EQ(told("merganser_http_request_seconds", {"/quick"}), 1);
+  comes("merganser_http_connections", {}, 0);
+  Client stream(port());
+  stream.Say("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(stream.HearUntil("hello"));
+  EXPECT_EQ(told("merganser_http_streams", {}), 1);
+  EXPECT_EQ(told("merganser_http_connections", {}), 1);
+  // Of three that say nothing one goes for the last, and two are late.
+  std::vector<Client> silent;
+  for (int i = 0; i < 3; ++i) silent.emplace_back(port());
+  comes("merganser_http_refused_total", {"crowded_out"}, 1);
+  comes("merganser_http_refused_total", {"too_late"}, 2);
+  // Who was answered, and keeps the connection for later, is refused nothing when it ends.
+  Client kept(port());
+  kept.Say("GET /alive HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(kept.Next().has_value());
+  EXPECT_TRUE(kept.Ends());
+  EXPECT_EQ(told("merganser_http_refused_total", {"too_late"}), 2);
+  EXPECT_EQ(told("merganser_http_streams", {}), 1);
+  EXPECT_TRUE(metrics->problems().empty());
 }
 
 TEST_F(ServerTest, StopsWhileAnswersAreMadeAndStreamsAreOpen) {

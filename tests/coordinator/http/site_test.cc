@@ -17,6 +17,7 @@ namespace merganser::http {
 namespace {
 
 using testing::AllOf;
+using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
@@ -372,6 +373,31 @@ TEST_F(SiteTest, SessionsAreBounded) {
   // Whoever has most makes room.
   EXPECT_FALSE(sessions.Find(alices[1]).has_value());
   for (const std::string& id : bobs) EXPECT_TRUE(sessions.Find(id).has_value());
+}
+
+TEST_F(SiteTest, EveryCourseSaysItsRouteWhichIsOneOfAFew) {
+  const std::vector<std::string> routes = SiteRoutes();
+  for (const auto& [path, route] : std::vector<std::pair<std::string, std::string>>{
+           {"/healthz", "/healthz"},
+           {"/readyz", "/readyz"},
+           {"/metrics", "/metrics"},
+           {"/", "/"},
+           {"/jobs", "/jobs"},
+           {"/jobs/0badcafe", "/jobs/*"},
+           {"/jobs/" + std::string(100, 'x'), "/jobs/*"},
+           {"/static/app.0123456789ab.js", "/static/*"},
+           {"/static/none", "/static/*"},
+           {"/api/v1/session", "/api/v1/session"}}) {
+    const Course course =
+        site_->Begin({"GET", path, "", {{"host", "127.0.0.1"}}, "", "user 1", false});
+    EXPECT_EQ(course.route, route) << path;
+    EXPECT_THAT(routes, Contains(route)) << path;
+  }
+  for (const std::string path : {"/nowhere", "/api/v2/jobs", "/jobsx"}) {
+    EXPECT_EQ(site_->Begin({"GET", path, "", {{"host", "127.0.0.1"}}, "", "user 1", false}).route,
+              "")
+        << path;
+  }
 }
 
 }  // namespace

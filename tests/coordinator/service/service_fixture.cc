@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/base/digest.h"
 #include "common/base/status.h"
 #include "common/engine/rounds.h"
 #include "grpcpp/grpcpp.h"
@@ -155,6 +156,24 @@ class FakeRun final : public JobRun {
     return "a summary";
   }
 
+  absl::StatusOr<std::string> Report() override {
+    MutexLock lock(storage_.mutex_);
+    if (!storage_.report_status_.ok()) return storage_.report_status_;
+    if (!storage_.report_.has_value()) return JobRun::Report();
+    ++storage_.reports_read_;
+    return *storage_.report_;
+  }
+
+  absl::StatusOr<ObjectInfo> StatReport() override {
+    MutexLock lock(storage_.mutex_);
+    if (!storage_.report_status_.ok()) return storage_.report_status_;
+    if (!storage_.report_.has_value()) return JobRun::StatReport();
+    ObjectInfo info;
+    info.size = storage_.report_->size();
+    info.identity = DigestHex(*storage_.report_);
+    return info;
+  }
+
   absl::Status Abandon() override {
     MutexLock lock(storage_.mutex_);
     ++storage_.abandoned_;
@@ -280,6 +299,21 @@ void FakeStorage::Open() {
   begin_closed_ = false;
   publish_closed_ = false;
   changed_.NotifyAll();
+}
+
+void FakeStorage::SetReport(std::optional<std::string> text) {
+  MutexLock lock(mutex_);
+  report_ = std::move(text);
+}
+
+void FakeStorage::FailReport(absl::Status status) {
+  MutexLock lock(mutex_);
+  report_status_ = std::move(status);
+}
+
+int FakeStorage::reports_read() const {
+  MutexLock lock(mutex_);
+  return reports_read_;
 }
 
 int FakeStorage::published() const {

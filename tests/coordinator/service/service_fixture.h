@@ -4,6 +4,7 @@
 #define MERGANSER_TESTS_COORDINATOR_SERVICE_SERVICE_FIXTURE_H_
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -61,6 +62,12 @@ class FakeStorage {
   void AwaitPublish();
   void Open();
 
+  // The report at the output; none at first. Of each text another identity is told.
+  void SetReport(std::optional<std::string> text);
+  // What looks at the report find until it is OK again.
+  void FailReport(absl::Status status);
+  int reports_read() const;
+
   int published() const;
   int abandoned() const;
   int begun() const;
@@ -94,6 +101,9 @@ class FakeStorage {
   absl::Status begin_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status discard_ MERGANSER_GUARDED_BY(mutex_);
   absl::Status publish_ MERGANSER_GUARDED_BY(mutex_);
+  std::optional<std::string> report_ MERGANSER_GUARDED_BY(mutex_);
+  absl::Status report_status_ MERGANSER_GUARDED_BY(mutex_);
+  int reports_read_ MERGANSER_GUARDED_BY(mutex_) = 0;
   int published_ MERGANSER_GUARDED_BY(mutex_) = 0;
   int abandoned_ MERGANSER_GUARDED_BY(mutex_) = 0;
   int begun_ MERGANSER_GUARDED_BY(mutex_) = 0;

@@ -185,6 +185,27 @@ TEST(PageDataTest, WholeNumbersTakeAsManyBytesAsTheyNeed) {
   EXPECT_EQ(type(0.5), "f32");
 }
 
+TEST(PageDataTest, RowsOfTwoReportsArePairedWhereTheyAreNotTheSame) {
+  const Json one = SpectralTensor("layers.0.a.weight", "ffn", 0.45),
+             other = SpectralTensor("layers.1.a.weight", "ffn", 0.7);
+  const ReadReport a = Read(SampleReport({one, other}));
+  const ReadReport same = Read(SampleReport({one, other}));
+  const ReadReport turned = Read(SampleReport({other, SampleTensor("new", "copy", ""), one}));
+  const auto data = [&](const ReadReport& b) {
+    return Json::parse(ComparisonPageData(a, b, Compare(a, b)));
+  };
+  EXPECT_TRUE(data(same)["pairs"].is_null());
+  const Json pairs = data(turned)["pairs"];
+  EXPECT_EQ(pairs["count"], 2);
+  EXPECT_EQ(pairs["left_out"], 0);
+  EXPECT_EQ(pairs["a"]["data"], Base64(std::string("\x00\x01", 2)));
+  EXPECT_EQ(pairs["b"]["data"], Base64(std::string("\x02\x00", 2)));
+  // The page finds in its columns what a program is told in a list.
+  for (const Json& measured : data(turned)["comparison"]["measured"]) {
+    EXPECT_TRUE(measured["most"].empty());
+  }
+}
+
 TEST(PageDataTest, WhatDoesNotFitIsLeftOutTheLeastImportantFirst) {
   const ReadReport read = Read(SampleReport({SpectralTensor("layers.0.a.weight", "ffn", 0.45)}));
   const Json data = Json::parse(ReportPageData(read, 16))["a"];

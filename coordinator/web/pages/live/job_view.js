@@ -237,6 +237,8 @@ export class JobView {
     } catch (error) {
       if (kind !== this.kind) return;
       if (error.code === 404) {
+        // Where it comes back it is shown anew.
+        this.picture = null;
         this.pictureHost.replaceChildren(...kind === 'SUCCEEDED' ? [h('section', { class: 'panel' }, empty('The report is gone', `It stood with the output, ${shown(this.job.output_uri)}, which cannot be read any more. ${shown(error.message)}`))] : []);
         return;
       }

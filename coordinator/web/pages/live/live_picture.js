@@ -98,6 +98,6 @@ export function ended(page) {
 }
 
 export function compared(page) {
-  const view = comparisonView(new Report(page.a), new Report(page.b), page.comparison, null);
+  const view = comparisonView(new Report(page.a), new Report(page.b), page, null);
   return { elements: view.elements.slice(1).filter((each) => each !== null), redraw: view.redraw, title: view.title };
 }

@@ -16,7 +16,7 @@ function target() {
 function why() {
   const { link, next } = readState();
   if (link === 'spent') return 'This link was used already, or is too old. Sign in with a token.';
-  return next ? 'Sign in again to go on: the token was withdrawn, or the session ended. You come back to the view you were at.' : 'With a token of this coordinator.';
+  return next ? 'Sign in to go on: you come back to the view you were at. A login ends after its time, when its token is withdrawn, and when the coordinator is started again.' : 'With a token of this coordinator.';
 }
 
 export class LoginView {

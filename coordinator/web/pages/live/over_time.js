@@ -9,9 +9,11 @@ import { eventTitle, isCalm, isEnded, STATES, times } from './state_words.js';
 const HEIGHT = 248;
 const TOP = 64;
 const BOTTOM = 208;
-// Triangles closer than this share a label; and how wide a letter of one is, about.
+// Triangles closer than this share a label.
 const NEAR = 48;
-const LETTER = 6.6;
+// From one line of text to the next, and the least room between two words on one.
+const LINE = 16;
+const WORD_ROOM = 10;
 
 // A round number of bytes per second, at least `value`: 1, 2 or 5 times a power of two's unit.
 function roundRate(value) {
@@ -27,8 +29,21 @@ function axisStep(whole) {
   return steps.find((step) => whole / step <= 5) || Math.ceil(whole / 86400 / 5) * 86400;
 }
 
+// Names at the ends of two lines that end at these heights: a line of text apart, and above the axis.
+function apart(one, other) {
+  let [high, low] = one <= other ? [one, other] : [other, one];
+  if (low - high < LINE) {
+    high = (high + low - LINE) / 2;
+    low = high + LINE;
+  }
+  low = Math.max(TOP + LINE, Math.min(low, BOTTOM - 2));
+  high = Math.max(TOP, Math.min(high, low - LINE));
+  return one <= other ? [high, low] : [low, high];
+}
+
 export class OverTime {
   constructor() {
+    this.pen = h('canvas').getContext('2d');
     this.note = h('p');
     this.host = h('div', { class: 'chart-host' });
     this.read = h('p', { class: 'small soft chart-read', 'aria-live': 'off' });
@@ -82,10 +97,18 @@ export class OverTime {
     const rest = this.whole - (queued ? queued.end : 0);
     this.folded = queued !== undefined && queued.end > this.whole / 4 && rest > 0 ? queued.end : 0;
     this.width = Math.max(240, Math.floor(this.host.clientWidth));
-    this.left = 72;
+    this.pen.font = `12px ${getComputedStyle(this.host).fontFamily}`;
+    this.top = roundRate(Math.max(1024, ...this.list.map((each) => Math.max(each.read, each.write))));
+    this.left = Math.max(72, 12 + this.wide(rate(this.top)), 12 + this.wide(rate(this.top / 2)));
     // Room for the names of the lines, where what is to come does not give it.
-    this.inside = this.whole > this.now * 1.25;
-    this.right = this.inside ? 8 : 60;
+    this.names = Math.max(this.wide('read'), this.wide('written'));
+    this.right = 8;
+    if (this.x(this.whole) - this.x(this.now) < this.names + WORD_ROOM) this.right = this.names + WORD_ROOM;
+  }
+
+  // Of words in the chart.
+  wide(words) {
+    return Math.ceil(this.pen.measureText(words).width) + 1;
   }
 
   x(at) {
@@ -99,10 +122,8 @@ export class OverTime {
     if (this.activity === undefined || this.host.clientWidth === 0) return;
     this.prepare();
     say(this.note, isEnded(this.job) ? `from submission to end ${duration(this.now)}` : `submitted ${age(this.now)} ago`);
-    const top = roundRate(Math.max(1024, ...this.list.map((each) => Math.max(each.read, each.write))));
-    this.top = top;
     const drawing = svg('svg', { viewBox: `0 0 ${this.width} ${HEIGHT}`, width: this.width, height: HEIGHT, role: 'img', 'aria-label': 'Throughput over time' },
-      this.grid(top), this.band(), this.lines(), this.axis(), this.triangles());
+      this.grid(this.top), this.band(), this.lines(), this.axis(), this.triangles());
     this.line = svg('path', { class: 'cursor-line' });
     drawing.append(this.line);
     this.host.replaceChildren(drawing);
@@ -129,14 +150,14 @@ export class OverTime {
       const width = Math.max(1, this.x(phase.end) - from - 1);
       out.push(svg('rect', { x: from, y: 4, width, height: 22, rx: 3, class: `phase phase-${phase.state.toLowerCase()}` }));
       const word = STATES[phase.state];
-      if (width > 8 * word.length + (phase.state === 'QUEUED' && this.folded > 0 ? 24 : 8)) out.push(this.text(from + 8, 19, word));
+      if (width > this.wide(word) + (phase.state === 'QUEUED' && this.folded > 0 ? 32 : 16)) out.push(this.text(from + 8, 19, word));
       if (phase.state === 'QUEUED' && this.folded > 0) out.push(svg('path', { d: `M${from + width - 10} 2l-4 13h6l-4 13`, class: 'break-mark' }));
     }
     if (this.whole > this.now) {
       const from = this.x(this.now);
       const width = Math.max(2, this.x(this.whole) - from);
       out.push(svg('rect', { x: from + 0.5, y: 4.5, width, height: 21, rx: 3, class: 'to-come' }));
-      if (width > 70) out.push(this.text(from + 8, 19, 'to come'));
+      if (width > this.wide('to come') + 16) out.push(this.text(from + 8, 19, 'to come'));
     }
     return out;
   }
@@ -150,27 +171,29 @@ export class OverTime {
     const end = this.x(last.at);
     const out = [svg('path', { d: `${read}L${end.toFixed(1)} ${BOTTOM}L${this.x(this.list[0].at).toFixed(1)} ${BOTTOM}Z`, class: 'read-area' }),
       svg('path', { d: read, class: 'read-line' }), svg('path', { d: path('write'), class: 'write-line' })];
-    // Lines are named at their ends; close ones move apart.
-    let [readY, writeY] = [Number(y(last.read)), Number(y(last.write))];
-    if (Math.abs(readY - writeY) < 15) [readY, writeY] = readY <= writeY ? [Math.min(readY, writeY - 8), Math.max(writeY, readY + 8)] : [Math.max(readY, writeY + 8), Math.min(writeY, readY - 8)];
-    const near = Math.min(Math.max(end, isEnded(this.job) ? 0 : this.x(this.now)) + 6, this.width - 46);
+    // Lines are named at their ends.
+    const [readY, writeY] = apart(Number(y(last.read)), Number(y(last.write)));
+    const near = Math.min(Math.max(end, isEnded(this.job) ? 0 : this.x(this.now)) + 6, this.width - this.names - 2);
     out.push(this.text(near, readY + 4, 'read', 'start', 'read-word'), this.text(near, writeY + 4, 'written', 'start'));
     return out;
   }
 
   axis() {
     const step = axisStep(this.whole - this.folded) * (this.width < 480 ? 2 : 1);
-    const out = [this.text(this.left, BOTTOM + 20, 'submitted')];
-    const used = [this.left + 64];
+    const out = [this.text(this.left, BOTTOM + 18, 'submitted')];
+    let free = this.left + this.wide('submitted') + WORD_ROOM;
     for (let at = Math.ceil((this.folded + step / 4) / step) * step; at < this.whole; at += step) {
       const x = this.x(at);
-      if (x - 24 < used[used.length - 1] || x > this.width - this.right + 10) continue;
-      used.push(x + 30);
-      out.push(this.text(x, BOTTOM + 20, duration(at).replace(/\u00a0(s|min)$/, '\u00a0$1').replace(/\u00a00\u00a0(s|min)$/, ''), 'middle'));
+      const words = duration(at).replace(/\u00a00\u00a0(s|min)$/, '');
+      const half = this.wide(words) / 2;
+      if (x - half < free || x + half > this.width) continue;
+      free = x + half + WORD_ROOM;
+      out.push(this.text(x, BOTTOM + 18, words, 'middle'));
     }
     if (!isEnded(this.job)) {
       const x = this.x(this.now);
-      out.push(svg('path', { d: `M${x + 0.5} 30V${BOTTOM}`, class: 'now-line' }), this.text(x, BOTTOM + 34, 'now', 'middle'));
+      out.push(svg('path', { d: `M${x + 0.5} 30V${BOTTOM}`, class: 'now-line' }),
+        this.text(Math.min(x, this.width - this.wide('now') / 2), BOTTOM + 18 + LINE, 'now', 'middle'));
     }
     return out;
   }
@@ -189,7 +212,7 @@ export class OverTime {
     let free = this.left;
     return groups.flatMap((group) => {
       const from = group[0].x - 9;
-      const fits = [group.map((kind) => kind.words).join('; '), group.length > 1 ? `${group.length} kinds of events` : '', ''].find((words) => words.length * LETTER <= from - free);
+      const fits = [group.map((kind) => kind.words).join('; '), group.length > 1 ? `${group.length} kinds of events` : '', ''].find((words) => this.wide(words) <= from - free);
       free = group[group.length - 1].x + 12;
       return [...group.map(({ x }) => svg('path', { d: `M${x - 5} 32h10l-5 8z`, class: 'fill-warn' })), fits ? this.text(from, 40, fits, 'end', 'warn-word') : null];
     });
