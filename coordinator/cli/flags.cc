@@ -17,6 +17,7 @@
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/plan.h"
+#include "coordinator/cli/before_main.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/metrics_file.h"
 #include "coordinator/cli/process_limits.h"
@@ -168,6 +169,7 @@ absl::Status ChooseSimd() {
 }
 
 int RunMain(const std::function<int()>& run) {
+  MainBegins();
   // A reader of our output that leaves, or a file size limit, is an error to
   // report, not an end without clearing up.
   std::signal(SIGPIPE, SIG_IGN);

@@ -15,6 +15,7 @@
 // Ends with 0 where the bar is held: the 99th percentile of Sync below 50 ms beyond that of the
 // journal's commits, of the list below 100 ms, and no call failed.
 #include <fcntl.h>
+#include <getopt.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -22,7 +23,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -362,18 +362,49 @@ int Run(const Options& options) {
 
 int main(int argc, char** argv) {
   merganser::load::Options options;
-  CLI::App app("A coordinator under a fleet, watchers and pages.", "service_load");
-  app.add_option("DIR", options.dir, "Folder on a disk, for models, outputs and journal")
-      ->required();
-  app.add_option("--merganser", options.program, "The program")->required();
-  app.add_option("--seconds", options.seconds, "How long it is measured");
-  app.add_option("--workers", options.workers, "Workers");
-  app.add_option("--jobs", options.jobs, "Jobs that run");
-  app.add_option("--records", options.records, "Jobs that have ended");
-  app.add_option("--watchers", options.watchers, "Streams of WatchJob");
-  app.add_option("--pages", options.pages, "Pages of the dashboard");
-  CLI11_PARSE(app, argc, argv);
-  options.dir = std::filesystem::absolute(options.dir).string();
+  const option flags[] = {
+      {"merganser", required_argument, nullptr, 'm'}, {"seconds", required_argument, nullptr, 's'},
+      {"workers", required_argument, nullptr, 'w'},   {"jobs", required_argument, nullptr, 'j'},
+      {"records", required_argument, nullptr, 'r'},   {"watchers", required_argument, nullptr, 'a'},
+      {"pages", required_argument, nullptr, 'p'},     {nullptr, 0, nullptr, 0}};
+  bool usage = false;
+  for (int flag; (flag = ::getopt_long(argc, argv, "", flags, nullptr)) != -1;) {
+    const int number = ::optarg == nullptr ? 0 : std::atoi(::optarg);
+    switch (flag) {
+      case 'm':
+        options.program = ::optarg;
+        continue;
+      case 's':
+        options.seconds = number;
+        break;
+      case 'w':
+        options.workers = number;
+        break;
+      case 'j':
+        options.jobs = number;
+        break;
+      case 'r':
+        options.records = number;
+        break;
+      case 'a':
+        options.watchers = number;
+        break;
+      case 'p':
+        options.pages = number;
+        break;
+      default:
+        break;
+    }
+    usage |= number <= 0;
+  }
+  if (usage || options.program.empty() || ::optind + 1 != argc) {
+    std::fprintf(
+        stderr,
+        "usage: service_load --merganser PROGRAM DIR [--seconds N] [--workers N] [--jobs N] "
+        "[--records N] [--watchers N] [--pages N]\n");
+    return 2;
+  }
+  options.dir = std::filesystem::absolute(argv[::optind]).string();
   std::filesystem::create_directories(options.dir);
   return merganser::load::Run(options);
 }
