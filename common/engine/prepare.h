@@ -3,6 +3,7 @@
 #define MERGANSER_COMMON_ENGINE_PREPARE_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,7 @@ struct PreparedMerge {
   std::shared_ptr<const Checkpoint> reference;
   std::shared_ptr<const Checkpoint> tokenizer;  // whose tokenizer does; mostly the reference
   ConfigChanges config;
+  std::optional<std::string> chat_template;  // of the tokenizer, where it is not its own
 
   // For publication; holds pointers into this.
   OutputDonors donors() const;

@@ -90,8 +90,16 @@ absl::StatusOr<uint64_t> BesideHistograms(uint64_t tensor_memory, const Plan& pl
   return tensor_memory - histograms;
 }
 
-// Of a plan with many warnings the first.
+// Of a plan with many notes or warnings the first of each.
 void TellWarnings(const Plan& plan) {
+  const size_t noted = std::min(kWarningsShown, plan.notes.size());
+  for (size_t i = 0; i < noted; ++i) {
+    Log(LogLevel::kInfo, absl::StrCat("note: ", plan.notes[i]));
+  }
+  if (plan.notes.size() > noted) {
+    Log(LogLevel::kInfo, absl::StrCat("note: and ", plan.notes.size() - noted,
+                                      " more; `merganser plan` lists them all"));
+  }
   const size_t shown = std::min(kWarningsShown, plan.warnings.size());
   for (size_t i = 0; i < shown; ++i) Log(LogLevel::kWarn, plan.warnings[i]);
   if (plan.warnings.size() == shown) return;
