@@ -82,6 +82,8 @@ int RunAnalyze(const AnalyzeFlags& flags, InterruptWatcher& interrupts);
 int RunUploads(const Stores& stores, const std::string& uri, bool abort);
 // Lists the merge methods: for people, as JSON, or as the README's table.
 int RunMethods(bool json, bool markdown);
+// Lists a recipe's keys and what becomes of each: for people, as JSON, or as RECIPE.md's table.
+int RunKeys(bool json, bool markdown);
 
 // Which coordinator, and how and as whom.
 struct Target {

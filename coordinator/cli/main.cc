@@ -14,6 +14,7 @@
 #include "coordinator/cli/http_flags.h"
 #include "coordinator/cli/jobs_flags.h"
 #include "coordinator/cli/process_limits.h"
+#include "coordinator/cli/process_log.h"
 #include "coordinator/cli/security_flags.h"
 #include "coordinator/cli/store_flags.h"
 
@@ -104,6 +105,11 @@ int Run(int argc, char** argv) {
   CLI::App* methods = app.add_subcommand("methods", "List the merge methods and their parameters");
   CLI::Option* as_json = methods->add_flag("--json", json, "Print JSON");
   methods->add_flag("--markdown", markdown, "Print a Markdown table")->excludes(as_json);
+
+  CLI::App* keys = app.add_subcommand(
+      "keys", "List what a recipe may have: accepted, noted, warned of, refused");
+  CLI::Option* keys_json = keys->add_flag("--json", json, "Print JSON");
+  keys->add_flag("--markdown", markdown, "Print a Markdown table")->excludes(keys_json);
 
   CLI::App* serve = app.add_subcommand("coordinator", "Serve merge jobs to workers over gRPC");
   serve
@@ -207,7 +213,8 @@ int Run(int argc, char** argv) {
   CLI::App* health = app.add_subcommand("health", "Ask whether a coordinator serves");
   AddCoordinator(health, coordinator);
 
-  if (const std::optional<int> code = Parse(app, argc, argv, PrintError); code.has_value()) {
+  std::vector<std::string> notes;
+  if (const std::optional<int> code = Parse(app, argc, argv, PrintError, notes); code.has_value()) {
     return *code;
   }
 
@@ -221,6 +228,7 @@ int Run(int argc, char** argv) {
     log.format = LogFormat::kText;
   }
   StartLog(log);
+  for (const std::string& note : notes) Log(LogLevel::kInfo, "note: " + note);
   if (const absl::Status simd = ChooseSimd(); !simd.ok()) return Fail(simd, Phase::kPlanning);
   merge_flags.threads = threads;
   merge_flags.memory = memory;
@@ -240,6 +248,7 @@ int Run(int argc, char** argv) {
   if (report->parsed()) return RunReport(stores, report_flags);
   if (uploads->parsed()) return RunUploads(stores, checkpoint, abort);
   if (methods->parsed()) return RunMethods(json, markdown);
+  if (keys->parsed()) return RunKeys(json, markdown);
   if (!merge->parsed() && !analyze->parsed()) {  // all others have gRPC start threads
     const ProcessLimits limits = ReadProcessLimits();
     ProcessNeeds needs = serve->parsed()    ? CoordinatorNeeds(serve_flags.active_jobs)
