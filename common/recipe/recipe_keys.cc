@@ -25,7 +25,7 @@ constexpr RecipeKey kKeys[] = {
     {kTop, "base_model", kAccepted,
      "the model that the others were trained from; methods without a base take it as one of the "
      "models, and as the one that gives config and tokenizer",
-     "base_model: M"},
+     "base_model: a"},
     {kTop, "chat_template", kAccepted,
      "of the output's tokenizer: `auto`, a name (alpaca, chatml, exaone, llama3, mistral) or the "
      "template's text",
@@ -86,10 +86,10 @@ constexpr RecipeKey kKeys[] = {
      "names it",
      "something_else: 1", "any other key"},
 
-    {kTop, "experts", kRefused, kMoe, "experts: [{source_model: M}]"},
+    {kTop, "experts", kRefused, kMoe, "experts: [{source_model: a}]"},
     {kTop, "gate_mode", kRefused, kMoe, "gate_mode: hidden"},
-    {kTop, "shared_experts", kRefused, kMoe, "shared_experts: [{source_model: M}]"},
-    {kTop, "genome", kRefused, kEvolve, "genome: {models: [M]}"},
+    {kTop, "shared_experts", kRefused, kMoe, "shared_experts: [{source_model: a}]"},
+    {kTop, "genome", kRefused, kEvolve, "genome: {models: [a]}"},
     {kTop, "tasks", kRefused, kEvolve, "tasks: [{name: gsm8k}]"},
     {kTop, "stages", kRefused,
      "of no program's recipes; write every stage as a recipe of its own, and merge them in order",
@@ -97,7 +97,7 @@ constexpr RecipeKey kKeys[] = {
     {kTop, "", kRefused,
      "models with several modules: `models` or `slices` at the top take in all of a model's "
      "tensors",
-     "modules: {text_decoder: {models: [M]}}", "modules: {OTHER: ...}"},
+     "modules: {text_decoder: {models: [a]}}", "modules: {OTHER: ...}"},
     {kTop, "", kRefused,
      "stages of mergekit-multi: put each document into a recipe of its own, merge them in their "
      "order, and name the outputs' folders as models",
@@ -119,7 +119,7 @@ constexpr RecipeKey kKeys[] = {
     {kSlice, "base_model", kAccepted,
      "the recipe's own; where the recipe has none, the same one in all slices. Another one is an "
      "error",
-     "base_model: M"},
+     "base_model: a"},
     {kSlice, "merge_method", kNoted,
      "mergekit ignores it here; one that is not the recipe's is an error", "merge_method: m"},
     {kSlice, "residual_weight", kNoted, "mergekit reads it and never uses it",
@@ -133,15 +133,15 @@ constexpr RecipeKey kKeys[] = {
      "written `model: org/name@REVISION`",
      "revision: dpo"},
 
-    {kReference, "path", kAccepted, "taken as it stands, also with `+` and `@`", "path: M"},
-    {kReference, "model", kAccepted, "the same in mergekit's longest form", "model: {path: M}"},
+    {kReference, "path", kAccepted, "taken as it stands, also with `+` and `@`", "path: a"},
+    {kReference, "model", kAccepted, "the same in mergekit's longest form", "model: {path: a}"},
     {kReference, "revision", kAccepted, "of an org/name: branch, tag, pull request or commit in the cache",
      "path: org/name, revision: dpo"},
     {kReference, "override_architecture", kNoted, "tensors are aligned by their names",
-     "path: M, override_architecture: LlamaForCausalLM"},
+     "path: a, override_architecture: LlamaForCausalLM"},
     {kReference, "lora", kRefused,
      "not supported by this version; merge the adapter into its model first, and name the result",
-     "path: M, lora: M", "lora, MODEL+ADAPTER"},
+     "path: a, lora: a", "lora, MODEL+ADAPTER"},
 
     {kTokenizer, "source", kAccepted, "as tokenizer_source", "source: base"},
     {kTokenizer, "pad_to_multiple_of", kWarned,
@@ -151,7 +151,7 @@ constexpr RecipeKey kKeys[] = {
     {kTokenizer, "tokens", kRefused,
      "not supported by this version: embeddings of single tokens are not replaced; leave it out "
      "where all models have one vocabulary",
-     "tokens: {a: {source: M}}"},
+     "tokens: {a: {source: a}}"},
 
     {kParameters, "", kAccepted, "numbers in quotes, also with an exponent", "parameters: {weight: \"1e-3\"}",
      "weight: \"0.5\""},

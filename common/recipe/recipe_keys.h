@@ -33,7 +33,7 @@ struct RecipeKey {
   // notes, warnings and errors say it as it is, and so does the table.
   std::string_view about;
   // What to write at that place to get the verdict, as YAML in one line; tests hold the reader to
-  // it. `M` stands for a model. Empty where it takes models to tell.
+  // it. Empty where it takes models to tell.
   std::string_view example;
   // For people, where the key alone does not say which form is meant: "tokenizer_source: union".
   std::string_view form = "";
