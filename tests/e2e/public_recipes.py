@@ -918,7 +918,7 @@ slices:
       layer_range: [1, 4]
 merge_method: passthrough
 dtype: bfloat16
-""", "revision", "@dpo-v0")
+""", "revision", "@REVISION")
 
 shape("passthrough_scaled_projections", "accepted", """
 slices:

@@ -21,6 +21,7 @@ def shapes():
         found[layer + "self_attn.o_proj.weight"] = (HIDDEN, HIDDEN)
         found[layer + "mlp.down_proj.weight"] = (HIDDEN, 2 * HIDDEN)
     found["model.norm.weight"] = (HIDDEN,)
+    found["lm_head.weight"] = (ROWS, HIDDEN)
     return found
 
 
@@ -50,7 +51,7 @@ def model(folder, seed, base=None, template=None):
     stio.save(folder, {name: ("F32", values) for name, values in tensors.items()}, config={
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN,
         "num_hidden_layers": LAYERS, "intermediate_size": 2 * HIDDEN, "num_attention_heads": 2,
-        "num_key_value_heads": 2, "vocab_size": ROWS, "tie_word_embeddings": True,
+        "num_key_value_heads": 2, "vocab_size": ROWS, "tie_word_embeddings": False,
         "torch_dtype": "float32"})
     tokenizer(folder, template=template)
     return tensors
