@@ -51,6 +51,7 @@ class Resolver {
   void ForEachModel(size_t s, const Use& use) const {
     if (Whole()) {
       for (const RecipeModel& model : recipe_.models) use(model, nullptr);
+      if (joined_.has_value()) use(*joined_, nullptr);
     } else {
       for (const RecipeSource& source : recipe_.slices[s].sources) use(source, &source);
     }
@@ -120,6 +121,16 @@ class Resolver {
       });
     }
     apart_ = info_.base != BaseUse::kNone;
+    // One that all models are alike to takes it as one more of them, as mergekit does.
+    if (!apart_ && !listed && Whole() && info_.max_models == 0 && !NeedsPerModel()) {
+      joined_ = RecipeModel{*recipe_.base_model, {}, recipe_.base_line};
+      resolved_.warnings.push_back(absl::StrCat(
+          recipe_.source_name, ":", recipe_.base_line, ": key 'base_model': ",
+          Shown(*recipe_.base_model), " is not among the models: ", std::string(info_.name),
+          " has no base and merges it as one more model, as mergekit does; list it there if that is "
+          "meant, else leave the key out"));
+      return absl::OkStatus();
+    }
     if (!apart_ && !listed) {
       return WithPlace(absl::InvalidArgumentError(absl::StrCat(
                            recipe_.source_name, ":", recipe_.base_line,
@@ -132,6 +143,12 @@ class Resolver {
     resolved_.base = *recipe_.base_model;
     names_.push_back(base_);
     return absl::OkStatus();
+  }
+
+  // Whether a model must have something of its own, such as a weight.
+  bool NeedsPerModel() const {
+    return std::any_of(info_.parameters.begin(), info_.parameters.end(),
+                       [](const ParameterSpec& spec) { return spec.per_model && spec.required; });
   }
 
   absl::Status ResolveSlice(size_t s) {
@@ -320,6 +337,7 @@ class Resolver {
   ResolvedMethod resolved_;
   std::string base_;                  // canonical
   bool apart_ = false;                // the base is no contributing model
+  std::optional<RecipeModel> joined_;  // a base that is one more model
   bool base_noted_ = false;           // that its parameters have no effect
   std::vector<std::string> names_;    // of resolved_.inputs(), canonical
   std::vector<std::string> dropped_;  // as written

@@ -411,7 +411,12 @@ class Reader : private RecipeMessages {
 
   absl::Status ReadDType(const YamlNode& node, const std::string& key, std::optional<DType>& out) {
     constexpr std::string_view kExpected = "one of float64, float32, float16, bfloat16";
-    if (node.kind == YamlNode::Kind::kScalar) out = ParseTorchFloat(node.text);
+    if (node.kind == YamlNode::Kind::kScalar) {
+      constexpr std::string_view kModule = "torch.";  // as Python shows them
+      std::string_view name = node.text;
+      if (name.starts_with(kModule)) name.remove_prefix(kModule.size());
+      out = ParseTorchFloat(name);
+    }
     if (!out.has_value()) return Wrong(node, key, std::string(kExpected));
     return absl::OkStatus();
   }

@@ -77,6 +77,10 @@ constexpr RecipeKey kKeys[] = {
      "none has one",
      "", "chat_template: auto"},
 
+    {kTop, "", kWarned,
+     "a base that is not among the models of a method without base and weights (karcher): one more "
+     "model, as in mergekit",
+     "", "base_model: ..."},
     {kTop, "pad_to_multiple_of", kWarned,
      "mergekit ignores it here, and under `tokenizer` pads the embeddings; here they keep the rows "
      "that the models have",

@@ -367,6 +367,17 @@ TEST(ResolveMethodTest, ABaseOfASliceMayBeTheRecipesByAnotherName) {
   EXPECT_TRUE(resolved.ok()) << resolved.status();
 }
 
+TEST(ResolveMethodTest, ABaseOfKarcherIsOneMoreModel) {
+  const absl::StatusOr<ResolvedMethod> resolved =
+      Resolve("merge_method: karcher\nbase_model: base\nmodels: [a, b]\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->models, ElementsAre("a", "b", "base"));
+  EXPECT_EQ(resolved->reference, 2u);
+  EXPECT_TRUE(resolved->names_base);
+  EXPECT_THAT(resolved->warnings, ElementsAre(AllOf(HasSubstr("r.yaml:2: key 'base_model'"),
+                                                    HasSubstr("as one more model"))));
+}
+
 TEST(ResolveMethodTest, WithoutEffectIsNoExcuseForAWrongType) {
   const absl::StatusOr<ResolvedMethod> resolved = Resolve(
       "merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\n"

@@ -91,6 +91,7 @@ TEST(Recipe, OutDtypeWinsOverDtypeInAnyOrder) {
   EXPECT_EQ(Parse("out_dtype: float16\ndtype: float32\nmerge_method: m\nmodels: [a]\n").out_dtype,
             DType::kF16);
   EXPECT_EQ(Parse("dtype: float64\nmerge_method: m\nmodels: [a]\n").out_dtype, DType::kF64);
+  EXPECT_EQ(Parse("dtype: torch.float16\nmerge_method: m\nmodels: [a]\n").out_dtype, DType::kF16);
   EXPECT_EQ(Parse("merge_method: m\nmodels: [a]\n").out_dtype, std::nullopt);
 }
 
