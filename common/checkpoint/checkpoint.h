@@ -95,8 +95,8 @@ absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_vie
 absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,
                                           const Stores& stores = {});
 
-// A model of which no more than its small files is wanted: no weights are looked for. `uri`, `given`
-// and `store` are set.
+// A model of which no more than its small files is wanted: no weights are looked for. `uri`,
+// `given` and `store` are set.
 absl::StatusOr<Checkpoint> OpenSmallFiles(std::string_view resolved_uri, std::string_view given,
                                           const Stores& stores = {});
 

@@ -67,10 +67,10 @@ absl::StatusOr<std::string> FindSnapshot(const std::string& cache, const HubName
                                          const AllowedRoots& roots) {
   const fs::path repository = HfRepositoryFolder(cache, name.repository);
   MERGANSER_RETURN_IF_ERROR(roots.Check(repository.string()));
-  const std::string fetch = absl::StrCat(
-      "fetch it first, e.g. with: huggingface-cli download ", name.repository,
-      name.revision.empty() ? "" : absl::StrCat(" --revision ", name.revision),
-      ", or write hf://", model, " to read it from the hub");
+  const std::string fetch =
+      absl::StrCat("fetch it first, e.g. with: huggingface-cli download ", name.repository,
+                   name.revision.empty() ? "" : absl::StrCat(" --revision ", name.revision),
+                   ", or write hf://", model, " to read it from the hub");
   if (!IsFolder(repository)) {
     return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": found neither ", tried,
                                             " nor ", repository.string(),
@@ -90,8 +90,8 @@ absl::StatusOr<std::string> FindSnapshot(const std::string& cache, const HubName
     if (commit && IsFolder(snapshot)) return snapshot.string();
     return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": ", repository.string(),
                                             " (the Hugging Face cache) has neither refs/",
-                                            name.revision, " nor a snapshot of this name: ",
-                                            fetch));
+                                            name.revision,
+                                            " nor a snapshot of this name: ", fetch));
   }
   std::vector<std::string> snapshots;
   Directory listing(repository / "snapshots");

@@ -142,19 +142,17 @@ CommonTemplate MostCommonTemplate(const std::vector<std::optional<std::string>>&
     if (!templates[i].has_value()) continue;
     const std::string text(absl::StripAsciiWhitespace(*templates[i]));
     if (text.empty()) continue;
-    const auto known = std::find_if(found.begin(), found.end(), [&](const CommonTemplate& one) {
-      return one.text == text;
-    });
+    const auto known = std::find_if(found.begin(), found.end(),
+                                    [&](const CommonTemplate& one) { return one.text == text; });
     if (known != found.end()) {
       ++known->count;
     } else {
       found.push_back({text, 1, i});
     }
   }
-  const auto most =
-      std::max_element(found.begin(), found.end(), [](const auto& a, const auto& b) {
-        return a.count < b.count;  // of equal ones max_element takes the first
-      });
+  const auto most = std::max_element(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return a.count < b.count;  // of equal ones max_element takes the first
+  });
   return most == found.end() ? CommonTemplate() : *most;
 }
 

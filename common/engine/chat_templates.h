@@ -28,9 +28,9 @@ absl::StatusOr<std::optional<std::string>> ReadChatTemplate(const Checkpoint& mo
 
 // As mergekit counts for `auto`: by their texts without the white space around them.
 struct CommonTemplate {
-  std::string text;   // stripped; empty where no model has one
-  size_t count = 0;   // models that have it
-  size_t first = 0;   // the first of them
+  std::string text;  // stripped; empty where no model has one
+  size_t count = 0;  // models that have it
+  size_t first = 0;  // the first of them
 };
 // The one that most of `templates` are, the first of them on a tie.
 CommonTemplate MostCommonTemplate(const std::vector<std::optional<std::string>>& templates);

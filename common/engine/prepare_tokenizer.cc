@@ -86,8 +86,9 @@ absl::Status SettleTokenizer(const TokenizerModels& models, PreparedMerge& prepa
   }
   if (source.any && compared) {
     prepared.plan.notes.push_back(
-        absl::StrCat(place, ": accepted, but it has no effect here: the union of equal "
-                            "vocabularies is the tokenizer of model ",
+        absl::StrCat(place,
+                     ": accepted, but it has no effect here: the union of equal "
+                     "vocabularies is the tokenizer of model ",
                      Shown(prepared.tokenizer->given), ", and embeddings keep their rows"));
   }
   return absl::OkStatus();
@@ -129,12 +130,11 @@ absl::Status SettleChatTemplate(const TokenizerModels& models, PreparedMerge& pr
           place, ": accepted, but it has no effect here: no model has a chat template"));
       return absl::OkStatus();
     }
-    const bool same =
-        own->has_value() && absl::StripAsciiWhitespace(**own) == common.text;
-    prepared.plan.notes.push_back(absl::StrCat(
-        place, ": auto is the chat template of model ", Shown(names[common.first]), ", which ",
-        common.count, " of ", names.size(), " models have; the output's tokenizer ",
-        same ? "has it already" : "gets it"));
+    const bool same = own->has_value() && absl::StripAsciiWhitespace(**own) == common.text;
+    prepared.plan.notes.push_back(
+        absl::StrCat(place, ": auto is the chat template of model ", Shown(names[common.first]),
+                     ", which ", common.count, " of ", names.size(),
+                     " models have; the output's tokenizer ", same ? "has it already" : "gets it"));
     if (same) return absl::OkStatus();
     text = common.text;
   } else if (const std::string_view named = NamedChatTemplate(wanted.value); !named.empty()) {

@@ -16,9 +16,9 @@ namespace merganser {
 
 // The models of a recipe, as far as they are open.
 struct TokenizerModels {
-  std::vector<std::string> inputs;                         // those that are merged, as written
-  std::vector<std::shared_ptr<const Checkpoint>> opened;   // of these, one each
-  std::vector<std::string> named;                          // all that the recipe names
+  std::vector<std::string> inputs;                        // those that are merged, as written
+  std::vector<std::shared_ptr<const Checkpoint>> opened;  // of these, one each
+  std::vector<std::string> named;                         // all that the recipe names
   std::function<std::string(const std::string&)> canonical;
   // A model of which no more than its small files is wanted.
   std::function<absl::StatusOr<std::shared_ptr<const Checkpoint>>(const std::string&)> open_small;

@@ -283,9 +283,9 @@ absl::Status CheckSettings(const RecipeParameters& given, const std::vector<Para
       continue;
     }
     if (known != specs.end()) {
-      const std::string what =
-          absl::StrCat("found under a model, expected under the recipe's own parameters: ",
-                       context.method, " has one for all models");
+      const std::string what = absl::StrCat(
+          "found under a model, expected under the recipe's own parameters: ", context.method,
+          " has one for all models");
       if (known->required) return Wrong(context, setting.line, key, what);
       remarks.warnings.push_back(absl::StrCat(Place(context, setting.line, key), ": ", what,
                                               "; it is ignored there, as by mergekit"));
@@ -318,9 +318,10 @@ absl::Status CheckSettings(const RecipeParameters& given, const std::vector<Para
     const bool condition = key == "filter" || key == "value";
     remarks.warnings.push_back(absl::StrCat(
         Place(context, setting.line, key), ": unknown to ", context.method,
-        condition ? ": it stands beside parameters, expected it in a condition of one of them, "
-                    "{filter: ..., value: ...}; it is ignored, as by mergekit"
-                  : absl::StrCat(", and no method has it: it is ignored, as by mergekit", expected)));
+        condition
+            ? ": it stands beside parameters, expected it in a condition of one of them, "
+              "{filter: ..., value: ...}; it is ignored, as by mergekit"
+            : absl::StrCat(", and no method has it: it is ignored, as by mergekit", expected)));
   }
   return absl::OkStatus();
 }

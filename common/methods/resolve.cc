@@ -80,8 +80,7 @@ class Resolver {
     for (size_t s = 0; s < recipe_.slices.size(); ++s) {
       const RecipeSlice& slice = recipe_.slices[s];
       if (!slice.base_model.has_value()) continue;
-      const bool same =
-          recipe_.base_model.has_value() && canonical_(*slice.base_model) == base_;
+      const bool same = recipe_.base_model.has_value() && canonical_(*slice.base_model) == base_;
       if (same) continue;
       const std::string key = absl::StrCat("slices[", s, "].base_model");
       return WithPlace(
@@ -127,7 +126,8 @@ class Resolver {
       resolved_.warnings.push_back(absl::StrCat(
           recipe_.source_name, ":", recipe_.base_line, ": key 'base_model': ",
           Shown(*recipe_.base_model), " is not among the models: ", std::string(info_.name),
-          " has no base and merges it as one more model, as mergekit does; list it there if that is "
+          " has no base and merges it as one more model, as mergekit does; list it there if that "
+          "is "
           "meant, else leave the key out"));
       return absl::OkStatus();
     }
@@ -196,10 +196,11 @@ class Resolver {
   void NoteBaseParameters(const RecipeModel& model) {
     if (model.parameters.empty() || base_noted_) return;
     base_noted_ = true;
-    resolved_.notes.push_back(absl::StrCat(
-        recipe_.source_name, ":", model.parameters.begin()->second.line, ": parameters of ",
-        Shown(model.model), ": accepted, but they have no effect here: it is the base_model, which ",
-        std::string(info_.name), " holds the others against"));
+    resolved_.notes.push_back(
+        absl::StrCat(recipe_.source_name, ":", model.parameters.begin()->second.line,
+                     ": parameters of ", Shown(model.model),
+                     ": accepted, but they have no effect here: it is the base_model, which ",
+                     std::string(info_.name), " holds the others against"));
   }
 
   bool AlwaysDropped(const RecipeModel& model, const ResolvedSlice& slice) const {
@@ -335,12 +336,12 @@ class Resolver {
   const MethodInfo& info_;
   const std::function<std::string(const std::string&)>& canonical_;
   ResolvedMethod resolved_;
-  std::string base_;                  // canonical
-  bool apart_ = false;                // the base is no contributing model
+  std::string base_;                   // canonical
+  bool apart_ = false;                 // the base is no contributing model
   std::optional<RecipeModel> joined_;  // a base that is one more model
-  bool base_noted_ = false;           // that its parameters have no effect
-  std::vector<std::string> names_;    // of resolved_.inputs(), canonical
-  std::vector<std::string> dropped_;  // as written
+  bool base_noted_ = false;            // that its parameters have no effect
+  std::vector<std::string> names_;     // of resolved_.inputs(), canonical
+  std::vector<std::string> dropped_;   // as written
 };
 
 absl::StatusOr<const MethodInfo*> MethodOf(const Recipe& recipe) {

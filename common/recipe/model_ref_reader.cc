@@ -135,8 +135,8 @@ absl::Status ModelRefReader::ReadLong(const YamlNode& node, const std::string& k
   }
   if (!MayBeHubName(out)) {
     return messages_.Error(revision->line, revision_key,
-                           absl::StrCat("found ", DescribeNode(*revision->value), ": a revision of ",
-                                        Shown(out), std::string(kRevision)));
+                           absl::StrCat("found ", DescribeNode(*revision->value),
+                                        ": a revision of ", Shown(out), std::string(kRevision)));
   }
   absl::StrAppend(&out, "@", text);
   return absl::OkStatus();

@@ -37,9 +37,8 @@ class Reader : private RecipeMessages {
     }
     MERGANSER_RETURN_IF_ERROR(RefuseOtherPrograms(root));
     for (const YamlNode::Member& member : root.members) {
-      MERGANSER_RETURN_IF_ERROR(ReadMember(member, KeyPlace::kTop, "", [&](const std::string&) {
-        return ReadTop(member);
-      }));
+      MERGANSER_RETURN_IF_ERROR(ReadMember(member, KeyPlace::kTop, "",
+                                           [&](const std::string&) { return ReadTop(member); }));
     }
     if (recipe_.merge_method.empty()) {
       return Error(root.line, "merge_method", "missing, expected the name of a method");
@@ -113,8 +112,7 @@ class Reader : private RecipeMessages {
     for (const std::string_view key : {"experts", "gate_mode", "shared_experts", "genome"}) {
       const YamlNode::Member* found = root.Find(key);
       if (found == nullptr) continue;
-      return Error(found->line, found->key,
-                   std::string(FindRecipeKey(KeyPlace::kTop, key)->about));
+      return Error(found->line, found->key, std::string(FindRecipeKey(KeyPlace::kTop, key)->about));
     }
     return absl::OkStatus();
   }
@@ -166,7 +164,8 @@ class Reader : private RecipeMessages {
     }
     const std::string key = "modules.default";
     const YamlNode& module = *map.members[0].value;
-    if (module.kind != YamlNode::Kind::kMap) return Wrong(module, key, "a map with models or slices");
+    if (module.kind != YamlNode::Kind::kMap)
+      return Wrong(module, key, "a map with models or slices");
     modules_line_ = member.line;
     for (const YamlNode::Member& part : module.members) {
       const std::string part_key = absl::StrCat(key, ".", Shown(part.key));
@@ -259,7 +258,8 @@ class Reader : private RecipeMessages {
           return absl::OkStatus();
         }
         if (empty) return absl::OkStatus();
-        if (part.key == "parameters") return ReadParameterMap(*part.value, part_key, slice.parameters);
+        if (part.key == "parameters")
+          return ReadParameterMap(*part.value, part_key, slice.parameters);
         slice.base_line = part.line;
         slice.base_model.emplace();
         return references_.Read(*part.value, part_key, *slice.base_model);

@@ -30,8 +30,7 @@ constexpr RecipeKey kKeys[] = {
      "of the output's tokenizer: `auto`, a name (alpaca, chatml, exaone, llama3, mistral) or the "
      "template's text",
      "chat_template: chatml"},
-    {kTop, "dtype", kAccepted, "of the output, where `out_dtype` is not there",
-     "dtype: bfloat16"},
+    {kTop, "dtype", kAccepted, "of the output, where `out_dtype` is not there", "dtype: bfloat16"},
     {kTop, "max_shard_size", kAccepted, "ours: the largest file of the output",
      "max_shard_size: 5GB"},
     {kTop, "merge_method", kAccepted, "one of the methods (`merganser methods`)", ""},
@@ -86,7 +85,8 @@ constexpr RecipeKey kKeys[] = {
      "that the models have",
      "pad_to_multiple_of: 8"},
     {kTop, "", kWarned,
-     "mergekit ignores it, and so does this program; where a known key is near, it is an error that "
+     "mergekit ignores it, and so does this program; where a known key is near, it is an error "
+     "that "
      "names it",
      "something_else: 1", "any other key"},
 
@@ -106,19 +106,23 @@ constexpr RecipeKey kKeys[] = {
      "stages of mergekit-multi: put each document into a recipe of its own, merge them in their "
      "order, and name the outputs' folders as models",
      "", "several documents in a file"},
-    {kTop, "", kRefused, "a parameter's name where mergekit ignores it: it belongs under `parameters`",
+    {kTop, "", kRefused,
+     "a parameter's name where mergekit ignores it: it belongs under `parameters`",
      "select_topk: 0.1", "select_topk: ..."},
 
     {kModel, "model", kAccepted, "a path, a URI, or org/name[@REVISION] in the local cache", ""},
     {kModel, "parameters", kAccepted, "of the method, for this model", "parameters: {weight: 1}"},
     {kModel, "revision", kWarned,
-     "mergekit ignores it here and takes the main revision, and so does this program; a revision is "
+     "mergekit ignores it here and takes the main revision, and so does this program; a revision "
+     "is "
      "written `model: org/name@REVISION`",
      "revision: dpo"},
-    {kModel, "", kRefused, "a parameter's name where mergekit ignores it: it belongs under `parameters`",
-     "weight: 0.5", "weight: ..."},
+    {kModel, "", kRefused,
+     "a parameter's name where mergekit ignores it: it belongs under `parameters`", "weight: 0.5",
+     "weight: ..."},
 
-    {kSlice, "sources", kAccepted, "models and their layers: `{model, layer_range, parameters}`", ""},
+    {kSlice, "sources", kAccepted, "models and their layers: `{model, layer_range, parameters}`",
+     ""},
     {kSlice, "parameters", kAccepted, "of the method, for this slice", "parameters: {weight: 1}"},
     {kSlice, "base_model", kAccepted,
      "the recipe's own; where the recipe has none, the same one in all slices. Another one is an "
@@ -130,16 +134,20 @@ constexpr RecipeKey kKeys[] = {
      "residual_weight: 0.1"},
 
     {kSource, "model", kAccepted, "as under `models`", ""},
-    {kSource, "layer_range", kAccepted, "[first, end): the layer behind the last one is the end", ""},
-    {kSource, "parameters", kAccepted, "of the method, for these layers", "parameters: {weight: 1}"},
+    {kSource, "layer_range", kAccepted, "[first, end): the layer behind the last one is the end",
+     ""},
+    {kSource, "parameters", kAccepted, "of the method, for these layers",
+     "parameters: {weight: 1}"},
     {kSource, "revision", kWarned,
-     "mergekit ignores it here and takes the main revision, and so does this program; a revision is "
+     "mergekit ignores it here and takes the main revision, and so does this program; a revision "
+     "is "
      "written `model: org/name@REVISION`",
      "revision: dpo"},
 
     {kReference, "path", kAccepted, "taken as it stands, also with `+` and `@`", "path: a"},
     {kReference, "model", kAccepted, "the same in mergekit's longest form", "model: {path: a}"},
-    {kReference, "revision", kAccepted, "of an org/name: branch, tag, pull request or commit in the cache",
+    {kReference, "revision", kAccepted,
+     "of an org/name: branch, tag, pull request or commit in the cache",
      "path: org/name, revision: dpo"},
     {kReference, "override_architecture", kNoted, "tensors are aligned by their names",
      "path: a, override_architecture: LlamaForCausalLM"},
@@ -157,10 +165,10 @@ constexpr RecipeKey kKeys[] = {
      "where all models have one vocabulary",
      "tokens: {a: {source: a}}"},
 
-    {kParameters, "", kAccepted, "numbers in quotes, also with an exponent", "parameters: {weight: \"1e-3\"}",
-     "weight: \"0.5\""},
-    {kParameters, "", kAccepted, "one condition without a list", "parameters: {weight: {filter: mlp, value: 1}}",
-     "weight: {filter: mlp, value: 0.5}"},
+    {kParameters, "", kAccepted, "numbers in quotes, also with an exponent",
+     "parameters: {weight: \"1e-3\"}", "weight: \"0.5\""},
+    {kParameters, "", kAccepted, "one condition without a list",
+     "parameters: {weight: {filter: mlp, value: 1}}", "weight: {filter: mlp, value: 0.5}"},
     {kParameters, "", kAccepted, "true and false as mergekit writes them back", "",
      "normalize: 1.0"},
     {kParameters, "int8_mask", kNoted, "", "parameters: {int8_mask: true}"},
@@ -186,11 +194,35 @@ constexpr RecipeKey kKeys[] = {
      "", "weight: [{filter: mlp, value: 0.5}]"},
 };
 
-constexpr std::string_view kWords[] = {
-    "alpha", "combine", "density", "eps", "epsilon", "filter_wise", "gamma", "head_ratio_budget",
-    "importance", "lambda", "max_iter", "normalize", "normalize_weights", "nuslerp_flatten",
-    "nuslerp_row_wise", "r", "rank_topk", "rescale", "scale", "scope", "seed", "select_topk",
-    "src_beta_max", "src_beta_min", "strength", "t", "threshold", "tol", "weight"};
+constexpr std::string_view kWords[] = {"alpha",
+                                       "combine",
+                                       "density",
+                                       "eps",
+                                       "epsilon",
+                                       "filter_wise",
+                                       "gamma",
+                                       "head_ratio_budget",
+                                       "importance",
+                                       "lambda",
+                                       "max_iter",
+                                       "normalize",
+                                       "normalize_weights",
+                                       "nuslerp_flatten",
+                                       "nuslerp_row_wise",
+                                       "r",
+                                       "rank_topk",
+                                       "rescale",
+                                       "scale",
+                                       "scope",
+                                       "seed",
+                                       "select_topk",
+                                       "src_beta_max",
+                                       "src_beta_min",
+                                       "strength",
+                                       "t",
+                                       "threshold",
+                                       "tol",
+                                       "weight"};
 
 constexpr std::string_view kTemplates[] = {"alpaca", "chatml", "exaone", "llama3", "mistral"};
 

@@ -19,7 +19,8 @@ absl::Status ReadTokenizerSource(const YamlNode& node, const std::string& key,
                                  const RecipeMessages& messages, const ModelRefReader& references,
                                  Recipe& out) {
   if (out.tokenizer.has_value()) {
-    return messages.Error(node.line, key, "found both tokenizer and tokenizer_source, expected one");
+    return messages.Error(node.line, key,
+                          "found both tokenizer and tokenizer_source, expected one");
   }
   TokenizerSource source;
   source.line = node.line;
@@ -88,9 +89,9 @@ absl::Status ReadChatTemplate(const YamlNode& node, const std::string& key,
   const bool text = node.kind == YamlNode::Kind::kScalar && node.text.size() >= kShortest &&
                     node.text.find('{') != std::string::npos;
   if (!known && !text) {
-    return messages.Wrong(node, key,
-                          absl::StrCat("one of ", absl::StrJoin(words, ", "),
-                                       ", or the text of a Jinja template"));
+    return messages.Wrong(
+        node, key,
+        absl::StrCat("one of ", absl::StrJoin(words, ", "), ", or the text of a Jinja template"));
   }
   out.chat_template = ChatTemplate{node.text, node.line};
   return absl::OkStatus();

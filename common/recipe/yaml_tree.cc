@@ -210,8 +210,9 @@ absl::Status RefuseStages(const std::vector<std::shared_ptr<const YamlNode>>& do
   }
   return YamlError(
       source_name, documents[1]->line,
-      absl::StrCat(documents.size(), " documents, expected one; these are stages of mergekit-multi (",
-                   stages, "): put each into a recipe of its own, merge them in an order in which "
+      absl::StrCat(documents.size(),
+                   " documents, expected one; these are stages of mergekit-multi (", stages,
+                   "): put each into a recipe of its own, merge them in an order in which "
                    "every stage comes before those that name it, and name the folder of its output "
                    "as their model"));
 }

@@ -19,7 +19,8 @@ struct Flag {
   std::string_view no = "";  // what to do instead of --no-NAME, where that is no needless one
 };
 
-constexpr std::string_view kCpu = "the merge is computed on the CPU, and --memory bounds what it takes";
+constexpr std::string_view kCpu =
+    "the merge is computed on the CPU, and --memory bounds what it takes";
 constexpr std::string_view kAlways = "it is done always";
 constexpr std::string_view kAdapter =
     "adapters are not supported by this version: merge the adapter into its model first";
@@ -89,12 +90,12 @@ absl::StatusOr<MergekitFlags> TakeMergekitFlags(std::span<char* const> arguments
     }
     const std::string shown = Shown(argument.substr(0, equals));
     if (!flag->needless || (no && !flag->no.empty())) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          shown, ": a flag of mergekit's, which is none here: ",
-          std::string(no && !flag->no.empty() ? flag->no : flag->about)));
+      return absl::InvalidArgumentError(
+          absl::StrCat(shown, ": a flag of mergekit's, which is none here: ",
+                       std::string(no && !flag->no.empty() ? flag->no : flag->about)));
     }
-    taken.notes.push_back(absl::StrCat(shown, " is mergekit's and needless here: ",
-                                       std::string(flag->about)));
+    taken.notes.push_back(
+        absl::StrCat(shown, " is mergekit's and needless here: ", std::string(flag->about)));
     if (flag->takes_value && equals == std::string_view::npos && i + 1 < arguments.size()) ++i;
   }
   return taken;

@@ -106,8 +106,8 @@ TEST_F(ResolveModelTest, ARevisionIsNoWayOut) {
   Write("hub/models--org--name/refs/main", "abc");
   Write("hub/models--org--name/snapshots/abc/config.json", "{}");
   Write("secret/config.json", "{}");
-  for (const char* model : {"org/name@../../../secret", "org/name@/etc", "org/name@", "org/name@a b",
-                            "org/name@."}) {
+  for (const char* model :
+       {"org/name@../../../secret", "org/name@/etc", "org/name@", "org/name@a b", "org/name@."}) {
     const auto uri = ResolveModel(model, folder_.path());
     // Absolute against the folder, as any path.
     EXPECT_TRUE(!uri.ok() || uri->rfind(folder_.path(), 0) == 0) << model << ": " << *uri;

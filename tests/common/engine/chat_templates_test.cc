@@ -51,8 +51,8 @@ TEST(JsonKey, TheKeyAloneChanges) {
 }
 
 TEST(JsonKey, WhatIsNoObjectIsRefusedByName) {
-  for (const std::string& text : {std::string("[1]"), std::string("{"), std::string("7"),
-                                  std::string(100, '[')}) {
+  for (const std::string& text :
+       {std::string("[1]"), std::string("{"), std::string("7"), std::string(100, '[')}) {
     const auto wrong = WithTextKey(text, "k", "t", "the/file");
     EXPECT_EQ(wrong.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(wrong.status().message()),

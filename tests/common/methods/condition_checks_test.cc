@@ -70,12 +70,14 @@ TEST(ConditionChecks, ConditionsThatAreNeverReached) {
 }
 
 TEST(ConditionChecks, AModelWhoseWeightStandsUnderFiltersOnly) {
-  const std::string head = "merge_method: task_arithmetic\nbase_model: base\nmodels:\n- model: a\n"
-                           "  parameters: {weight: [{filter: mlp, value: 0.5}]}\n- model: b\n";
-  EXPECT_THAT(Warnings(head),
-              ElementsAre(AllOf(HasSubstr("r.yaml:5: key 'parameters.weight'"),
-                                HasSubstr("the weight of model a stands under filters only: 2 of 4"),
-                                HasSubstr("the default, 1 (embed, layers.0.attn)"))));
+  const std::string head =
+      "merge_method: task_arithmetic\nbase_model: base\nmodels:\n- model: a\n"
+      "  parameters: {weight: [{filter: mlp, value: 0.5}]}\n- model: b\n";
+  EXPECT_THAT(
+      Warnings(head),
+      ElementsAre(AllOf(HasSubstr("r.yaml:5: key 'parameters.weight'"),
+                        HasSubstr("the weight of model a stands under filters only: 2 of 4"),
+                        HasSubstr("the default, 1 (embed, layers.0.attn)"))));
   // A wider place decides.
   EXPECT_THAT(Warnings(head + "parameters: {weight: 0.25}\n"), IsEmpty());
 }
@@ -88,10 +90,11 @@ TEST(ConditionChecks, AnotherNameOfATensorIsMet) {
 }
 
 TEST(ConditionChecks, OfASliceAlone) {
-  const std::string slice = "- sources: [{model: base, layer_range: [0, 2]}, "
-                            "{model: a, layer_range: [0, 2]}]\n";
-  EXPECT_THAT(Warnings("merge_method: task_arithmetic\nbase_model: base\nslices:\n" + slice + slice +
-                       "  parameters: {lambda: [{filter: norm, value: 2}, {value: 1}]}\n"),
+  const std::string slice =
+      "- sources: [{model: base, layer_range: [0, 2]}, "
+      "{model: a, layer_range: [0, 2]}]\n";
+  EXPECT_THAT(Warnings("merge_method: task_arithmetic\nbase_model: base\nslices:\n" + slice +
+                       slice + "  parameters: {lambda: [{filter: norm, value: 2}, {value: 1}]}\n"),
               ElementsAre(HasSubstr("meets no tensor that is merged in this slice")));
 }
 

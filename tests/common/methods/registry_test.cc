@@ -83,7 +83,8 @@ const ErrorCase kErrors[] = {
      "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {rank_topk: \"1.5\"}\n",
      {"key 'parameters.rank_topk'", "found \"1.5\"", "expected a whole number"}},
     {"QuotedInfinity",
-     "merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\nparameters: {lambda: \"-inf\"}\n",
+     "merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\nparameters: {lambda: "
+     "\"-inf\"}\n",
      {"key 'parameters.lambda'", "found \"-inf\"", "expected a number"}},
     {"FractionForAWholeNumber",
      "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {rank_topk: 1.5}\n",
@@ -333,9 +334,8 @@ TEST(ResolveMethodTest, ParametersOfTheBaseAreANote) {
       "merge_method: ties\nbase_model: base\nmodels:\n- model: ./base\n"
       "  parameters: {weight: 2}\n- model: a\n");
   ASSERT_TRUE(resolved.ok()) << resolved.status();
-  EXPECT_THAT(resolved->notes,
-              ElementsAre(AllOf(HasSubstr("r.yaml:5: parameters of ./base"),
-                                HasSubstr("no effect"))));
+  EXPECT_THAT(resolved->notes, ElementsAre(AllOf(HasSubstr("r.yaml:5: parameters of ./base"),
+                                                 HasSubstr("no effect"))));
 }
 
 TEST(ResolveMethodTest, NumbersInQuotesAndBooleansAsNumbers) {
