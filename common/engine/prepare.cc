@@ -61,12 +61,18 @@ absl::StatusOr<std::string> ResolveIn(const std::string& model,
 // The recipe's models by name, each resolved once, however often it is named.
 class Models {
  public:
-  Models(const std::vector<std::string>& directories, const Stores& stores)
-      : directories_(directories), stores_(stores) {}
+  Models(const std::vector<std::string>& directories, const Stores& stores,
+         const StageContext* stage)
+      : directories_(directories), stores_(stores), stage_(stage) {}
 
   const absl::StatusOr<std::string>& Resolve(const std::string& model) {
     auto it = resolutions_.find(model);
     if (it == resolutions_.end()) {
+      const auto output = stage_ == nullptr ? std::map<std::string, std::string>::const_iterator()
+                                            : stage_->outputs.find(model);
+      if (stage_ != nullptr && output != stage_->outputs.end()) {
+        return resolutions_.emplace(model, output->second).first->second;
+      }
       absl::StatusOr<std::string> uri = ResolveIn(model, directories_, stores_.roots());
       // Whoever reads the plan reads the same, whatever a branch comes to mean meanwhile.
       if (uri.ok()) uri = stores_.Pin(*uri);
@@ -94,6 +100,7 @@ class Models {
  private:
   const std::vector<std::string>& directories_;
   const Stores& stores_;
+  const StageContext* const stage_;
   std::map<std::string, absl::StatusOr<std::string>> resolutions_;
 };
 
@@ -210,10 +217,13 @@ OutputDonors PreparedMerge::donors() const {
 absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
                                            const std::vector<std::string>& directories,
-                                           const Stores& stores, const StoreTraits& output) {
+                                           const Stores& stores, const StoreTraits& output,
+                                           const StageContext* stage) {
   PreparedMerge prepared;
-  MERGANSER_ASSIGN_OR_RETURN(prepared.recipe, ParseRecipe(recipe_text, source_name));
-  Models models(directories, stores);
+  MERGANSER_ASSIGN_OR_RETURN(prepared.recipe,
+                             ParseRecipe(recipe_text, source_name, stage != nullptr));
+  if (stage != nullptr) prepared.recipe.text = stage->recipe_text;
+  Models models(directories, stores, stage);
   MERGANSER_ASSIGN_OR_RETURN(
       const ResolvedMethod resolved,
       ResolveMethod(prepared.recipe, [&](const std::string& m) { return models.Canonical(m); }));
@@ -278,6 +288,19 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
     }
   }
   return prepared;
+}
+
+absl::Status CheckStageModels(const Recipe& recipe, const std::vector<std::string>& directories,
+                              const Stores& stores, const StageContext& stage) {
+  Models models(directories, stores, &stage);
+  const absl::StatusOr<ResolvedMethod> resolved =
+      ResolveMethod(recipe, [&](const std::string& model) { return models.Canonical(model); });
+  MERGANSER_RETURN_IF_ERROR(resolved.status());
+  for (const std::string& name : resolved->inputs()) {
+    if (stage.outputs.contains(name)) continue;
+    MERGANSER_RETURN_IF_ERROR(models.Open(name).status());
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace merganser

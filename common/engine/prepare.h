@@ -2,6 +2,7 @@
 #ifndef MERGANSER_COMMON_ENGINE_PREPARE_H_
 #define MERGANSER_COMMON_ENGINE_PREPARE_H_
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +34,13 @@ struct PreparedMerge {
   OutputDonors donors() const;
 };
 
+// Of a stage among others: which of its models are outputs of others, by their names, and where
+// these are; and what is put on record as the recipe.
+struct StageContext {
+  std::map<std::string, std::string> outputs;  // name -> URI
+  std::string recipe_text;
+};
+
 // Parses the recipe, resolves its models, opens and aligns the checkpoints
 // (headers only) and plans. Every failure that is not IsRetryable means that the
 // request is wrong. A relative path is looked for in each of `directories`, the
@@ -42,7 +50,13 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
                                            const std::vector<std::string>& directories,
                                            const Stores& stores = {},
-                                           const StoreTraits& output = {});
+                                           const StoreTraits& output = {},
+                                           const StageContext* stage = nullptr);
+
+// What can be said of the models of a stage before those that it needs are merged: that the others
+// are there and whole. As PrepareMerge says it.
+absl::Status CheckStageModels(const Recipe& recipe, const std::vector<std::string>& directories,
+                              const Stores& stores, const StageContext& stage);
 
 // kPermissionDenied, with the model's name, when a model of `recipe` lies outside of
 // `roots`. What else may be wrong with it is left to PrepareMerge.

@@ -26,8 +26,8 @@ constexpr std::string_view kModuleKeys[] = {"models", "parameters", "slices"};
 
 class Reader : private RecipeMessages {
  public:
-  Reader(std::string_view source, Recipe& recipe)
-      : RecipeMessages(source), recipe_(recipe), references_(*this, recipe.notes) {}
+  Reader(std::string_view source, bool stage, Recipe& recipe)
+      : RecipeMessages(source), stage_(stage), recipe_(recipe), references_(*this, recipe.notes) {}
 
   absl::Status Read(const YamlNode& root) {
     if (root.kind != YamlNode::Kind::kMap) {
@@ -74,7 +74,12 @@ class Reader : private RecipeMessages {
     const bool empty = member.value->kind == YamlNode::Kind::kNull;
     switch (row->verdict) {
       case KeyVerdict::kNoted:
-        if (member.key == "name" && empty) return absl::OkStatus();
+        if (place == KeyPlace::kTop && member.key == "name") {
+          if (empty) return absl::OkStatus();
+          MERGANSER_RETURN_IF_ERROR(
+              ReadNameText(*member.value, key, "a name", *this, recipe_.name));
+          if (stage_) return absl::OkStatus();
+        }
         recipe_.notes.push_back(WithoutEffect(member.line, key, row->about));
         return absl::OkStatus();
       case KeyVerdict::kWarned:
@@ -421,6 +426,7 @@ class Reader : private RecipeMessages {
     return absl::OkStatus();
   }
 
+  const bool stage_;
   Recipe& recipe_;
   const ModelRefReader references_;
   std::optional<DType> dtype_;
@@ -431,7 +437,8 @@ class Reader : private RecipeMessages {
 
 }  // namespace
 
-absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view source_name) {
+absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view source_name,
+                                   bool stage) {
   if (text.size() > kMaxRecipeBytes) {
     return YamlError(
         source_name, 1,
@@ -442,7 +449,7 @@ absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view sourc
   recipe.text = std::string(text);
   MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<const YamlNode> root,
                              ParseYaml(text, source_name));
-  MERGANSER_RETURN_IF_ERROR(Reader(source_name, recipe).Read(*root));
+  MERGANSER_RETURN_IF_ERROR(Reader(source_name, stage, recipe).Read(*root));
   return recipe;
 }
 

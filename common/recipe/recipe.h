@@ -88,6 +88,7 @@ struct ChatTemplate {
 struct Recipe {
   std::string source_name;  // the file, for messages; "recipe" when submitted as text
   std::string text;         // verbatim
+  std::string name;         // of a stage among others; else it has no effect
   std::string merge_method;
   int method_line = 0;
   std::optional<std::string> base_model;
@@ -118,7 +119,9 @@ inline constexpr size_t kMaxRecipeBytes = 1 << 20;
 // An unknown key names the nearest known one; one that is near to none is a warning
 // (recipe_keys.h has the whole table). Aliases and anchors are allowed, a document bomb is not:
 // nodes are counted while they are expanded.
-absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view source_name);
+// `stage`: one of several (stages.h), whose name has its effect.
+absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view source_name,
+                                   bool stage = false);
 
 }  // namespace merganser
 

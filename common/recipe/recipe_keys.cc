@@ -62,12 +62,18 @@ constexpr RecipeKey kKeys[] = {
     {kTop, "int8_mask", kNoted, "masks take no memory worth the name here", "int8_mask: true"},
     {kTop, "lazy_unpickle", kNoted, kProgram, "lazy_unpickle: true"},
     {kTop, "low_cpu_memory", kNoted, kProgram, "low_cpu_memory: true"},
-    {kTop, "name", kNoted, "it names a stage among others; the output has the name of its folder",
+    {kTop, "name", kNoted,
+     "a single recipe is no stage among others; the output has the name of its folder",
      "name: first"},
     {kTop, "random_seed", kNoted,
      "a setting of mergekit's program; masks are drawn from `parameters: {seed: ...}` here",
      "random_seed: 7"},
     {kTop, "trust_remote_code", kNoted, kProgram, "trust_remote_code: true"},
+    {kTop, "", kAccepted,
+     "stages of mergekit-multi, by `merganser merge` and `plan`; elsewhere an error says how to "
+     "take "
+     "them apart",
+     "", "several documents in a file"},
     {kTop, "", kNoted,
      "of equal vocabularies: the base's tokenizer, and embeddings keep their rows", "",
      "tokenizer_source: union, tokenizer: {}"},
@@ -102,10 +108,6 @@ constexpr RecipeKey kKeys[] = {
      "models with several modules: `models` or `slices` at the top take in all of a model's "
      "tensors",
      "modules: {text_decoder: {models: [a]}}", "modules: {OTHER: ...}"},
-    {kTop, "", kRefused,
-     "stages of mergekit-multi: put each document into a recipe of its own, merge them in their "
-     "order, and name the outputs' folders as models",
-     "", "several documents in a file"},
     {kTop, "", kRefused,
      "a parameter's name where mergekit ignores it: it belongs under `parameters`",
      "select_topk: 0.1", "select_topk: ..."},

@@ -214,7 +214,7 @@ absl::Status RefuseStages(const std::vector<std::shared_ptr<const YamlNode>>& do
                    " documents, expected one; these are stages of mergekit-multi (", stages,
                    "): put each into a recipe of its own, merge them in an order in which "
                    "every stage comes before those that name it, and name the folder of its output "
-                   "as their model"));
+                   "as their model; `merganser merge` does all of this by itself"));
 }
 
 int LineAt(std::string_view text, size_t at) {

@@ -38,6 +38,7 @@ struct MergeFlags {
   bool overwrite = false;
   bool resume = false;
   bool verify = false;
+  std::string stages;  // where the outputs of stages go meanwhile; empty: beside the output
   // How often finished units are made durable and put on record: what a crash may
   // cost, beside the units in flight.
   int64_t record_ms = 5000;

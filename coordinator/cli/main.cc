@@ -49,6 +49,10 @@ int Run(int argc, char** argv) {
 
   CLI::App* merge = app.add_subcommand("merge", "Merge in this process");
   AddMergeFlags(*merge, merge_flags);
+  merge->add_option(
+      "--stages", merge_flags.stages,
+      "Of a recipe of several documents: folder or URI for the outputs of its stages, "
+      "which are removed at the end (default: OUTPUT.stages)");
   AddThreads(*merge, threads);
   AddMemory(*merge, memory);
 

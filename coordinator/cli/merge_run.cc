@@ -321,8 +321,10 @@ class MergeRun {
 
 }  // namespace
 
-int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher& interrupts) {
-  const absl::StatusOr<std::string> text = ReadRecipeFile(flags.recipe);
+int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher& interrupts,
+              const StageRun* stage) {
+  const absl::StatusOr<std::string> text =
+      stage != nullptr ? absl::StatusOr<std::string>(stage->text) : ReadRecipeFile(flags.recipe);
   if (!text.ok()) return Fail(text.status(), Phase::kPlanning);
   const std::vector<std::string> directories = RecipeDirectories(flags.recipe);
   absl::StatusOr<Uri> uri = ParseUri(flags.output);
@@ -342,7 +344,8 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   std::optional<ProgressPrinter> printer;
   printer.emplace([&] { return progress.Sample(executor.progress()); });
   const absl::StatusOr<PreparedMerge> prepared =
-      PrepareMerge(*text, flags.recipe, directories, stores, traits);
+      PrepareMerge(*text, flags.recipe, directories, stores, traits,
+                   stage != nullptr ? &stage->context : nullptr);
   if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);
   if (const absl::Status apart = CheckPlacesApart(stores, output_uri, prepared->plan.models);
       !apart.ok()) {

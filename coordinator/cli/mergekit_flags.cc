@@ -24,8 +24,7 @@ constexpr std::string_view kCpu =
 constexpr std::string_view kAlways = "it is done always";
 constexpr std::string_view kAdapter =
     "adapters are not supported by this version: merge the adapter into its model first";
-constexpr std::string_view kMulti =
-    "of mergekit-multi: merge the stages one by one, each by a recipe of its own";
+constexpr std::string_view kStages = "use --stages";
 
 constexpr Flag kFlags[] = {
     {"--allow-crimes", true, false,
@@ -47,9 +46,11 @@ constexpr Flag kFlags[] = {
      "a model card is written always; delete README.md from the output"},
     {"--write-threads", true, true, "writing goes on beside reading and computing always"},
 
-    {"--intermediate-dir", false, true, kMulti},
-    {"-I", false, true, kMulti},
-    {"--out-path", false, true, kMulti},
+    {"--intermediate-dir", false, true, kStages},
+    {"-I", false, true, kStages},
+    {"--lazy", true, false, "stages that are complete are not merged again",
+     "use --overwrite to merge complete stages again"},
+    {"--out-path", false, true, "give OUTPUT behind the recipe"},
     {"--lora-merge-cache", false, true, kAdapter},
     {"--lora-merge-dtype", false, true, kAdapter},
     {"--num-threads", false, true, "use --threads"},

@@ -1043,7 +1043,7 @@ limit: 100
 num_fewshot: 5
 """, "mergekit-evolve")
 
-shape("multi_two_stages", "refused", """
+shape("multi_two_stages", "accepted", """
 name: first
 merge_method: linear
 models: [{model: a}, {model: b}]
@@ -1053,14 +1053,78 @@ merge_method: slerp
 base_model: first
 models: [{model: c}]
 parameters: {t: 0.5}
-""", "2 documents", "first")
+""", "planned      when first is merged")
+
+shape("multi_blocks_of_layers", "accepted", """
+name: knowledge
+merge_method: nuslerp
+models:
+  - {model: a, parameters: {weight: 0.4}}
+  - {model: b, parameters: {weight: 0.6}}
+---
+name: voice
+merge_method: nuslerp
+models:
+  - {model: ./c, parameters: {weight: 0.6}}
+  - {model: d, parameters: {weight: 0.4}}
+---
+merge_method: passthrough
+slices:
+- sources:  # the beginning
+  - {model: base, layer_range: [0, 1]}
+- sources:
+  - {model: knowledge, layer_range: [1, 2]}
+- sources:
+  - {model: voice, layer_range: [2, 4]}
+dtype: bfloat16
+""", "planned      when knowledge, voice are merged")
+
+shape("multi_unions_and_templates", "accepted", """
+name: First
+models: [{model: a}, {model: b}]
+merge_method: karcher
+dtype: bfloat16
+parameters: {tol: 1e-10, max_iter: 100}
+tokenizer:
+  source: union
+---
+base_model: base
+dtype: bfloat16
+merge_method: della_linear
+modules:
+  default:
+    slices:
+    - sources:
+      - layer_range: [0, 4]
+        model: First
+        parameters: {density: 0.5, epsilon: 0.4, weight: [0.9, 0.2]}
+      - layer_range: [0, 4]
+        model: base
+parameters: {lambda: 1.0, normalize: 1.0}
+tokenizer: {}
+chat_template: auto
+""", "planned      when First is merged")
+
+shape("multi_in_a_circle", "refused", """
+name: one
+merge_method: slerp
+base_model: two
+models: [a]
+parameters: {t: 0.5}
+---
+name: two
+merge_method: slerp
+base_model: one
+models: [b]
+parameters: {t: 0.5}
+""", "in a circle")
 
 # What mergekit takes no more than this program does, by the rules of its configuration.
 MERGEKIT_REFUSES = frozenset((
     "slerp_foreign_base", "slerp_without_base", "slerp_t_under_the_models",
     "linear_without_weights", "linear_slice_of_unequal_ranges", "ties_weights_beside_the_model",
     "dare_linear_slices_without_ranges", "dare_without_a_kind", "moe_prompts",
-    "moe_shared_expert", "moe_named_as_a_method", "evolve_genome", "multi_two_stages"))
+    "moe_shared_expert", "moe_named_as_a_method", "evolve_genome", "multi_in_a_circle"))
 
 # Plainer recipes of the same meaning.
 LIKE = {
@@ -1171,7 +1235,8 @@ models: [{model: a, parameters: {weight: 0.5}}]
 
 
 # Written down after the split.
-ADDED = frozenset(("karcher_with_a_base",))
+ADDED = frozenset(("karcher_with_a_base", "multi_blocks_of_layers", "multi_unions_and_templates",
+                   "multi_in_a_circle"))
 
 
 def halves():

@@ -24,6 +24,8 @@ class PublicRecipesTest(harness.Case):
 
     def check(self, expect, texts, recipe):
         """What is wrong, or nothing."""
+        if expect == "accepted" and "\n---\n" in recipe:
+            return self.check_stages(texts, recipe)
         done = harness.run("plan", self.write(recipe), "--json", cwd=self.dir)
         if expect == "refused":
             if done.code != 2:
@@ -43,6 +45,13 @@ class PublicRecipesTest(harness.Case):
                 return "nothing was said"
         missing = [text for text in texts if text not in told]
         return "%s is not in: %s" % (missing, told) if missing else None
+
+    def check_stages(self, texts, recipe):
+        done = harness.run("plan", self.write(recipe), cwd=self.dir)
+        if done.code != 0:
+            return "exit %d: %s" % (done.code, done.err)
+        missing = [text for text in texts if text not in done.out]
+        return "%s is not in: %s" % (missing, done.out) if missing else None
 
     def test_every_shape_has_its_verdict(self):
         first, second = public_recipes.halves()
