@@ -142,18 +142,15 @@ absl::Status Remove(const Stores& stores, const std::string& uri, const std::str
   return absl::OkStatus();
 }
 
-// Empty ones alone.
+// Where stores have folders, and it is empty.
 void RemoveFolder(const std::string& path) {
   if (path.find("://") != std::string::npos) return;
   std::error_code ignored;
-  std::vector<std::filesystem::path> folders = {path};
-  for (std::filesystem::recursive_directory_iterator it(path, ignored), end; !ignored && it != end;
-       it.increment(ignored)) {
-    if (it->is_directory(ignored) && !it->is_symlink(ignored)) folders.push_back(it->path());
+  const std::filesystem::path folder = path;
+  for (const char* inner : {"additional_chat_templates", ".merganser"}) {
+    std::filesystem::remove(folder / inner, ignored);
   }
-  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
-    std::filesystem::remove(*folder, ignored);
-  }
+  std::filesystem::remove(folder, ignored);
 }
 
 void RemoveStages(const Stores& stores, const Places& places, const RecipeStages& stages) {
