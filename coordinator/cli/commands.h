@@ -48,7 +48,10 @@ struct MergeFlags {
   MetricsFlags metrics;
   LogFlags log = {};
 };
+// Of a recipe of one document.
 int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);
+// The same, or MergeStages where there are several.
+int RunMergeFile(const MergeFlags& flags, InterruptWatcher& interrupts);
 
 struct PlanFlags {
   std::string recipe;

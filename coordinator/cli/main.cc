@@ -275,7 +275,7 @@ int Run(int argc, char** argv) {
   const absl::StatusOr<std::unique_ptr<InterruptWatcher>> watcher = InterruptWatcher::Start();
   if (!watcher.ok()) return Fail(watcher.status(), Phase::kRunning);
   InterruptWatcher& interrupts = **watcher;
-  if (merge->parsed()) return RunMerge(merge_flags, interrupts);
+  if (merge->parsed()) return RunMergeFile(merge_flags, interrupts);
   if (analyze->parsed()) {
     analyze_flags.threads = threads;
     analyze_flags.memory = memory;

@@ -172,6 +172,12 @@ void RemoveStages(const Stores& stores, const Places& places, const RecipeStages
 
 }  // namespace
 
+int RunMergeFile(const MergeFlags& flags, InterruptWatcher& interrupts) {
+  const absl::StatusOr<std::string> text = ReadRecipeFile(flags.recipe);
+  if (text.ok() && CountDocuments(*text) > 1) return MergeStages(flags, *text, interrupts);
+  return RunMerge(flags, interrupts);
+}
+
 int MergeStages(const MergeFlags& flags, const std::string& text, InterruptWatcher& interrupts) {
   const std::vector<std::string> directories = RecipeDirectories(flags.recipe);
   absl::StatusOr<RecipeStages> stages = ReadStages(text, flags.recipe);

@@ -100,6 +100,7 @@ class PublicRecipesTest(harness.Case):
                 self.assertEqual(bool(report["warnings"]), expect == "warned")
                 if expect == "noted":
                     self.assertTrue(report["notes"])
+                    self.assertIn(report["notes"][0][-40:], self.ok("report", output).out)
                 self.assertTrue(os.path.exists(os.path.join(output, "tokenizer.json")))
 
 
