@@ -971,9 +971,9 @@ models:
 tokenizer:
   source: union
   tokens:
-    <|im_start|>:
+    <pad>:
       source: a
-    <|im_end|>:
+    <eos>:
       source: a
       force: true
 """, "tokenizer.tokens")

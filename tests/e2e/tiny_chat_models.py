@@ -1,4 +1,4 @@
-"""Models of a few kilobytes with a tokenizer and, some of them, a chat template."""
+"""Llamas of a few kilobytes with a tokenizer and, some of them, a chat template."""
 
 import json
 import os
@@ -17,8 +17,11 @@ def shapes():
     for i in range(LAYERS):
         layer = "model.layers.%d." % i
         found[layer + "input_layernorm.weight"] = (HIDDEN,)
-        found[layer + "self_attn.q_proj.weight"] = (HIDDEN, HIDDEN)
-        found[layer + "self_attn.o_proj.weight"] = (HIDDEN, HIDDEN)
+        for name in "qkvo":
+            found[layer + "self_attn.%s_proj.weight" % name] = (HIDDEN, HIDDEN)
+        found[layer + "post_attention_layernorm.weight"] = (HIDDEN,)
+        for name in ("gate", "up"):
+            found[layer + "mlp.%s_proj.weight" % name] = (2 * HIDDEN, HIDDEN)
         found[layer + "mlp.down_proj.weight"] = (HIDDEN, 2 * HIDDEN)
     found["model.norm.weight"] = (HIDDEN,)
     found["lm_head.weight"] = (ROWS, HIDDEN)
@@ -33,9 +36,11 @@ def write_json(folder, name, value):
 def tokenizer(folder, vocab=None, template=None):
     os.makedirs(folder, exist_ok=True)
     write_json(folder, "tokenizer.json", {
-        "version": "1.0", "added_tokens": [],
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
+        "normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None,
         "model": {"type": "WordLevel", "vocab": vocab or VOCAB, "unk_token": "<pad>"}})
-    settings = {"eos_token": "<eos>", "model_max_length": 1000000000000000019884624838656}
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<eos>",
+                "unk_token": "<pad>", "model_max_length": 1000000000000000019884624838656}
     if template is not None:
         settings["chat_template"] = template
     write_json(folder, "tokenizer_config.json", settings)
@@ -51,7 +56,8 @@ def model(folder, seed, base=None, template=None):
     stio.save(folder, {name: ("F32", values) for name, values in tensors.items()}, config={
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN,
         "num_hidden_layers": LAYERS, "intermediate_size": 2 * HIDDEN, "num_attention_heads": 2,
-        "num_key_value_heads": 2, "vocab_size": ROWS, "tie_word_embeddings": False,
+        "num_key_value_heads": 2, "vocab_size": ROWS, "hidden_act": "silu", "rms_norm_eps": 1e-6,
+        "max_position_embeddings": 64, "tie_word_embeddings": False,
         "torch_dtype": "float32"})
     tokenizer(folder, template=template)
     return tensors
