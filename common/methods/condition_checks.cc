@@ -26,6 +26,12 @@ bool HasFilter(const RecipeSetting& setting) {
                      [](const RecipeCondition& condition) { return !condition.filter.empty(); });
 }
 
+// Whether every tensor meets one of its conditions.
+bool TakesAll(const RecipeSetting& setting) {
+  return std::any_of(setting.conditions.begin(), setting.conditions.end(),
+                     [](const RecipeCondition& condition) { return condition.filter.empty(); });
+}
+
 std::string FilterText(const RecipeCondition& condition) {
   return condition.filter.empty() ? "the condition without filter"
                                   : absl::StrCat("filter '", Shown(condition.filter), "'");
@@ -69,7 +75,7 @@ void ConditionChecks::WatchWeights() {
     for (size_t i = first; i < resolved_.slices[s].sources.size(); ++i) {
       const RecipeParameters& own = resolved_.slices[s].sources[i].parameters;
       const auto it = own.find(spec->key);
-      if (it == own.end()) continue;
+      if (it == own.end() || TakesAll(it->second)) continue;
       Bare& bare = bare_.emplace_back();
       bare.slice = s;
       bare.source = i;

@@ -3,19 +3,11 @@ of RECIPE.md is what the program prints. mergekit's flags on our command line.""
 
 import json
 import os
-import unittest
 
 import harness
 import tiny_chat_models
 
-try:
-    import jinja2
-except ImportError:
-    jinja2 = None
-
 BEGIN, END = "<!-- keys:begin -->\n", "<!-- keys:end -->"
-CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "Ho"}, {"role": "user", "content": "Bye"}]
 
 
 class ChatTemplateTest(harness.Case):
@@ -96,32 +88,6 @@ class ChatTemplateTest(harness.Case):
                     "chat_template: chatml\n")
         self.assertOneError(harness.run("plan", self.path("r.yaml"), cwd=self.dir), 2,
                             "r.yaml:4", "chat_template", "tokenizer_config.json")
-
-    @unittest.skipIf(jinja2 is None, "jinja2 is not installed: nothing renders the templates")
-    def test_named_templates_say_what_the_formats_say(self):
-        said = {
-            "chatml": "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
-                      "<|im_start|>assistant\nHo<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n"
-                      "<|im_start|>assistant\n",
-            "llama3": "<s><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
-                      "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
-                      "<|start_header_id|>assistant<|end_header_id|>\n\nHo<|eot_id|>"
-                      "<|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|>"
-                      "<|start_header_id|>assistant<|end_header_id|>\n\n",
-            "mistral": "<s>[INST] Be brief.\n\nHi [/INST] Ho</s>[INST] Bye [/INST]",
-            "alpaca": "Be brief.\n\n### Instruction:\nHi\n\n### Response:\nHo\n\n"
-                      "### Instruction:\nBye\n\n### Response:\n",
-            "exaone": "[|system|]Be brief.[|endofturn|]\n[|user|]Hi\n[|assistant|]Ho[|endofturn|]\n"
-                      "[|user|]Bye\n[|assistant|]",
-        }
-        # As transformers sets it up.
-        environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
-        for name, expected in said.items():
-            with self.subTest(template=name):
-                self.merged("chat_template: " + name)
-                text = environment.from_string(self.read("out", "chat_template.jinja")).render(
-                    messages=CHAT, add_generation_prompt=True, bos_token="<s>", eos_token="</s>")
-                self.assertEqual(text, expected)
 
     # --- tokenizers --------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 
 import numpy as np  # noqa: E402
+import transformers  # noqa: E402
 import yaml  # noqa: E402
 from mergekit.config import MergeConfiguration  # noqa: E402
 from mergekit.merge import run_merge  # noqa: E402
@@ -40,6 +41,25 @@ BOUND = 2e-5  # karcher's default tolerance, which stops it, is 1e-5
 NOT_COMPARED = re.compile(r"merge_method: (dare|della|arcee_fusion)")
 # There are no adapters here to merge.
 NOT_RUN = {"model_stock_adapters"}
+
+CHAT = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Ho"}, {"role": "user", "content": "Bye"}]
+# The named templates, as their models' authors publish the formats.
+RENDERED = {
+    "chatml": "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+              "<|im_start|>assistant\nHo<|im_end|>\n<|im_start|>user\nBye<|im_end|>\n"
+              "<|im_start|>assistant\n",
+    "llama3": "<pad><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+              "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+              "<|start_header_id|>assistant<|end_header_id|>\n\nHo<|eot_id|>"
+              "<|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|>"
+              "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    "mistral": "<pad>[INST] Be brief.\n\nHi [/INST] Ho<eos>[INST] Bye [/INST]",
+    "alpaca": "Be brief.\n\n### Instruction:\nHi\n\n### Response:\nHo\n\n"
+              "### Instruction:\nBye\n\n### Response:\n",
+    "exaone": "[|system|]Be brief.[|endofturn|]\n[|user|]Hi\n[|assistant|]Ho[|endofturn|]\n"
+              "[|user|]Bye\n[|assistant|]",
+}
 
 
 def float32(recipe):
@@ -113,6 +133,21 @@ class PublicRecipesTest(unittest.TestCase):
                 compared += self.compare(text)
         print("%d compared element by element" % compared)
         self.assertGreater(compared, 40)
+
+    def test_named_templates_render_as_the_formats_say(self):
+        path = os.path.join("base", "tokenizer_config.json")
+        with open(path, encoding="utf-8") as f:
+            settings = dict(json.load(f), bos_token="<pad>")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(settings, f)
+        for name, expected in RENDERED.items():
+            with self.subTest(template=name):
+                self.assertIsNone(self.ours(
+                    "merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\n"
+                    "chat_template: %s\n" % name, "ours"))
+                tokenizer = transformers.AutoTokenizer.from_pretrained("ours")
+                self.assertEqual(tokenizer.apply_chat_template(
+                    CHAT, tokenize=False, add_generation_prompt=True), expected)
 
     def compare(self, text):
         one, other = stio.Checkpoint("theirs"), stio.Checkpoint("ours")
