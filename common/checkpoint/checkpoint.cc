@@ -154,7 +154,7 @@ const CheckpointTensor* Checkpoint::Find(std::string_view name) const {
   return found == by_name.end() ? nullptr : &tensors[found->second];
 }
 
-absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,
+absl::StatusOr<Checkpoint> OpenSmallFiles(std::string_view resolved_uri, std::string_view given,
                                           const Stores& stores) {
   MERGANSER_RETURN_IF_ERROR(stores.roots().Check(resolved_uri));
   MERGANSER_RETURN_IF_ERROR(RefuseFilePath(resolved_uri));
@@ -162,6 +162,12 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
   MERGANSER_ASSIGN_OR_RETURN(checkpoint.uri, stores.Pin(resolved_uri));
   checkpoint.given = std::string(given);
   MERGANSER_ASSIGN_OR_RETURN(checkpoint.store, stores.Open(checkpoint.uri));
+  return checkpoint;
+}
+
+absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,
+                                          const Stores& stores) {
+  MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenSmallFiles(resolved_uri, given, stores));
   ObjectStore& store = *checkpoint.store;
 
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> config_text,

@@ -71,7 +71,8 @@ struct Checkpoint {
 // Turns what a recipe or command line says into a URI: a path or URI is made
 // absolute against `directory`; "org/name" that is not an existing folder is
 // looked up in the local Hugging Face cache (HF_HUB_CACHE, HF_HOME, then
-// ~/.cache/huggingface/hub; refs/main, else the only snapshot). Nothing is
+// ~/.cache/huggingface/hub; refs/main, else the only snapshot), and "org/name@REVISION" there by
+// its branch, tag, pull request or commit. Nothing is
 // downloaded: a miss is kNotFound and says which places were tried and how to
 // fetch it, and that hf://org/name reads it from the hub.
 // With `roots`, places outside of them are kPermissionDenied and not looked at: a
@@ -92,6 +93,11 @@ absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_vie
 // weights at all is kNotFound.
 // `resolved_uri` comes from ResolveModel, `given` is kept for messages.
 absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,
+                                          const Stores& stores = {});
+
+// A model of which no more than its small files is wanted: no weights are looked for. `uri`,
+// `given` and `store` are set.
+absl::StatusOr<Checkpoint> OpenSmallFiles(std::string_view resolved_uri, std::string_view given,
                                           const Stores& stores = {});
 
 }  // namespace merganser

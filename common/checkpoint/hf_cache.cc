@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
@@ -24,10 +25,10 @@ bool IsFolder(const fs::path& path) {
   return fs::is_directory(path, error);
 }
 
-// The commit in refs/main; empty if there is none. It becomes a folder's name,
+// The commit in refs/REVISION; empty if there is none. It becomes a folder's name,
 // so only what can be one is believed.
-std::string MainRevision(const fs::path& repository) {
-  std::ifstream file(repository / "refs" / "main");
+std::string CommitOf(const fs::path& repository, const std::string& revision) {
+  std::ifstream file(repository / "refs" / revision);
   std::string commit;
   file >> commit;
   const bool hex = std::all_of(commit.begin(), commit.end(), [](char c) {
@@ -36,28 +37,66 @@ std::string MainRevision(const fs::path& repository) {
   return hex && commit.size() <= 64 ? commit : "";
 }
 
-absl::StatusOr<std::string> FindSnapshot(const std::string& cache, const std::string& model,
-                                         const std::string& tried, const AllowedRoots& roots) {
-  const fs::path repository = HfRepositoryFolder(cache, model);
+// "org/name@REVISION", taken apart.
+struct HubName {
+  std::string repository;
+  std::string revision;  // empty: main, else the only snapshot
+};
+std::optional<HubName> ParseHubName(std::string_view model) {
+  const size_t at = model.find('@');
+  HubName name{std::string(model.substr(0, at)), ""};
+  if (at != std::string_view::npos) {
+    name.revision = std::string(model.substr(at + 1));
+    const auto part = [](char c) {
+      return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+             c == '.' || c == '_' || c == '-' || c == '/';
+    };
+    // It becomes a path below refs/ and a folder below snapshots/.
+    const std::string& text = name.revision;
+    if (text.empty() || text.front() == '/' || text.back() == '/' ||
+        text.find("..") != std::string::npos || !std::all_of(text.begin(), text.end(), part)) {
+      return std::nullopt;
+    }
+  }
+  if (!IsHfRepository(name.repository)) return std::nullopt;
+  return name;
+}
+
+absl::StatusOr<std::string> FindSnapshot(const std::string& cache, const HubName& name,
+                                         const std::string& model, const std::string& tried,
+                                         const AllowedRoots& roots) {
+  const fs::path repository = HfRepositoryFolder(cache, name.repository);
   MERGANSER_RETURN_IF_ERROR(roots.Check(repository.string()));
   const std::string fetch =
-      absl::StrCat("fetch it first, e.g. with: huggingface-cli download ", model,
+      absl::StrCat("fetch it first, e.g. with: huggingface-cli download ", name.repository,
+                   name.revision.empty() ? "" : absl::StrCat(" --revision ", name.revision),
                    ", or write hf://", model, " to read it from the hub");
   if (!IsFolder(repository)) {
     return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": found neither ", tried,
                                             " nor ", repository.string(),
                                             " (the Hugging Face cache): ", fetch));
   }
-  if (const std::string commit = MainRevision(repository); !commit.empty()) {
+  const std::string reference = name.revision.empty() ? "main" : name.revision;
+  if (const std::string commit = CommitOf(repository, reference); !commit.empty()) {
     const fs::path snapshot = repository / "snapshots" / commit;
     if (IsFolder(snapshot)) return snapshot.string();
-    return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": refs/main names ",
-                                            snapshot.string(), ", which is not there: ", fetch));
+    return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": refs/", reference,
+                                            " names ", snapshot.string(),
+                                            ", which is not there: ", fetch));
+  }
+  if (!name.revision.empty()) {
+    const fs::path snapshot = repository / "snapshots" / name.revision;
+    const bool commit = name.revision.find('/') == std::string::npos && name.revision != ".";
+    if (commit && IsFolder(snapshot)) return snapshot.string();
+    return absl::NotFoundError(absl::StrCat("model ", Quoted(model), ": ", repository.string(),
+                                            " (the Hugging Face cache) has neither refs/",
+                                            name.revision,
+                                            " nor a snapshot of this name: ", fetch));
   }
   std::vector<std::string> snapshots;
   Directory listing(repository / "snapshots");
-  while (const char* const name = listing.Next()) {
-    const fs::path snapshot = repository / "snapshots" / name;
+  while (const char* const entry = listing.Next()) {
+    const fs::path snapshot = repository / "snapshots" / entry;
     if (IsFolder(snapshot)) snapshots.push_back(snapshot.string());
   }
   if (snapshots.size() == 1) return snapshots.front();
@@ -83,7 +122,8 @@ absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_vie
     return uri.ToString();
   }
   const absl::Status allowed = roots.Check(uri.path);
-  const bool is_path = model.find("://") != std::string_view::npos || !IsHfRepository(model) ||
+  const std::optional<HubName> name = ParseHubName(model);
+  const bool is_path = model.find("://") != std::string_view::npos || !name.has_value() ||
                        (allowed.ok() && IsFolder(uri.path));
   if (is_path) {
     MERGANSER_RETURN_IF_ERROR(allowed);
@@ -100,7 +140,7 @@ absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_vie
                                             ", and no Hugging Face cache is known (set "
                                             "HF_HUB_CACHE, HF_HOME or HOME)"));
   }
-  return FindSnapshot(cache, std::string(model), uri.path, roots);
+  return FindSnapshot(cache, *name, std::string(model), uri.path, roots);
 }
 
 }  // namespace merganser

@@ -56,6 +56,8 @@ struct OutputDonors {
   const Checkpoint* reference;
   const Checkpoint* tokenizer;
   ConfigChanges config;
+  // Of the tokenizer, in the place of its own; none: it keeps it.
+  std::optional<std::string> chat_template;
 };
 
 // Where a claim may have to be taken over, `watch` says of its holder what is known; without one

@@ -200,6 +200,7 @@ absl::Status JobOutput::PublishOnce(const std::vector<UnitResult>& results,
   const std::vector<AuxiliaryFile>& auxiliary = small.auxiliary;
   std::vector<std::pair<std::string, std::string>> files;
   if (!small.config.empty()) files.emplace_back(kConfigKey, std::move(small.config));
+  for (auto& file : small.written) files.push_back(std::move(file));
   files.emplace_back(kCardKey, ModelCard(*plan_));
   files.emplace_back(kRecipeKey, plan_->recipe_text);
   files.emplace_back(kReportKey, report_json);

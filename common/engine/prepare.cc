@@ -17,9 +17,10 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/alignment.h"
-#include "common/checkpoint/vocabulary.h"
 #include "common/engine/auxiliary_files.h"
+#include "common/engine/chat_templates.h"
 #include "common/engine/config_json.h"
+#include "common/engine/prepare_tokenizer.h"
 #include "common/methods/registry.h"
 #include "common/recipe/recipe_place.h"
 #include "common/storage/uri.h"
@@ -60,12 +61,18 @@ absl::StatusOr<std::string> ResolveIn(const std::string& model,
 // The recipe's models by name, each resolved once, however often it is named.
 class Models {
  public:
-  Models(const std::vector<std::string>& directories, const Stores& stores)
-      : directories_(directories), stores_(stores) {}
+  Models(const std::vector<std::string>& directories, const Stores& stores,
+         const StageContext* stage)
+      : directories_(directories), stores_(stores), stage_(stage) {}
 
   const absl::StatusOr<std::string>& Resolve(const std::string& model) {
     auto it = resolutions_.find(model);
     if (it == resolutions_.end()) {
+      const auto output = stage_ == nullptr ? std::map<std::string, std::string>::const_iterator()
+                                            : stage_->outputs.find(model);
+      if (stage_ != nullptr && output != stage_->outputs.end()) {
+        return resolutions_.emplace(model, output->second).first->second;
+      }
       absl::StatusOr<std::string> uri = ResolveIn(model, directories_, stores_.roots());
       // Whoever reads the plan reads the same, whatever a branch comes to mean meanwhile.
       if (uri.ok()) uri = stores_.Pin(*uri);
@@ -83,10 +90,17 @@ class Models {
     MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(*uri, model, stores_));
     return std::make_shared<const Checkpoint>(std::move(checkpoint));
   }
+  absl::StatusOr<std::shared_ptr<const Checkpoint>> OpenSmall(const std::string& model) {
+    const absl::StatusOr<std::string>& uri = Resolve(model);
+    if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("model ", Shown(model)));
+    MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenSmallFiles(*uri, model, stores_));
+    return std::make_shared<const Checkpoint>(std::move(checkpoint));
+  }
 
  private:
   const std::vector<std::string>& directories_;
   const Stores& stores_;
+  const StageContext* const stage_;
   std::map<std::string, absl::StatusOr<std::string>> resolutions_;
 };
 
@@ -101,51 +115,13 @@ std::vector<std::string> NamedModels(const Recipe& recipe) {
   return names;
 }
 
-// Where the recipe asks for a tokenizer, all models must have its vocabulary:
-// rows of embeddings stay where they are.
-absl::Status SettleTokenizer(const ResolvedMethod& resolved,
-                             const std::vector<std::shared_ptr<const Checkpoint>>& opened,
-                             Models& models, PreparedMerge& prepared) {
-  prepared.tokenizer = prepared.reference;
-  if (!prepared.recipe.tokenizer.has_value()) return absl::OkStatus();
-  const TokenizerSource& source = *prepared.recipe.tokenizer;
-  const std::string place =
-      absl::StrCat(prepared.recipe.source_name, ":", source.line, ": key 'tokenizer_source'");
-  if (!source.base) {
-    const std::vector<std::string> names = resolved.inputs();
-    const std::string wanted = models.Canonical(source.model);
-    const auto same = [&](const std::string& name) { return models.Canonical(name) == wanted; };
-    const auto input = std::find_if(names.begin(), names.end(), same);
-    const std::vector<std::string> named = NamedModels(prepared.recipe);
-    if (input != names.end()) {
-      prepared.tokenizer = opened[static_cast<size_t>(input - names.begin())];
-    } else if (std::any_of(named.begin(), named.end(), same)) {
-      MERGANSER_ASSIGN_OR_RETURN(prepared.tokenizer, models.Open(source.model));
-    } else {
-      return absl::InvalidArgumentError(absl::StrCat(place, ": found ", Shown(source.model),
-                                                     ", expected base or one of the models"));
-    }
+// The same, and what is read of no more than its tokenizer.
+std::vector<std::string> NamedPlaces(const Recipe& recipe) {
+  std::vector<std::string> names = NamedModels(recipe);
+  if (recipe.tokenizer.has_value() && !recipe.tokenizer->base) {
+    names.push_back(recipe.tokenizer->model);
   }
-  absl::StatusOr<std::optional<Vocabulary>> expected = ReadVocabulary(*prepared.tokenizer);
-  if (!expected.ok()) return Annotate(expected.status(), place);
-  for (const std::shared_ptr<const Checkpoint>& model : opened) {
-    if (model == prepared.tokenizer) continue;
-    absl::StatusOr<std::optional<Vocabulary>> found = std::optional<Vocabulary>();
-    if (expected->has_value()) found = ReadVocabulary(*model);
-    if (!found.ok()) return Annotate(found.status(), place);
-    if (!found->has_value()) {
-      const Checkpoint& without = expected->has_value() ? *model : *prepared.tokenizer;
-      prepared.plan.warnings.push_back(
-          absl::StrCat(place, ": the vocabulary of model ", Shown(model->given),
-                       " was not compared: ", Shown(without.uri), " has no tokenizer.json"));
-      continue;
-    }
-    const absl::Status status = CheckSameVocabulary(**expected, **found);
-    if (!status.ok()) {
-      return Annotate(status, absl::StrCat(place, ": model ", Shown(model->given)));
-    }
-  }
-  return absl::OkStatus();
+  return names;
 }
 
 // Per-layer entries of the reference's config go where its layers go; layers of
@@ -206,7 +182,7 @@ std::vector<std::string> RecipeDirectories(const std::string& recipe_path) {
 absl::Status CheckModelRoots(const Recipe& recipe, const std::vector<std::string>& directories,
                              const AllowedRoots& roots) {
   if (roots.everything()) return absl::OkStatus();
-  for (const std::string& model : NamedModels(recipe)) {
+  for (const std::string& model : NamedPlaces(recipe)) {
     const absl::Status resolved = ResolveIn(model, directories, roots).status();
     if (absl::IsPermissionDenied(resolved)) {
       return Annotate(resolved, absl::StrCat("model ", Shown(model)));
@@ -220,7 +196,7 @@ std::vector<std::string> ModelPaths(std::string_view recipe_text, std::string_vi
   std::vector<std::string> paths;
   const absl::StatusOr<Recipe> recipe = ParseRecipe(recipe_text, source_name);
   if (!recipe.ok()) return paths;
-  for (const std::string& model : NamedModels(*recipe)) {
+  for (const std::string& model : NamedPlaces(*recipe)) {
     for (const std::string& directory : directories) {
       absl::StatusOr<Uri> uri = ParseUri(model);
       if (uri.ok()) uri = Absolute(*uri, directory);
@@ -234,16 +210,20 @@ OutputDonors PreparedMerge::donors() const {
   OutputDonors donors(*reference);
   donors.tokenizer = tokenizer.get();
   donors.config = config;
+  donors.chat_template = chat_template;
   return donors;
 }
 
 absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
                                            const std::vector<std::string>& directories,
-                                           const Stores& stores, const StoreTraits& output) {
+                                           const Stores& stores, const StoreTraits& output,
+                                           const StageContext* stage) {
   PreparedMerge prepared;
-  MERGANSER_ASSIGN_OR_RETURN(prepared.recipe, ParseRecipe(recipe_text, source_name));
-  Models models(directories, stores);
+  MERGANSER_ASSIGN_OR_RETURN(prepared.recipe,
+                             ParseRecipe(recipe_text, source_name, stage != nullptr));
+  if (stage != nullptr) prepared.recipe.text = stage->recipe_text;
+  Models models(directories, stores, stage);
   MERGANSER_ASSIGN_OR_RETURN(
       const ResolvedMethod resolved,
       ResolveMethod(prepared.recipe, [&](const std::string& m) { return models.Canonical(m); }));
@@ -265,14 +245,33 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                   model->warnings.end());
   }
   prepared.reference = opened[resolved.reference];
-  const int tokenizer_line = prepared.recipe.tokenizer ? prepared.recipe.tokenizer->line : 0;
-  MERGANSER_RETURN_IF_ERROR(WithPlace(SettleTokenizer(resolved, opened, models, prepared),
-                                      tokenizer_line, "tokenizer_source"));
+  const TokenizerModels donors = {
+      resolved.inputs(), opened, NamedModels(prepared.recipe),
+      [&](const std::string& model) { return models.Canonical(model); },
+      [&](const std::string& model) { return models.OpenSmall(model); }};
+  if (absl::Status settled = SettleTokenizer(donors, prepared); !settled.ok()) {
+    return WithPlace(settled, prepared.recipe.tokenizer->line, prepared.recipe.tokenizer->key);
+  }
+  if (absl::Status settled = SettleChatTemplate(donors, prepared); !settled.ok()) {
+    return WithPlace(settled, prepared.recipe.chat_template->line, "chat_template");
+  }
 
   // What publication needs of the reference besides its weights: better known
   // now than after hours of work.
   const Checkpoint& reference = *prepared.reference;
-  MERGANSER_RETURN_IF_ERROR(ListAuxiliaryFiles(reference, *prepared.tokenizer).status());
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<AuxiliaryFile> small,
+                             ListAuxiliaryFiles(reference, *prepared.tokenizer));
+  if (prepared.chat_template.has_value()) {
+    std::vector<std::pair<std::string, std::string>> written;
+    MERGANSER_RETURN_IF_ERROR(PutChatTemplate(*prepared.chat_template, small, written));
+    if (written.size() == 1) {
+      prepared.plan.warnings.push_back(absl::StrCat(
+          prepared.recipe.source_name, ":", prepared.recipe.chat_template->line,
+          ": key 'chat_template': model ", Shown(prepared.tokenizer->given),
+          " has no tokenizer_config.json: the template stands in chat_template.jinja alone, which "
+          "older programs do not read"));
+    }
+  }
   if (!reference.config.text.empty()) {
     prepared.config = LayersOf(slices, reference.config);
     prepared.config.tie_word_embeddings = alignment.tie_word_embeddings;
@@ -289,6 +288,19 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
     }
   }
   return prepared;
+}
+
+absl::Status CheckStageModels(const Recipe& recipe, const std::vector<std::string>& directories,
+                              const Stores& stores, const StageContext& stage) {
+  Models models(directories, stores, &stage);
+  const absl::StatusOr<ResolvedMethod> resolved =
+      ResolveMethod(recipe, [&](const std::string& model) { return models.Canonical(model); });
+  MERGANSER_RETURN_IF_ERROR(resolved.status());
+  for (const std::string& name : resolved->inputs()) {
+    if (stage.outputs.contains(name)) continue;
+    MERGANSER_RETURN_IF_ERROR(models.Open(name).status());
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace merganser

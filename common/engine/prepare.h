@@ -2,7 +2,9 @@
 #ifndef MERGANSER_COMMON_ENGINE_PREPARE_H_
 #define MERGANSER_COMMON_ENGINE_PREPARE_H_
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,9 +28,17 @@ struct PreparedMerge {
   std::shared_ptr<const Checkpoint> reference;
   std::shared_ptr<const Checkpoint> tokenizer;  // whose tokenizer does; mostly the reference
   ConfigChanges config;
+  std::optional<std::string> chat_template;  // of the tokenizer, where it is not its own
 
   // For publication; holds pointers into this.
   OutputDonors donors() const;
+};
+
+// Of a stage among others: which of its models are outputs of others, by their names, and where
+// these are; and what is put on record as the recipe.
+struct StageContext {
+  std::map<std::string, std::string> outputs;  // name -> URI
+  std::string recipe_text;
 };
 
 // Parses the recipe, resolves its models, opens and aligns the checkpoints
@@ -40,7 +50,13 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                                            std::string_view source_name,
                                            const std::vector<std::string>& directories,
                                            const Stores& stores = {},
-                                           const StoreTraits& output = {});
+                                           const StoreTraits& output = {},
+                                           const StageContext* stage = nullptr);
+
+// What can be said of the models of a stage before those that it needs are merged: that the others
+// are there and whole. As PrepareMerge says it.
+absl::Status CheckStageModels(const Recipe& recipe, const std::vector<std::string>& directories,
+                              const Stores& stores, const StageContext& stage);
 
 // kPermissionDenied, with the model's name, when a model of `recipe` lies outside of
 // `roots`. What else may be wrong with it is left to PrepareMerge.

@@ -368,6 +368,9 @@ std::string BuildReport(const Plan& plan, const std::vector<UnitResult>& results
   writer.BeginList("warnings");
   for (const std::string& warning : plan.warnings) writer.Element(warning);
   writer.EndList();
+  writer.BeginList("notes");
+  for (const std::string& note : plan.notes) writer.Element(note);
+  writer.EndList();
   writer.BeginList("shards");
   for (const PlannedShard& shard : plan.shards) {
     writer.Element({{"file", shard.key}, {"size", shard.size}});

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/engine/chat_templates.h"
 #include "common/engine/config_json.h"
 #include "common/storage/read_whole.h"
 
@@ -39,6 +40,10 @@ absl::StatusOr<SmallFiles> SmallFilesOf(const Plan& plan, const OutputDonors& do
                                              reference.store->Describe(kConfigKey), donors.config));
   }
   MERGANSER_ASSIGN_OR_RETURN(files.auxiliary, ListAuxiliaryFiles(reference, *donors.tokenizer));
+  if (donors.chat_template.has_value()) {
+    MERGANSER_RETURN_IF_ERROR(
+        PutChatTemplate(*donors.chat_template, files.auxiliary, files.written));
+  }
   return files;
 }
 
@@ -47,6 +52,10 @@ absl::Status CompareSmallFiles(ObjectStore& output, const Plan& plan, const Outp
   if (!files.config.empty()) {
     MERGANSER_RETURN_IF_ERROR(Compare(output, kConfigKey, kMaxConfig, files.config,
                                       donors.reference->store->Describe(kConfigKey)));
+  }
+  for (const auto& [key, bytes] : files.written) {
+    MERGANSER_RETURN_IF_ERROR(
+        Compare(output, key, kMaxAuxiliaryBytes, bytes, "the recipe's chat_template"));
   }
   for (const AuxiliaryFile& from : files.auxiliary) {
     MERGANSER_ASSIGN_OR_RETURN(const std::string bytes, ReadAuxiliaryFile(from));

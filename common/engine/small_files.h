@@ -4,6 +4,7 @@
 #define MERGANSER_COMMON_ENGINE_SMALL_FILES_H_
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,11 +18,14 @@ namespace merganser {
 
 struct SmallFiles {
   std::string config;  // the text of config.json; empty where the reference has none
-  std::vector<AuxiliaryFile> auxiliary;
+  std::vector<AuxiliaryFile> auxiliary;  // copied
+  // Others than the donors have: keys and bytes.
+  std::vector<std::pair<std::string, std::string>> written;
 };
 
-// Those of an output of `plan`. Nothing but config.json's rewriting and listings: no
-// auxiliary file is read. `donors` must outlive it.
+// Those of an output of `plan`. Nothing but config.json's rewriting and listings: of auxiliary
+// files none is read, but tokenizer_config.json where `donors` say another chat template.
+// `donors` must outlive it.
 absl::StatusOr<SmallFiles> SmallFilesOf(const Plan& plan, const OutputDonors& donors);
 
 // OK when `output`, which holds the merge of `plan`, has each of these as it would be

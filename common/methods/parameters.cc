@@ -1,8 +1,11 @@
 #include "common/methods/parameters.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +13,7 @@
 #include "common/base/edit_distance.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/recipe/recipe_keys.h"
 #include "common/recipe/recipe_place.h"
 
 namespace merganser {
@@ -58,21 +62,44 @@ absl::Status Wrong(const ParameterContext& context, int line, const std::string&
                    line, absl::StrCat("parameters.", key));
 }
 
+// A number, also one in quotes: YAML 1.1 takes 1e-3 for a text, and so do the programs that write
+// recipes.
+std::optional<double> NumberOf(const RecipeValue& value) {
+  if (const auto* number = std::get_if<double>(&value.value)) return *number;
+  const auto* text = std::get_if<std::string>(&value.value);
+  if (text == nullptr || text->empty()) return std::nullopt;
+  // from_chars takes "inf" and "nan", and no '+'.
+  const char* begin = text->data() + (text->front() == '+' ? 1 : 0);
+  const char* const end = text->data() + text->size();
+  if (begin == end || (*begin != '-' && *begin != '.' && (*begin < '0' || *begin > '9'))) {
+    return std::nullopt;
+  }
+  double number = 0;
+  const auto [rest, error] = std::from_chars(begin, end, number);
+  if (error != std::errc() || rest != end || !std::isfinite(number)) return std::nullopt;
+  return number;
+}
+
 bool Read(const ParameterSpec& spec, const RecipeValue& given, ParameterValue& out) {
   switch (spec.kind) {
     case ParameterKind::kNumber:
     case ParameterKind::kInteger: {
-      const auto* number = std::get_if<double>(&given.value);
-      if (number == nullptr || !(*number >= spec.min && *number <= spec.max)) return false;
+      const std::optional<double> number = NumberOf(given);
+      if (!number.has_value() || !(*number >= spec.min && *number <= spec.max)) return false;
       if (spec.exclusive_min && *number == spec.min) return false;
       if (spec.kind == ParameterKind::kInteger && *number != std::floor(*number)) return false;
       out.number = *number;
       return true;
     }
     case ParameterKind::kBoolean: {
-      const auto* boolean = std::get_if<bool>(&given.value);
-      if (boolean == nullptr) return false;
-      out.number = *boolean ? 1 : 0;
+      if (const auto* boolean = std::get_if<bool>(&given.value)) {
+        out.number = *boolean ? 1 : 0;
+        return true;
+      }
+      // As mergekit writes them back.
+      const std::optional<double> number = NumberOf(given);
+      if (number != 0.0 && number != 1.0) return false;
+      out.number = *number;
       return true;
     }
     case ParameterKind::kChoice: {
@@ -223,8 +250,7 @@ bool AlwaysZero(const ParameterSpec& spec, const std::vector<const RecipeParamet
     if (it == level->end()) continue;
     for (const RecipeCondition& condition : it->second.conditions) {
       for (const RecipeValue& value : condition.values) {
-        const double* number = std::get_if<double>(&value.value);
-        if (number == nullptr || *number != 0) return false;
+        if (NumberOf(value) != 0.0) return false;
       }
       if (condition.filter.empty()) return true;
     }
@@ -232,8 +258,23 @@ bool AlwaysZero(const ParameterSpec& spec, const std::vector<const RecipeParamet
   return spec.number == 0;
 }
 
+std::vector<std::string> UnusedNotes(const SettingRemarks& remarks,
+                                     const ParameterContext& context) {
+  std::vector<std::string> notes;
+  for (const auto& [key, lines] : remarks.unused) {
+    std::string others;
+    for (size_t i = 1; i < lines.size(); ++i) {
+      absl::StrAppend(&others, i == 1 ? " (also in line " : ", ", lines[i]);
+    }
+    notes.push_back(absl::StrCat(Place(context, lines[0], key),
+                                 ": accepted, but it has no effect here: ", context.method,
+                                 " has no such parameter", others, others.empty() ? "" : ")"));
+  }
+  return notes;
+}
+
 absl::Status CheckSettings(const RecipeParameters& given, const std::vector<ParameterSpec>& specs,
-                           bool model, const ParameterContext& context) {
+                           bool model, const ParameterContext& context, SettingRemarks& remarks) {
   for (const auto& [key, setting] : given) {
     const auto known = std::find_if(specs.begin(), specs.end(),
                                     [&](const ParameterSpec& spec) { return spec.key == key; });
@@ -242,13 +283,22 @@ absl::Status CheckSettings(const RecipeParameters& given, const std::vector<Para
       continue;
     }
     if (known != specs.end()) {
-      return Wrong(context, setting.line, key,
-                   absl::StrCat("found under a model, expected under the recipe's own parameters: ",
-                                context.method, " has one for all models"));
+      const std::string what = absl::StrCat(
+          "found under a model, expected under the recipe's own parameters: ", context.method,
+          " has one for all models");
+      if (known->required) return Wrong(context, setting.line, key, what);
+      remarks.warnings.push_back(absl::StrCat(Place(context, setting.line, key), ": ", what,
+                                              "; it is ignored there, as by mergekit"));
+      continue;
+    }
+    if (IsParameterWord(key)) {
+      remarks.unused[key].push_back(setting.line);
+      continue;
     }
     std::vector<std::string> names;
     const ParameterSpec* nearest = nullptr;
-    size_t best = 4;  // further away it is another word, not a slip
+    // Further away it is another word, not a slip; of a short word not much may be left.
+    size_t best = std::min<size_t>(4, key.size() / 2 + 1);
     for (const ParameterSpec& spec : specs) {
       if (model && !spec.per_model) continue;
       if (spec.no_effect.empty()) names.push_back(spec.key);
@@ -257,13 +307,21 @@ absl::Status CheckSettings(const RecipeParameters& given, const std::vector<Para
         nearest = &spec;
       }
     }
-    return Wrong(
-        context, setting.line, key,
-        absl::StrCat("unknown to ", context.method,
-                     nearest != nullptr ? absl::StrCat("; did you mean '", nearest->key, "'?") : "",
-                     names.empty()
-                         ? " (it has none here)"
-                         : absl::StrCat("; expected one of: ", absl::StrJoin(names, ", "))));
+    const std::string expected =
+        names.empty() ? absl::StrCat(" (", context.method, " has none here)")
+                      : absl::StrCat("; expected one of: ", absl::StrJoin(names, ", "));
+    if (nearest != nullptr) {
+      return Wrong(context, setting.line, key,
+                   absl::StrCat("unknown to ", context.method, "; did you mean '", nearest->key,
+                                "'?", expected));
+    }
+    const bool condition = key == "filter" || key == "value";
+    remarks.warnings.push_back(absl::StrCat(
+        Place(context, setting.line, key), ": unknown to ", context.method,
+        condition
+            ? ": it stands beside parameters, expected it in a condition of one of them, "
+              "{filter: ..., value: ...}; it is ignored, as by mergekit"
+            : absl::StrCat(", and no method has it: it is ignored, as by mergekit", expected)));
   }
   return absl::OkStatus();
 }

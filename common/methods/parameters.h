@@ -83,12 +83,24 @@ absl::StatusOr<ParameterValue> SettleParameter(const ParameterSpec& spec,
 // filters and gradients take it.
 bool AlwaysZero(const ParameterSpec& spec, const std::vector<const RecipeParameters*>& levels);
 
-// InvalidArgument when `given` has a key that `specs` do not know or that may
-// not stand there (names the nearest known one), or any value, also under a
-// condition or in a gradient, of another type or range. `model` says that `given`
-// stands under a model.
+// What CheckSettings has to say of what it lets pass.
+struct SettingRemarks {
+  // Parameters that other methods have and this one has not, and their lines.
+  std::map<std::string, std::vector<int>> unused;
+  std::vector<std::string> warnings;
+};
+
+// The notes of `remarks.unused`, one a parameter.
+std::vector<std::string> UnusedNotes(const SettingRemarks& remarks,
+                                     const ParameterContext& context);
+
+// InvalidArgument when `given` has a key that is near to one of `specs` and unknown (names it),
+// one that is required and stands under a model though it is one for all, or any value, also under
+// a condition or in a gradient, of another type or range. `model` says that `given` stands under a
+// model. What mergekit ignores passes, and `remarks` tell: parameters of other methods, those of
+// no method, and under a model those that are one for all.
 absl::Status CheckSettings(const RecipeParameters& given, const std::vector<ParameterSpec>& specs,
-                           bool model, const ParameterContext& context);
+                           bool model, const ParameterContext& context, SettingRemarks& remarks);
 
 }  // namespace merganser
 

@@ -25,7 +25,7 @@ class Resolver {
     resolved_.config.method = std::string(info.name);
   }
 
-  absl::Status Check() const {
+  absl::Status Check() {
     MERGANSER_RETURN_IF_ERROR(CheckAllSettings());
     return CheckBaseGiven();
   }
@@ -33,6 +33,7 @@ class Resolver {
   absl::StatusOr<ResolvedMethod> Resolve() {
     MERGANSER_RETURN_IF_ERROR(Check());
     MERGANSER_RETURN_IF_ERROR(ResolveBase());
+    MERGANSER_RETURN_IF_ERROR(CheckSliceBases());
     for (size_t s = 0; s < Slices(); ++s) MERGANSER_RETURN_IF_ERROR(ResolveSlice(s));
     FindReference();
     NoteDropped();
@@ -50,26 +51,48 @@ class Resolver {
   void ForEachModel(size_t s, const Use& use) const {
     if (Whole()) {
       for (const RecipeModel& model : recipe_.models) use(model, nullptr);
+      if (joined_.has_value()) use(*joined_, nullptr);
     } else {
       for (const RecipeSource& source : recipe_.slices[s].sources) use(source, &source);
     }
   }
 
-  absl::Status CheckAllSettings() const {
-    MERGANSER_RETURN_IF_ERROR(
-        CheckSettings(recipe_.parameters, info_.parameters, false, resolved_.context));
+  absl::Status CheckAllSettings() {
+    SettingRemarks remarks;
+    const auto check = [&](const RecipeParameters& parameters, bool model) {
+      return CheckSettings(parameters, info_.parameters, model, resolved_.context, remarks);
+    };
+    MERGANSER_RETURN_IF_ERROR(check(recipe_.parameters, false));
     absl::Status status;
     for (size_t s = 0; s < Slices(); ++s) {
-      if (!Whole()) {
-        MERGANSER_RETURN_IF_ERROR(CheckSettings(recipe_.slices[s].parameters, info_.parameters,
-                                                false, resolved_.context));
-      }
+      if (!Whole()) MERGANSER_RETURN_IF_ERROR(check(recipe_.slices[s].parameters, false));
       ForEachModel(s, [&](const RecipeModel& model, const RecipeSource*) {
-        if (!status.ok()) return;
-        status = CheckSettings(model.parameters, info_.parameters, true, resolved_.context);
+        if (status.ok()) status = check(model.parameters, true);
       });
     }
+    resolved_.notes = UnusedNotes(remarks, resolved_.context);
+    resolved_.warnings = std::move(remarks.warnings);
     return status;
+  }
+
+  // mergekit lets a slice have a base of its own; here all have the recipe's.
+  absl::Status CheckSliceBases() const {
+    for (size_t s = 0; s < recipe_.slices.size(); ++s) {
+      const RecipeSlice& slice = recipe_.slices[s];
+      if (!slice.base_model.has_value()) continue;
+      const bool same = recipe_.base_model.has_value() && canonical_(*slice.base_model) == base_;
+      if (same) continue;
+      const std::string key = absl::StrCat("slices[", s, "].base_model");
+      return WithPlace(
+          absl::InvalidArgumentError(absl::StrCat(
+              recipe_.source_name, ":", slice.base_line, ": key '", key, "': found ",
+              Shown(*slice.base_model), ", which is not supported by this version; expected ",
+              recipe_.base_model.has_value()
+                  ? absl::StrCat(Shown(*recipe_.base_model), ", the recipe's own")
+                  : "the same one in all slices, or base_model at the top of the recipe")),
+          slice.base_line, key);
+    }
+    return absl::OkStatus();
   }
 
   absl::Status CheckBaseGiven() const {
@@ -80,7 +103,9 @@ class Resolver {
         absl::InvalidArgumentError(absl::StrCat(
             recipe_.source_name, ":", recipe_.method_line, ": key 'base_model': missing; ",
             std::string(info_.name),
-            " merges task vectors, expected the model that the experts were trained from")),
+            info_.name == "slerp"
+                ? " goes from one model to another, expected the one at t = 0"
+                : " merges task vectors, expected the model that the experts were trained from")),
         recipe_.method_line, "base_model");
   }
 
@@ -95,6 +120,17 @@ class Resolver {
       });
     }
     apart_ = info_.base != BaseUse::kNone;
+    // One that all models are alike to takes it as one more of them, as mergekit does.
+    if (!apart_ && !listed && Whole() && info_.max_models == 0 && !NeedsPerModel()) {
+      joined_ = RecipeModel{*recipe_.base_model, {}, recipe_.base_line};
+      resolved_.warnings.push_back(absl::StrCat(
+          recipe_.source_name, ":", recipe_.base_line, ": key 'base_model': ",
+          Shown(*recipe_.base_model), " is not among the models: ", std::string(info_.name),
+          " has no base and merges it as one more model, as mergekit does; list it there if that "
+          "is "
+          "meant, else leave the key out"));
+      return absl::OkStatus();
+    }
     if (!apart_ && !listed) {
       return WithPlace(absl::InvalidArgumentError(absl::StrCat(
                            recipe_.source_name, ":", recipe_.base_line,
@@ -107,6 +143,12 @@ class Resolver {
     resolved_.base = *recipe_.base_model;
     names_.push_back(base_);
     return absl::OkStatus();
+  }
+
+  // Whether a model must have something of its own, such as a weight.
+  bool NeedsPerModel() const {
+    return std::any_of(info_.parameters.begin(), info_.parameters.end(),
+                       [](const ParameterSpec& spec) { return spec.per_model && spec.required; });
   }
 
   absl::Status ResolveSlice(size_t s) {
@@ -123,6 +165,7 @@ class Resolver {
     std::vector<const RecipeSource*> ranges;
     ForEachModel(s, [&](const RecipeModel& model, const RecipeSource* range) {
       if (apart_ && canonical_(model.model) == base_) {
+        NoteBaseParameters(model);
         base_twice |= base.has_value();
         if (!base.has_value()) base = {0, range->begin, {}};
       } else if (AlwaysDropped(model, slice)) {
@@ -147,6 +190,17 @@ class Resolver {
     }
     resolved_.slices.push_back(std::move(slice));
     return absl::OkStatus();
+  }
+
+  // Once, however many slices there are.
+  void NoteBaseParameters(const RecipeModel& model) {
+    if (model.parameters.empty() || base_noted_) return;
+    base_noted_ = true;
+    resolved_.notes.push_back(
+        absl::StrCat(recipe_.source_name, ":", model.parameters.begin()->second.line,
+                     ": parameters of ", Shown(model.model),
+                     ": accepted, but they have no effect here: it is the base_model, which ",
+                     std::string(info_.name), " holds the others against"));
   }
 
   bool AlwaysDropped(const RecipeModel& model, const ResolvedSlice& slice) const {
@@ -238,7 +292,7 @@ class Resolver {
         });
       }
       if (!given) continue;
-      resolved_.warnings.push_back(
+      resolved_.notes.push_back(
           absl::StrCat("parameter ", spec.key, " has no effect here: ", spec.no_effect));
     }
   }
@@ -282,10 +336,12 @@ class Resolver {
   const MethodInfo& info_;
   const std::function<std::string(const std::string&)>& canonical_;
   ResolvedMethod resolved_;
-  std::string base_;                  // canonical
-  bool apart_ = false;                // the base is no contributing model
-  std::vector<std::string> names_;    // of resolved_.inputs(), canonical
-  std::vector<std::string> dropped_;  // as written
+  std::string base_;                   // canonical
+  bool apart_ = false;                 // the base is no contributing model
+  std::optional<RecipeModel> joined_;  // a base that is one more model
+  bool base_noted_ = false;            // that its parameters have no effect
+  std::vector<std::string> names_;     // of resolved_.inputs(), canonical
+  std::vector<std::string> dropped_;   // as written
 };
 
 absl::StatusOr<const MethodInfo*> MethodOf(const Recipe& recipe) {

@@ -50,7 +50,8 @@ struct ResolvedMethod {
   // As written in the recipe. Empty: the method has no base.
   std::string base;
   std::vector<std::string> models;    // contributing models, in recipe order
-  std::vector<std::string> warnings;  // dropped models, parameters without effect
+  std::vector<std::string> warnings;  // dropped models, what may be meant otherwise
+  std::vector<std::string> notes;     // parameters without effect
   // Which of inputs() gives config, tensor order and tokenizer.
   uint32_t reference = 0;
   // The recipe names it as the base, whether it stands apart or is one of `models`.

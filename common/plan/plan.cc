@@ -11,6 +11,7 @@
 #include "common/base/checked.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/methods/condition_checks.h"
 #include "common/plan/digest.h"
 #include "common/plan/layout.h"
 #include "common/plan/pieces.h"
@@ -248,7 +249,9 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
   plan.output = output;
   plan.recipe_text = recipe.text;
   plan.has_base = !resolved.base.empty();
-  plan.warnings = recipe.notes;
+  plan.notes = recipe.notes;
+  plan.notes.insert(plan.notes.end(), resolved.notes.begin(), resolved.notes.end());
+  plan.warnings = recipe.warnings;
   plan.warnings.insert(plan.warnings.end(), resolved.warnings.begin(), resolved.warnings.end());
   plan.warnings.insert(plan.warnings.end(), alignment.warnings.begin(), alignment.warnings.end());
   for (const Checkpoint* model : models) {
@@ -257,6 +260,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
 
   const bool mostly_half = MostlyHalfPrecision(alignment);
   SettledMethods methods(resolved);
+  ConditionChecks conditions(resolved);
   std::vector<std::optional<uint32_t>> used;
   for (const AlignedTensor& aligned : alignment.tensors) {
     PlannedTensor tensor;
@@ -270,6 +274,10 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
     } else {
       MERGANSER_ASSIGN_OR_RETURN(const SettledMethods::Settled settled, methods.For(aligned));
       used.back() = settled.index;
+      conditions.See(PlaceOf(aligned, aligned.merged_as));
+      for (const std::string& alias : aligned.aliases) {
+        conditions.See(PlaceOf(aligned, alias), /*alias=*/true);
+      }
       NoteAliasParameters(resolved, aligned, plan);
       absl::StatusOr<TensorNeeds> needs = settled.method->Needs(tensor.spec);
       if (!needs.ok()) {
@@ -291,6 +299,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
     }
     plan.tensors.push_back(std::move(tensor));
   }
+  for (std::string& warning : conditions.Warnings()) plan.warnings.push_back(std::move(warning));
   NumberMethods(resolved, methods, used, plan);
   std::map<std::string, int32_t> groups;
   for (uint32_t t = 0; t < plan.tensors.size(); ++t) {

@@ -125,9 +125,10 @@ struct Plan {
   // Of the store that the output goes to. Units are no smaller than its pieces; what is written
   // does not depend on it.
   StoreTraits output;
-  std::vector<std::string> warnings;
-  uint64_t parameters = 0;  // elements of the output
-  uint64_t bytes_read = 0;  // tensor data, all rounds (a settled gate may save some)
+  std::vector<std::string> warnings;  // what may be meant otherwise, or is hardly right
+  std::vector<std::string> notes;     // what the recipe has that changes nothing
+  uint64_t parameters = 0;            // elements of the output
+  uint64_t bytes_read = 0;            // tensor data, all rounds (a settled gate may save some)
   uint64_t bytes_written = 0;
   uint64_t peak_leaf_memory = 0;  // of the unit that takes most: the least budget that works
   // Passes over the units, of which the last writes and the others analyze what

@@ -166,6 +166,12 @@ std::string WarningsText(const Plan& plan, size_t limit) {
   return text;
 }
 
+std::string NotesText(const Plan& plan) {
+  std::string text;
+  for (const std::string& note : plan.notes) absl::StrAppend(&text, "note: ", OneLine(note), "\n");
+  return text;
+}
+
 std::string PlanText(const Plan& plan, const StorageRequests& requests,
                      const PlanTextOptions& options) {
   const bool whole = MergesWholeModels(plan);
@@ -206,7 +212,7 @@ std::string PlanText(const Plan& plan, const StorageRequests& requests,
                     FormatBytes(*options.read_rate), "/s; computing and writing go on meanwhile\n");
   }
   absl::StrAppend(&text, "digest       ", plan.digest, "\n");
-  absl::StrAppend(&text, WarningsText(plan, plan.warnings.size()));
+  absl::StrAppend(&text, NotesText(plan), WarningsText(plan, plan.warnings.size()));
   if (options.tensors) absl::StrAppend(&text, "\n", TensorsText(plan));
   return text;
 }
@@ -286,6 +292,7 @@ std::string PlanJson(const Plan& plan, const StorageRequests& requests) {
   }
   json["groups"] = std::move(groups);
   json["warnings"] = plan.warnings;
+  json["notes"] = plan.notes;
   return ShownJson(json.dump(1, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 

@@ -17,7 +17,7 @@ struct PlanTextOptions {
   std::optional<uint64_t> read_rate;
 };
 
-// Method, models, modes and families with their counts, totals and warnings.
+// Method, models, modes and families with their counts, totals, notes and warnings.
 std::string PlanText(const Plan& plan, const StorageRequests& requests,
                      const PlanTextOptions& options = {});
 
@@ -26,6 +26,9 @@ std::string PlanJson(const Plan& plan, const StorageRequests& requests);
 
 // Of which tensors the plan's unit has leaves: the first one's name, and how many are with it.
 std::string UnitTensorsText(const Plan& plan, uint32_t unit);
+
+// One line a note.
+std::string NotesText(const Plan& plan);
 
 // One line a group of warnings, at most `limit` lines and a count of the rest.
 std::string WarningsText(const Plan& plan, size_t limit);

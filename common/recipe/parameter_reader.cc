@@ -3,6 +3,7 @@
 //   0.5                                      a value, for every tensor
 //   [0, 0.3, 1]                              a gradient over the layers
 //   [{filter: mlp, value: 0.5}, {value: 1}]  values, or gradients, under conditions
+//   {filter: mlp, value: 0.5}                one condition
 #include "common/recipe/parameter_reader.h"
 
 #include <algorithm>
@@ -19,6 +20,13 @@ namespace {
 
 constexpr std::string_view kConditionKeys[] = {"filter", "value"};
 
+// mergekit writes 1.0 and 0.0 for true and false.
+bool IsBoolean(const RecipeValue& value) {
+  if (std::holds_alternative<bool>(value.value)) return true;
+  const double* number = std::get_if<double>(&value.value);
+  return number != nullptr && (*number == 0 || *number == 1);
+}
+
 class SettingReader {
  public:
   SettingReader(const RecipeMessages& messages, std::string key)
@@ -26,6 +34,9 @@ class SettingReader {
 
   absl::Status Read(const YamlNode& node, RecipeSetting& out) const {
     out.line = node.line;
+    if (node.kind == YamlNode::Kind::kMap) {
+      return ReadCondition(node, key_, out.conditions.emplace_back());
+    }
     if (node.kind == YamlNode::Kind::kSequence && !node.items.empty()) {
       const auto maps = static_cast<size_t>(
           std::count_if(node.items.begin(), node.items.end(),
@@ -47,28 +58,30 @@ class SettingReader {
  private:
   absl::Status ReadConditions(const YamlNode& list, RecipeSetting& out) const {
     for (size_t i = 0; i < list.items.size(); ++i) {
-      const YamlNode& item = *list.items[i];
-      const std::string key = absl::StrCat(key_, "[", i, "]");
-      RecipeCondition& condition = out.conditions.emplace_back();
-      condition.line = item.line;
-      bool has_value = false;
-      for (const YamlNode::Member& member : item.members) {
-        const std::string path = absl::StrCat(key, ".", Shown(member.key));
-        if (member.key == "value") {
-          has_value = true;
-          MERGANSER_RETURN_IF_ERROR(ReadValue(*member.value, path, condition));
-        } else if (member.key == "filter") {
-          MERGANSER_RETURN_IF_ERROR(ReadFilter(*member.value, path, condition.filter));
-        } else {
-          return messages_.Unknown(member, key, kConditionKeys);
-        }
-      }
-      if (!has_value) {
-        return messages_.Error(item.line, absl::StrCat(key, ".value"),
-                               "missing, expected a value or a list of numbers");
-      }
+      MERGANSER_RETURN_IF_ERROR(ReadCondition(*list.items[i], absl::StrCat(key_, "[", i, "]"),
+                                              out.conditions.emplace_back()));
     }
     return absl::OkStatus();
+  }
+
+  absl::Status ReadCondition(const YamlNode& item, const std::string& key,
+                             RecipeCondition& condition) const {
+    condition.line = item.line;
+    bool has_value = false;
+    for (const YamlNode::Member& member : item.members) {
+      const std::string path = absl::StrCat(key, ".", Shown(member.key));
+      if (member.key == "value") {
+        has_value = true;
+        MERGANSER_RETURN_IF_ERROR(ReadValue(*member.value, path, condition));
+      } else if (member.key == "filter") {
+        MERGANSER_RETURN_IF_ERROR(ReadFilter(*member.value, path, condition.filter));
+      } else {
+        return messages_.Unknown(member, key, kConditionKeys);
+      }
+    }
+    if (has_value) return absl::OkStatus();
+    return messages_.Error(item.line, absl::StrCat(key, ".value"),
+                           "missing, expected a value or a list of numbers");
   }
 
   absl::Status ReadFilter(const YamlNode& node, const std::string& key, std::string& out) const {
@@ -141,7 +154,7 @@ absl::Status ReadParameters(const YamlNode& node, const std::string& key,
     MERGANSER_RETURN_IF_ERROR(SettingReader(messages, path).Read(*member.value, setting));
     if (member.key == "int8_mask") {
       for (const RecipeCondition& condition : setting.conditions) {
-        if (std::holds_alternative<bool>(condition.values[0].value)) continue;
+        if (IsBoolean(condition.values[0])) continue;
         return messages.Wrong(*member.value, path, "true or false");
       }
       notes.push_back(messages.WithoutEffect(member.value->line, path));

@@ -1,6 +1,7 @@
 #include "common/recipe/recipe.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <span>
 #include <utility>
@@ -9,60 +10,24 @@
 #include "common/base/bytes.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/recipe/model_ref_reader.h"
 #include "common/recipe/parameter_reader.h"
+#include "common/recipe/recipe_keys.h"
 #include "common/recipe/recipe_messages.h"
+#include "common/recipe/tokenizer_reader.h"
 #include "common/recipe/yaml_scalar.h"
 #include "common/recipe/yaml_tree.h"
-#include "common/storage/uri.h"
 
 namespace merganser {
 namespace {
 
-constexpr std::string_view kTopKeys[] = {
-    "base_model", "dtype",  "max_shard_size", "merge_method",     "models",   "out_dtype",
-    "parameters", "slices", "split_size",     "tokenizer_source", "unit_size"};
-constexpr std::string_view kModelKeys[] = {"model", "parameters"};
-constexpr std::string_view kSliceKeys[] = {"sources", "parameters"};
-constexpr std::string_view kSourceKeys[] = {"model", "layer_range", "parameters"};
-constexpr std::string_view kPathKeys[] = {"path"};
-// mergekit's, known and not to be taken for typing errors.
-// Keys of mergekit's that change what is merged, and what to do without them.
-struct Unsupported {
-  std::string_view key, instead;
-};
-constexpr Unsupported kUnsupportedTopKeys[] = {
-    {"chat_template", "put the template into the merged model's tokenizer files"},
-    {"modules", "merge the modules one by one"},
-    {"name", "write a recipe of its own for every stage"},
-    {"tokenizer", "choose whole tokenizers with tokenizer_source"}};
-constexpr Unsupported kUnsupportedPathKeys[] = {
-    {"lora", "merge the adapter into its model first, and name the result"},
-    {"override_architecture", "remove it: tensors are aligned by their names"},
-    {"revision", "name the folder that holds this revision"}};
-// Settings of mergekit's program that people write into its recipes, where they
-// do nothing either.
-constexpr std::string_view kTopKeysWithoutEffect[] = {
-    "allow_crimes",  "copy_tokenizer", "cuda",        "int8_mask",
-    "lazy_unpickle", "low_cpu_memory", "random_seed", "trust_remote_code"};
 constexpr uint64_t kMaxLayers = 1'000'000;
-
-bool Contains(std::span<const std::string_view> words, std::string_view word) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
-
-const Unsupported* Find(std::span<const Unsupported> keys, std::string_view key) {
-  const auto found = std::find_if(keys.begin(), keys.end(),
-                                  [key](const Unsupported& one) { return one.key == key; });
-  return found == keys.end() ? nullptr : &*found;
-}
-
-std::string NotSupported(const Unsupported& key) {
-  return absl::StrCat("not supported by this version; ", std::string(key.instead));
-}
+constexpr std::string_view kModuleKeys[] = {"models", "parameters", "slices"};
 
 class Reader : private RecipeMessages {
  public:
-  Reader(std::string_view source, Recipe& recipe) : RecipeMessages(source), recipe_(recipe) {}
+  Reader(std::string_view source, bool stage, Recipe& recipe)
+      : RecipeMessages(source), stage_(stage), recipe_(recipe), references_(*this, recipe.notes) {}
 
   absl::Status Read(const YamlNode& root) {
     if (root.kind != YamlNode::Kind::kMap) {
@@ -70,17 +35,10 @@ class Reader : private RecipeMessages {
                        absl::StrCat("found ", DescribeNode(root),
                                     ", expected a map with merge_method and models"));
     }
+    MERGANSER_RETURN_IF_ERROR(RefuseOtherPrograms(root));
     for (const YamlNode::Member& member : root.members) {
-      if (const Unsupported* found = Find(kUnsupportedTopKeys, member.key)) {
-        if (member.value->kind == YamlNode::Kind::kNull) continue;
-        return Error(member.line, member.key, NotSupported(*found));
-      }
-      if (Contains(kTopKeysWithoutEffect, member.key)) {
-        recipe_.notes.push_back(WithoutEffect(member.line, member.key));
-        continue;
-      }
-      if (!Contains(kTopKeys, member.key)) return Unknown(member, "", kTopKeys);
-      MERGANSER_RETURN_IF_ERROR(ReadTop(member));
+      MERGANSER_RETURN_IF_ERROR(ReadMember(member, KeyPlace::kTop, "",
+                                           [&](const std::string&) { return ReadTop(member); }));
     }
     if (recipe_.merge_method.empty()) {
       return Error(root.line, "merge_method", "missing, expected the name of a method");
@@ -88,81 +46,200 @@ class Reader : private RecipeMessages {
     if (recipe_.models.empty() && recipe_.slices.empty()) {
       return Error(root.line, "models", "missing, expected a list of models (or slices)");
     }
-    if (!recipe_.models.empty() && !recipe_.slices.empty()) {
-      return Error(root.Find("slices")->line, "slices",
-                   "found beside models, expected one of them");
-    }
+    MERGANSER_RETURN_IF_ERROR(CheckOneOf(root));
+    MERGANSER_RETURN_IF_ERROR(CheckSliceMethods());
+    TakeSlicesBase();
+    PutBefore(module_parameters_, recipe_.parameters);
     if (!recipe_.out_dtype.has_value()) recipe_.out_dtype = dtype_;
     return absl::OkStatus();
   }
 
  private:
+  struct SliceMethod {
+    std::string key;
+    const YamlNode* node;
+    int line;
+  };
+
+  // What becomes of the member by the table of keys; those that are accepted are for `take`, which
+  // gets their whole key.
+  template <typename Take>
+  absl::Status ReadMember(const YamlNode::Member& member, KeyPlace place, const std::string& parent,
+                          const Take& take) {
+    const std::string key =
+        parent.empty() ? member.key : absl::StrCat(parent, ".", Shown(member.key));
+    const RecipeKey* row = FindRecipeKey(place, member.key);
+    if (row == nullptr) return ReadStray(member, place, parent, key);
+    if (row->verdict == KeyVerdict::kAccepted) return take(key);
+    const bool empty = member.value->kind == YamlNode::Kind::kNull;
+    switch (row->verdict) {
+      case KeyVerdict::kNoted:
+        if (place == KeyPlace::kTop && member.key == "name") {
+          if (empty) return absl::OkStatus();
+          MERGANSER_RETURN_IF_ERROR(
+              ReadNameText(*member.value, key, "a name", *this, recipe_.name));
+          if (stage_) return absl::OkStatus();
+        }
+        recipe_.notes.push_back(WithoutEffect(member.line, key, row->about));
+        return absl::OkStatus();
+      case KeyVerdict::kWarned:
+        if (!empty) {
+          recipe_.warnings.push_back(Doubt(
+              member.line, key,
+              absl::StrCat("found ", DescribeNode(*member.value), ": ", std::string(row->about))));
+        }
+        return absl::OkStatus();
+      default:
+        return Error(member.line, key, std::string(row->about));
+    }
+  }
+
+  // A key that no table has: a slip is an error, and so is a parameter that went astray; mergekit
+  // ignores all of them.
+  absl::Status ReadStray(const YamlNode::Member& member, KeyPlace place, const std::string& parent,
+                         const std::string& key) {
+    const std::vector<std::string_view> known = KnownKeys(place);
+    if (IsParameterWord(member.key)) {
+      return Error(member.line, key,
+                   "a parameter of methods, and mergekit ignores it where it stands; expected it "
+                   "under 'parameters'");
+    }
+    if (IsNear(member.key, known)) return Unknown(member, parent, known);
+    recipe_.warnings.push_back(
+        Doubt(member.line, key,
+              "unknown: mergekit ignores it, and so does this program; take it out, or see "
+              "`merganser keys` for what there is"));
+    return absl::OkStatus();
+  }
+
+  // Before anything else, so that the message is of what the file is.
+  absl::Status RefuseOtherPrograms(const YamlNode& root) const {
+    for (const std::string_view key : {"experts", "gate_mode", "shared_experts", "genome"}) {
+      const YamlNode::Member* found = root.Find(key);
+      if (found == nullptr) continue;
+      return Error(found->line, found->key, std::string(FindRecipeKey(KeyPlace::kTop, key)->about));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status ReadTop(const YamlNode::Member& member) {
     const YamlNode& value = *member.value;
     const std::string& key = member.key;
     if (key == "merge_method") {
       recipe_.method_line = value.line;
-      return ReadName(value, key, "the name of a method", recipe_.merge_method);
+      return ReadNameText(value, key, "the name of a method", *this, recipe_.merge_method);
     }
-    if (key == "models") return ReadModels(member);
-    if (key == "slices") return ReadSlices(member);
+    if (key == "models") return ReadModels(value, key);
+    if (key == "slices") return ReadSlices(value, key);
     if (key == "max_shard_size") return ReadSize(value, key, recipe_.max_shard_size);
     if (key == "unit_size") return ReadSize(value, key, recipe_.unit_size);
     if (key == "split_size") return ReadSize(value, key, recipe_.split_size);
     // The rest may be left empty, which is the same as leaving it out.
     if (value.kind == YamlNode::Kind::kNull) return absl::OkStatus();
+    if (key == "modules") return ReadModules(member);
     if (key == "base_model") {
       recipe_.base_line = value.line;
       recipe_.base_model.emplace();
-      return ReadModelRef(value, key, *recipe_.base_model);
+      return references_.Read(value, key, *recipe_.base_model);
     }
     if (key == "parameters") return ReadParameterMap(value, key, recipe_.parameters);
-    if (key == "tokenizer_source") return ReadTokenizer(value, key);
+    if (key == "tokenizer_source") {
+      return ReadTokenizerSource(value, key, *this, references_, recipe_);
+    }
+    if (key == "tokenizer") return ReadTokenizerMap(value, key, *this, references_, recipe_);
+    if (key == "chat_template") return ReadChatTemplate(value, key, *this, recipe_);
     return ReadDType(value, key, key == "out_dtype" ? recipe_.out_dtype : dtype_);
   }
 
-  absl::Status ReadModels(const YamlNode::Member& member) {
-    const YamlNode& list = *member.value;
-    if (list.kind != YamlNode::Kind::kSequence) return Wrong(list, "models", "a list of models");
+  // mergekit's form of a model with one module, which it calls `default`.
+  absl::Status ReadModules(const YamlNode::Member& member) {
+    const YamlNode& map = *member.value;
+    constexpr char kExpected[] =
+        "the module `default` alone; models with several are merged whole: write `models` or "
+        "`slices` at the top, which take in all tensors";
+    if (map.kind != YamlNode::Kind::kMap) return Wrong(map, "modules", kExpected);
+    if (map.members.size() != 1 || map.members[0].key != "default") {
+      std::string names;
+      for (const YamlNode::Member& module : map.members) {
+        absl::StrAppend(&names, names.empty() ? "" : ", ", Shown(module.key));
+      }
+      return Error(member.line, "modules",
+                   absl::StrCat("not supported by this version: found ",
+                                names.empty() ? "no module" : names, ", expected ", kExpected));
+    }
+    const std::string key = "modules.default";
+    const YamlNode& module = *map.members[0].value;
+    if (module.kind != YamlNode::Kind::kMap)
+      return Wrong(module, key, "a map with models or slices");
+    modules_line_ = member.line;
+    for (const YamlNode::Member& part : module.members) {
+      const std::string part_key = absl::StrCat(key, ".", Shown(part.key));
+      if (part.value->kind == YamlNode::Kind::kNull) continue;
+      if (part.key == "models") {
+        MERGANSER_RETURN_IF_ERROR(ReadModels(*part.value, part_key));
+      } else if (part.key == "slices") {
+        MERGANSER_RETURN_IF_ERROR(ReadSlices(*part.value, part_key));
+      } else if (part.key == "parameters") {
+        MERGANSER_RETURN_IF_ERROR(ReadParameterMap(*part.value, part_key, module_parameters_));
+      } else {
+        return Unknown(part, key, kModuleKeys);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckOneOf(const YamlNode& root) const {
+    const YamlNode::Member* models = root.Find("models");
+    const YamlNode::Member* slices = root.Find("slices");
+    if (modules_line_ != 0 && (models != nullptr || slices != nullptr)) {
+      return Error(modules_line_, "modules",
+                   absl::StrCat("found beside ", models != nullptr ? "models" : "slices",
+                                ", expected one of them"));
+    }
+    if (!recipe_.models.empty() && !recipe_.slices.empty()) {
+      return Error(slices != nullptr ? slices->line : modules_line_, "slices",
+                   "found beside models, expected one of them");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadModels(const YamlNode& list, const std::string& list_key) {
+    if (list.kind != YamlNode::Kind::kSequence) return Wrong(list, list_key, "a list of models");
     if (list.items.empty()) {
-      return Error(list.line, "models", "found an empty list, expected at least one model");
+      return Error(list.line, list_key, "found an empty list, expected at least one model");
     }
     for (size_t i = 0; i < list.items.size(); ++i) {
       const YamlNode& item = *list.items[i];
-      const std::string key = absl::StrCat("models[", i, "]");
+      const std::string key = absl::StrCat(list_key, "[", i, "]");
       RecipeModel& model = recipe_.models.emplace_back();
       model.line = item.line;
       if (item.kind == YamlNode::Kind::kScalar) {
-        MERGANSER_RETURN_IF_ERROR(ReadModelRef(item, key, model.model));
+        MERGANSER_RETURN_IF_ERROR(references_.Read(item, key, model.model));
         continue;
       }
       if (item.kind != YamlNode::Kind::kMap) {
         return Wrong(item, key, "a model's path, or a map with model and parameters");
       }
-      for (const YamlNode::Member& part : item.members) {
-        if (!Contains(kModelKeys, part.key)) return Unknown(part, key, kModelKeys);
-      }
-      MERGANSER_RETURN_IF_ERROR(ReadModelAndParameters(item, key, model));
+      MERGANSER_RETURN_IF_ERROR(ReadModelAndParameters(item, KeyPlace::kModel, key, model));
     }
     return absl::OkStatus();
   }
 
-  absl::Status ReadSlices(const YamlNode::Member& member) {
-    const YamlNode& list = *member.value;
-    if (list.kind != YamlNode::Kind::kSequence) return Wrong(list, "slices", "a list of slices");
+  absl::Status ReadSlices(const YamlNode& list, const std::string& list_key) {
+    if (list.kind != YamlNode::Kind::kSequence) return Wrong(list, list_key, "a list of slices");
     if (list.items.empty()) {
-      return Error(list.line, "slices", "found an empty list, expected at least one slice");
+      return Error(list.line, list_key, "found an empty list, expected at least one slice");
     }
     uint64_t layers = 0;
     for (size_t i = 0; i < list.items.size(); ++i) {
-      const std::string key = absl::StrCat("slices[", i, "]");
+      const std::string key = absl::StrCat(list_key, "[", i, "]");
       RecipeSlice& slice = recipe_.slices.emplace_back();
       MERGANSER_RETURN_IF_ERROR(ReadSlice(*list.items[i], key, slice));
       layers += slice.sources[0].end - slice.sources[0].begin;
     }
     if (layers == 0 || layers > kMaxLayers) {
       return Error(
-          list.line, "slices",
+          list.line, list_key,
           absl::StrCat("found ", layers, " layers in all, expected from 1 to ", kMaxLayers));
     }
     return absl::OkStatus();
@@ -175,36 +252,42 @@ class Reader : private RecipeMessages {
     }
     const YamlNode::Member* sources = nullptr;
     for (const YamlNode::Member& part : node.members) {
-      const std::string part_key = absl::StrCat(key, ".", Shown(part.key));
-      if (part.key == "residual_weight") {
-        recipe_.notes.push_back(WithoutEffect(part.line, part_key));
-      } else if (part.key == "base_model") {
-        if (part.value->kind == YamlNode::Kind::kNull) continue;
-        return Error(part.line, part_key,
-                     "not supported by this version; expected one base_model for all slices, at "
-                     "the top of the recipe");
-      } else if (part.key == "sources") {
-        sources = &part;
-      } else if (part.key != "parameters") {
-        return Unknown(part, key, kSliceKeys);
-      } else if (part.value->kind != YamlNode::Kind::kNull) {
-        MERGANSER_RETURN_IF_ERROR(ReadParameterMap(*part.value, part_key, slice.parameters));
+      const bool empty = part.value->kind == YamlNode::Kind::kNull;
+      if (part.key == "merge_method" && !empty) {
+        slice_methods_.push_back({absl::StrCat(key, ".merge_method"), part.value.get(), part.line});
+        continue;
       }
+      const auto take = [&](const std::string& part_key) -> absl::Status {
+        if (part.key == "sources") {
+          sources = &part;
+          return absl::OkStatus();
+        }
+        if (empty) return absl::OkStatus();
+        if (part.key == "parameters")
+          return ReadParameterMap(*part.value, part_key, slice.parameters);
+        slice.base_line = part.line;
+        slice.base_model.emplace();
+        return references_.Read(*part.value, part_key, *slice.base_model);
+      };
+      MERGANSER_RETURN_IF_ERROR(ReadMember(part, KeyPlace::kSlice, key, take));
     }
     const std::string sources_key = absl::StrCat(key, ".sources");
     if (sources == nullptr) {
       return Error(node.line, sources_key, "missing, expected a list of models with layer_range");
     }
-    const YamlNode& list = *sources->value;
+    return ReadSources(*sources->value, sources_key, slice);
+  }
+
+  absl::Status ReadSources(const YamlNode& list, const std::string& key, RecipeSlice& slice) {
     if (list.kind != YamlNode::Kind::kSequence || list.items.empty()) {
       if (list.kind == YamlNode::Kind::kSequence) {
-        return Error(list.line, sources_key, "found an empty list, expected at least one source");
+        return Error(list.line, key, "found an empty list, expected at least one source");
       }
-      return Wrong(list, sources_key, "a list of models with layer_range");
+      return Wrong(list, key, "a list of models with layer_range");
     }
     for (size_t i = 0; i < list.items.size(); ++i) {
       const YamlNode& item = *list.items[i];
-      const std::string source_key = absl::StrCat(sources_key, "[", i, "]");
+      const std::string source_key = absl::StrCat(key, "[", i, "]");
       RecipeSource& source = slice.sources.emplace_back();
       MERGANSER_RETURN_IF_ERROR(ReadSource(item, source_key, source));
       const RecipeSource& first = slice.sources[0];
@@ -222,10 +305,7 @@ class Reader : private RecipeMessages {
     if (item.kind != YamlNode::Kind::kMap) {
       return Wrong(item, key, "a map with model, layer_range and parameters");
     }
-    for (const YamlNode::Member& part : item.members) {
-      if (!Contains(kSourceKeys, part.key)) return Unknown(part, key, kSourceKeys);
-    }
-    MERGANSER_RETURN_IF_ERROR(ReadModelAndParameters(item, key, source));
+    MERGANSER_RETURN_IF_ERROR(ReadModelAndParameters(item, KeyPlace::kSource, key, source));
     const std::string range_key = absl::StrCat(key, ".layer_range");
     constexpr char kExpected[] =
         "two whole numbers [first, end): the first layer and the one behind the last";
@@ -260,18 +340,22 @@ class Reader : private RecipeMessages {
   }
 
   // The members `model`, which must be there, and `parameters`.
-  absl::Status ReadModelAndParameters(const YamlNode& item, const std::string& key,
+  absl::Status ReadModelAndParameters(const YamlNode& item, KeyPlace place, const std::string& key,
                                       RecipeModel& model) {
-    const YamlNode::Member* parameters = item.Find("parameters");
-    if (parameters != nullptr && parameters->value->kind != YamlNode::Kind::kNull) {
-      MERGANSER_RETURN_IF_ERROR(
-          ReadParameterMap(*parameters->value, absl::StrCat(key, ".parameters"), model.parameters));
+    for (const YamlNode::Member& part : item.members) {
+      const auto take = [&](const std::string& part_key) -> absl::Status {
+        if (part.key != "parameters" || part.value->kind == YamlNode::Kind::kNull) {
+          return absl::OkStatus();
+        }
+        return ReadParameterMap(*part.value, part_key, model.parameters);
+      };
+      MERGANSER_RETURN_IF_ERROR(ReadMember(part, place, key, take));
     }
     const YamlNode::Member* ref = item.Find("model");
     if (ref == nullptr) {
       return Error(item.line, absl::StrCat(key, ".model"), "missing, expected a model's path");
     }
-    return ReadModelRef(*ref->value, absl::StrCat(key, ".model"), model.model);
+    return references_.Read(*ref->value, absl::StrCat(key, ".model"), model.model);
   }
 
   absl::Status ReadParameterMap(const YamlNode& node, const std::string& key,
@@ -279,72 +363,46 @@ class Reader : private RecipeMessages {
     return ReadParameters(node, key, *this, out, recipe_.notes);
   }
 
-  absl::Status ReadTokenizer(const YamlNode& value, const std::string& key) {
-    TokenizerSource source;
-    source.line = value.line;
-    if (value.kind == YamlNode::Kind::kScalar) {
-      if (value.text == "union") {
-        return Error(value.line, key,
-                     "found \"union\", which is not supported by this version (vocabularies are "
-                     "not merged); expected base or one of the models");
+  // A slice's merge_method does nothing in mergekit: only the recipe's own can be meant.
+  absl::Status CheckSliceMethods() {
+    const std::string why(FindRecipeKey(KeyPlace::kSlice, "merge_method")->about);
+    for (const SliceMethod& method : slice_methods_) {
+      if (method.node->kind != YamlNode::Kind::kScalar ||
+          method.node->text != recipe_.merge_method) {
+        return Wrong(*method.node, method.key,
+                     absl::StrCat(recipe_.merge_method,
+                                  " as at the top: one method merges all slices, and mergekit "
+                                  "ignores this key; merge the slices by recipes of their own"));
       }
-      source.base = value.text == "base";
-    }
-    if (!source.base) MERGANSER_RETURN_IF_ERROR(ReadModelRef(value, key, source.model));
-    recipe_.tokenizer = std::move(source);
-    return absl::OkStatus();
-  }
-
-  // A path or URI; mergekit's long forms {path: P} and {model: {path: P}} are
-  // read as well, and take P as it stands.
-  absl::Status ReadModelRef(const YamlNode& node, const std::string& key, std::string& out) {
-    if (node.kind == YamlNode::Kind::kMap) return ReadLongRef(node, key, out);
-    MERGANSER_RETURN_IF_ERROR(ReadLocation(node, key, out));
-    if (out.find("://") != std::string::npos) return absl::OkStatus();
-    for (const auto& [mark, what] :
-         {std::pair<char, std::string_view>{'+', "an adapter (+lora)"}, {'@', "a revision (@)"}}) {
-      if (out.find(mark) == std::string::npos) continue;
-      return Error(node.line, key,
-                   absl::StrCat("found ", DescribeNode(node), ": ", std::string(what),
-                                " is not supported by this version; a path with this character "
-                                "is written {path: ...}"));
+      recipe_.notes.push_back(WithoutEffect(method.line, method.key, why));
     }
     return absl::OkStatus();
   }
 
-  // A recipe is put on record and shown, and nothing in it may be a secret.
-  absl::Status ReadLocation(const YamlNode& node, const std::string& key, std::string& out) {
-    MERGANSER_RETURN_IF_ERROR(ReadName(node, key, "a model's path", out));
-    const absl::Status clean = CheckNoSecrets(out);
-    return clean.ok() ? clean : Error(node.line, key, std::string(clean.message()));
+  // Where the recipe has no base and all slices have one and the same, it is the recipe's.
+  void TakeSlicesBase() {
+    if (recipe_.base_model.has_value() || recipe_.slices.empty()) return;
+    const RecipeSlice& first = recipe_.slices[0];
+    for (const RecipeSlice& slice : recipe_.slices) {
+      if (!slice.base_model.has_value() || slice.base_model != first.base_model) return;
+    }
+    recipe_.base_model = first.base_model;
+    recipe_.base_line = first.base_line;
   }
 
-  absl::Status ReadLongRef(const YamlNode& node, const std::string& key, std::string& out) {
-    const YamlNode::Member* inner = node.Find("model");
-    for (const YamlNode::Member& part : node.members) {
-      const std::string part_key = absl::StrCat(key, ".", part.key);
-      if (const Unsupported* found = Find(kUnsupportedPathKeys, part.key)) {
-        if (part.value->kind == YamlNode::Kind::kNull) continue;
-        return Error(part.line, part_key, NotSupported(*found));
+  // `narrow` decides before `wide`: its conditions go first, as far as they leave anything over.
+  static void PutBefore(const RecipeParameters& narrow, RecipeParameters& wide) {
+    for (const auto& [key, setting] : narrow) {
+      RecipeSetting joined = setting;
+      const bool leaves =
+          std::none_of(setting.conditions.begin(), setting.conditions.end(),
+                       [](const RecipeCondition& condition) { return condition.filter.empty(); });
+      if (const auto it = wide.find(key); it != wide.end() && leaves) {
+        joined.conditions.insert(joined.conditions.end(), it->second.conditions.begin(),
+                                 it->second.conditions.end());
       }
-      if (&part == inner) continue;
-      if (part.key != "path") return Unknown(part, key, kPathKeys);
-      MERGANSER_RETURN_IF_ERROR(ReadLocation(*part.value, part_key, out));
+      wide[key] = std::move(joined);
     }
-    if (inner != nullptr) {
-      const std::string inner_key = absl::StrCat(key, ".model");
-      if (!out.empty()) return Error(node.line, key, "both path and model, expected one of them");
-      if (inner->value->kind != YamlNode::Kind::kMap) {
-        return ReadModelRef(*inner->value, inner_key, out);
-      }
-      if (const YamlNode::Member* again = inner->value->Find("model"); again != nullptr) {
-        return Unknown(*again, inner_key, kPathKeys);
-      }
-      return ReadLongRef(*inner->value, inner_key, out);
-    }
-    if (out.empty())
-      return Error(node.line, absl::StrCat(key, ".path"), "missing, expected a model's path");
-    return absl::OkStatus();
   }
 
   absl::Status ReadSize(const YamlNode& node, const std::string& key, uint64_t& out) {
@@ -358,30 +416,29 @@ class Reader : private RecipeMessages {
 
   absl::Status ReadDType(const YamlNode& node, const std::string& key, std::optional<DType>& out) {
     constexpr std::string_view kExpected = "one of float64, float32, float16, bfloat16";
-    if (node.kind == YamlNode::Kind::kScalar) out = ParseTorchFloat(node.text);
+    if (node.kind == YamlNode::Kind::kScalar) {
+      constexpr std::string_view kModule = "torch.";  // as Python shows them
+      std::string_view name = node.text;
+      if (name.starts_with(kModule)) name.remove_prefix(kModule.size());
+      out = ParseTorchFloat(name);
+    }
     if (!out.has_value()) return Wrong(node, key, std::string(kExpected));
     return absl::OkStatus();
   }
 
-  absl::Status ReadName(const YamlNode& node, const std::string& key, const std::string& expected,
-                        std::string& out) {
-    if (node.kind != YamlNode::Kind::kScalar) return Wrong(node, key, expected);
-    const absl::StatusOr<std::variant<bool, double, std::string>> scalar = ReadScalar(node);
-    if (!scalar.ok() || !std::holds_alternative<std::string>(*scalar)) {
-      return Wrong(node, key, absl::StrCat(expected, " (in quotes if it looks like a number)"));
-    }
-    if (node.text.empty()) return Wrong(node, key, expected);
-    out = node.text;
-    return absl::OkStatus();
-  }
-
+  const bool stage_;
   Recipe& recipe_;
+  const ModelRefReader references_;
   std::optional<DType> dtype_;
+  RecipeParameters module_parameters_;
+  int modules_line_ = 0;
+  std::vector<SliceMethod> slice_methods_;
 };
 
 }  // namespace
 
-absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view source_name) {
+absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view source_name,
+                                   bool stage) {
   if (text.size() > kMaxRecipeBytes) {
     return YamlError(
         source_name, 1,
@@ -392,7 +449,7 @@ absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view sourc
   recipe.text = std::string(text);
   MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<const YamlNode> root,
                              ParseYaml(text, source_name));
-  MERGANSER_RETURN_IF_ERROR(Reader(source_name, recipe).Read(*root));
+  MERGANSER_RETURN_IF_ERROR(Reader(source_name, stage, recipe).Read(*root));
   return recipe;
 }
 

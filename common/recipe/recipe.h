@@ -65,19 +65,30 @@ struct RecipeSource : RecipeModel {
 struct RecipeSlice {
   std::vector<RecipeSource> sources;  // never empty, all of one length
   RecipeParameters parameters;
+  std::optional<std::string> base_model;  // as written; must be the recipe's own
+  int base_line = 0;
   int line = 0;
 };
 
 // Whose tokenizer the output gets.
 struct TokenizerSource {
   bool base = false;  // the base model, else the first
+  bool any = false;   // `union`: the vocabularies must be equal, and then it is the base's
   std::string model;  // as written, where it is not `base`
+  std::string key = "tokenizer_source";
+  int line = 0;
+};
+
+// The chat template of the output's tokenizer.
+struct ChatTemplate {
+  std::string value;  // "auto", one of ChatTemplateNames(), or the template's text
   int line = 0;
 };
 
 struct Recipe {
   std::string source_name;  // the file, for messages; "recipe" when submitted as text
   std::string text;         // verbatim
+  std::string name;         // of a stage among others; else it has no effect
   std::string merge_method;
   int method_line = 0;
   std::optional<std::string> base_model;
@@ -87,6 +98,7 @@ struct Recipe {
   std::vector<RecipeSlice> slices;  // stacked in this order
   RecipeParameters parameters;
   std::optional<TokenizerSource> tokenizer;
+  std::optional<ChatTemplate> chat_template;
   std::optional<DType> out_dtype;  // `out_dtype`, else `dtype`
   uint64_t max_shard_size = 5'000'000'000;
   // Units grow by whole segments until they write at least this much: large
@@ -95,7 +107,8 @@ struct Recipe {
   // A tensor whose output is larger is cut into pieces, where its method allows
   // that; if its gate spans them, they are read once more for every round.
   uint64_t split_size = uint64_t{128} << 20;
-  std::vector<std::string> notes;  // keys accepted without effect (int8_mask, ...)
+  std::vector<std::string> notes;     // keys accepted without effect (int8_mask, ...)
+  std::vector<std::string> warnings;  // what may be meant otherwise than it is taken
 };
 
 // Largest recipe that is read.
@@ -103,9 +116,12 @@ inline constexpr size_t kMaxRecipeBytes = 1 << 20;
 
 // Errors are kInvalidArgument of the form
 //   SOURCE:LINE: key 'parameters.rank_topk': found "one", expected a number
-// An unknown key names the nearest known one. Aliases and anchors are allowed,
-// a document bomb is not: nodes are counted while they are expanded.
-absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view source_name);
+// An unknown key names the nearest known one; one that is near to none is a warning
+// (recipe_keys.h has the whole table). Aliases and anchors are allowed, a document bomb is not:
+// nodes are counted while they are expanded.
+// `stage`: one of several (stages.h), whose name has its effect.
+absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view source_name,
+                                   bool stage = false);
 
 }  // namespace merganser
 

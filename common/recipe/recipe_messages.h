@@ -26,8 +26,12 @@ class RecipeMessages {
   // Names the nearest of `known`, or all of them. `parent` is the key of the map, empty at the top.
   absl::Status Unknown(const YamlNode::Member& member, const std::string& parent,
                        std::span<const std::string_view> known) const;
-  // The note of a key that is accepted for the sake of existing files.
-  std::string WithoutEffect(int line, const std::string& key) const;
+  // Whether Unknown would name one of `known` as what was meant.
+  static bool IsNear(std::string_view key, std::span<const std::string_view> known);
+  // The note of a key that is accepted for the sake of existing files; `why` may be empty.
+  std::string WithoutEffect(int line, const std::string& key, std::string_view why = "") const;
+  // A warning.
+  std::string Doubt(int line, const std::string& key, const std::string& what) const;
 
  private:
   std::string_view source_;

@@ -37,9 +37,8 @@ int LineOf(const YAML::Mark& mark) { return std::max(mark.line, 0) + 1; }
 
 class Builder final : public YAML::EventHandler {
  public:
-  void OnDocumentStart(const YAML::Mark& mark) override {
-    if (root_ != nullptr) throw Refused{LineOf(mark), "a second document; expected one"};
-  }
+  // Anchors are of one document; what all of them hold counts together.
+  void OnDocumentStart(const YAML::Mark&) override { anchors_.clear(); }
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -82,7 +81,15 @@ class Builder final : public YAML::EventHandler {
     Leave();
   }
 
-  std::shared_ptr<const YamlNode> Take() { return root_; }
+  // Those that are not empty; the first one, where all are.
+  std::vector<std::shared_ptr<const YamlNode>> Take() {
+    std::vector<std::shared_ptr<const YamlNode>> documents;
+    for (const std::shared_ptr<YamlNode>& root : roots_) {
+      if (root->kind != YamlNode::Kind::kNull) documents.push_back(root);
+    }
+    if (documents.empty() && !roots_.empty()) documents.push_back(roots_.front());
+    return documents;
+  }
 
  private:
   struct Open {
@@ -136,7 +143,7 @@ class Builder final : public YAML::EventHandler {
 
   void Add(const std::shared_ptr<YamlNode>& node) {
     if (open_.empty()) {
-      root_ = node;
+      roots_.push_back(node);
       return;
     }
     Open& top = open_.back();
@@ -185,11 +192,30 @@ class Builder final : public YAML::EventHandler {
     }
   }
 
-  std::shared_ptr<YamlNode> root_;
+  std::vector<std::shared_ptr<YamlNode>> roots_;
   std::vector<Open> open_;
   std::map<YAML::anchor_t, std::shared_ptr<YamlNode>> anchors_;
   size_t count_ = 0;
 };
+
+// What the files of mergekit-multi are told.
+absl::Status RefuseStages(const std::vector<std::shared_ptr<const YamlNode>>& documents,
+                          std::string_view source_name) {
+  std::string stages;
+  for (const std::shared_ptr<const YamlNode>& document : documents) {
+    const YamlNode::Member* name = document->Find("name");
+    const bool named = name != nullptr && name->value->kind == YamlNode::Kind::kScalar;
+    absl::StrAppend(&stages, stages.empty() ? "" : ", ",
+                    named ? Quoted(name->value->text) : "one without a name");
+  }
+  return YamlError(
+      source_name, documents[1]->line,
+      absl::StrCat(documents.size(),
+                   " documents, expected one; these are stages of mergekit-multi (", stages,
+                   "): put each into a recipe of its own, merge them in an order in which "
+                   "every stage comes before those that name it, and name the folder of its output "
+                   "as their model; `merganser merge` does all of this by itself"));
+}
 
 int LineAt(std::string_view text, size_t at) {
   return 1 + static_cast<int>(std::count(text.begin(), text.begin() + at, '\n'));
@@ -240,7 +266,10 @@ absl::StatusOr<std::shared_ptr<const YamlNode>> ParseYaml(std::string_view text,
   } catch (const std::exception& error) {
     return YamlError(source_name, 1, absl::StrCat("not valid YAML: ", Shown(error.what())));
   }
-  return builder.Take();
+  const std::vector<std::shared_ptr<const YamlNode>> documents = builder.Take();
+  if (documents.empty()) return YamlError(source_name, 1, "the document is empty");
+  if (documents.size() > 1) return RefuseStages(documents, source_name);
+  return documents.front();
 }
 
 }  // namespace merganser

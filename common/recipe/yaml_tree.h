@@ -45,11 +45,10 @@ struct YamlNode {
 inline constexpr size_t kMaxYamlNodes = 100'000;
 inline constexpr size_t kMaxYamlDepth = 64;
 
-// Reads exactly one document. Aliases share their node, merge keys (<<) are
-// resolved. Syntax errors, keys that repeat or are not scalars, application
-// tags, control characters, text that is not UTF-8, an alias inside its own
-// anchor, and more nodes or levels than the limits are kInvalidArgument,
-// "SOURCE:LINE: ...".
+// Reads exactly one document; empty ones beside it do not count. Aliases share their node, merge
+// keys (<<) are resolved. Syntax errors, keys that repeat or are not scalars, application tags,
+// control characters, text that is not UTF-8, an alias inside its own anchor, and more nodes or
+// levels than the limits are kInvalidArgument, "SOURCE:LINE: ...".
 absl::StatusOr<std::shared_ptr<const YamlNode>> ParseYaml(std::string_view text,
                                                           std::string_view source_name);
 

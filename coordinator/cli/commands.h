@@ -38,6 +38,7 @@ struct MergeFlags {
   bool overwrite = false;
   bool resume = false;
   bool verify = false;
+  std::string stages;  // where the outputs of stages go meanwhile; empty: beside the output
   // How often finished units are made durable and put on record: what a crash may
   // cost, beside the units in flight.
   int64_t record_ms = 5000;
@@ -47,7 +48,10 @@ struct MergeFlags {
   MetricsFlags metrics;
   LogFlags log = {};
 };
+// Of a recipe of one document.
 int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);
+// The same, or MergeStages where there are several.
+int RunMergeFile(const MergeFlags& flags, InterruptWatcher& interrupts);
 
 struct PlanFlags {
   std::string recipe;
@@ -82,6 +86,8 @@ int RunAnalyze(const AnalyzeFlags& flags, InterruptWatcher& interrupts);
 int RunUploads(const Stores& stores, const std::string& uri, bool abort);
 // Lists the merge methods: for people, as JSON, or as the README's table.
 int RunMethods(bool json, bool markdown);
+// Lists a recipe's keys and what becomes of each: for people, as JSON, or as RECIPE.md's table.
+int RunKeys(bool json, bool markdown);
 
 // Which coordinator, and how and as whom.
 struct Target {

@@ -8,6 +8,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -19,6 +21,7 @@
 #include "common/plan/plan.h"
 #include "coordinator/cli/before_main.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/mergekit_flags.h"
 #include "coordinator/cli/metrics_file.h"
 #include "coordinator/cli/process_limits.h"
 #include "coordinator/cli/store_flags.h"
@@ -32,6 +35,14 @@ constexpr char kDefaultMemory[] = "8GiB";
 bool ReaderLeft(int fd) {
   pollfd pipe = {fd, POLLOUT, 0};
   return poll(&pipe, 1, /*timeout=*/0) == 1 && (pipe.revents & POLLERR) != 0;
+}
+
+// Whether the command is one to which mergekit's command lines are like.
+bool ReadsRecipe(const CLI::App& app, int argc, char** argv) {
+  if (app.get_subcommands(nullptr).empty()) return true;  // a program of one command
+  if (argc < 2) return false;
+  const std::string_view command = argv[1];
+  return command == "merge" || command == "plan" || command == "analyze" || command == "submit";
 }
 
 }  // namespace
@@ -144,9 +155,20 @@ void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
 }
 
 std::optional<int> Parse(CLI::App& app, int argc, char** argv,
-                         const std::function<void(const absl::Status&)>& refuse) {
+                         const std::function<void(const absl::Status&)>& refuse,
+                         std::vector<std::string>& notes) {
+  std::vector<char*> arguments(argv, argv + argc);
+  if (ReadsRecipe(app, argc, argv)) {
+    absl::StatusOr<MergekitFlags> taken = TakeMergekitFlags(arguments);
+    if (!taken.ok()) {
+      refuse(taken.status());
+      return kWrongRequest;
+    }
+    arguments = std::move(taken->rest);
+    notes = std::move(taken->notes);
+  }
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(arguments.size()), arguments.data());
   } catch (const CLI::CallForHelp& help) {
     return app.exit(help);
   } catch (const CLI::CallForAllHelp& help) {

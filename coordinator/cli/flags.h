@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "coordinator/cli/commands.h"
@@ -32,9 +33,11 @@ void AddMetricsFlags(CLI::App& command, MetricsFlags& flags);
 void AddMergeFlags(CLI::App& command, MergeFlags& flags);
 
 // Parses the command line. An exit code when the program has nothing more to do:
-// help or the version were printed, or `refuse` was told what is wrong.
+// help or the version were printed, or `refuse` was told what is wrong. Of commands that read a
+// recipe, mergekit's flags are recognised: `notes` gets a line for each that is needless.
 std::optional<int> Parse(CLI::App& app, int argc, char** argv,
-                         const std::function<void(const absl::Status&)>& refuse);
+                         const std::function<void(const absl::Status&)>& refuse,
+                         std::vector<std::string>& notes);
 
 // Whether this processor can do what the kernels need; chooses their instruction
 // set, as MERGANSER_SIMD says.

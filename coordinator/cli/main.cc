@@ -14,6 +14,7 @@
 #include "coordinator/cli/http_flags.h"
 #include "coordinator/cli/jobs_flags.h"
 #include "coordinator/cli/process_limits.h"
+#include "coordinator/cli/process_log.h"
 #include "coordinator/cli/security_flags.h"
 #include "coordinator/cli/store_flags.h"
 
@@ -48,6 +49,10 @@ int Run(int argc, char** argv) {
 
   CLI::App* merge = app.add_subcommand("merge", "Merge in this process");
   AddMergeFlags(*merge, merge_flags);
+  merge->add_option(
+      "--stages", merge_flags.stages,
+      "Of a recipe of several documents: folder or URI for the outputs of its stages, "
+      "which are removed at the end (default: OUTPUT.stages)");
   AddThreads(*merge, threads);
   AddMemory(*merge, memory);
 
@@ -104,6 +109,11 @@ int Run(int argc, char** argv) {
   CLI::App* methods = app.add_subcommand("methods", "List the merge methods and their parameters");
   CLI::Option* as_json = methods->add_flag("--json", json, "Print JSON");
   methods->add_flag("--markdown", markdown, "Print a Markdown table")->excludes(as_json);
+
+  CLI::App* keys = app.add_subcommand(
+      "keys", "List what a recipe may have: accepted, noted, warned of, refused");
+  CLI::Option* keys_json = keys->add_flag("--json", json, "Print JSON");
+  keys->add_flag("--markdown", markdown, "Print a Markdown table")->excludes(keys_json);
 
   CLI::App* serve = app.add_subcommand("coordinator", "Serve merge jobs to workers over gRPC");
   serve
@@ -207,7 +217,8 @@ int Run(int argc, char** argv) {
   CLI::App* health = app.add_subcommand("health", "Ask whether a coordinator serves");
   AddCoordinator(health, coordinator);
 
-  if (const std::optional<int> code = Parse(app, argc, argv, PrintError); code.has_value()) {
+  std::vector<std::string> notes;
+  if (const std::optional<int> code = Parse(app, argc, argv, PrintError, notes); code.has_value()) {
     return *code;
   }
 
@@ -221,6 +232,7 @@ int Run(int argc, char** argv) {
     log.format = LogFormat::kText;
   }
   StartLog(log);
+  for (const std::string& note : notes) Log(LogLevel::kInfo, "note: " + note);
   if (const absl::Status simd = ChooseSimd(); !simd.ok()) return Fail(simd, Phase::kPlanning);
   merge_flags.threads = threads;
   merge_flags.memory = memory;
@@ -240,6 +252,7 @@ int Run(int argc, char** argv) {
   if (report->parsed()) return RunReport(stores, report_flags);
   if (uploads->parsed()) return RunUploads(stores, checkpoint, abort);
   if (methods->parsed()) return RunMethods(json, markdown);
+  if (keys->parsed()) return RunKeys(json, markdown);
   if (!merge->parsed() && !analyze->parsed()) {  // all others have gRPC start threads
     const ProcessLimits limits = ReadProcessLimits();
     ProcessNeeds needs = serve->parsed()    ? CoordinatorNeeds(serve_flags.active_jobs)
@@ -262,7 +275,7 @@ int Run(int argc, char** argv) {
   const absl::StatusOr<std::unique_ptr<InterruptWatcher>> watcher = InterruptWatcher::Start();
   if (!watcher.ok()) return Fail(watcher.status(), Phase::kRunning);
   InterruptWatcher& interrupts = **watcher;
-  if (merge->parsed()) return RunMerge(merge_flags, interrupts);
+  if (merge->parsed()) return RunMergeFile(merge_flags, interrupts);
   if (analyze->parsed()) {
     analyze_flags.threads = threads;
     analyze_flags.memory = memory;

@@ -2,6 +2,8 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -28,8 +30,9 @@ int Run(int argc, char** argv) {
   AddMemory(app, flags.memory);
   // All ranks read the same command line; rank 0 says what is wrong with it.
   absl::Status ready;
-  const std::optional<int> code =
-      Parse(app, argc, argv, [&ready](const absl::Status& status) { ready = status; });
+  std::vector<std::string> needless;  // which every rank would tell
+  const std::optional<int> code = Parse(
+      app, argc, argv, [&ready](const absl::Status& status) { ready = status; }, needless);
   if (code.has_value() && ready.ok()) return *code;
   StartLog(flags.log);
   if (ready.ok()) ready = ChooseSimd();

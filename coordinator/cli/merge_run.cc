@@ -91,8 +91,16 @@ absl::StatusOr<uint64_t> BesideHistograms(uint64_t tensor_memory, const Plan& pl
   return tensor_memory - histograms;
 }
 
-// Of a plan with many warnings the first.
+// Of a plan with many notes or warnings the first of each.
 void TellWarnings(const Plan& plan) {
+  const size_t noted = std::min(kWarningsShown, plan.notes.size());
+  for (size_t i = 0; i < noted; ++i) {
+    Log(LogLevel::kInfo, absl::StrCat("note: ", plan.notes[i]));
+  }
+  if (plan.notes.size() > noted) {
+    Log(LogLevel::kInfo, absl::StrCat("note: and ", plan.notes.size() - noted,
+                                      " more; `merganser plan` lists them all"));
+  }
   const size_t shown = std::min(kWarningsShown, plan.warnings.size());
   for (size_t i = 0; i < shown; ++i) Log(LogLevel::kWarn, plan.warnings[i]);
   if (plan.warnings.size() == shown) return;
@@ -314,8 +322,10 @@ class MergeRun {
 
 }  // namespace
 
-int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher& interrupts) {
-  const absl::StatusOr<std::string> text = ReadRecipeFile(flags.recipe);
+int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher& interrupts,
+              const StageRun* stage) {
+  const absl::StatusOr<std::string> text =
+      stage != nullptr ? absl::StatusOr<std::string>(stage->text) : ReadRecipeFile(flags.recipe);
   if (!text.ok()) return Fail(text.status(), Phase::kPlanning);
   const std::vector<std::string> directories = RecipeDirectories(flags.recipe);
   absl::StatusOr<Uri> uri = ParseUri(flags.output);
@@ -335,7 +345,8 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   std::optional<ProgressPrinter> printer;
   printer.emplace([&] { return progress.Sample(executor.progress()); });
   absl::StatusOr<PreparedMerge> prepared =
-      PrepareMerge(*text, flags.recipe, directories, stores, traits);
+      PrepareMerge(*text, flags.recipe, directories, stores, traits,
+                   stage != nullptr ? &stage->context : nullptr);
   if (!prepared.ok()) return Fail(prepared.status(), Phase::kPlanning);
   if (const absl::Status apart = CheckPlacesApart(stores, output_uri, prepared->plan.models);
       !apart.ok()) {

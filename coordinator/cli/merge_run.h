@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/metrics.h"
+#include "common/engine/prepare.h"
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
 #include "coordinator/cli/commands.h"
@@ -57,8 +58,15 @@ class MergeExecutor {
 // Of --memory, what is left for tensors; kInvalidArgument where that is too little for `plan`.
 absl::StatusOr<uint64_t> TensorMemory(uint64_t budget, const Plan& plan);
 
+// A recipe that is one stage of its file.
+struct StageRun {
+  std::string text;  // in the place of the file's
+  StageContext context;
+};
+
 // The whole command: prints what there is to say and returns the exit code.
-int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher& interrupts);
+int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher& interrupts,
+              const StageRun* stage = nullptr);
 
 }  // namespace merganser::cli
 

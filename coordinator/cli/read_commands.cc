@@ -13,10 +13,12 @@
 #include "common/plan/pieces.h"
 #include "common/plan/plan_text.h"
 #include "common/plan/requests.h"
+#include "common/recipe/stages.h"
 #include "common/storage/stores.h"
 #include "common/storage/uri.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/merge_stages.h"
 
 namespace merganser::cli {
 namespace {
@@ -24,6 +26,7 @@ namespace {
 // Nothing is looked up at the output.
 absl::StatusOr<std::string> PlanFor(const Stores& stores, const PlanFlags& flags) {
   MERGANSER_ASSIGN_OR_RETURN(const std::string text, ReadRecipeFile(flags.recipe));
+  if (CountDocuments(text) > 1) return PlanStages(stores, flags, text);
   const std::vector<std::string> directories = RecipeDirectories(flags.recipe);
   StoreTraits traits;
   std::string output_uri;

@@ -77,6 +77,9 @@ v1::PlanJobResponse Encode(const Plan& plan) {
   std::vector<std::string> warnings = plan.warnings;
   BoundWarnings(kMaxPlanWarnings, warnings);
   for (const std::string& warning : warnings) response.add_warnings()->set_text(OneLine(warning));
+  std::vector<std::string> notes = plan.notes;
+  BoundWarnings(kMaxPlanWarnings, notes);
+  for (const std::string& note : notes) response.add_notes(OneLine(note));
   EncodeModels(plan, response);
   return response;
 }

@@ -129,15 +129,16 @@ class Reader {
   }
 
   bool IsList() const {
-    return member_ == "models" || member_ == "warnings" || member_ == "shards" ||
-           member_ == "tensors" || member_ == "groups" || member_ == "units";
+    return member_ == "models" || member_ == "warnings" || member_ == "notes" ||
+           member_ == "shards" || member_ == "tensors" || member_ == "groups" || member_ == "units";
   }
 
   // Whether it was one of a long list, and is done with.
   bool Element(const Json& value) {
     if (!IsList()) return false;
-    if (member_ == "warnings") {
-      if (value.is_string()) report_.warnings.push_back(value.get<std::string>());
+    if (member_ == "warnings" || member_ == "notes") {
+      std::vector<std::string>& texts = member_ == "notes" ? report_.notes : report_.warnings;
+      if (value.is_string()) texts.push_back(value.get<std::string>());
       return true;
     }
     if (!value.is_object()) {

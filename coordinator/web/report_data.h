@@ -96,7 +96,7 @@ struct MergeReport {
   std::vector<ReportedModel> models;
   uint64_t parameters = 0, rounds = 0;
   size_t units = 0;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings, notes;
   std::vector<ReportedFile> shards;  // file and size alone
   std::vector<ReportedTensor> tensors;
   std::vector<ReportedGroup> groups;

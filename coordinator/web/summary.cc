@@ -53,6 +53,14 @@ void ToldModels(const MergeReport& report, std::string& out) {
   }
 }
 
+// Of a list whose first was told, the next ones and how many are left.
+void ToldRest(const std::vector<std::string>& texts, std::string& out) {
+  for (size_t i = 1; i < std::min(kTold, texts.size()); ++i) Line("", texts[i], out);
+  if (texts.size() > kTold) {
+    Line("", absl::StrCat("and ", texts.size() - kTold, " more (--json, --html)"), out);
+  }
+}
+
 void ToldModes(const Findings& found, std::string& out) {
   for (const ModeTotal& total : found.modes) {
     Line("",
@@ -140,11 +148,10 @@ std::string SummaryText(const ReadReport& read) {
     Line(i == 0 ? "taken" : "", absl::StrCat(Percent(found.shares[i]), " from ", names[i]), out);
   }
   Line("warnings", report.warnings.empty() ? "none" : report.warnings.front(), out);
-  for (size_t i = 1; i < std::min(kTold, report.warnings.size()); ++i) {
-    Line("", report.warnings[i], out);
-  }
-  if (report.warnings.size() > kTold) {
-    Line("", absl::StrCat("and ", report.warnings.size() - kTold, " more (--json, --html)"), out);
+  ToldRest(report.warnings, out);
+  if (!report.notes.empty()) {
+    Line("notes", report.notes.front(), out);
+    ToldRest(report.notes, out);
   }
   Line("bytes",
        absl::StrCat(FormatBytes(report.run.bytes_read), " read, ",

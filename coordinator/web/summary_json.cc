@@ -129,6 +129,7 @@ std::string SummaryJson(const ReadReport& read, size_t most) {
                      {"density", NumberJson(found.density)},
                      {"shares", std::move(shares)},
                      {"warnings", report.warnings},
+                     {"notes", report.notes},
                      {"run", RunJson(report)}};
   return json.dump(-1, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
 }

@@ -281,6 +281,7 @@ v1::Plan EncodePlan(const Plan& plan) {
   }
   for (const Unit& unit : plan.units) EncodeUnit(unit, *proto.add_units());
   for (const std::string& warning : plan.warnings) proto.add_warnings(warning);
+  for (const std::string& note : plan.notes) proto.add_notes(note);
   proto.set_parameters(plan.parameters);
   proto.set_bytes_read(plan.bytes_read);
   proto.set_bytes_written(plan.bytes_written);
@@ -332,6 +333,7 @@ absl::StatusOr<Plan> DecodePlan(const v1::Plan& proto) {
   plan.units.reserve(proto.units_size());
   for (const v1::Unit& unit : proto.units()) plan.units.push_back(DecodeUnit(unit));
   plan.warnings.assign(proto.warnings().begin(), proto.warnings().end());
+  plan.notes.assign(proto.notes().begin(), proto.notes().end());
   plan.parameters = proto.parameters();
   plan.bytes_read = proto.bytes_read();
   plan.bytes_written = proto.bytes_written();

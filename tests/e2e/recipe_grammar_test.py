@@ -418,7 +418,7 @@ class RecipeGrammarTest(harness.Case):
     def test_wrong_settings_name_line_and_key(self):
         head = "merge_method: linear\nmodels: [%s, %s]\nparameters:\n  weight:\n" % (ADD, SORT)
         for body, texts in (
-                ("    value: 1\n", ("t.yaml:5", "parameters.weight", "map")),
+                ("    valeu: 1\n", ("t.yaml:5", "parameters.weight", "value")),
                 ("    []\n", ("t.yaml:5", "parameters.weight", "empty list")),
                 ("    - 1\n    - value: 2\n", ("t.yaml:5", "1 maps and 1 other")),
                 ("    - 1\n    - one\n", ("t.yaml:6", "weight[1]", '"one"')),
@@ -469,16 +469,20 @@ class RecipeGrammarTest(harness.Case):
                     "two", "'model.layers', 'visual.blocks'", "one stack")
 
     def test_what_is_not_supported_is_refused_by_name(self):
-        for key, value in (("chat_template", "auto"), ("tokenizer", {"source": "union"}),
-                           ("modules", {"text_decoder": {"models": [ADD]}}), ("name", "stage"),
-                           ("tokenizer_source", "union")):
+        for key, part, value in (
+                ("modules", "", {"text_decoder": {"models": [ADD]}}),
+                ("tokenizer", ".tokens", {"tokens": {"<a>": {"source": ADD}}})):
             with self.subTest(key=key):
-                self.refuse(self.linear(**{key: value}), "r.yaml:", "'%s'" % key, "not supported")
+                self.refuse(self.linear(**{key: value}), "r.yaml:", "'%s%s'" % (key, part),
+                            "not supported")
         for ref in (ADD + "+lora", ADD + "@main"):
             self.refuse(self.linear(models=[ref]), "models[0]", "not supported")
-        one = self.slices([(ADD, [0, 2])])
+        one = self.slices([(SAMPLE_BASE, [0, 2]), (ADD, [0, 2])], method="task_arithmetic",
+                          base_model=SAMPLE_BASE)
         one["slices"][0]["base_model"] = ADD
         self.refuse(one, "slices[0].base_model", "not supported")
+        one["slices"][0]["base_model"] = os.path.join(SAMPLE_BASE, "..", "base")
+        self.ok("plan", self.write(one))
 
     def test_tokenizers_that_differ_are_refused_by_name(self):
         def swap(tokenizer):
@@ -495,8 +499,10 @@ class RecipeGrammarTest(harness.Case):
                              "models": [SORT, model], "tokenizer_source": source},
                             "tokenizer_source", os.path.basename(model), text,
                             "vocabularies differ")
-        self.refuse(self.linear(parameters={"weight": 1}, tokenizer_source=PARITY),
-                    "tokenizer_source", "expert_parity", "one of the models")
+        # The same of a model that is not merged.
+        self.refuse(self.linear(parameters={"weight": 1}, tokenizer_source=other),
+                    "tokenizer_source", "expert_add", "vocabularies differ")
+        self.ok("plan", self.write(self.linear(parameters={"weight": 1}, tokenizer_source=PARITY)))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,8 @@ class SubmitTest(harness.Case):
         yield LINEAR, {"expert": broken}, "broken"
         yield TIES.replace("base_model: %(base)s\n", ""), {"density": 1}, "base_model"
         yield TIES, {"density": 7}, "density"
-        yield TIES.replace("ties", "slerp"), {"density": 1}, "density"
+        yield TIES.replace("density:", "densty:"), {"density": 1}, "density"
+        yield TIES.replace("ties", "slerp"), {"density": 1}, "parameters.t"
 
     def test_what_can_never_run_is_told_at_once(self):
         with harness.Cluster(0, self.path("state")) as cluster:

@@ -98,7 +98,7 @@ function perModel(report) {
   return folded(texts.map((text, i) => `${shown(report.experts[i] || `model ${i + 1}`)}: ${text}`), 8);
 }
 
-// Equal warnings once.
+// Equal warnings, or notes, once.
 function warnings(list) {
   const counts = new Map();
   for (const text of list) counts.set(text, (counts.get(text) || 0) + 1);
@@ -115,6 +115,7 @@ function inAndOut(report) {
   terms.push(['Copied, tied', summary.tensors.copied + summary.tensors.tied === 0 ? 'none'
     : `${plural(summary.tensors.copied, 'tensor')} copied from the base, ${count(summary.tensors.tied)} tied to another name`]);
   terms.push(['Warnings', summary.warnings.length === 0 ? 'none' : warnings(summary.warnings)]);
+  if ((summary.notes || []).length > 0) terms.push(['Notes', warnings(summary.notes)]);
   terms.push(['Output', folded(summary.shards.map((shard) => `${shown(shard.file)}, ${bytes(shard.size)}`), 5)]);
   terms.push(['Plan', h('code', {}, shown(summary.plan))], ['Numerics', String(summary.numerics)]);
   if (report.data.left_out.length > 0) terms.push(['Not on this page', `${report.data.left_out.map(shown).join(', ')}: merge_report.json has them`]);

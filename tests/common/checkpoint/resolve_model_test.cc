@@ -83,6 +83,45 @@ TEST_F(ResolveModelTest, FollowsRefsMain) {
   EXPECT_EQ(*ResolveModel("gpt2", folder_.path()), hub_ + "/models--gpt2/snapshots/only");
 }
 
+TEST_F(ResolveModelTest, RevisionsOfTheCache) {
+  Write("hub/models--org--name/refs/main", "abc");
+  Write("hub/models--org--name/refs/dpo-v0", "def\n");
+  Write("hub/models--org--name/refs/refs/pr/1", "fed");
+  for (const char* commit : {"abc", "def", "fed", "0123"}) {
+    Write(std::string("hub/models--org--name/snapshots/") + commit + "/config.json", "{}");
+  }
+  const std::string snapshots = hub_ + "/models--org--name/snapshots/";
+  EXPECT_EQ(*ResolveModel("org/name@dpo-v0", folder_.path()), snapshots + "def");
+  EXPECT_EQ(*ResolveModel("org/name@refs/pr/1", folder_.path()), snapshots + "fed");
+  EXPECT_EQ(*ResolveModel("org/name@0123", folder_.path()), snapshots + "0123");
+  EXPECT_THAT(Message("org/name@gone"),
+              AllOf(HasSubstr("neither refs/gone nor a snapshot"),
+                    HasSubstr("huggingface-cli download org/name --revision gone"),
+                    HasSubstr("hf://org/name@gone")));
+  EXPECT_EQ(code_, absl::StatusCode::kNotFound);
+}
+
+// None of them leaves the cache: what is no revision is a path.
+TEST_F(ResolveModelTest, ARevisionIsNoWayOut) {
+  Write("hub/models--org--name/refs/main", "abc");
+  Write("hub/models--org--name/snapshots/abc/config.json", "{}");
+  Write("secret/config.json", "{}");
+  for (const char* model :
+       {"org/name@../../../secret", "org/name@/etc", "org/name@", "org/name@a b", "org/name@."}) {
+    const auto uri = ResolveModel(model, folder_.path());
+    // Absolute against the folder, as any path.
+    EXPECT_TRUE(!uri.ok() || uri->rfind(folder_.path(), 0) == 0) << model << ": " << *uri;
+    EXPECT_TRUE(!uri.ok() || uri->find("hub") == uri->npos) << *uri;
+  }
+}
+
+TEST_F(ResolveModelTest, AFolderWithAnAtSignWinsOverARevision) {
+  Write("org/name@dpo/config.json", "{}");
+  Write("hub/models--org--name/refs/dpo", "abc");
+  Write("hub/models--org--name/snapshots/abc/config.json", "{}");
+  EXPECT_EQ(*ResolveModel("org/name@dpo", folder_.path()), folder_.path() + "/org/name@dpo");
+}
+
 TEST_F(ResolveModelTest, RefsMainWithoutItsSnapshot) {
   Write("hub/models--org--name/refs/main", "abc");
   Write("hub/models--org--name/snapshots/older/config.json", "{}");

@@ -100,7 +100,7 @@ TEST(BuildReport, HasOneLineAMemberOrElementInAFixedOrder) {
       "{\"role\":\"expert\",\"model\":\"org/b\",\"uri\":\"memory://inputs/b\",\"shards\":[{"
       "\"file\":\"model.safetensors\",\"size\":1234,\"identity\":\"id-org/b\",\"header\":"
       "\"header-org/b\"}]}\n],\n"
-      "\"parameters\": 35,\n\"rounds\": 1,\n\"warnings\": [],\n"
+      "\"parameters\": 35,\n\"rounds\": 1,\n\"warnings\": [],\n\"notes\": [],\n"
       "\"shards\": [\n{\"file\":\"model.safetensors\",\"size\":" +
       size +
       "}\n],\n\"tensors\": [\n"

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "common/methods/parameters.h"
 #include "common/recipe/recipe.h"
+#include "common/recipe/recipe_keys.h"
 #include "tests/common/methods/run_method.h"
 
 namespace merganser {
@@ -68,20 +69,9 @@ const ErrorCase kErrors[] = {
     {"UnknownParameterNamesTheNearest",
      "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\nparameters:\n  rank_top: 1\n",
      {"r.yaml:5: key 'parameters.rank_top'", "unknown to resmerge", "did you mean 'rank_topk'?"}},
-    {"UnknownParameterFarFromAllListsThem",
-     "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\nparameters:\n  temperature: 1\n",
-     {"r.yaml:5: key 'parameters.temperature'", "rank_topk", "src_beta_min", "src_beta_max",
-      "head_ratio_budget", "scope"}},
-    {"ParameterOfAnotherMethod",
-     "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\nparameters: {normalize: true}\n",
-     {"r.yaml:4: key 'parameters.normalize'", "unknown to resmerge"}},
-    {"WeightUnderAModelOfResmerge",
-     "merge_method: resmerge\nbase_model: base\nmodels:\n- model: a\n  parameters: {weight: 2}\n",
-     {"r.yaml:5: key 'parameters.weight'", "unknown to resmerge"}},
-    {"RecipeParameterUnderAModel",
-     "merge_method: resmerge\nbase_model: base\nmodels:\n- model: a\n  parameters:\n    rank_topk: "
-     "2\n",
-     {"r.yaml:6: key 'parameters.rank_topk'", "found under a model", "recipe's own parameters"}},
+    {"RequiredParameterUnderAModel",
+     "merge_method: slerp\nbase_model: base\nmodels:\n- model: a\n  parameters:\n    t: 0.5\n",
+     {"r.yaml:6: key 'parameters.t'", "found under a model", "recipe's own parameters"}},
     {"TextForANumber",
      "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters:\n  src_beta_min: low\n",
      {"r.yaml:5: key 'parameters.src_beta_min'", "found \"low\"",
@@ -89,9 +79,13 @@ const ErrorCase kErrors[] = {
     {"BooleanForANumber",
      "merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\nparameters: {lambda: true}\n",
      {"r.yaml:4: key 'parameters.lambda'", "found true", "expected a number"}},
-    {"QuotedNumber",
-     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {rank_topk: \"1\"}\n",
-     {"key 'parameters.rank_topk'", "found \"1\"", "expected a whole number"}},
+    {"QuotedFractionForAWholeNumber",
+     "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {rank_topk: \"1.5\"}\n",
+     {"key 'parameters.rank_topk'", "found \"1.5\"", "expected a whole number"}},
+    {"QuotedInfinity",
+     "merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\nparameters: {lambda: "
+     "\"-inf\"}\n",
+     {"key 'parameters.lambda'", "found \"-inf\"", "expected a number"}},
     {"FractionForAWholeNumber",
      "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {rank_topk: 1.5}\n",
      {"found 1.5", "expected a whole number from 1 to 16"}},
@@ -105,8 +99,20 @@ const ErrorCase kErrors[] = {
      "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {head_ratio_budget: -1}\n",
      {"key 'parameters.head_ratio_budget'", "found -1"}},
     {"NumberForABoolean",
-     "merge_method: linear\nmodels: [a]\nparameters: {weight: 1, normalize: 1}\n",
-     {"r.yaml:3: key 'parameters.normalize'", "found 1", "expected true or false"}},
+     "merge_method: linear\nmodels: [a]\nparameters: {weight: 1, normalize: 2}\n",
+     {"r.yaml:3: key 'parameters.normalize'", "found 2", "expected true or false"}},
+    {"MissingBaseOfSlerp",
+     "merge_method: slerp\nmodels: [a, b]\nparameters: {t: 0.5}\n",
+     {"r.yaml:1: key 'base_model': missing", "the one at t = 0"}},
+    {"AnotherBaseInASlice",
+     "merge_method: slerp\nbase_model: base\nslices:\n- sources:\n"
+     "  - {model: base, layer_range: [0, 2]}\n  - {model: a, layer_range: [0, 2]}\n"
+     "  base_model: a\nparameters: {t: 0.5}\n",
+     {"r.yaml:7: key 'slices[0].base_model': found a", "expected base, the recipe's own"}},
+    {"BasesOfSlicesThatDiffer",
+     "merge_method: slerp\nslices:\n- sources: [{model: a, layer_range: [0, 2]}]\n  base_model: a\n"
+     "- sources: [{model: b, layer_range: [0, 2]}]\n  base_model: b\nparameters: {t: 0.5}\n",
+     {"key 'base_model': missing"}},
     {"ScopeThatDoesNotExist",
      "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {scope: galaxy}\n",
      {"r.yaml:4: key 'parameters.scope'", "found \"galaxy\"", "expected one of: tensor"}},
@@ -166,7 +172,7 @@ const ErrorCase kErrors[] = {
      {"key 'models'", "found 2 models", "passthrough takes exactly 1"}},
     {"KeyWithALineBreak",
      "merge_method: resmerge\nbase_model: base\nmodels: [a]\nparameters: {\"rank\\ntopk\": 1}\n",
-     {"unknown to resmerge"}},
+     {"unknown to resmerge", "did you mean 'rank_topk'?"}},
     {"MethodWithALineBreak",
      "models: [a]\nmerge_method: \"res\\nmerge\"\n",
      {"key 'merge_method'"}},
@@ -277,12 +283,99 @@ TEST(ResolveMethodTest, ParametersOfMergekitWithoutEffectAreAcceptedWithANote) {
   const absl::StatusOr<ResolvedMethod> resolved = ResolveMethod(*recipe, Canonical);
   ASSERT_TRUE(resolved.ok()) << resolved.status();
   std::vector<std::string> notes = recipe->notes;
-  notes.insert(notes.end(), resolved->warnings.begin(), resolved->warnings.end());
+  notes.insert(notes.end(), resolved->notes.begin(), resolved->notes.end());
   for (const char* key : {"int8_mask", "density", "rescale"}) {
     EXPECT_THAT(notes, testing::Contains(AllOf(HasSubstr(key), HasSubstr("no effect")))) << key;
   }
   // What has no effect is no part of what decides the bytes.
   EXPECT_FALSE(resolved->config.per_model[0].contains("density"));
+}
+
+TEST(ResolveMethodTest, ParametersOfOtherMethodsAreNotesOneAName) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: resmerge\nbase_model: base\nmodels:\n- model: a\n"
+      "  parameters: {weight: 2}\n- model: b\n  parameters: {weight: 3}\n"
+      "parameters: {normalize: true}\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->warnings, IsEmpty());
+  EXPECT_THAT(resolved->notes,
+              ElementsAre("r.yaml:8: key 'parameters.normalize': accepted, but it has no effect "
+                          "here: resmerge has no such parameter",
+                          "r.yaml:5: key 'parameters.weight': accepted, but it has no effect here: "
+                          "resmerge has no such parameter (also in line 7)"));
+}
+
+TEST(ResolveMethodTest, ParametersOfNoMethodAreWarnings) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\n"
+      "parameters: {temperature: 1, filter: mlp}\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->warnings,
+              ElementsAre(AllOf(HasSubstr("r.yaml:4: key 'parameters.filter'"),
+                                HasSubstr("in a condition of one of them")),
+                          AllOf(HasSubstr("r.yaml:4: key 'parameters.temperature'"),
+                                HasSubstr("ignored, as by mergekit"), HasSubstr("rank_topk"))));
+  EXPECT_THAT(resolved->notes, IsEmpty());
+}
+
+TEST(ResolveMethodTest, AParameterForAllModelsUnderOneIsAWarning) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: resmerge\nbase_model: base\nmodels:\n- model: a\n  parameters:\n"
+      "    rank_topk: 2\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->warnings,
+              ElementsAre(AllOf(HasSubstr("r.yaml:6: key 'parameters.rank_topk'"),
+                                HasSubstr("found under a model"), HasSubstr("as by mergekit"))));
+  EXPECT_EQ(resolved->config.numbers.at("rank_topk"), 1);
+}
+
+TEST(ResolveMethodTest, ParametersOfTheBaseAreANote) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: ties\nbase_model: base\nmodels:\n- model: ./base\n"
+      "  parameters: {weight: 2}\n- model: a\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->notes, ElementsAre(AllOf(HasSubstr("r.yaml:5: parameters of ./base"),
+                                                 HasSubstr("no effect"))));
+}
+
+TEST(ResolveMethodTest, NumbersInQuotesAndBooleansAsNumbers) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: ties\nbase_model: base\nmodels:\n"
+      "- {model: a, parameters: {weight: \"0\"}}\n- {model: b, parameters: {weight: '+2e-1'}}\n"
+      "parameters: {normalize: 0.0, rescale: \"1\", lambda: '0.5'}\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->models, ElementsAre("b")) << "a weight of \"0\" drops the model";
+  EXPECT_EQ(resolved->config.per_model[0].at("weight"), 0.2);
+  EXPECT_EQ(resolved->config.numbers.at("normalize"), 0);
+  EXPECT_EQ(resolved->config.numbers.at("rescale"), 1);
+  EXPECT_EQ(resolved->config.numbers.at("lambda"), 0.5);
+}
+
+TEST(ResolveMethodTest, EveryParameterIsAWordOfTheTable) {
+  for (const MethodInfo& info : Methods()) {
+    for (const ParameterSpec& spec : info.parameters) {
+      EXPECT_TRUE(spec.key == "int8_mask" || IsParameterWord(spec.key)) << spec.key;
+    }
+  }
+}
+
+TEST(ResolveMethodTest, ABaseOfASliceMayBeTheRecipesByAnotherName) {
+  const absl::StatusOr<ResolvedMethod> resolved = Resolve(
+      "merge_method: slerp\nbase_model: base\nslices:\n- sources:\n"
+      "  - {model: base, layer_range: [0, 2]}\n  - {model: a, layer_range: [0, 2]}\n"
+      "  base_model: ./base\nparameters: {t: 0.5}\n");
+  EXPECT_TRUE(resolved.ok()) << resolved.status();
+}
+
+TEST(ResolveMethodTest, ABaseOfKarcherIsOneMoreModel) {
+  const absl::StatusOr<ResolvedMethod> resolved =
+      Resolve("merge_method: karcher\nbase_model: base\nmodels: [a, b]\n");
+  ASSERT_TRUE(resolved.ok()) << resolved.status();
+  EXPECT_THAT(resolved->models, ElementsAre("a", "b", "base"));
+  EXPECT_EQ(resolved->reference, 2u);
+  EXPECT_TRUE(resolved->names_base);
+  EXPECT_THAT(resolved->warnings, ElementsAre(AllOf(HasSubstr("r.yaml:2: key 'base_model'"),
+                                                    HasSubstr("as one more model"))));
 }
 
 TEST(ResolveMethodTest, WithoutEffectIsNoExcuseForAWrongType) {

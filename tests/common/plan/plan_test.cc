@@ -165,7 +165,7 @@ TEST(PlanTest, WarnsOfDroppedTensorsAndModelsAndModes) {
   models[2] = FakeCheckpoint("b", more);
   const auto plan = PlanOf(With(kResMerge, "parameters: {int8_mask: true}"), models);
   ASSERT_TRUE(plan.ok()) << plan.status();
-  EXPECT_THAT(plan->warnings, Contains(HasSubstr("int8_mask")));
+  EXPECT_THAT(plan->notes, Contains(HasSubstr("int8_mask")));
   EXPECT_THAT(plan->warnings, Contains(AllOf(HasSubstr("v_head"), HasSubstr("dropped"))));
   EXPECT_THAT(plan->warnings,
               Contains(AllOf(HasSubstr("visual.patch_embed.proj.weight"), HasSubstr("4-D"))));

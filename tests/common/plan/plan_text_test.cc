@@ -153,6 +153,14 @@ TEST(PlanTextTest, NothingHiddenIsShown) {
   EXPECT_EQ(Json::parse(json)["tensors"][0]["name"], plan.tensors[0].spec.name);
 }
 
+TEST(PlanTextTest, NotesStandBeforeWarningsAndApart) {
+  Plan plan = SomePlan();
+  plan.notes = {"one\nforged", "two"};
+  const std::string text = PlanText(plan, {});
+  EXPECT_THAT(text, HasSubstr("\nnote: one?forged\nnote: two\nwarning: "));
+  EXPECT_EQ(Json::parse(PlanJson(plan, {}))["notes"].size(), 2u);
+}
+
 TEST(WarningsTextTest, CountsWhatItLeavesOut) {
   Plan plan;
   EXPECT_EQ(WarningsText(plan, 3), "");

@@ -91,6 +91,7 @@ TEST(Recipe, OutDtypeWinsOverDtypeInAnyOrder) {
   EXPECT_EQ(Parse("out_dtype: float16\ndtype: float32\nmerge_method: m\nmodels: [a]\n").out_dtype,
             DType::kF16);
   EXPECT_EQ(Parse("dtype: float64\nmerge_method: m\nmodels: [a]\n").out_dtype, DType::kF64);
+  EXPECT_EQ(Parse("dtype: torch.float16\nmerge_method: m\nmodels: [a]\n").out_dtype, DType::kF16);
   EXPECT_EQ(Parse("merge_method: m\nmodels: [a]\n").out_dtype, std::nullopt);
 }
 
@@ -283,6 +284,82 @@ TEST(Recipe, SettingsOfMergekitsProgramAreAcceptedWithANote) {
       "modules: ~\n");
   EXPECT_THAT(recipe.notes, ElementsAre(HasSubstr("r.yaml:3: key 'random_seed'"),
                                         HasSubstr("r.yaml:4: key 'int8_mask'")));
+}
+
+TEST(Recipe, TheModuleThatMergekitCallsDefaultIsTheRecipe) {
+  const Recipe recipe = Parse(R"(merge_method: m
+modules:
+  default:
+    models: [a, {model: b, parameters: {weight: 2}}]
+    parameters:
+      weight: [{filter: mlp, value: 3}]
+      lambda: 0.5
+parameters: {weight: 4, lambda: 1, normalize: 1.0}
+)");
+  ASSERT_EQ(recipe.models.size(), 2u);
+  EXPECT_EQ(std::get<double>(One(recipe.parameters.at("lambda")).value), 0.5);
+  // Where no filter of the module is met, the recipe's own decides.
+  const RecipeSetting& weight = recipe.parameters.at("weight");
+  ASSERT_EQ(weight.conditions.size(), 2u);
+  EXPECT_EQ(weight.conditions[0].filter, "mlp");
+  EXPECT_EQ(std::get<double>(weight.conditions[1].values[0].value), 4);
+  EXPECT_TRUE(recipe.parameters.contains("normalize"));
+  EXPECT_TRUE(recipe.notes.empty());
+}
+
+TEST(Recipe, RevisionsAreOfTheHub) {
+  const Recipe recipe = Parse(
+      "merge_method: m\nmodels: [org/name@dpo-v0, {model: {path: org/name, revision: refs/pr/1}}]\n"
+      "base_model: {model: {path: org/base, revision: null}}\n");
+  EXPECT_EQ(recipe.models[0].model, "org/name@dpo-v0");
+  EXPECT_EQ(recipe.models[1].model, "org/name@refs/pr/1");
+  EXPECT_EQ(recipe.base_model, "org/base");
+}
+
+TEST(Recipe, ABaseOfEverySliceIsTheRecipes) {
+  const std::string slice = "  - {sources: [{model: a, layer_range: [0, 2]}], base_model: ";
+  const Recipe recipe = Parse("merge_method: m\nslices:\n" + slice + "b}\n" + slice + "b}\n");
+  EXPECT_EQ(recipe.base_model, "b");
+  EXPECT_EQ(recipe.base_line, 3);
+  EXPECT_EQ(Parse("merge_method: m\nslices:\n" + slice + "b}\n" + slice + "c}\n").base_model,
+            std::nullopt);
+}
+
+TEST(Recipe, WhatMergekitIgnoresIsAWarningThatNamesBothSides) {
+  const Recipe recipe = Parse(
+      "merge_method: m\nmodels:\n- model: a\n  revision: dpo\nmodel_title: x\n"
+      "pad_to_multiple_of: 8\ntokenizer: {source: base, pad_to_multiple_of: 64}\n");
+  EXPECT_THAT(recipe.warnings,
+              ElementsAre(testing::AllOf(HasSubstr("r.yaml:4: key 'models[0].revision'"),
+                                         HasSubstr("mergekit ignores it here"),
+                                         HasSubstr("org/name@REVISION")),
+                          HasSubstr("r.yaml:5: key 'model_title': unknown: mergekit ignores it"),
+                          HasSubstr("r.yaml:6: key 'pad_to_multiple_of': found 8"),
+                          HasSubstr("r.yaml:7: key 'tokenizer.pad_to_multiple_of'")));
+  EXPECT_TRUE(recipe.notes.empty());
+}
+
+TEST(Recipe, TokenizerMapsAndTemplates) {
+  const auto of = [](const std::string& line) {
+    return Parse("merge_method: m\nmodels: [a]\n" + line + "\n");
+  };
+  EXPECT_EQ(of("tokenizer: {source: b}").tokenizer->model, "b");
+  EXPECT_EQ(of("tokenizer: {source: b}").tokenizer->key, "tokenizer.source");
+  EXPECT_TRUE(of("tokenizer: {source: base, tokens: {}}").tokenizer->base);
+  EXPECT_FALSE(of("tokenizer: {source: base}").tokenizer->any);
+  for (const char* all : {"tokenizer: {}", "tokenizer: {source: union}", "tokenizer_source: union",
+                          "tokenizer: {source: ~}"}) {
+    EXPECT_TRUE(of(all).tokenizer->any) << all;
+  }
+  EXPECT_FALSE(of("tokenizer:").tokenizer.has_value());
+  EXPECT_EQ(of("chat_template: llama3").chat_template->value, "llama3");
+  EXPECT_EQ(of("chat_template: '{{ messages[0].content }}'").chat_template->line, 3);
+  EXPECT_FALSE(of("chat_template: ''").chat_template.has_value());
+}
+
+TEST(Recipe, EmptyDocumentsDoNotCount) {
+  EXPECT_EQ(Parse("---\nmerge_method: m\nmodels: [a]\n---\n").merge_method, "m");
+  EXPECT_EQ(Parse("---\n---\nmerge_method: m\nmodels: [a]\n").merge_method, "m");
 }
 
 TEST(Recipe, ToleratesDirectivesMarkersAndABom) {

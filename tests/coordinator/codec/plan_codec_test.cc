@@ -83,6 +83,7 @@ TEST(PlanCodec, RoundTripKeepsEveryField) {
   EXPECT_EQ(back->units[1].bytes_in, 1024u);
   EXPECT_EQ(back->units[1].memory, 1061u);
   EXPECT_EQ(back->warnings, plan.warnings);
+  EXPECT_EQ(back->notes, plan.notes);
   EXPECT_EQ(back->parameters, 128u);
   EXPECT_EQ(back->bytes_read, 3072u);
   EXPECT_EQ(back->bytes_written, 320u);

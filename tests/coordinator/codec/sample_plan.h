@@ -69,6 +69,7 @@ inline Plan SamplePlan() {
   data.memory = 1061;
   plan.units = {header, data};
   plan.warnings = {"a warning"};
+  plan.notes = {"a note"};
   plan.parameters = 128;
   plan.bytes_read = 3072;
   plan.bytes_written = 320;

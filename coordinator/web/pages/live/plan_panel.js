@@ -65,6 +65,7 @@ export class PlanPanel {
       ['Units', count(num(plan.units)), `in ${plural(num(plan.rounds), 'round')}`]]),
     ...warnings.map((warning) => h('div', { class: 'note warn-note' }, glyph('WAITING'), h('p', {},
       this.lineButton(warning.line, `Line ${warning.line}${warning.key ? `, ${shown(warning.key)}` : ''}`), ' ', sentence(warning.text)))),
+    ...(plan.notes || []).map((text) => h('p', { class: 'soft' }, sentence(text))),
     h('h3', {}, 'What happens to the tensors'),
     table([['Treated as'], ['Family'], ['Tensors', 1], ['Parameters', 1]], modes.map((mode) =>
       [shown(mode.mode), shown(mode.family === 'ffn' ? 'feed-forward' : mode.family || ''), count(num(mode.tensors)), count(num(mode.parameters))])),

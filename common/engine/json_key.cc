@@ -1,0 +1,164 @@
+#include "common/engine/json_key.h"
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
+#include "common/base/status.h"
+#include "common/format/python_numbers.h"
+
+namespace merganser {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Deeper nesting than any such file has.
+constexpr size_t kMaxDepth = 64;
+
+std::string Quote(std::string_view text) {
+  return Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// Writes what the parser reads, event by event: a tree would lose the spelling of numbers.
+class Writer final : public nlohmann::json_sax<Json> {
+ public:
+  Writer(std::string_view key, std::string_view value, const PythonNumbers& python)
+      : target_(key), value_(Quote(value)), python_(python) {}
+
+  bool null() override { return Value("null"); }
+  bool boolean(bool value) override { return Value(value ? "true" : "false"); }
+  bool number_integer(number_integer_t value) override { return Value(std::to_string(value)); }
+  bool number_unsigned(number_unsigned_t value) override { return Value(std::to_string(value)); }
+  bool number_float(number_float_t, const string_t& spelling) override {
+    if (spelling == python_.nan) return Value("NaN");
+    if (spelling == python_.infinity) return Value("Infinity");
+    if (spelling == "-" + python_.infinity) return Value("-Infinity");
+    return Value(spelling);
+  }
+  bool string(string_t& value) override { return Value(Quote(value)); }
+  bool binary(binary_t&) override { return false; }
+  bool key(string_t& value) override {
+    levels_.back().key = value;
+    return true;
+  }
+  bool start_object(size_t) override { return Open('{', '}'); }
+  bool start_array(size_t) override { return Open('[', ']'); }
+  bool end_object() override {
+    if (levels_.size() == 1 && !written_) {
+      levels_.back().key = target_;
+      Begin();
+      out_ += value_;
+    }
+    return Close();
+  }
+  bool end_array() override { return Close(); }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& e) override {
+    error_ = e.what();
+    return false;
+  }
+
+  bool root_is_object() const { return root_is_object_; }
+  const std::string& error() const { return error_; }
+  std::string Take() { return std::move(out_) + "\n"; }
+
+ private:
+  struct Level {
+    char close = 0;
+    bool empty = true;
+    bool dropped = false;  // it stood at the key that is replaced
+    std::string key;
+  };
+
+  bool AtTarget() const { return levels_.size() == 1 && levels_[0].key == target_; }
+  bool Dropped() const { return !levels_.empty() && levels_.back().dropped; }
+
+  // Whether what comes next is no part of the output; the key's own value is written instead.
+  bool Replaced() {
+    if (Dropped()) return true;
+    if (!AtTarget()) return false;
+    // A key that repeats has the last one's say; it is written once.
+    if (!written_) {
+      Begin();
+      out_ += value_;
+    }
+    written_ = true;
+    return true;
+  }
+  void Begin() {
+    if (levels_.empty()) return;
+    Level& level = levels_.back();
+    out_ += level.empty ? "\n" : ",\n";
+    level.empty = false;
+    out_.append(2 * levels_.size(), ' ');
+    if (level.close == '}') out_ += Quote(level.key) + ": ";
+  }
+  bool Value(const std::string& text) {
+    if (Replaced()) return true;
+    Begin();
+    out_ += text;
+    return true;
+  }
+  bool Open(char open, char close) {
+    if (levels_.size() >= kMaxDepth) {
+      error_ = absl::StrCat("nested deeper than ", kMaxDepth);
+      return false;
+    }
+    const bool dropped = Replaced();
+    if (!dropped) {
+      Begin();
+      out_ += open;
+    }
+    if (levels_.empty()) root_is_object_ = close == '}';
+    Level level;
+    level.close = close;
+    level.dropped = dropped;
+    levels_.push_back(std::move(level));
+    return true;
+  }
+  bool Close() {
+    const Level level = std::move(levels_.back());
+    levels_.pop_back();
+    if (level.dropped) return true;
+    if (!level.empty) {
+      out_ += '\n';
+      out_.append(2 * levels_.size(), ' ');
+    }
+    out_ += level.close;
+    return true;
+  }
+
+  const std::string target_;
+  const std::string value_;
+  const PythonNumbers& python_;
+  bool written_ = false;
+  bool root_is_object_ = false;
+  std::string out_;
+  std::string error_;
+  std::vector<Level> levels_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::string> WithTextKey(std::string_view text, std::string_view key,
+                                        std::string_view value, std::string_view what) {
+  const PythonNumbers python = UnusedNumbers(text);
+  const std::string standard = ReplacePythonNumbers(text, python);
+  Writer writer(key, value, python);
+  bool parsed = false;
+  try {
+    parsed = Json::sax_parse(standard.begin(), standard.end(), &writer);
+  } catch (const Json::exception& error) {
+    return absl::InvalidArgumentError(absl::StrCat(Shown(what), ": ", Shown(error.what())));
+  }
+  if (!parsed || !writer.root_is_object()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        Shown(what), ": expected a JSON object, found ",
+        writer.error().empty() ? std::string("another value") : Shown(writer.error())));
+  }
+  return writer.Take();
+}
+
+}  // namespace merganser

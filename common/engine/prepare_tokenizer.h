@@ -1,0 +1,37 @@
+// The tokenizer of an output, and its chat template. Private to this folder.
+#ifndef MERGANSER_COMMON_ENGINE_PREPARE_TOKENIZER_H_
+#define MERGANSER_COMMON_ENGINE_PREPARE_TOKENIZER_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/checkpoint/checkpoint.h"
+#include "common/engine/prepare.h"
+
+namespace merganser {
+
+// The models of a recipe, as far as they are open.
+struct TokenizerModels {
+  std::vector<std::string> inputs;                        // those that are merged, as written
+  std::vector<std::shared_ptr<const Checkpoint>> opened;  // of these, one each
+  std::vector<std::string> named;                         // all that the recipe names
+  std::function<std::string(const std::string&)> canonical;
+  // A model of which no more than its small files is wanted.
+  std::function<absl::StatusOr<std::shared_ptr<const Checkpoint>>(const std::string&)> open_small;
+};
+
+// Where the recipe asks for a tokenizer, all models must have its vocabulary: rows of embeddings
+// stay where they are. Sets `prepared.tokenizer`; `prepared.reference` and `recipe` are set.
+absl::Status SettleTokenizer(const TokenizerModels& models, PreparedMerge& prepared);
+
+// Sets `prepared.chat_template` where the recipe asks for another one than the tokenizer has;
+// after SettleTokenizer. Says in notes what `auto` came to.
+absl::Status SettleChatTemplate(const TokenizerModels& models, PreparedMerge& prepared);
+
+}  // namespace merganser
+
+#endif  // MERGANSER_COMMON_ENGINE_PREPARE_TOKENIZER_H_

@@ -1,0 +1,31 @@
+// `merganser merge` of a file of several documents: stages, merged one after the other.
+#ifndef MERGANSER_COORDINATOR_CLI_MERGE_STAGES_H_
+#define MERGANSER_COORDINATOR_CLI_MERGE_STAGES_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "common/storage/stores.h"
+#include "coordinator/cli/commands.h"
+#include "coordinator/cli/interrupt.h"
+
+namespace merganser::cli {
+
+//   1. All documents are read, put in order and checked as far as models are there.
+//   2. Every stage but the last is merged into a folder of its own below --stages (OUTPUT.stages):
+//   an
+//      ordinary output. One that is there, whole and of the same plan, is left as it is; one that
+//      was interrupted is gone on with.
+//   3. The last is merged into OUTPUT.
+//   4. The stages' outputs are removed.
+// Where a stage fails, those before it stay, and the same command goes on.
+// `text`: the file's. Prints what there is to say and returns the exit code.
+int MergeStages(const MergeFlags& flags, const std::string& text, InterruptWatcher& interrupts);
+
+// What `merganser plan` says of such a file: the plans of stages that need no other.
+absl::StatusOr<std::string> PlanStages(const Stores& stores, const PlanFlags& flags,
+                                       const std::string& text);
+
+}  // namespace merganser::cli
+
+#endif  // MERGANSER_COORDINATOR_CLI_MERGE_STAGES_H_
