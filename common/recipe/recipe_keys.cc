@@ -298,7 +298,8 @@ bool IsParameterWord(std::string_view word) {
 std::span<const std::string_view> ChatTemplateNames() { return kTemplates; }
 
 std::string RecipeKeysMarkdown() {
-  std::string out = "| in | key | | |\n| --- | --- | --- | --- |\n";
+  std::string out =
+      "| where | key | is | meaning, reason, or what to do |\n| --- | --- | --- | --- |\n";
   for (const RecipeKey& one : kKeys) {
     if (one.about.empty()) continue;
     const std::string shown(one.form.empty() ? one.key : one.form);
