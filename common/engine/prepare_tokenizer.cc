@@ -61,6 +61,16 @@ absl::Status SettleTokenizer(const TokenizerModels& models, PreparedMerge& prepa
   }
   absl::StatusOr<std::optional<Vocabulary>> expected = ReadVocabulary(*prepared.tokenizer);
   if (!expected.ok()) return Annotate(expected.status(), place);
+  for (const std::string& token : source.tokens) {
+    if (expected->has_value() && (*expected)->tokens.contains(token)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(Place(prepared, source.line, "tokenizer.tokens"), ": found ", Shown(token),
+                     ", which ", Shown(prepared.tokenizer->given),
+                     expected->has_value() ? " has not"
+                                           : " does not tell (it "
+                                             "has no tokenizer.json)",
+                     "; tokens are not added by this version: leave it out"));
+  }
   bool compared = true;
   for (const std::shared_ptr<const Checkpoint>& model : models.opened) {
     if (model == prepared.tokenizer) continue;

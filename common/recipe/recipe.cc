@@ -99,10 +99,18 @@ class Reader : private RecipeMessages {
   absl::Status ReadStray(const YamlNode::Member& member, KeyPlace place, const std::string& parent,
                          const std::string& key) {
     const std::vector<std::string_view> known = KnownKeys(place);
-    if (IsParameterWord(member.key)) {
+    // Without its weight mergekit merges nothing, so that it cannot be right there.
+    if (member.key == "weight" || member.key == "t") {
       return Error(member.line, key,
                    "a parameter of methods, and mergekit ignores it where it stands; expected it "
                    "under 'parameters'");
+    }
+    if (IsParameterWord(member.key)) {
+      recipe_.warnings.push_back(
+          Doubt(member.line, key,
+                "a parameter of methods, which has no effect where it stands: mergekit ignores it "
+                "there, and so does this program; if it is meant, put it under 'parameters'"));
+      return absl::OkStatus();
     }
     if (IsNear(member.key, known)) return Unknown(member, parent, known);
     recipe_.warnings.push_back(

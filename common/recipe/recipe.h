@@ -75,6 +75,7 @@ struct TokenizerSource {
   bool base = false;  // the base model, else the first
   bool any = false;   // `union`: the vocabularies must be equal, and then it is the base's
   std::string model;  // as written, where it is not `base`
+  std::vector<std::string> tokens;  // that the vocabulary must have
   std::string key = "tokenizer_source";
   int line = 0;
 };

@@ -91,6 +91,11 @@ constexpr RecipeKey kKeys[] = {
      "that the models have",
      "pad_to_multiple_of: 8"},
     {kTop, "", kWarned,
+     "another parameter's name where mergekit ignores it, and so does this program: it belongs "
+     "under "
+     "`parameters`",
+     "select_topk: 0.1", "select_topk: ..."},
+    {kTop, "", kWarned,
      "mergekit ignores it, and so does this program; where a known key is near, it is an error "
      "that "
      "names it",
@@ -109,8 +114,8 @@ constexpr RecipeKey kKeys[] = {
      "tensors",
      "modules: {text_decoder: {models: [a]}}", "modules: {OTHER: ...}"},
     {kTop, "", kRefused,
-     "a parameter's name where mergekit ignores it: it belongs under `parameters`",
-     "select_topk: 0.1", "select_topk: ..."},
+     "a parameter that methods must have, where mergekit ignores it: it belongs under `parameters`",
+     "weight: 0.5", "weight: ..., t: ..."},
 
     {kModel, "model", kAccepted, "a path, a URI, or org/name[@REVISION] in the local cache", ""},
     {kModel, "parameters", kAccepted, "of the method, for this model", "parameters: {weight: 1}"},
@@ -119,9 +124,14 @@ constexpr RecipeKey kKeys[] = {
      "is "
      "written `model: org/name@REVISION`",
      "revision: dpo"},
+    {kModel, "", kWarned,
+     "another parameter's name where mergekit ignores it, and so does this program: it belongs "
+     "under "
+     "`parameters`",
+     "density: 0.5", "density: ..."},
     {kModel, "", kRefused,
-     "a parameter's name where mergekit ignores it: it belongs under `parameters`", "weight: 0.5",
-     "weight: ..."},
+     "a parameter that methods must have, where mergekit ignores it: it belongs under `parameters`",
+     "weight: 0.5", "weight: ..., t: ..."},
 
     {kSlice, "sources", kAccepted, "models and their layers: `{model, layer_range, parameters}`",
      ""},
@@ -162,10 +172,14 @@ constexpr RecipeKey kKeys[] = {
      "mergekit pads the embeddings' rows to a multiple; here they keep the rows that the models "
      "have",
      "pad_to_multiple_of: 8"},
-    {kTokenizer, "tokens", kRefused,
-     "not supported by this version: embeddings of single tokens are not replaced; leave it out "
-     "where all models have one vocabulary",
+    {kTokenizer, "tokens", kNoted,
+     "a token's source is for models that lack it, and all must have it here",
      "tokens: {a: {source: a}}"},
+    {kTokenizer, "", kRefused,
+     "not supported by this version: embeddings of single tokens are not replaced; leave it out, "
+     "or "
+     "bring the models to it first",
+     "tokens: {a: {source: a, force: true}}", "tokens: {...: {force: true}}"},
 
     {kParameters, "", kAccepted, "numbers in quotes, also with an exponent",
      "parameters: {weight: \"1e-3\"}", "weight: \"0.5\""},
@@ -298,7 +312,8 @@ bool IsParameterWord(std::string_view word) {
 std::span<const std::string_view> ChatTemplateNames() { return kTemplates; }
 
 std::string RecipeKeysMarkdown() {
-  std::string out = "| in | key | | |\n| --- | --- | --- | --- |\n";
+  std::string out =
+      "| where | key | is | meaning, reason, or what to do |\n| --- | --- | --- | --- |\n";
   for (const RecipeKey& one : kKeys) {
     if (one.about.empty()) continue;
     const std::string shown(one.form.empty() ? one.key : one.form);

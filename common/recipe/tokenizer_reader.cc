@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,40 @@
 #include "common/recipe/yaml_scalar.h"
 
 namespace merganser {
+namespace {
+
+// Tokens with sources for models that lack them: one whose embedding would replace others is an
+// error. `out` gets their names.
+absl::Status ReadTokens(const YamlNode& map, const std::string& key, const RecipeMessages& messages,
+                        std::vector<std::string>& out) {
+  constexpr std::string_view kKeys[] = {"force", "source"};
+  if (map.kind != YamlNode::Kind::kMap) return messages.Wrong(map, key, "a map of tokens");
+  for (const YamlNode::Member& token : map.members) {
+    const std::string token_key = absl::StrCat(key, ".", Shown(token.key));
+    const YamlNode& entry = *token.value;
+    if (entry.kind != YamlNode::Kind::kMap) {
+      return messages.Wrong(entry, token_key, "a map with source and force");
+    }
+    for (const YamlNode::Member& part : entry.members) {
+      if (part.key != "source" && part.key != "force") {
+        return messages.Unknown(part, token_key, kKeys);
+      }
+      if (part.key == "source" || part.value->kind == YamlNode::Kind::kNull) continue;
+      if (part.value->kind == YamlNode::Kind::kScalar) {
+        const auto scalar = ReadScalar(*part.value);
+        const bool* forced = scalar.ok() ? std::get_if<bool>(&*scalar) : nullptr;
+        if (forced != nullptr && !*forced) continue;
+      }
+      return messages.Error(part.line, absl::StrCat(token_key, ".force"),
+                            "not supported by this version: embeddings of single tokens are not "
+                            "replaced; leave it out, or bring the models to it first");
+    }
+    out.push_back(token.key);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status ReadTokenizerSource(const YamlNode& node, const std::string& key,
                                  const RecipeMessages& messages, const ModelRefReader& references,
@@ -41,6 +76,7 @@ absl::Status ReadTokenizerMap(const YamlNode& node, const std::string& key,
     return messages.Wrong(node, key, "a map such as {source: base}; tokenizer_source takes a name");
   }
   const YamlNode* source = nullptr;
+  std::vector<std::string> tokens;
   const std::vector<std::string_view> known = KnownKeys(KeyPlace::kTokenizer);
   for (const YamlNode::Member& part : node.members) {
     const std::string part_key = absl::StrCat(key, ".", Shown(part.key));
@@ -51,6 +87,9 @@ absl::Status ReadTokenizerMap(const YamlNode& node, const std::string& key,
         (part.value->kind == YamlNode::Kind::kMap && part.value->members.empty() &&
          part.key == "tokens")) {
       continue;
+    }
+    if (part.key == "tokens") {
+      MERGANSER_RETURN_IF_ERROR(ReadTokens(*part.value, part_key, messages, tokens));
     }
     switch (row->verdict) {
       case KeyVerdict::kAccepted:
@@ -66,15 +105,16 @@ absl::Status ReadTokenizerMap(const YamlNode& node, const std::string& key,
         return messages.Error(part.line, part_key, std::string(row->about));
     }
   }
-  if (source != nullptr) {
-    return ReadTokenizerSource(*source, absl::StrCat(key, ".source"), messages, references, out);
-  }
   // mergekit's own default.
   YamlNode all;
   all.kind = YamlNode::Kind::kScalar;
   all.text = "union";
   all.line = node.line;
-  return ReadTokenizerSource(all, key, messages, references, out);
+  MERGANSER_RETURN_IF_ERROR(ReadTokenizerSource(
+      source != nullptr ? *source : all, source != nullptr ? absl::StrCat(key, ".source") : key,
+      messages, references, out));
+  out.tokenizer->tokens = std::move(tokens);
+  return absl::OkStatus();
 }
 
 absl::Status ReadChatTemplate(const YamlNode& node, const std::string& key,

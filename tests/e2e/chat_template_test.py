@@ -73,6 +73,17 @@ class ChatTemplateTest(harness.Case):
         self.assertOneError(harness.run("merge", self.path("r.yaml"), out, "--resume",
                                         cwd=self.dir), 2, "chat_template")
 
+    def test_a_service_writes_the_same_files(self):
+        embedded = self.merged("chat_template: llama3", "tokenizer: {source: a}")
+        with harness.Cluster(1, self.path("state")) as cluster:
+            job = cluster.submit(self.path("r.yaml"), self.path("served"))
+            self.assertEqual(harness.state_of(cluster.finish(job)), "SUCCEEDED", cluster.log())
+        for name in sorted(os.listdir(embedded)):
+            if name != "merge_report.json" and "safetensors" not in name:
+                self.assertEqual(self.read("served", name), self.read(embedded, name), name)
+        self.assertEqual(harness.hash_output(embedded), harness.hash_output(self.path("served")))
+        self.assertEqual(sorted(os.listdir(embedded)), sorted(os.listdir(self.path("served"))))
+
     def test_a_tokenizer_without_settings_gets_the_file_and_a_warning(self):
         os.remove(self.path("base", "tokenizer_config.json"))
         self.merged("chat_template: chatml")

@@ -394,7 +394,7 @@ models:
   - model: b
     density: 0.5
     weight: 0.25
-""", "density", "parameters")
+""", "weight", "parameters")
 
 shape("ties_shared_values", "accepted", """
 models:
@@ -729,7 +729,7 @@ dtype: bfloat16
 out_dtype: bfloat16
 """, "smooth", "allow_negative_weights")
 
-shape("sce_topk_at_the_top", "refused", """
+shape("sce_topk_at_the_top", "warned", """
 models: [{model: a}, {model: b}]
 select_topk: .15
 merge_method: sce
@@ -976,6 +976,20 @@ tokenizer:
     <eos>:
       source: a
       force: true
+""", "tokenizer.tokens", "force")
+
+shape("tokenizer_tokens_that_all_have", "noted", """
+merge_method: dare_ties
+base_model: base
+models:
+  - {model: a, parameters: {weight: 0.5, density: 1.0}}
+tokenizer:
+  source: base
+  tokens:
+    <pad>:
+      source: a
+    <eos>:
+      source: {kind: model_token, model: a, token: <eos>}
 """, "tokenizer.tokens")
 
 shape("tokenizer_padded", "warned", """
@@ -1128,6 +1142,12 @@ MERGEKIT_REFUSES = frozenset((
 
 # Plainer recipes of the same meaning.
 LIKE = {
+    "sce_topk_at_the_top": """
+merge_method: sce
+base_model: base
+models: [a, b]
+out_dtype: bfloat16
+""",
     "karcher_with_a_base": """
 merge_method: karcher
 models: [a, b, base]
@@ -1236,7 +1256,7 @@ models: [{model: a, parameters: {weight: 0.5}}]
 
 # Written down after the split.
 ADDED = frozenset(("karcher_with_a_base", "multi_blocks_of_layers", "multi_unions_and_templates",
-                   "multi_in_a_circle"))
+                   "multi_in_a_circle", "tokenizer_tokens_that_all_have"))
 
 
 def halves():

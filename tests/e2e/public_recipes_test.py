@@ -70,7 +70,7 @@ class PublicRecipesTest(harness.Case):
                   if name not in public_recipes.MERGEKIT_REFUSES]
         # Adapters, tokens of their own and slips in a key: said by name in the table.
         self.assertEqual(sorted(set(theirs) - set(taken)),
-                         ["model_stock_adapters", "sce_misspelt_dtype", "sce_topk_at_the_top",
+                         ["model_stock_adapters", "sce_misspelt_dtype",
                           "ties_modules_with_a_slip", "tokenizer_tokens"])
         self.assertEqual(sorted(set(taken) - set(theirs)), [])
 

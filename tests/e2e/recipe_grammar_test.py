@@ -471,7 +471,7 @@ class RecipeGrammarTest(harness.Case):
     def test_what_is_not_supported_is_refused_by_name(self):
         for key, part, value in (
                 ("modules", "", {"text_decoder": {"models": [ADD]}}),
-                ("tokenizer", ".tokens", {"tokens": {"<a>": {"source": ADD}}})):
+                ("tokenizer", ".tokens.<a>.force", {"tokens": {"<a>": {"source": ADD, "force": True}}})):
             with self.subTest(key=key):
                 self.refuse(self.linear(**{key: value}), "r.yaml:", "'%s%s'" % (key, part),
                             "not supported")

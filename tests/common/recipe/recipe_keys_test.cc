@@ -73,7 +73,7 @@ TEST(RecipeKeys, EveryRowIsOfOneKindAndSaysSomething) {
 TEST(RecipeKeys, ShownAsATableAndAsJson) {
   const std::string table = RecipeKeysMarkdown();
   EXPECT_THAT(table, testing::HasSubstr("| the recipe | `base_model` | accepted | "));
-  EXPECT_THAT(table, testing::HasSubstr("| `tokenizer` | `tokens` | refused | "));
+  EXPECT_THAT(table, testing::HasSubstr("| `tokenizer` | `tokens` | noted | "));
   EXPECT_THAT(RecipeKeysJson(), testing::StartsWith("{\"keys\": [\n"));
 }
 

@@ -328,14 +328,17 @@ TEST(Recipe, ABaseOfEverySliceIsTheRecipes) {
 TEST(Recipe, WhatMergekitIgnoresIsAWarningThatNamesBothSides) {
   const Recipe recipe = Parse(
       "merge_method: m\nmodels:\n- model: a\n  revision: dpo\nmodel_title: x\n"
-      "pad_to_multiple_of: 8\ntokenizer: {source: base, pad_to_multiple_of: 64}\n");
+      "pad_to_multiple_of: 8\ntokenizer: {source: base, pad_to_multiple_of: 64}\n"
+      "select_topk: 0.1\n");
   EXPECT_THAT(recipe.warnings,
               ElementsAre(testing::AllOf(HasSubstr("r.yaml:4: key 'models[0].revision'"),
                                          HasSubstr("mergekit ignores it here"),
                                          HasSubstr("org/name@REVISION")),
                           HasSubstr("r.yaml:5: key 'model_title': unknown: mergekit ignores it"),
                           HasSubstr("r.yaml:6: key 'pad_to_multiple_of': found 8"),
-                          HasSubstr("r.yaml:7: key 'tokenizer.pad_to_multiple_of'")));
+                          HasSubstr("r.yaml:7: key 'tokenizer.pad_to_multiple_of'"),
+                          testing::AllOf(HasSubstr("r.yaml:8: key 'select_topk'"),
+                                         HasSubstr("put it under 'parameters'"))));
   EXPECT_TRUE(recipe.notes.empty());
 }
 
@@ -347,6 +350,9 @@ TEST(Recipe, TokenizerMapsAndTemplates) {
   EXPECT_EQ(of("tokenizer: {source: b}").tokenizer->key, "tokenizer.source");
   EXPECT_TRUE(of("tokenizer: {source: base, tokens: {}}").tokenizer->base);
   EXPECT_FALSE(of("tokenizer: {source: base}").tokenizer->any);
+  const Recipe tokens = of("tokenizer: {tokens: {<a>: {source: b}, <c>: {force: false}}}");
+  EXPECT_THAT(tokens.tokenizer->tokens, ElementsAre("<a>", "<c>"));
+  EXPECT_THAT(tokens.notes, ElementsAre(HasSubstr("r.yaml:3: key 'tokenizer.tokens'")));
   for (const char* all : {"tokenizer: {}", "tokenizer: {source: union}", "tokenizer_source: union",
                           "tokenizer: {source: ~}"}) {
     EXPECT_TRUE(of(all).tokenizer->any) << all;
