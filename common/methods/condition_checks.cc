@@ -163,6 +163,7 @@ std::vector<std::string> ConditionChecks::Warnings() const {
     if (bare.count == 0) continue;
     const ResolvedSource& source = resolved_.slices[bare.slice].sources[bare.source];
     std::vector<std::string> names;
+    names.reserve(bare.without.size());
     for (const std::string& name : bare.without) names.push_back(Shown(name));
     warnings.push_back(absl::StrCat(
         place(bare.line, std::string(kWeight)), "the weight of model ",

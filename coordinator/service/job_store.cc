@@ -85,6 +85,7 @@ absl::Status MemoryJobStore::Retire(const std::string& uid) {
 absl::StatusOr<std::vector<SpentRequest>> MemoryJobStore::LoadSpent() {
   std::vector<SpentRequest> requests;
   MutexLock lock(mutex_);
+  requests.reserve(spent_.size());
   for (const auto& [id, request] : spent_) requests.push_back(request);
   return requests;
 }
