@@ -36,7 +36,7 @@ struct RecipeKey {
   // it. Empty where it takes models to tell.
   std::string_view example;
   // For people, where the key alone does not say which form is meant: "tokenizer_source: union".
-  std::string_view form;
+  std::string_view form = {};
 };
 
 std::span<const RecipeKey> RecipeKeys();
