@@ -136,8 +136,12 @@ absl::Status Remove(const Stores& stores, const std::string& uri, const std::str
   MERGANSER_ASSIGN_OR_RETURN(const nlohmann::json report, ReportOf(*store, text));
   if (report.is_null()) return absl::OkStatus();
   MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> objects, ListAll(*store, ""));
-  for (const ListedObject& object : objects) {
-    MERGANSER_RETURN_IF_ERROR(store->Delete(object.key, object.info.identity));
+  // The report goes last: a run that is killed meanwhile knows by it what is its own.
+  for (const bool report_itself : {false, true}) {
+    for (const ListedObject& object : objects) {
+      if ((object.key == kReportKey) != report_itself) continue;
+      MERGANSER_RETURN_IF_ERROR(store->Delete(object.key, object.info.identity));
+    }
   }
   return absl::OkStatus();
 }
