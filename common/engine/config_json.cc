@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/checkpoint/checkpoint.h"
+#include "common/engine/json_text.h"
 #include "common/format/python_numbers.h"
 #include "common/tensor/dtype.h"
 #include "nlohmann/json.hpp"
@@ -17,13 +18,6 @@ namespace merganser {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Deeper nesting than any config has; keeps indentation from growing quadratic.
-constexpr size_t kMaxDepth = 64;
-
-std::string Quote(const std::string& text) {
-  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 // Writes what the parser reads, event by event: a tree would lose the spelling
 // of numbers and all but one of repeated keys.
@@ -56,15 +50,12 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     return Value(std::to_string(value));
   }
   bool number_float(number_float_t, const string_t& spelling) override {
-    if (spelling == python_.nan) return Value("NaN");
-    if (spelling == python_.infinity) return Value("Infinity");
-    if (spelling == "-" + python_.infinity) return Value("-Infinity");
-    return Value(spelling);
+    return Value(NumberText(spelling, python_));
   }
   bool string(string_t& value) override {
     // It names the input's files; the output's have the usual names.
     if (levels_.size() == 1 && levels_.back().key == "transformers_weights") return true;
-    return Replaces() ? Dtype() : Value(Quote(value));
+    return Replaces() ? Dtype() : Value(QuotedJson(value));
   }
   bool binary(binary_t&) override { return false; }
 
@@ -82,7 +73,7 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     }
     if (levels_.size() == 1 && add_) {
       levels_.back().key = "torch_dtype";
-      Value(Quote(dtype_));
+      Value(QuotedJson(dtype_));
     }
     return Close();
   }
@@ -105,13 +96,10 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   std::string Take() { return std::move(out_) + "\n"; }
 
  private:
-  struct Level {
-    char close = 0;
-    bool config = false;  // the top, or nested under keys that end in "_config"
-    bool text = false;    // the top, or its text_config
-    bool tie = false;     // tie_word_embeddings is written
-    bool empty = true;
-    std::string key;
+  struct Level : JsonLevel {
+    bool config = false;           // the top, or nested under keys that end in "_config"
+    bool text = false;             // the top, or its text_config
+    bool tie = false;              // tie_word_embeddings is written
     size_t begin = 0;              // of its content in the output
     std::vector<size_t> elements;  // where those of an array end
   };
@@ -193,15 +181,10 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   }
   bool Dtype() {
     ++replaced_;
-    return Value(Quote(dtype_));
+    return Value(QuotedJson(dtype_));
   }
   void Begin() {
-    if (levels_.empty()) return;
-    Level& level = levels_.back();
-    out_ += level.empty ? "\n" : ",\n";
-    level.empty = false;
-    out_.append(2 * levels_.size(), ' ');
-    if (level.close == '}') out_ += Quote(level.key) + ": ";
+    if (!levels_.empty()) BeginJsonValue(levels_.size(), levels_.back(), out_);
   }
   bool Value(const std::string& text) {
     Begin();
@@ -215,8 +198,8 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     }
   }
   bool Open(char open, char close) {
-    if (levels_.size() >= kMaxDepth) {
-      error_ = absl::StrCat("nested deeper than ", kMaxDepth);
+    if (levels_.size() >= kMaxJsonDepth) {
+      error_ = absl::StrCat("nested deeper than ", kMaxJsonDepth);
       return false;
     }
     Begin();
@@ -237,11 +220,7 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   bool Close() {
     const Level level = std::move(levels_.back());
     levels_.pop_back();
-    if (!level.empty) {
-      out_ += '\n';
-      out_.append(2 * levels_.size(), ' ');
-    }
-    out_ += level.close;
+    EndJsonLevel(levels_.size(), level, out_);
     EndElement();
     return true;
   }

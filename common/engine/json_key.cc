@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/engine/json_text.h"
 #include "common/format/python_numbers.h"
 
 namespace merganser {
@@ -15,30 +16,20 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Deeper nesting than any such file has.
-constexpr size_t kMaxDepth = 64;
-
-std::string Quote(std::string_view text) {
-  return Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 // Writes what the parser reads, event by event: a tree would lose the spelling of numbers.
 class Writer final : public nlohmann::json_sax<Json> {
  public:
   Writer(std::string_view key, std::string_view value, const PythonNumbers& python)
-      : target_(key), value_(Quote(value)), python_(python) {}
+      : target_(key), value_(QuotedJson(value)), python_(python) {}
 
   bool null() override { return Value("null"); }
   bool boolean(bool value) override { return Value(value ? "true" : "false"); }
   bool number_integer(number_integer_t value) override { return Value(std::to_string(value)); }
   bool number_unsigned(number_unsigned_t value) override { return Value(std::to_string(value)); }
   bool number_float(number_float_t, const string_t& spelling) override {
-    if (spelling == python_.nan) return Value("NaN");
-    if (spelling == python_.infinity) return Value("Infinity");
-    if (spelling == "-" + python_.infinity) return Value("-Infinity");
-    return Value(spelling);
+    return Value(NumberText(spelling, python_));
   }
-  bool string(string_t& value) override { return Value(Quote(value)); }
+  bool string(string_t& value) override { return Value(QuotedJson(value)); }
   bool binary(binary_t&) override { return false; }
   bool key(string_t& value) override {
     levels_.back().key = value;
@@ -65,11 +56,8 @@ class Writer final : public nlohmann::json_sax<Json> {
   std::string Take() { return std::move(out_) + "\n"; }
 
  private:
-  struct Level {
-    char close = 0;
-    bool empty = true;
+  struct Level : JsonLevel {
     bool dropped = false;  // it stood at the key that is replaced
-    std::string key;
   };
 
   bool AtTarget() const { return levels_.size() == 1 && levels_[0].key == target_; }
@@ -88,12 +76,7 @@ class Writer final : public nlohmann::json_sax<Json> {
     return true;
   }
   void Begin() {
-    if (levels_.empty()) return;
-    Level& level = levels_.back();
-    out_ += level.empty ? "\n" : ",\n";
-    level.empty = false;
-    out_.append(2 * levels_.size(), ' ');
-    if (level.close == '}') out_ += Quote(level.key) + ": ";
+    if (!levels_.empty()) BeginJsonValue(levels_.size(), levels_.back(), out_);
   }
   bool Value(const std::string& text) {
     if (Replaced()) return true;
@@ -102,8 +85,8 @@ class Writer final : public nlohmann::json_sax<Json> {
     return true;
   }
   bool Open(char open, char close) {
-    if (levels_.size() >= kMaxDepth) {
-      error_ = absl::StrCat("nested deeper than ", kMaxDepth);
+    if (levels_.size() >= kMaxJsonDepth) {
+      error_ = absl::StrCat("nested deeper than ", kMaxJsonDepth);
       return false;
     }
     const bool dropped = Replaced();
@@ -122,11 +105,7 @@ class Writer final : public nlohmann::json_sax<Json> {
     const Level level = std::move(levels_.back());
     levels_.pop_back();
     if (level.dropped) return true;
-    if (!level.empty) {
-      out_ += '\n';
-      out_.append(2 * levels_.size(), ' ');
-    }
-    out_ += level.close;
+    EndJsonLevel(levels_.size(), level, out_);
     return true;
   }
 

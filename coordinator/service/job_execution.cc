@@ -7,16 +7,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "common/base/digest.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
-#include "common/engine/result_fold.h"
-#include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
 #include "coordinator/service/job_limits.h"
 #include "coordinator/service/job_log.h"
 #include "coordinator/service/job_manager.h"
 #include "coordinator/service/mounts.h"
+#include "coordinator/service/plan_record.h"
 #include "coordinator/service/planning_deaths.h"
 #include "coordinator/service/requests.h"
 #include "proto/convert/plan_codec.h"
@@ -28,45 +26,6 @@ namespace {
 std::string ErrorReason(const absl::Status& status, bool request_wrong) {
   if (IsRetryable(status)) return "RETRY_MAY_HELP";
   return request_wrong ? "REQUEST_WRONG" : "RUN_FAILED";
-}
-
-PlanRecord RecordOf(const Plan& plan) {
-  PlanRecord record{plan.digest, kNumericsVersion, {}};
-  for (const PlannedModel& model : plan.models) {
-    Digester digest;
-    for (const CheckpointShard& shard : model.shards) {
-      digest.UpdateField(shard.key);
-      digest.UpdateField(absl::StrCat(shard.info.size));
-      digest.UpdateField(shard.info.identity);
-      digest.UpdateField(shard.header_digest);
-    }
-    record.inputs.emplace_back(model.uri, digest.Hex());
-  }
-  return record;
-}
-
-// kFailedPrecondition when what is on record was not done under `plan`: says why.
-absl::Status CheckSamePlan(const PlanRecord& record, const Plan& plan) {
-  if (record.digest == plan.digest) return absl::OkStatus();
-  const PlanRecord now = RecordOf(plan);
-  std::string why = "the planner changed with the program's version";
-  if (record.numerics_version != now.numerics_version) {
-    why = absl::StrCat("the numerics version is ", now.numerics_version, ", expected ",
-                       record.numerics_version, ", under which the job was begun");
-  } else if (record.inputs != now.inputs) {
-    std::vector<std::string> changed;
-    for (size_t i = 0; i < std::max(record.inputs.size(), now.inputs.size()); ++i) {
-      if (i >= record.inputs.size() || i >= now.inputs.size() ||
-          record.inputs[i] != now.inputs[i]) {
-        changed.push_back(
-            OneLine(i < now.inputs.size() ? now.inputs[i].first : record.inputs[i].first));
-      }
-    }
-    why = absl::StrCat("these inputs changed: ", absl::StrJoin(changed, ", "));
-  }
-  return absl::FailedPreconditionError(absl::StrCat(
-      "the job cannot go on after the restart: found plan ", plan.digest, ", expected ",
-      record.digest, "; ", why, ". What was done cannot be used; submit it again"));
 }
 
 // An output that is taken or cannot be named is the request's fault; a disk that fails is not.
@@ -289,33 +248,6 @@ absl::Status JobManager::AwaitStorage(Job& job, const absl::Status& why, bool wi
   MERGANSER_RETURN_IF_ERROR(without ? Interruption(job) : AwaitPlace(job));
   job.trouble = trouble;
   job.waits = false;
-  return absl::OkStatus();
-}
-
-absl::Status JobManager::ReadResults(const std::string& uid, const Plan& plan,
-                                     std::vector<UnitResult>& results, JobWorkers& workers) {
-  constexpr uint64_t kPageBytes = 16 << 20;
-  ResultFold fold;
-  workers = {};
-  for (std::optional<ResultPlace> after;;) {
-    MERGANSER_ASSIGN_OR_RETURN(const std::vector<StoredResult> page,
-                               store_.Results(uid, after, kPageBytes));
-    if (page.empty()) break;
-    for (const StoredResult& one : page) {
-      absl::StatusOr<std::vector<UnitResult>> parsed = ParseResults(one.bytes, plan);
-      if (!parsed.ok() || parsed->size() != 1 || parsed->front().unit != one.unit ||
-          parsed->front().round != one.round) {
-        const absl::Status status =
-            parsed.ok() ? absl::DataLossError("found the result of another unit") : parsed.status();
-        return Annotate(
-            status, absl::StrCat("the result on record of unit ", one.unit, ", round ", one.round));
-      }
-      fold.Add(std::move(parsed->front()));
-      workers.Add(one.worker, one.threads, one.simd);
-    }
-    after = ResultPlace{page.back().round, page.back().unit};
-  }
-  results = fold.Take();
   return absl::OkStatus();
 }
 

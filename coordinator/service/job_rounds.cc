@@ -9,6 +9,8 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/lost_units.h"
+#include "common/engine/result_fold.h"
+#include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
 #include "coordinator/service/job_manager.h"
 #include "proto/convert/plan_codec.h"
@@ -48,6 +50,33 @@ UnitBatch JobManager::TakeFromRecord(const JobPtr& job, const Plan& plan, JobRou
   job->before.units_done += done.units_done;
   job->before.bytes_done += done.bytes_done;
   return batch;
+}
+
+absl::Status JobManager::ReadResults(const std::string& uid, const Plan& plan,
+                                     std::vector<UnitResult>& results, JobWorkers& workers) {
+  constexpr uint64_t kPageBytes = 16 << 20;
+  ResultFold fold;
+  workers = {};
+  for (std::optional<ResultPlace> after;;) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::vector<StoredResult> page,
+                               store_.Results(uid, after, kPageBytes));
+    if (page.empty()) break;
+    for (const StoredResult& one : page) {
+      absl::StatusOr<std::vector<UnitResult>> parsed = ParseResults(one.bytes, plan);
+      if (!parsed.ok() || parsed->size() != 1 || parsed->front().unit != one.unit ||
+          parsed->front().round != one.round) {
+        const absl::Status status =
+            parsed.ok() ? absl::DataLossError("found the result of another unit") : parsed.status();
+        return Annotate(
+            status, absl::StrCat("the result on record of unit ", one.unit, ", round ", one.round));
+      }
+      fold.Add(std::move(parsed->front()));
+      workers.Add(one.worker, one.threads, one.simd);
+    }
+    after = ResultPlace{page.back().round, page.back().unit};
+  }
+  results = fold.Take();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> JobManager::RedoLost(const JobPtr& job, const std::shared_ptr<JobRun>& run,
