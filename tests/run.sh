@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every test, from a fresh clone, as CI runs them.
 #
-# usage: tests/run.sh [--fast | --full]
+# usage: tests/run.sh [--fast | --full | --chaos]
 #
 #   (none)   release build with warnings as errors; tests/lint.sh; all tests; then a build with
 #            AddressSanitizer and UBSan: unit tests and the quickest end-to-end tests
@@ -10,6 +10,7 @@
 #   --full   as without, and: many more seeds, all tests under AddressSanitizer,
 #            all but clusters under ThreadSanitizer, the interop group (PyPI, npm), a
 #            Slurm of one node, and clang-tidy
+#   --chaos  release build; jobs that are disturbed, under many more seeds (no part of --full)
 #
 # Needs Debian 12 and root or sudo where packages are missing. Ends with CTest's
 # own summary; exits non-zero as soon as a group fails. See tests/README.md.
@@ -21,8 +22,9 @@ case "${1:-}" in
   "") ;;
   --fast) mode=fast ;;
   --full) mode=full ;;
+  --chaos) mode=chaos ;;
   -h | --help)
-    sed -n '2,15s/^# \{0,1\}//p' "$0"
+    sed -n '2,16s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   *)
@@ -96,6 +98,10 @@ check() {
 }
 
 build release
+if [ "$mode" = chaos ]; then
+  check chaos
+  exit 0
+fi
 stage "Sources"
 tests/lint.sh
 if [ "$mode" = fast ]; then

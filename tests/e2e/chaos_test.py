@@ -7,7 +7,7 @@ started again, the network between workers and coordinator is cut, and the outpu
 fills up (where this user may mount one). The network: under even seeds workers are in a network
 namespace of their own, whose link goes down (where this user may make one); else they connect
 through a proxy of this test that falls silent or closes connections. MERGANSER_SEEDS says how
-many seeds (5, or 50 with MERGANSER_LONG=1); MERGANSER_SEED runs one again.
+many seeds (5, or 50 with MERGANSER_CHAOS=1); MERGANSER_SEED runs one again.
 """
 
 import os
@@ -22,7 +22,7 @@ import time
 import harness
 
 SEEDS = int(os.environ.get("MERGANSER_SEEDS",
-                           "50" if harness.LONG else "5"))
+                           "50" if harness.CHAOS else "5"))
 TIMEOUT = 2  # --worker-timeout, seconds
 RECIPES = (("resmerge", None), ("resmerge", {"scope": "model"}), ("scf_rkl", {"scope": "model"}))
 

@@ -31,6 +31,7 @@ SOURCE = os.environ.get(
 SLOW = os.environ.get("MERGANSER_SLOW", "") == "1"
 # Many more seeds and cases: tests/run.sh --full.
 LONG = os.environ.get("MERGANSER_LONG", "") not in ("", "0")
+CHAOS = os.environ.get("MERGANSER_CHAOS", "") not in ("", "0")
 # Limits are for hangs, not for speed: a build machine may be busy.
 LIMIT = 600 if SLOW else 240
 EXPERTS = os.path.join(SOURCE, "tests", "data", "experts")

@@ -1,6 +1,6 @@
 """The disturbances of chaos_test.py to a job from bucket to bucket: workers killed or stopped, the
 coordinator killed and started again, the network between them silent or cut. One seed, 20 with
-MERGANSER_LONG=1; MERGANSER_SEED runs one again."""
+MERGANSER_CHAOS=1; MERGANSER_SEED runs one again."""
 
 import os
 
@@ -9,7 +9,7 @@ import harness
 from s3_case import BucketCase
 
 SEEDS = int(os.environ.get("MERGANSER_SEEDS",
-                           "20" if harness.LONG else "1"))
+                           "20" if harness.CHAOS else "1"))
 
 
 class ChaosOverBucketsTest(BucketCase, chaos_test.ChaosTest):

@@ -3,7 +3,7 @@ disks, and leaves neither an upload nor a working folder.
 
 A seed decides which requests fare ill, and how: five kinds of faults a seed, each on 5 % of the
 requests, so that three seeds have all kinds. MERGANSER_SEEDS says how many seeds (3, or 30 with
-MERGANSER_LONG=1); MERGANSER_SEED runs one again.
+MERGANSER_CHAOS=1); MERGANSER_SEED runs one again.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from mpi_test import MPI_ENVIRONMENT, command
 from s3_case import BucketCase
 from s3_fault_proxy import FaultProxy
 
-LONG = harness.LONG
-SEEDS = int(os.environ.get("MERGANSER_SEEDS", "30" if LONG else "3"))
+CHAOS = harness.CHAOS
+SEEDS = int(os.environ.get("MERGANSER_SEEDS", "30" if CHAOS else "3"))
 RATE = 0.05
 # One of each row a seed, the rows read round: the last row slows down and fails nothing.
 ROWS = ((s3_fault_proxy.RESET, s3_fault_proxy.CUT, s3_fault_proxy.SHORT),
@@ -117,7 +117,7 @@ class FaultsTest(BucketCase):
             stalled.append(request)
             return s3_fault_proxy.STALL
 
-        with self.disturbed(1, "a long silence", before=once, stall=60 if LONG else 4):
+        with self.disturbed(1, "a long silence", before=once, stall=60 if CHAOS else 4):
             self.ok("merge", remote, "s3://models/out/silence")
         self.assertEqual(len(stalled), 1)
         self.check("out/silence", self.wanted(local))
@@ -128,7 +128,7 @@ class FaultsTest(BucketCase):
                  if kind not in (s3_fault_proxy.DELAY, s3_fault_proxy.STALL)]
         local, remote = self.sample()
         expected = self.wanted(local)
-        for seed in range(4 * len(kinds)) if LONG else self.seeds:
+        for seed in range(4 * len(kinds)) if CHAOS else self.seeds:
             output = "out/once-%d" % seed
             with self.subTest(seed=seed):
                 with self.disturbed(seed, "once", first=kinds):

@@ -3,7 +3,7 @@ another machine, brought to its end there, and then woken: it harms nothing.
 
 A proxy before the store stops the process (SIGSTOP) when its n-th request since the publication
 began arrives, and passes that request on when the other merge is over. A few of the calls are
-tried, or with MERGANSER_LONG=1 each of them; MERGANSER_CALL tries one.
+tried, or with MERGANSER_CHAOS=1 each of them; MERGANSER_CALL tries one.
 """
 
 import json
@@ -18,7 +18,7 @@ from resume_test import BEAT, ELSEWHERE
 from s3_case import BucketCase
 from s3_fault_proxy import FaultProxy
 
-LONG = harness.LONG
+CHAOS = harness.CHAOS
 # Of the calls so many are tried, in equal distances.
 TRIED = 5
 
@@ -106,7 +106,7 @@ class TakeoverTest(BucketCase):
     def test_stopped_taken_over_and_woken(self):
         count = len(self.calls())
         only = os.environ.get("MERGANSER_CALL")
-        step = 1 if LONG else max(1, count // TRIED)
+        step = 1 if CHAOS else max(1, count // TRIED)
         for call in [int(only)] if only else range(1, count + 1, step):
             with self.subTest(call=call):
                 self.stop_at(call)

@@ -201,7 +201,9 @@ TEST(PageDataTest, RowsOfTwoReportsArePairedWhereTheyAreNotTheSame) {
   EXPECT_EQ(pairs["a"]["data"], Base64(std::string("\x00\x01", 2)));
   EXPECT_EQ(pairs["b"]["data"], Base64(std::string("\x02\x00", 2)));
   // The page finds in its columns what a program is told in a list.
-  for (const Json& measured : data(turned)["comparison"]["measured"]) {
+  const Json comparison = data(turned)["comparison"];
+  ASSERT_FALSE(comparison["measured"].empty());
+  for (const Json& measured : comparison["measured"]) {
     EXPECT_TRUE(measured["most"].empty());
   }
 }
