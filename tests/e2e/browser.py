@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 
 import browser_trace
+import harness
 from radosgw import free_ports
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
@@ -105,6 +106,12 @@ class Browser:
 
     def run(self, script, *arguments):
         return self.driver.execute_script(script, *arguments)
+
+    def find(self, by, what):
+        """The element, as soon as it is there: a page of megabytes is not shown at once."""
+        def look():
+            return (self.driver.find_elements(by, what) or [None])[0]
+        return harness.wait_for("the element %s" % what, look, pause=0.03)
 
     def complaints(self):
         """What the console holds since it was last asked: errors, and violations of the content

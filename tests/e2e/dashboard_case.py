@@ -55,10 +55,10 @@ class BrowserCase(harness.Case):
         )
 
     def find(self, css):
-        return self.browser.driver.find_element(By.CSS_SELECTOR, css)
+        return self.browser.find(By.CSS_SELECTOR, css)
 
     def button(self, words):
-        return self.browser.driver.find_element(
+        return self.browser.find(
             By.XPATH, "//*[self::button or self::a][normalize-space(.)='%s']" % words
         )
 

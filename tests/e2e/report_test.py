@@ -235,10 +235,10 @@ class BrowserTest(ReportCase):
         return self.browser.run("return document.querySelector(arguments[0]).innerText", css)
 
     def keys(self, *keys):
-        self.browser.driver.find_element(By.CSS_SELECTOR, ".cells").send_keys(*keys)
+        self.browser.find(By.CSS_SELECTOR, ".cells").send_keys(*keys)
 
     def click(self, text):
-        self.browser.driver.find_element(By.XPATH, "//button[text()='%s']" % text).click()
+        self.browser.find(By.XPATH, "//button[text()='%s']" % text).click()
 
     def test_every_page_in_both_themes_and_widths(self):
         pages = [("resmerge", ["resmerge"]), ("scf_rkl", ["scf_rkl"]), ("linear", ["linear"]),
@@ -262,7 +262,7 @@ class BrowserTest(ReportCase):
         self.shot("report", height=1060)
         self.browser.open(page, dark=True)
         # The button does what the system's setting does.
-        self.browser.driver.find_element(By.CSS_SELECTOR, ".icon").click()
+        self.browser.find(By.CSS_SELECTOR, ".icon").click()
         self.assertEqual(self.browser.run("return getComputedStyle(document.body).backgroundColor"),
                          grounds[0])
         self.browser.run("localStorage.clear()")
@@ -322,13 +322,13 @@ class BrowserTest(ReportCase):
             self.assertEqual(at(layer + 1, column), "%.3f" % tensor["head_agreement"] + mark)
         self.assertEqual(self.browser.run("return location.hash"), "#measure=head_agreement")
         # The list: sorted, filtered, and back into the picture.
-        search = self.browser.driver.find_element(By.CSS_SELECTOR, "input[type=search]")
+        search = self.browser.find(By.CSS_SELECTOR, "input[type=search]")
         search.send_keys("layers.3.self_attn.v")
         rows = self.browser.driver.find_elements(By.CSS_SELECTOR, ".cards tbody tr")
         self.assertEqual({r.text.split()[0] for r in rows if r.text},
                          {"model.layers.3.self_attn.v_proj.weight",
                           "model.layers.3.self_attn.v_proj.bias"})
-        self.browser.driver.find_element(
+        self.browser.find(
             By.XPATH, "//a[.='model.layers.3.self_attn.v_proj.weight']").click()
         self.assertIn("layer 3 \u00b7 v", self.text(".read-out"))
         self.fine()
@@ -368,12 +368,12 @@ class BrowserTest(ReportCase):
         self.assertIn("Density: %d of %d tensors differ" % (density["differ"], density["compared"]),
                       self.text("#differ .head"))
         # Sorted, filtered, and shown in the maps.
-        self.browser.driver.find_element(By.CSS_SELECTOR, "#differ th:first-child button").click()
+        self.browser.find(By.CSS_SELECTOR, "#differ th:first-child button").click()
         self.assertEqual(rows()[0][0], min(apart))
-        search = self.browser.driver.find_element(By.CSS_SELECTOR, "#differ input")
+        search = self.browser.find(By.CSS_SELECTOR, "#differ input")
         search.send_keys("layers.3.self_attn.v_proj.w")
         self.assertEqual([row[0] for row in rows()], ["model.layers.3.self_attn.v_proj.weight"])
-        self.browser.driver.find_element(By.CSS_SELECTOR, "#differ tbody a").click()
+        self.browser.find(By.CSS_SELECTOR, "#differ tbody a").click()
         name = "model.layers.3.self_attn.v_proj.weight"
         values = [*(of[name]["density_reached"] for of in by_name), apart[name]]
         found = re.fullmatch("layer 3 \u00b7 v: A (.*), B (.*), difference (.*)",
@@ -447,7 +447,7 @@ class BrowserTest(ReportCase):
             self.text(".read-out"))
         self.keys(Keys.ENTER)
         self.assertEqual(self.text(".drill h3"), "experts down: %d experts" % LARGE["experts"])
-        self.browser.driver.find_element(By.CSS_SELECTOR, ".drill .cells").send_keys(
+        self.browser.find(By.CSS_SELECTOR, ".drill .cells").send_keys(
             Keys.ARROW_DOWN)
         self.assertIn("experts.1.down_proj", self.text(".read-out").replace("\n", ""))
         self.shot("large-1280-light")
