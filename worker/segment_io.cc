@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/engine/keepsake.h"
 #include "common/engine/working_folder.h"
+#include "worker/source_parts.h"
 
 namespace merganser {
 namespace {
@@ -66,6 +67,7 @@ bool MayJoin(const JobContext& job, const Segment& segment, const Segment& next)
   for (size_t i = 0; i < tensor.sources.size(); ++i) {
     const PlannedSource& source = tensor.sources[i];
     const PlannedSource& other = behind.sources[i];
+    if (!source.parts.empty() || !other.parts.empty()) return false;
     const uint64_t bytes = SourceBytes(tensor, segment, source);
     if (bytes > kSmall || job.inputs[source.model]->traits().read_size == 0 ||
         source.model != other.model || source.shard != other.shard ||
@@ -116,6 +118,11 @@ absl::Status ReadRun(const JobContext& job, const SegmentRun& run,
     const PlannedSource& source = first.sources[s];
     const CheckpointShard& shard = job.plan.models[source.model].shards[source.shard];
     const TensorView& view = data.back()->sources[s];
+    if (!source.parts.empty()) {
+      const uint64_t first_element = run.front()->leaf_begin * first.leaf_elements;
+      MERGANSER_RETURN_IF_ERROR(ReadParts(job, source, first_element, view));
+      continue;
+    }
     // The views are const to everybody else; this is where their bytes come from.
     std::byte* at = const_cast<std::byte*>(view.data) - leads[s];
     const absl::Status status = job.inputs[source.model]->Read(

@@ -70,6 +70,9 @@ class Aligner {
     }
     SettleMissing();
     MERGANSER_RETURN_IF_ERROR(Differences());
+    for (size_t t = 0; t < alignment_.tensors.size(); ++t) {
+      if (wanted_[t].token_side.has_value()) PlaceRows(alignment_.tensors[t]);
+    }
     MERGANSER_ASSIGN_OR_RETURN(
         SettledBuffers buffers,
         SettleBuffers(models_, whole_ ? reference_index_ : 0, alignment_.tensors));
@@ -85,6 +88,8 @@ class Aligner {
   struct Wanted {
     const Checkpoint* model = nullptr;
     const CheckpointTensor* tensor = nullptr;
+    // Which side is of as many tokens as the output has.
+    std::optional<size_t> token_side = std::nullopt;
   };
 
   AlignedTensor& Want(const Checkpoint& model, const CheckpointTensor& tensor,
@@ -94,6 +99,10 @@ class Aligner {
     aligned.name = std::string(name);
     aligned.shape = tensor.shape;
     aligned.dtype = tensor.dtype;
+    wanted_.back().token_side = TokenSideOf(model, tensor);
+    if (wanted_.back().token_side.has_value()) {
+      aligned.shape[*wanted_.back().token_side] = options_.rows->rows;
+    }
     aligned.copied = IsIntegral(tensor.dtype) || IsComputedBuffer(tensor.name, tensor.shape);
     if (!aligned.copied && !IsComputable(tensor.dtype)) {
       Differ(absl::StrCat(model.DescribeShard(tensor.shard), ": tensor ", Quoted(tensor.name),
@@ -101,6 +110,14 @@ class Aligner {
                           ", expected floats, integers or bool: it cannot be merged"));
     }
     return aligned;
+  }
+
+  // As TokenSide, where rows go by tokens.
+  std::optional<size_t> TokenSideOf(const Checkpoint& model, const CheckpointTensor& tensor) const {
+    if (options_.rows == nullptr) return std::nullopt;
+    const auto at = std::find(models_.begin(), models_.end(), &model);
+    return TokenSide(model, tensor,
+                     options_.rows->stored[static_cast<size_t>(at - models_.begin())]);
   }
 
   // Takes the tensor from all sources of `slice`, from layer `layer` of the slice
@@ -362,6 +379,50 @@ class Aligner {
     }
   }
 
+  // Where every source has the rows of the output's tokens.
+  void PlaceRows(AlignedTensor& aligned) {
+    std::vector<uint32_t> models;
+    std::map<uint32_t, uint32_t> tensors;  // of each model
+    for (const TensorSource& source : aligned.sources) {
+      models.push_back(source.model);
+      tensors.emplace(source.model, source.tensor);
+    }
+    const std::optional<uint32_t> base =
+        options_.is_base ? std::optional(reference_index_) : std::nullopt;
+    for (size_t k = 0; k < aligned.sources.size(); ++k) {
+      TensorSource& source = aligned.sources[k];
+      const std::vector<RowRun> runs = RunsOf(*options_.rows, models, base, k);
+      const bool as_stored = runs.size() == 1 && runs[0].of.size() == 1 &&
+                             runs[0].of[0] == RowRun::Origin{source.model, 0} &&
+                             runs[0].rows == options_.rows->stored[source.model];
+      if (as_stored || runs.empty()) continue;
+      for (const RowRun& run : runs) {
+        SourceRows& rows = source.rows.emplace_back();
+        rows.rows = run.rows;
+        for (const RowRun::Origin& origin : run.of) {
+          const auto [known, added] = tensors.emplace(origin.model, 0);
+          if (added) {
+            const Checkpoint& model = *models_[origin.model];
+            const CheckpointTensor* found = ties_.Source(model, aligned.name).first;
+            if (found == nullptr) {
+              Differ(absl::StrCat(Name(model), ": tensor ", Quoted(aligned.name),
+                                  " is missing, expected it as a token's row is taken from there"));
+              return;
+            }
+            known->second = static_cast<uint32_t>(found - model.tensors.data());
+          }
+          rows.of.push_back({origin.model, known->second, origin.row});
+        }
+      }
+      if (aligned.copied) {
+        Differ(absl::StrCat("tensor ", Quoted(aligned.name), " is in ", Name(reference_),
+                            " alone, and its rows are of tokens that have other numbers in the "
+                            "output: expected it in all models"));
+        return;
+      }
+    }
+  }
+
   // Says which names of tied parameters the output leaves out.
   void NoteTies() {
     alignment_.tie_word_embeddings = ties_.tie_word_embeddings;
@@ -421,7 +482,11 @@ class Aligner {
           found.name == expected.name ? "" : absl::StrCat(" (tensor ", Quoted(expected.name), ")"),
           std::string(hint)));
     };
-    if (found.shape != expected.shape) {
+    Shape shape = found.shape;
+    if (wanted.token_side.has_value() && TokenSideOf(model, found) == wanted.token_side) {
+      shape[*wanted.token_side] = expected.shape[*wanted.token_side];
+    }
+    if (shape != expected.shape) {
       const bool rows_only = found.shape.size() == 2 && expected.shape.size() == 2 &&
                              found.shape[1] == expected.shape[1];
       differ(absl::StrCat("shape ", ShapeText(found.shape)), ShapeText(expected.shape),

@@ -12,8 +12,20 @@
 #include "absl/status/statusor.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/checkpoint/layers.h"
+#include "common/checkpoint/vocabulary_rows.h"
 
 namespace merganser {
+
+// Rows of a source that lie elsewhere than in the tensor of its model, one behind the other.
+struct SourceRows {
+  struct Origin {
+    uint32_t model = 0;
+    uint32_t tensor = 0;  // index into that checkpoint's tensors
+    uint64_t row = 0;     // the first
+  };
+  uint64_t rows = 0;
+  std::vector<Origin> of;  // one: its rows; several: their mean; none: zeros
+};
 
 // Where one model keeps one tensor.
 struct TensorSource {
@@ -24,6 +36,8 @@ struct TensorSource {
   // The model in whose place this is read: another than `model` where that one
   // lacks the tensor and counts as unchanged.
   uint32_t stands_for = 0;
+  // Empty: the tensor as it is stored. Else all rows of the aligned tensor, in order.
+  std::vector<SourceRows> rows = {};
 };
 
 struct AlignedTensor {
@@ -58,6 +72,8 @@ struct AlignOptions {
   // Whether a tensor of this name outside of layers has the same parameters in the
   // first and the last slice; none: it has.
   std::function<bool(const std::string& name)> same_at_both_ends;
+  // Where tokens' rows are, unless all models have them at the same places; else null.
+  const VocabularyRows* rows = nullptr;
 };
 
 struct Alignment {

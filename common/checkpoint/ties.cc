@@ -359,6 +359,17 @@ std::vector<Tie> FindTies(const std::vector<const Checkpoint*>& models) {
   return ties;
 }
 
+bool IsInputEmbedding(std::string_view name) {
+  return std::any_of(std::begin(kEmbeddings), std::end(kEmbeddings),
+                     [&](std::string_view end) { return EndsInComponent(name, end); }) ||
+         EndsInComponent(name, "token_embedding.weight");
+}
+
+bool IsOutputHead(std::string_view name) {
+  return std::any_of(std::begin(kHeads), std::end(kHeads),
+                     [&](std::string_view end) { return EndsInComponent(name, end); });
+}
+
 std::optional<bool> TiesByClass(std::string_view model_type) {
   if (std::find(std::begin(kTiedTypes), std::end(kTiedTypes), model_type) != std::end(kTiedTypes)) {
     return true;

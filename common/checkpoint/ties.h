@@ -29,6 +29,10 @@ std::vector<Tie> FindTies(const std::vector<const Checkpoint*>& models);
 // stores no tensor for it.
 std::optional<Tie> ImpliedTie(const Checkpoint& model);
 
+// By their last components, below any prefix.
+bool IsInputEmbedding(std::string_view name);
+bool IsOutputHead(std::string_view name);
+
 // Whether head and embedding are one in models of this `model_type` whose
 // config.json does not say so; nullopt of types that are not known.
 std::optional<bool> TiesByClass(std::string_view model_type);

@@ -143,6 +143,16 @@ absl::StatusOr<std::vector<AuxiliaryFile>> ListAuxiliaryFiles(const Checkpoint& 
   return files;
 }
 
+void PutTokenizerFiles(const std::map<std::string, std::string, std::less<>>& texts,
+                       const std::vector<std::string>& left_out, std::vector<AuxiliaryFile>& files,
+                       std::vector<std::pair<std::string, std::string>>& written) {
+  std::erase_if(files, [&](const AuxiliaryFile& from) {
+    return texts.contains(from.file.key) ||
+           std::find(left_out.begin(), left_out.end(), from.file.key) != left_out.end();
+  });
+  written.insert(written.end(), texts.begin(), texts.end());
+}
+
 absl::StatusOr<std::string> ReadAuxiliaryFile(const AuxiliaryFile& from) {
   return ReadPart(*from.checkpoint->store, from.file.key, from.file.info, 0, from.file.info.size);
 }

@@ -5,9 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -51,6 +54,12 @@ struct AuxiliaryFile {
 // All of `reference`; but the tokenizer is that of `tokenizer`.
 absl::StatusOr<std::vector<AuxiliaryFile>> ListAuxiliaryFiles(const Checkpoint& reference,
                                                               const Checkpoint& tokenizer);
+
+// Has `texts` in the place of files of these names, which `files` loses as it does those that are
+// `left_out`; `written` gets keys and bytes.
+void PutTokenizerFiles(const std::map<std::string, std::string, std::less<>>& texts,
+                       const std::vector<std::string>& left_out, std::vector<AuxiliaryFile>& files,
+                       std::vector<std::pair<std::string, std::string>>& written);
 
 // The bytes of one of ListAuxiliaryFiles. kDataLoss when it changed since.
 absl::StatusOr<std::string> ReadAuxiliaryFile(const AuxiliaryFile& file);

@@ -168,6 +168,12 @@ absl::Status PutChatTemplate(std::string_view text, std::vector<AuxiliaryFile>& 
         WithTextKey(old, kKey, text, config->checkpoint->store->Describe(kConfigFile)));
     written.emplace_back(kConfigFile, std::move(now));
   }
+  // Or one that was put together is the tokenizer's.
+  for (auto& [key, bytes] : written) {
+    if (key != kConfigFile || config != files.end()) continue;
+    MERGANSER_ASSIGN_OR_RETURN(bytes, WithTextKey(bytes, kKey, text, kConfigFile));
+  }
+  std::erase_if(written, [](const auto& file) { return file.first == kTemplateFile; });
   written.emplace_back(kTemplateFile, std::string(text));
   files.erase(std::remove_if(files.begin(), files.end(),
                              [](const AuxiliaryFile& from) {

@@ -40,8 +40,9 @@ bool IsSample(const Plan& plan, const PlannedTensor& tensor) {
   return tensor.has_base_source && tensor.sources.size() == plan.models.size() &&
          shape.size() >= 2 && shape[shape.size() - 1] >= kLeastSide &&
          shape[shape.size() - 2] >= kLeastSide && ParseLayer(tensor.spec.name).has_value() &&
-         std::all_of(tensor.sources.begin(), tensor.sources.end(),
-                     [](const PlannedSource& source) { return IsPlainFloat(source.dtype); });
+         std::all_of(tensor.sources.begin(), tensor.sources.end(), [](const PlannedSource& source) {
+           return IsPlainFloat(source.dtype) && source.parts.empty();
+         });
 }
 
 std::vector<uint32_t> Samples(const Plan& plan) {

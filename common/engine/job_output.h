@@ -56,6 +56,10 @@ struct OutputDonors {
   const Checkpoint* reference;
   const Checkpoint* tokenizer;
   ConfigChanges config;
+  // Of a tokenizer that no model has, by name; and those of the tokenizer's model that would
+  // contradict them.
+  std::map<std::string, std::string, std::less<>> tokenizer_files;
+  std::vector<std::string> left_out;
   // Of the tokenizer, in the place of its own; none: it keeps it.
   std::optional<std::string> chat_template;
 };

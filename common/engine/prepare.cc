@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <system_error>
@@ -210,6 +211,8 @@ OutputDonors PreparedMerge::donors() const {
   OutputDonors donors(*reference);
   donors.tokenizer = tokenizer.get();
   donors.config = config;
+  donors.tokenizer_files = tokenizer_files;
+  donors.left_out = left_out;
   donors.chat_template = chat_template;
   return donors;
 }
@@ -235,23 +238,32 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
     opened.push_back(std::move(checkpoint));
     pointers.push_back(opened.back().get());
   }
+  prepared.reference = opened[resolved.reference];
+  const TokenizerModels donors = {
+      resolved.inputs(), opened, NamedModels(prepared.recipe),
+      [&](const std::string& model) { return models.Canonical(model); },
+      [&](const std::string& model) { return models.OpenSmall(model); }};
+  absl::StatusOr<SettledTokenizer> tokenizer = SettleTokenizer(donors, prepared);
+  if (!tokenizer.ok() && !prepared.recipe.tokenizer.has_value()) return tokenizer.status();
+  if (!tokenizer.ok()) {
+    return WithPlace(tokenizer.status(), prepared.recipe.tokenizer->line,
+                     prepared.recipe.tokenizer->key);
+  }
+
   const std::vector<LayerSlice> slices = SlicesOf(resolved);
-  MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment,
-                             AlignModels(pointers, slices, OptionsOf(resolved)));
+  AlignOptions options = OptionsOf(resolved);
+  if (tokenizer->rows.has_value()) options.rows = &*tokenizer->rows;
+  MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment, AlignModels(pointers, slices, options));
   MERGANSER_ASSIGN_OR_RETURN(prepared.plan,
                              MakePlan(prepared.recipe, resolved, pointers, alignment, output));
   for (const Checkpoint* model : pointers) {
     prepared.plan.warnings.insert(prepared.plan.warnings.end(), model->warnings.begin(),
                                   model->warnings.end());
   }
-  prepared.reference = opened[resolved.reference];
-  const TokenizerModels donors = {
-      resolved.inputs(), opened, NamedModels(prepared.recipe),
-      [&](const std::string& model) { return models.Canonical(model); },
-      [&](const std::string& model) { return models.OpenSmall(model); }};
-  if (absl::Status settled = SettleTokenizer(donors, prepared); !settled.ok()) {
-    return WithPlace(settled, prepared.recipe.tokenizer->line, prepared.recipe.tokenizer->key);
-  }
+  std::move(tokenizer->warnings.begin(), tokenizer->warnings.end(),
+            std::back_inserter(prepared.plan.warnings));
+  std::move(tokenizer->notes.begin(), tokenizer->notes.end(),
+            std::back_inserter(prepared.plan.notes));
   if (absl::Status settled = SettleChatTemplate(donors, prepared); !settled.ok()) {
     return WithPlace(settled, prepared.recipe.chat_template->line, "chat_template");
   }
@@ -261,10 +273,14 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   const Checkpoint& reference = *prepared.reference;
   MERGANSER_ASSIGN_OR_RETURN(std::vector<AuxiliaryFile> small,
                              ListAuxiliaryFiles(reference, *prepared.tokenizer));
+  std::vector<std::pair<std::string, std::string>> written;
+  PutTokenizerFiles(prepared.tokenizer_files, prepared.left_out, small, written);
   if (prepared.chat_template.has_value()) {
-    std::vector<std::pair<std::string, std::string>> written;
     MERGANSER_RETURN_IF_ERROR(PutChatTemplate(*prepared.chat_template, small, written));
-    if (written.size() == 1) {
+    const bool in_config = std::any_of(written.begin(), written.end(), [](const auto& file) {
+      return file.first == "tokenizer_config.json";
+    });
+    if (!in_config) {
       prepared.plan.warnings.push_back(absl::StrCat(
           prepared.recipe.source_name, ":", prepared.recipe.chat_template->line,
           ": key 'chat_template': model ", Shown(prepared.tokenizer->given),

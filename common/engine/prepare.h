@@ -27,6 +27,9 @@ struct PreparedMerge {
   // The base, or the first model: its config and small files go into the output.
   std::shared_ptr<const Checkpoint> reference;
   std::shared_ptr<const Checkpoint> tokenizer;  // whose tokenizer does; mostly the reference
+  // Files of the output's tokenizer that are nobody's own, by name; and those that they replace.
+  std::map<std::string, std::string, std::less<>> tokenizer_files;
+  std::vector<std::string> left_out;
   ConfigChanges config;
   std::optional<std::string> chat_template;  // of the tokenizer, where it is not its own
 

@@ -13,6 +13,9 @@
 #include "common/checkpoint/vocabulary.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/chat_templates.h"
+#include "common/engine/match_vocabularies.h"
+#include "common/engine/tokenizer_union.h"
+#include "common/storage/read_whole.h"
 
 namespace merganser {
 namespace {
@@ -44,64 +47,210 @@ absl::StatusOr<std::shared_ptr<const Checkpoint>> OpenDonor(const TokenizerModel
                                           "...); name a model that has one"));
 }
 
-}  // namespace
+constexpr uint64_t kMaxTokenizerBytes = uint64_t{256} << 20;
 
-absl::Status SettleTokenizer(const TokenizerModels& models, PreparedMerge& prepared) {
-  prepared.tokenizer = prepared.reference;
-  if (!prepared.recipe.tokenizer.has_value()) return absl::OkStatus();
-  const TokenizerSource& source = *prepared.recipe.tokenizer;
-  const std::string place = Place(prepared, source.line, source.key);
-  if (!source.base) {
-    prepared.tokenizer = Opened(models, source.model);
-    if (prepared.tokenizer == nullptr) {
-      absl::StatusOr<std::shared_ptr<const Checkpoint>> donor = OpenDonor(models, source.model);
-      if (!donor.ok()) return Annotate(donor.status(), place);
-      prepared.tokenizer = *std::move(donor);
-    }
-  }
-  absl::StatusOr<std::optional<Vocabulary>> expected = ReadVocabulary(*prepared.tokenizer);
-  if (!expected.ok()) return Annotate(expected.status(), place);
-  for (const std::string& token : source.tokens) {
-    if (expected->has_value() && (*expected)->tokens.contains(token)) continue;
-    return absl::InvalidArgumentError(
-        absl::StrCat(Place(prepared, source.line, "tokenizer.tokens"), ": found ", Shown(token),
-                     ", which ", Shown(prepared.tokenizer->given),
-                     expected->has_value() ? " has not"
-                                           : " does not tell (it "
-                                             "has no tokenizer.json)",
-                     "; tokens are not added by this version: leave it out"));
-  }
-  bool compared = true;
-  for (const std::shared_ptr<const Checkpoint>& model : models.opened) {
-    if (model == prepared.tokenizer) continue;
-    absl::StatusOr<std::optional<Vocabulary>> found = std::optional<Vocabulary>();
-    if (expected->has_value()) found = ReadVocabulary(*model);
-    if (!found.ok()) return Annotate(found.status(), place);
-    if (!found->has_value()) {
-      const Checkpoint& without = expected->has_value() ? *model : *prepared.tokenizer;
-      prepared.plan.warnings.push_back(
-          absl::StrCat(place, ": the vocabulary of model ", Shown(model->given),
-                       " was not compared: ", Shown(without.uri), " has no tokenizer.json"));
-      compared = false;
+// What UniteTokenizers reads of a model; of other files their names.
+absl::StatusOr<TokenizerFiles> ReadTokenizerFiles(const Checkpoint& model, uint64_t rows) {
+  TokenizerFiles out;
+  out.model = model.given;
+  out.where = model.uri;
+  out.rows = rows;
+  MERGANSER_ASSIGN_OR_RETURN(const std::vector<ListedObject> files, ListAuxiliaryFiles(model));
+  for (const ListedObject& file : files) {
+    if (!IsTokenizerFile(file.key) || file.key.starts_with("chat_template")) continue;
+    std::string& text = out.texts[file.key];
+    if (file.key != "tokenizer.json" && file.key != "tokenizer_config.json" &&
+        file.key != "special_tokens_map.json" && file.key != "added_tokens.json") {
       continue;
     }
-    const absl::Status status = CheckSameVocabulary(**expected, **found);
-    if (status.ok()) continue;
-    absl::Status wrong = Annotate(status, absl::StrCat(place, ": model ", Shown(model->given)));
-    if (!source.any) return wrong;
-    return absl::InvalidArgumentError(absl::StrCat(
-        wrong.message(),
-        "; union is taken where they are equal: leave the model out, or bring all to one "
-        "vocabulary first (mergekit-tokensurgeon)"));
+    MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> read,
+                               ReadWhole(*model.store, file.key, kMaxTokenizerBytes));
+    text = std::move(read).value_or("");
   }
-  if (source.any && compared) {
-    prepared.plan.notes.push_back(
-        absl::StrCat(place,
-                     ": accepted, but it has no effect here: the union of equal "
-                     "vocabularies is the tokenizer of model ",
-                     Shown(prepared.tokenizer->given), ", and embeddings keep their rows"));
+  return out;
+}
+
+uint64_t EndOf(const Vocabulary& vocabulary) {
+  uint64_t end = 0;
+  for (const auto& [token, number] : vocabulary.tokens) end = std::max(end, number + 1);
+  return end;
+}
+
+class TokenizerSettlement {
+ public:
+  TokenizerSettlement(const TokenizerModels& models, PreparedMerge& prepared)
+      : models_(models), prepared_(prepared), asked_(prepared.recipe.tokenizer.has_value()) {}
+
+  absl::StatusOr<SettledTokenizer> Settle() {
+    prepared_.tokenizer = prepared_.reference;
+    if (asked_) MERGANSER_RETURN_IF_ERROR(ChooseDonor());
+    FindRows();
+    if (!asked_ && (same_rows_ || !all_rows_)) return std::move(settled_);
+    MERGANSER_RETURN_IF_ERROR(ReadAll());
+    MERGANSER_ASSIGN_OR_RETURN(const bool equal, AllEqual());
+    if (asked_) MERGANSER_RETURN_IF_ERROR(CheckTokens());
+    if (equal && same_rows_ && Padded(stored_rows_) == stored_rows_) return std::move(settled_);
+    if (!all_rows_) return std::move(settled_);
+    Match();
+    return std::move(settled_);
   }
-  return absl::OkStatus();
+
+ private:
+  const TokenizerSource& source() const { return *prepared_.recipe.tokenizer; }
+  std::string place() const {
+    return asked_ ? Place(prepared_, source().line, source().key) : std::string();
+  }
+
+  absl::Status ChooseDonor() {
+    if (source().base) return absl::OkStatus();
+    prepared_.tokenizer = Opened(models_, source().model);
+    if (prepared_.tokenizer != nullptr) return absl::OkStatus();
+    absl::StatusOr<std::shared_ptr<const Checkpoint>> donor = OpenDonor(models_, source().model);
+    if (!donor.ok()) return Annotate(donor.status(), place());
+    prepared_.tokenizer = *std::move(donor);
+    return absl::OkStatus();
+  }
+
+  void FindRows() {
+    for (const std::shared_ptr<const Checkpoint>& model : models_.opened) {
+      const std::optional<uint64_t> rows = EmbeddingRows(*model);
+      all_rows_ = all_rows_ && rows.has_value();
+      stored_.push_back(rows.value_or(0));
+      same_rows_ = same_rows_ && stored_.back() == stored_.front();
+      if (model == prepared_.reference) stored_rows_ = stored_.back();
+      if (model == prepared_.tokenizer) donor_rows_ = stored_.back();
+    }
+  }
+
+  absl::Status ReadAll() {
+    absl::StatusOr<Vocabularies> read = ReadVocabularies(models_.opened);
+    if (!read.ok()) return asked_ ? Annotate(read.status(), place()) : read.status();
+    vocabularies_ = *std::move(read);
+    for (size_t m = 0; m < models_.opened.size(); ++m) {
+      if (models_.opened[m] == prepared_.tokenizer) vocabulary_ = vocabularies_[m];
+    }
+    if (donor_rows_.has_value()) return absl::OkStatus();
+    absl::StatusOr<std::optional<Vocabulary>> donor = ReadVocabulary(*prepared_.tokenizer);
+    if (!donor.ok()) return Annotate(donor.status(), place());
+    if (donor->has_value()) vocabulary_ = std::make_shared<const Vocabulary>(**std::move(donor));
+    return absl::OkStatus();
+  }
+
+  // Whether all models have the output's vocabulary, as far as they tell; makes the union of those
+  // that have not.
+  absl::StatusOr<bool> AllEqual() {
+    bool equal = true, compared = true;
+    for (size_t m = 0; m < vocabularies_.size(); ++m) {
+      if (models_.opened[m] == prepared_.tokenizer) continue;
+      if (vocabulary_ == nullptr || vocabularies_[m] == nullptr) {
+        compared = false;
+        if (!asked_ || !same_rows_) continue;  // said with the rows
+        const Checkpoint& without =
+            vocabulary_ == nullptr ? *prepared_.tokenizer : *models_.opened[m];
+        settled_.warnings.push_back(
+            absl::StrCat(place(), ": the vocabulary of model ", Shown(models_.opened[m]->given),
+                         " was not compared: ", Shown(without.uri), " has no tokenizer.json"));
+        continue;
+      }
+      equal = equal && CheckSameVocabulary(*vocabulary_, *vocabularies_[m]).ok();
+    }
+    if (!asked_ || !source().any) return equal;
+    if (!equal) {
+      MERGANSER_RETURN_IF_ERROR(Unite());
+      return false;
+    }
+    if (compared) {
+      settled_.notes.push_back(
+          absl::StrCat(place(),
+                       ": accepted, but it has no effect here: the union of equal "
+                       "vocabularies is the tokenizer of model ",
+                       Shown(prepared_.tokenizer->given), ", and embeddings keep their rows"));
+    }
+    return true;
+  }
+
+  absl::Status Unite() {
+    std::vector<TokenizerFiles> all;
+    for (size_t m = 0; m < models_.opened.size(); ++m) {
+      absl::StatusOr<TokenizerFiles> files = ReadTokenizerFiles(*models_.opened[m], stored_[m]);
+      if (!files.ok()) return Annotate(files.status(), place());
+      // The reference's tokens keep their numbers.
+      const bool first = models_.opened[m] == prepared_.reference;
+      all.insert(first ? all.begin() : all.end(), *std::move(files));
+    }
+    absl::StatusOr<UnitedTokenizer> united = UniteTokenizers(all);
+    if (!united.ok()) return Annotate(united.status(), place());
+    for (const std::string& note : united->notes) {
+      settled_.notes.push_back(absl::StrCat(place(), ": ", note));
+    }
+    for (const std::string& warning : united->warnings) {
+      settled_.warnings.push_back(absl::StrCat(place(), ": ", warning));
+    }
+    const auto tokens = united->written.find("tokenizer.json");
+    if (tokens != united->written.end()) {
+      MERGANSER_ASSIGN_OR_RETURN(Vocabulary vocabulary, ParseVocabulary(tokens->second));
+      for (const std::string& token : united->added) {
+        const auto number = vocabulary.tokens.find(token);
+        if (number != vocabulary.tokens.end()) added_ = std::max(added_, number->second + 1);
+      }
+      vocabulary_ = std::make_shared<const Vocabulary>(std::move(vocabulary));
+    }
+    prepared_.tokenizer_files = std::move(united->written);
+    prepared_.left_out = std::move(united->left_out);
+    whose_ = "the union";
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckTokens() const {
+    for (const std::string& token : source().tokens) {
+      if (vocabulary_ != nullptr && vocabulary_->tokens.contains(token)) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(Place(prepared_, source().line, "tokenizer.tokens"), ": found ",
+                       Shown(token), ", which ", Shown(prepared_.tokenizer->given),
+                       vocabulary_ != nullptr ? " has not"
+                                              : " does not tell (it "
+                                                "has no tokenizer.json)",
+                       "; tokens are not added by this version: leave it out"));
+    }
+    return absl::OkStatus();
+  }
+
+  uint64_t Padded(uint64_t rows) const { return rows; }
+
+  void Match() {
+    uint64_t rows = donor_rows_.value_or(stored_rows_);
+    if (!donor_rows_.has_value() && vocabulary_ != nullptr) {
+      rows = std::max(rows, EndOf(*vocabulary_));
+    }
+    WantedRows wanted;
+    if (asked_) wanted.place = absl::StrCat(place(), ": ");
+    wanted.vocabulary = vocabulary_.get();
+    wanted.rows = Padded(std::max(rows, added_));
+    wanted.whose =
+        whose_.empty() ? absl::StrCat("model ", Shown(prepared_.tokenizer->given)) : whose_;
+    settled_.rows =
+        MatchVocabularies(wanted, models_.opened, vocabularies_, stored_, settled_.warnings);
+  }
+
+  const TokenizerModels& models_;
+  PreparedMerge& prepared_;
+  const bool asked_;
+  SettledTokenizer settled_;
+  std::vector<uint64_t> stored_;  // rows of every model that is merged; 0 where none are found
+  bool same_rows_ = true, all_rows_ = true;
+  uint64_t stored_rows_ = 0;            // of the reference
+  std::optional<uint64_t> donor_rows_;  // of the tokenizer's model, where it is merged
+  Vocabularies vocabularies_;
+  std::shared_ptr<const Vocabulary> vocabulary_;  // of the output
+  uint64_t added_ = 0;                            // rows that the tokens added by a union need
+  std::string whose_;
+};
+
+}  // namespace
+
+absl::StatusOr<SettledTokenizer> SettleTokenizer(const TokenizerModels& models,
+                                                 PreparedMerge& prepared) {
+  return TokenizerSettlement(models, prepared).Settle();
 }
 
 absl::Status SettleChatTemplate(const TokenizerModels& models, PreparedMerge& prepared) {

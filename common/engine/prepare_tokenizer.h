@@ -4,12 +4,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/checkpoint/checkpoint.h"
+#include "common/checkpoint/vocabulary_rows.h"
 #include "common/engine/prepare.h"
 
 namespace merganser {
@@ -24,9 +26,19 @@ struct TokenizerModels {
   std::function<absl::StatusOr<std::shared_ptr<const Checkpoint>>(const std::string&)> open_small;
 };
 
-// Where the recipe asks for a tokenizer, all models must have its vocabulary: rows of embeddings
-// stay where they are. Sets `prepared.tokenizer`; `prepared.reference` and `recipe` are set.
-absl::Status SettleTokenizer(const TokenizerModels& models, PreparedMerge& prepared);
+// What it comes to beside the files of the output.
+struct SettledTokenizer {
+  // Where the rows of the output's tokens are; none where all models have them at the same places.
+  std::optional<VocabularyRows> rows;
+  std::vector<std::string> notes, warnings;
+};
+
+// Whose tokenizer the output gets, and where the rows of its tokens are. Rows go by their tokens
+// where the recipe asks for a tokenizer or where models have other numbers of rows; else by their
+// numbers. Sets `prepared.tokenizer` and, of a union, `prepared.tokenizer_files`;
+// `prepared.reference` and `recipe` are set.
+absl::StatusOr<SettledTokenizer> SettleTokenizer(const TokenizerModels& models,
+                                                 PreparedMerge& prepared);
 
 // Sets `prepared.chat_template` where the recipe asks for another one than the tokenizer has;
 // after SettleTokenizer. Says in notes what `auto` came to.

@@ -40,6 +40,7 @@ absl::StatusOr<SmallFiles> SmallFilesOf(const Plan& plan, const OutputDonors& do
                                              reference.store->Describe(kConfigKey), donors.config));
   }
   MERGANSER_ASSIGN_OR_RETURN(files.auxiliary, ListAuxiliaryFiles(reference, *donors.tokenizer));
+  PutTokenizerFiles(donors.tokenizer_files, donors.left_out, files.auxiliary, files.written);
   if (donors.chat_template.has_value()) {
     MERGANSER_RETURN_IF_ERROR(
         PutChatTemplate(*donors.chat_template, files.auxiliary, files.written));
@@ -54,8 +55,7 @@ absl::Status CompareSmallFiles(ObjectStore& output, const Plan& plan, const Outp
                                       donors.reference->store->Describe(kConfigKey)));
   }
   for (const auto& [key, bytes] : files.written) {
-    MERGANSER_RETURN_IF_ERROR(
-        Compare(output, key, kMaxAuxiliaryBytes, bytes, "the recipe's chat_template"));
+    MERGANSER_RETURN_IF_ERROR(Compare(output, key, kMaxAuxiliaryBytes, bytes, "the recipe"));
   }
   for (const AuxiliaryFile& from : files.auxiliary) {
     MERGANSER_ASSIGN_OR_RETURN(const std::string bytes, ReadAuxiliaryFile(from));

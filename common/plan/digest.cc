@@ -60,6 +60,12 @@ std::string PlanDigest(const Plan& plan) {
     digest.UpdateField(absl::StrCat(tensor.method, " ", tensor.group));
     for (const PlannedSource& source : tensor.sources) {
       digest.UpdateField(absl::StrCat(source.model, " ", source.shard, " ", source.offset));
+      for (const SourcePart& part : source.parts) {
+        digest.UpdateField(absl::StrCat("part of ", part.elements, " from ", part.of.size()));
+        for (const StoredElements& stored : part.of) {
+          digest.UpdateField(absl::StrCat(stored.model, " ", stored.shard, " ", stored.offset));
+        }
+      }
     }
   }
   for (const PlannedShard& shard : plan.shards) digest.UpdateField(shard.header);

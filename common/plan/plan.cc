@@ -102,6 +102,32 @@ absl::Status JoinGroup(uint32_t index, const Alignment& alignment,
   return absl::OkStatus();
 }
 
+// Rows that lie elsewhere, as parts: of the stored type where all are of one and none is a mean.
+void AddParts(const std::vector<const Checkpoint*>& models, const TensorSource& source,
+              uint64_t elements, PlannedSource& out) {
+  uint64_t rows = 0;
+  for (const SourceRows& run : source.rows) rows += run.rows;
+  std::optional<DType> dtype;
+  bool exact = true, wide = false;
+  for (const SourceRows& run : source.rows) {
+    SourcePart& part = out.parts.emplace_back();
+    const uint64_t columns = elements / rows;
+    part.elements = run.rows * columns;
+    exact = exact && run.of.size() <= 1;
+    for (const SourceRows::Origin& origin : run.of) {
+      const CheckpointTensor& tensor = models[origin.model]->tensors[origin.tensor];
+      part.of.push_back({origin.model, tensor.shard,
+                         tensor.offset + origin.row * columns * BytesPerElement(tensor.dtype),
+                         tensor.dtype});
+      exact = exact && dtype.value_or(tensor.dtype) == tensor.dtype;
+      wide = wide || tensor.dtype == DType::kF64;
+      dtype = tensor.dtype;
+    }
+  }
+  if (!out.parts.empty() && !exact) out.dtype = wide ? DType::kF64 : DType::kF32;
+  if (!out.parts.empty() && exact && dtype.has_value()) out.dtype = *dtype;
+}
+
 // `as`: another name of the tensor, in the output and in all models; or empty.
 TensorPlace PlaceOf(const AlignedTensor& aligned, const std::string& as) {
   TensorPlace place;
@@ -262,6 +288,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
   SettledMethods methods(resolved);
   ConditionChecks conditions(resolved);
   std::vector<std::optional<uint32_t>> used;
+  uint64_t parts = 0;
   for (const AlignedTensor& aligned : alignment.tensors) {
     PlannedTensor tensor;
     tensor.spec = {aligned.name, aligned.shape};
@@ -295,7 +322,16 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
       if (plan.has_base && k == 0 && !tensor.has_base_source) continue;
       const TensorSource& source = aligned.sources[k];
       const CheckpointTensor& where = models[source.model]->tensors[source.tensor];
-      tensor.sources.push_back({source.model, where.shard, where.offset, where.dtype, where.name});
+      PlannedSource& planned = tensor.sources.emplace_back();
+      planned = {source.model, where.shard, where.offset, where.dtype, where.name, {}};
+      AddParts(models, source, tensor.elements, planned);
+      parts += planned.parts.size();
+      if (parts > kMaxSourceParts) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "tensor ", Shown(aligned.name), ": with it more than ", kMaxSourceParts,
+            " stretches of rows lie elsewhere than in the output: the vocabularies have too little "
+            "in common to be matched row by row; bring the models to one vocabulary first"));
+      }
     }
     plan.tensors.push_back(std::move(tensor));
   }

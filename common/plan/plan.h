@@ -38,10 +38,31 @@ inline constexpr uint64_t kBufferRounding = uint64_t{2} << 20;
 inline constexpr uint64_t kMaxElements = uint64_t{1} << 44;
 inline constexpr uint64_t kMaxSegments = uint64_t{1} << 24;
 
+// Parts of sources in all: four models whose 150,000 tokens are all numbered otherwise have 1.2
+// million, and their plan travels in one message of 64 MiB.
+inline constexpr uint64_t kMaxSourceParts = uint64_t{1} << 21;
+
 struct PlannedModel {
   std::string uri;                      // resolved
   std::string given;                    // as written in the recipe
   std::vector<CheckpointShard> shards;  // those that are read
+};
+
+// Elements that lie one behind the other in a file.
+struct StoredElements {
+  uint32_t model = 0;
+  uint32_t shard = 0;   // index into PlannedModel::shards
+  uint64_t offset = 0;  // bytes from the start of the file
+  DType dtype = DType::kF32;
+};
+
+// A stretch of a source that is put together: rows of an embedding whose tokens have other
+// numbers in that model, or which it lacks.
+struct SourcePart {
+  uint64_t elements = 0;
+  // One: its elements. Several: their mean, element by element, summed in this order in float64.
+  // None: zeros.
+  std::vector<StoredElements> of;
 };
 
 // Where one model's copy of a tensor lies.
@@ -51,6 +72,9 @@ struct PlannedSource {
   uint64_t offset = 0;  // bytes from the start of the file
   DType dtype = DType::kF32;
   std::string tensor;  // its name there (differs for tied heads)
+  // Empty: all elements lie at `offset`. Else they are those of the parts, in this order and as
+  // `dtype`, which is F32 or F64 where elements of several types or means are among them.
+  std::vector<SourcePart> parts = {};
 };
 
 struct PlannedTensor {
@@ -158,6 +182,20 @@ bool MergesWholeModels(const Plan& plan);
 inline uint64_t SegmentElements(const PlannedTensor& tensor, const Segment& segment) {
   const uint64_t begin = segment.leaf_begin * tensor.leaf_elements;
   return std::min(segment.leaf_end * tensor.leaf_elements, tensor.elements) - begin;
+}
+
+// Calls `visit(part, skipped, count)` for what of every part lies in the elements
+// [first, first + count) of the source: `count` of them, behind `skipped` of the part's.
+template <typename Visit>
+void ForParts(const PlannedSource& source, uint64_t first, uint64_t elements, Visit visit) {
+  uint64_t begin = 0;
+  for (const SourcePart& part : source.parts) {
+    const uint64_t from = std::max(begin, first);
+    const uint64_t to = std::min(begin + part.elements, first + elements);
+    if (from < to) visit(part, from - begin, to - from);
+    begin += part.elements;
+    if (begin >= first + elements) return;
+  }
 }
 
 // For AlignModels: the slices of a recipe that has some, else none.

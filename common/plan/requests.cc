@@ -21,9 +21,20 @@ uint64_t ReadsOf(const Plan& plan, const Segment& segment, std::span<const Store
   const uint64_t elements = SegmentElements(tensor, segment);
   uint64_t reads = 0;
   for (const PlannedSource& source : tensor.sources) {
-    const uint64_t bytes = elements * BytesPerElement(source.dtype);
-    const uint64_t size = source.model < inputs.size() ? inputs[source.model].read_size : 0;
-    reads += size == 0 ? 1 : std::max<uint64_t>(1, CeilDiv(bytes, size));
+    const auto of = [&](uint32_t model, uint64_t bytes) {
+      const uint64_t size = model < inputs.size() ? inputs[model].read_size : 0;
+      reads += size == 0 ? 1 : std::max<uint64_t>(1, CeilDiv(bytes, size));
+    };
+    if (source.parts.empty()) {
+      of(source.model, elements * BytesPerElement(source.dtype));
+      continue;
+    }
+    const uint64_t first = segment.leaf_begin * tensor.leaf_elements;
+    ForParts(source, first, elements, [&](const SourcePart& part, uint64_t, uint64_t count) {
+      for (const StoredElements& stored : part.of) {
+        of(stored.model, count * BytesPerElement(stored.dtype));
+      }
+    });
   }
   return reads * TimesRead(plan, segment);
 }

@@ -203,13 +203,56 @@ class Validator {
                        tensor.needs.mode == "copy" ? std::string(DTypeName(tensor.dtype))
                                                    : "a type that can be merged"));
     }
-    const uint64_t size = shards[source.shard].info.size;
+    if (!source.parts.empty()) return CheckParts(place, tensor, source);
+    return CheckStored(place, tensor.elements,
+                       StoredElements{source.model, source.shard, source.offset, source.dtype});
+  }
+
+  absl::Status CheckStored(const Place& place, uint64_t elements,
+                           const StoredElements& stored) const {
+    const uint64_t size = plan_.models[stored.model].shards[stored.shard].info.size;
     const std::optional<uint64_t> end =
-        CheckedAdd(source.offset, tensor.elements * BytesPerElement(source.dtype));
+        CheckedAdd(stored.offset, elements * BytesPerElement(stored.dtype));
     if (end.has_value() && *end <= size) return absl::OkStatus();
     return Malformed(place.Of("offset"),
-                     absl::StrCat("found ", tensor.elements, " elements at ", source.offset,
+                     absl::StrCat("found ", elements, " elements at ", stored.offset,
                                   ", expected them within the ", size, " bytes of their file"));
+  }
+
+  absl::Status CheckParts(const Place& place, const PlannedTensor& tensor,
+                          const PlannedSource& source) const {
+    if (tensor.needs.mode == "copy") {
+      return Malformed(place.Of("parts"), "found parts of a tensor that is copied");
+    }
+    uint64_t elements = 0;
+    for (const SourcePart& part : source.parts) {
+      // Of a count that is this large the sum would wrap.
+      if (part.elements == 0 || part.elements > tensor.elements - elements) {
+        return Malformed(place.Of("parts"),
+                         absl::StrCat("found ", part.elements, " elements behind ", elements,
+                                      ", expected 1 to ", tensor.elements - elements));
+      }
+      elements += part.elements;
+      bool exact = part.of.size() <= 1;
+      for (const StoredElements& stored : part.of) {
+        MERGANSER_RETURN_IF_ERROR(Below(place, "parts.model", stored.model, plan_.models.size()));
+        MERGANSER_RETURN_IF_ERROR(
+            Below(place, "parts.shard", stored.shard, plan_.models[stored.model].shards.size()));
+        if (!IsComputable(stored.dtype)) {
+          return Malformed(place.Of("parts.dtype"),
+                           absl::StrCat("found ", std::string(DTypeName(stored.dtype)),
+                                        ", expected a type that can be merged"));
+        }
+        exact = exact && stored.dtype == source.dtype;
+        MERGANSER_RETURN_IF_ERROR(CheckStored(place, part.elements, stored));
+      }
+      if (!exact && source.dtype != DType::kF32 && source.dtype != DType::kF64) {
+        return Malformed(place.Of("dtype"),
+                         absl::StrCat("found ", std::string(DTypeName(source.dtype)),
+                                      ", expected F32 or F64 of parts of other types"));
+      }
+    }
+    return Equal(place, "parts.elements", elements, tensor.elements);
   }
 
   absl::Status CheckMembers(const Place& place, size_t g) const {

@@ -132,6 +132,31 @@ MethodConfig DecodeMethod(const v1::MethodConfig& proto) {
   return method;
 }
 
+void EncodePart(const SourcePart& part, v1::SourcePart& proto) {
+  proto.set_elements(part.elements);
+  for (const StoredElements& stored : part.of) {
+    v1::StoredElements& s = *proto.add_of();
+    s.set_model(stored.model);
+    s.set_shard(stored.shard);
+    s.set_offset(stored.offset);
+    s.set_dtype(EncodeDType(stored.dtype));
+  }
+}
+
+absl::StatusOr<SourcePart> DecodePart(const Place& place, const v1::SourcePart& proto) {
+  SourcePart part;
+  part.elements = proto.elements();
+  for (const v1::StoredElements& s : proto.of()) {
+    StoredElements stored;
+    stored.model = s.model();
+    stored.shard = s.shard();
+    stored.offset = s.offset();
+    MERGANSER_ASSIGN_OR_RETURN(stored.dtype, DecodeDType(place, s.dtype()));
+    part.of.push_back(stored);
+  }
+  return part;
+}
+
 void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
   proto.set_name(tensor.spec.name);
   for (const uint64_t extent : tensor.spec.shape) proto.add_shape(extent);
@@ -160,6 +185,7 @@ void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
     s.set_offset(source.offset);
     s.set_dtype(EncodeDType(source.dtype));
     s.set_tensor(source.tensor);
+    for (const SourcePart& part : source.parts) EncodePart(part, *s.add_parts());
   }
   proto.set_has_base_source(tensor.has_base_source);
   proto.set_shard(tensor.shard);
@@ -196,6 +222,10 @@ absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::Planned
     source.offset = s.offset();
     MERGANSER_ASSIGN_OR_RETURN(source.dtype, DecodeDType({&place, "sources", i}, s.dtype()));
     source.tensor = s.tensor();
+    for (const v1::SourcePart& part : s.parts()) {
+      MERGANSER_ASSIGN_OR_RETURN(SourcePart decoded, DecodePart({&place, "sources", i}, part));
+      source.parts.push_back(std::move(decoded));
+    }
     tensor.sources.push_back(std::move(source));
   }
   tensor.has_base_source = proto.has_base_source();
