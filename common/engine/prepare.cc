@@ -21,6 +21,7 @@
 #include "common/engine/chat_templates.h"
 #include "common/engine/config_json.h"
 #include "common/engine/prepare_tokenizer.h"
+#include "common/engine/token_rules.h"
 #include "common/methods/registry.h"
 #include "common/recipe/recipe_place.h"
 #include "common/storage/uri.h"
@@ -121,6 +122,7 @@ std::vector<std::string> NamedPlaces(const Recipe& recipe) {
   if (recipe.tokenizer.has_value() && !recipe.tokenizer->base) {
     names.push_back(recipe.tokenizer->model);
   }
+  for (const std::string& model : ModelsOfTokenRules(recipe)) names.push_back(model);
   return names;
 }
 
@@ -227,6 +229,9 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   MERGANSER_ASSIGN_OR_RETURN(
       const ResolvedMethod resolved,
       ResolveMethod(prepared.recipe, [&](const std::string& m) { return models.Canonical(m); }));
+  MERGANSER_RETURN_IF_ERROR(
+      CheckTokenRules(prepared.recipe, resolved.inputs(),
+                      [&](const std::string& m) { return models.Canonical(m); }));
 
   std::vector<std::shared_ptr<const Checkpoint>> opened;
   std::vector<const Checkpoint*> pointers;

@@ -61,10 +61,29 @@ absl::Status SettleTokenizer(const TokenizerModels& models, PreparedMerge& prepa
   }
   absl::StatusOr<std::optional<Vocabulary>> expected = ReadVocabulary(*prepared.tokenizer);
   if (!expected.ok()) return Annotate(expected.status(), place);
-  for (const std::string& token : source.tokens) {
-    if (expected->has_value() && (*expected)->tokens.contains(token)) continue;
+  if (source.pad_to_multiple_of != 0) {
+    prepared.plan.warnings.push_back(
+        absl::StrCat(Place(prepared, source.line, "tokenizer.pad_to_multiple_of"),
+                     ": mergekit pads the embeddings' rows to a multiple; here they keep the rows "
+                     "that the models have"));
+  }
+  for (const TokenRule& rule : source.rules) {
+    const std::string key = absl::StrCat("tokenizer.tokens.", Shown(rule.token));
+    if (rule.force) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(Place(prepared, rule.line, key + ".force"),
+                       ": not supported by this version: embeddings of single tokens are not "
+                       "replaced; leave it out, or bring the models to it first"));
+    }
+    if (expected->has_value() && (*expected)->tokens.contains(rule.token)) {
+      prepared.plan.notes.push_back(
+          absl::StrCat(Place(prepared, rule.line, key),
+                       ": accepted, but it has no effect here: a token's source is for models that "
+                       "lack it, and all have it"));
+      continue;
+    }
     return absl::InvalidArgumentError(
-        absl::StrCat(Place(prepared, source.line, "tokenizer.tokens"), ": found ", Shown(token),
+        absl::StrCat(Place(prepared, rule.line, key), ": found ", Shown(rule.token),
                      ", which ", Shown(prepared.tokenizer->given),
                      expected->has_value() ? " has not"
                                            : " does not tell (it "
