@@ -87,7 +87,10 @@ class VocabularyHandler final : public JsonHandler {
   }
 
   void AddToken() {
-    if (id_.has_value() && content_.has_value()) vocabulary_.tokens[*content_] = *id_;
+    if (id_.has_value() && content_.has_value()) {
+      vocabulary_.tokens[*content_] = *id_;
+      vocabulary_.added.insert(*content_);
+    }
     id_.reset();
     content_.reset();
   }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,7 @@ struct Vocabulary {
   std::string file;    // tokenizer.json, for messages
   std::string digest;  // of the file
   std::map<std::string, uint64_t, std::less<>> tokens;
+  std::set<std::string, std::less<>> added;  // those of them that `added_tokens` has
 };
 
 // `model.vocab` and `added_tokens` of a tokenizer.json: an object, or of a

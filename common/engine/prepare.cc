@@ -21,7 +21,9 @@
 #include "common/engine/chat_templates.h"
 #include "common/engine/config_json.h"
 #include "common/engine/prepare_tokenizer.h"
+#include "common/engine/token_numbers.h"
 #include "common/engine/token_rules.h"
+#include "common/engine/tokenizer_checks.h"
 #include "common/methods/registry.h"
 #include "common/recipe/recipe_place.h"
 #include "common/storage/uri.h"
@@ -213,6 +215,7 @@ OutputDonors PreparedMerge::donors() const {
   donors.tokenizer = tokenizer.get();
   donors.config = config;
   donors.chat_template = chat_template;
+  donors.generation_config = generation_config;
   return donors;
 }
 
@@ -292,6 +295,8 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                        "move layers"));
     }
   }
+  MERGANSER_RETURN_IF_ERROR(SettleTokenNumbers(prepared));
+  MERGANSER_RETURN_IF_ERROR(CompareTokenizers(donors, prepared));
   return prepared;
 }
 

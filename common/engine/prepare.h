@@ -28,7 +28,8 @@ struct PreparedMerge {
   std::shared_ptr<const Checkpoint> reference;
   std::shared_ptr<const Checkpoint> tokenizer;  // whose tokenizer does; mostly the reference
   ConfigChanges config;
-  std::optional<std::string> chat_template;  // of the tokenizer, where it is not its own
+  std::optional<std::string> chat_template;      // of the tokenizer, where it is not its own
+  std::optional<std::string> generation_config;  // its text, where it is not the reference's
 
   // For publication; holds pointers into this.
   OutputDonors donors() const;

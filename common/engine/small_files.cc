@@ -14,6 +14,7 @@ namespace merganser {
 namespace {
 
 constexpr char kConfigKey[] = "config.json";
+constexpr char kGenerationKey[] = "generation_config.json";
 // The output's config.json has what the reference's has, with more spaces.
 constexpr uint64_t kMaxConfig = 64 << 20;
 
@@ -44,6 +45,11 @@ absl::StatusOr<SmallFiles> SmallFilesOf(const Plan& plan, const OutputDonors& do
     MERGANSER_RETURN_IF_ERROR(
         PutChatTemplate(*donors.chat_template, files.auxiliary, files.written));
   }
+  if (donors.generation_config.has_value()) {
+    std::erase_if(files.auxiliary,
+                  [](const AuxiliaryFile& from) { return from.file.key == kGenerationKey; });
+    files.written.emplace_back(kGenerationKey, *donors.generation_config);
+  }
   return files;
 }
 
@@ -55,7 +61,8 @@ absl::Status CompareSmallFiles(ObjectStore& output, const Plan& plan, const Outp
   }
   for (const auto& [key, bytes] : files.written) {
     MERGANSER_RETURN_IF_ERROR(
-        Compare(output, key, kMaxAuxiliaryBytes, bytes, "the recipe's chat_template"));
+        Compare(output, key, kMaxAuxiliaryBytes, bytes,
+                key == kGenerationKey ? "the recipe's tokenizer" : "the recipe's chat_template"));
   }
   for (const AuxiliaryFile& from : files.auxiliary) {
     MERGANSER_ASSIGN_OR_RETURN(const std::string bytes, ReadAuxiliaryFile(from));

@@ -31,12 +31,11 @@ absl::Status CheckTokenRules(const Recipe& recipe, const std::vector<std::string
     const std::string key = absl::StrCat("tokenizer.tokens.", Shown(rule.token), ".source");
     std::vector<std::string> names;
     for (const std::string& input : inputs) names.push_back(Shown(input));
-    return WithPlace(
-        absl::InvalidArgumentError(absl::StrCat(
-            Shown(recipe.source_name), ":", rule.line, ": key '", key, "': found model ",
-            Shown(rule.model), ", which is not merged; expected one of ",
-            absl::StrJoin(names, ", "))),
-        rule.line, key);
+    return WithPlace(absl::InvalidArgumentError(absl::StrCat(
+                         Shown(recipe.source_name), ":", rule.line, ": key '", key,
+                         "': found model ", Shown(rule.model),
+                         ", which is not merged; expected one of ", absl::StrJoin(names, ", "))),
+                     rule.line, key);
   }
   return absl::OkStatus();
 }

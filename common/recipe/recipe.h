@@ -80,8 +80,8 @@ struct TokenRule {
   };
   std::string token;
   Kind kind = Kind::kNone;
-  std::string model;                         // as written
-  std::optional<std::string> source_token;   // of kModelToken, one of the two
+  std::string model;                        // as written
+  std::optional<std::string> source_token;  // of kModelToken, one of the two
   std::optional<uint64_t> source_token_id;
   bool force = false;  // for all models, also those that have the token
   int line = 0;

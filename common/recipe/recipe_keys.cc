@@ -172,7 +172,8 @@ constexpr RecipeKey kKeys[] = {
     {kTokenizer, "tokens", kAccepted,
      "where the embeddings of single tokens come from: `TOKEN: {source, force}`",
      "tokens: {<tool>: {source: a}}"},
-    {kTokenizer, "pad_to_multiple_of", kAccepted, "of the embeddings' rows", "pad_to_multiple_of: 8"},
+    {kTokenizer, "pad_to_multiple_of", kAccepted, "of the embeddings' rows",
+     "pad_to_multiple_of: 8"},
 
     {kTokenRule, "source", kAccepted,
      "for models that lack the token: a model that is merged, `{kind: model_token, model, token or "

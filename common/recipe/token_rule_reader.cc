@@ -137,8 +137,7 @@ class RuleReader {
                                               : "found token and token_id, expected one of them");
     }
     rule_.kind = TokenRule::Kind::kModelToken;
-    MERGANSER_RETURN_IF_ERROR(
-        references_.Read(*model, absl::StrCat(key, ".model"), rule_.model));
+    MERGANSER_RETURN_IF_ERROR(references_.Read(*model, absl::StrCat(key, ".model"), rule_.model));
     if (token != nullptr) {
       if (token->kind != YamlNode::Kind::kScalar || token->text.empty()) {
         return messages_.Wrong(*token, absl::StrCat(key, ".token"), "a token's text");
@@ -179,10 +178,9 @@ absl::Status ReadPadding(const YamlNode& node, const std::string& key,
                          const RecipeMessages& messages, uint64_t& out) {
   const std::optional<uint64_t> multiple = WholeNumber(node, kMaxMultiple);
   if (!multiple.has_value()) {
-    return messages.Wrong(
-        node, key,
-        absl::StrCat("a whole number such as 64, at most ", kMaxMultiple,
-                     ": the embeddings' rows become a multiple of it"));
+    return messages.Wrong(node, key,
+                          absl::StrCat("a whole number such as 64, at most ", kMaxMultiple,
+                                       ": the embeddings' rows become a multiple of it"));
   }
   out = *multiple > 1 ? *multiple : 0;
   return absl::OkStatus();
