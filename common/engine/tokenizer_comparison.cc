@@ -205,8 +205,8 @@ class Comparison {
       });
       if (!lacks) continue;
       Say(absl::StrCat(key, " ", NumbersText(said.numbers), " in ",
-                       said.generation ? "generation_config.json" : "config.json",
-                       " (the output: ", NumbersText(expected), ")"));
+                       said.generation ? "generation_config.json" : "config.json", " (the output: ",
+                       NumbersText(expected), said.numbers == expected ? ", another token)" : ")"));
     }
   }
 
