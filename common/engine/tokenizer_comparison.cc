@@ -87,8 +87,15 @@ class Comparison {
   absl::Status CompareVocabulary() {
     MERGANSER_ASSIGN_OR_RETURN(const auto shared, model_.vocabulary.Shared(theirs_.vocabulary));
     VocabularyDifferences differences;
-    if (shared.has_value() && shared->same) {
+    const bool same = shared.has_value() && shared->same;
+    bool same_model = false;
+    if (!same) {
+      MERGANSER_ASSIGN_OR_RETURN(same_model, model_.vocabulary.SameModel(theirs_.vocabulary));
+    }
+    if (same) {
       MERGANSER_ASSIGN_OR_RETURN(differences, AddedTokens());
+    } else if (same_model) {
+      MERGANSER_ASSIGN_OR_RETURN(differences, AddedInFiles());
     } else {
       MERGANSER_ASSIGN_OR_RETURN(expected_, theirs_.vocabulary.Get());
       if (expected_ != nullptr) {
@@ -122,6 +129,19 @@ class Comparison {
                   [&](const auto& one) { return expected->tokens.contains(one.first); });
     VocabularyDifferences differences = CompareVocabularies(more, *expected);
     differences.missing = 0;
+    return differences;
+  }
+
+  // Of files that differ in the tokens that they add alone, if at all.
+  absl::StatusOr<VocabularyDifferences> AddedInFiles() {
+    const Vocabulary& own = model_.vocabulary.added();
+    const Vocabulary& expected = theirs_.vocabulary.added();
+    if (own.tokens == expected.tokens) return VocabularyDifferences();
+    own_ = &own;
+    MERGANSER_ASSIGN_OR_RETURN(expected_, theirs_.vocabulary.Get());
+    if (expected_ == nullptr) expected_ = &expected;
+    VocabularyDifferences differences = CompareVocabularies(own, *expected_);
+    differences.missing = CompareVocabularies(own, expected).missing;
     return differences;
   }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/base/status.h"
+#include "common/checkpoint/tokenizer_sections.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/chat_templates.h"
 #include "common/format/python_numbers.h"
@@ -225,16 +226,50 @@ absl::StatusOr<std::optional<LazyVocabulary::SharedFile>> LazyVocabulary::Shared
   return std::optional<SharedFile>();
 }
 
+absl::Status LazyVocabulary::Split() {
+  if (split_) return absl::OkStatus();
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, folder_.Find(kFiles[0]));
+  if (info.has_value()) {
+    MERGANSER_RETURN_IF_ERROR(ReadText(kFiles[0]));
+    const std::optional<TokenizerSections> sections = FindTokenizerSections(text_);
+    if (sections.has_value()) {
+      const auto [begin, end] = sections->vocab;
+      absl::StatusOr<Vocabulary> added =
+          ParseVocabulary(WithoutSections(text_, *sections, /*keep_vocab=*/false));
+      if (!added.ok()) return Annotate(added.status(), folder_.Describe(kFiles[0]));
+      added_ = *std::move(added);
+      model_digest_ = DigestHex(std::string_view(text_).substr(begin, end - begin));
+    }
+    for (const auto& [token, number] : facts_.added) {
+      if (added_.tokens.emplace(token, number).second) added_.added.insert(token);
+    }
+  }
+  split_ = true;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> LazyVocabulary::SameModel(LazyVocabulary& other) {
+  MERGANSER_RETURN_IF_ERROR(Split());
+  if (model_digest_.empty()) return false;
+  MERGANSER_RETURN_IF_ERROR(other.Split());
+  return model_digest_ == other.model_digest_;
+}
+
 absl::StatusOr<const Vocabulary*> LazyVocabulary::Get() {
   if (!parsed_) {
     for (const std::string_view name : std::span(kFiles).first(kRead)) {
       MERGANSER_ASSIGN_OR_RETURN(const std::optional<ObjectInfo> info, folder_.Find(name));
       if (!info.has_value()) continue;
       MERGANSER_RETURN_IF_ERROR(ReadText(name));
-      // The other file is the same map without the rest around it.
-      absl::StatusOr<Vocabulary> vocabulary =
-          name == kFiles[0] ? ParseVocabulary(text_)
-                            : ParseVocabulary(absl::StrCat("{\"model\":{\"vocab\":", text_, "}}"));
+      if (name == kFiles[0]) {
+        // Merges are half of the file, and of no matter here.
+        const std::optional<TokenizerSections> sections = FindTokenizerSections(text_);
+        if (sections.has_value()) text_ = WithoutSections(text_, *sections, /*keep_vocab=*/true);
+      } else {
+        // The other file is the same map without the rest around it.
+        text_ = absl::StrCat("{\"model\":{\"vocab\":", text_, "}}");
+      }
+      absl::StatusOr<Vocabulary> vocabulary = ParseVocabulary(text_);
       if (!vocabulary.ok()) return Annotate(vocabulary.status(), folder_.Describe(name));
       vocabulary_ = *std::move(vocabulary);
       break;

@@ -78,6 +78,11 @@ class LazyVocabulary {
     bool same = false;
   };
   absl::StatusOr<std::optional<SharedFile>> Shared(LazyVocabulary& other);
+  // Whether the vocabularies of both tokenizer.json are of the same bytes, added tokens aside.
+  absl::StatusOr<bool> SameModel(LazyVocabulary& other);
+  // After SameModel: the tokens that the file or loading adds, some of them perhaps in the
+  // vocabulary as well.
+  const Vocabulary& added() const { return added_; }
   // With the tokens that loading adds; nullptr where no file of a form that is read has them, or
   // where it is empty.
   absl::StatusOr<const Vocabulary*> Get();
@@ -86,11 +91,16 @@ class LazyVocabulary {
   absl::StatusOr<std::string> Digest(std::string_view name);
   // The bytes of `name`, kept until they are parsed.
   absl::Status ReadText(std::string_view name);
+  // Takes tokenizer.json apart.
+  absl::Status Split();
 
   const ModelFolder& folder_;
   const TokenizerFacts& facts_;
   std::string name_, text_;
   std::map<std::string, std::string, std::less<>> digests_;
+  bool split_ = false;
+  std::string model_digest_;  // of the vocabulary's bytes; empty where it was not found
+  Vocabulary added_;
   bool parsed_ = false;
   Vocabulary vocabulary_;
 };

@@ -151,6 +151,27 @@ TEST_F(TokenizerChecksTest, TokensThatLoadingAdds) {
   }
 }
 
+TEST_F(TokenizerChecksTest, FilesThatDifferInWhatTheyAddAlone) {
+  const std::string vocab = R"({"a": 0, "b": 1})";
+  const Files base = {{"tokenizer.json", Tokenizer(vocab, R"([{"id": 2, "content": "<s>"}])")}};
+  EXPECT_EQ(SaidOf(base, {{"tokenizer.json",
+                           Tokenizer(vocab, R"([{"content": "<s>", "id": 2, "special": true}])")}}),
+            "");
+  EXPECT_EQ(SaidOf(base, {{"tokenizer.json", Tokenizer(vocab)}}), "");
+  const Files expert = {
+      {"tokenizer.json",
+       Tokenizer(vocab, R"([{"id": 2, "content": "<t>"}, {"id": 3, "content": "<s>"},
+                            {"id": 4, "content": "<u>"}])")},
+      {"generation_config.json", R"({"eos_token_id": 3})"}};
+  Files with_stop = base;
+  with_stop["generation_config.json"] = R"({"eos_token_id": 2})";
+  EXPECT_THAT(
+      SaidOf(with_stop, expert),
+      AllOf(HasSubstr("1 token more ('<u>' 4)"), HasSubstr("2 is '<t>', in the output '<s>'"),
+            HasSubstr("'<s>' is 3, in the output 2"), Not(HasSubstr("eos_token_id")),
+            Not(HasSubstr("union"))));
+}
+
 TEST_F(TokenizerChecksTest, SlowTokenizers) {
   const Files bpe = {{"vocab.json", R"({"a": 0, "b": 1})"}, {"added_tokens.json", R"({"<s>": 2})"}};
   EXPECT_EQ(SaidOf(bpe, {{"tokenizer.json",
