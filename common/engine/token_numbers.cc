@@ -1,7 +1,8 @@
 #include "common/engine/token_numbers.h"
 
+#include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "common/checkpoint/vocabulary.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/format/python_numbers.h"
+#include "common/format/text.h"
 #include "common/storage/read_whole.h"
 
 namespace merganser {
@@ -100,17 +102,41 @@ class Renumbering {
     for (const auto& [token, of] : old_->tokens) {
       if (of != number) continue;
       const auto it = new_->tokens.find(token);
-      return it == new_->tokens.end() ? std::optional<uint64_t>() : it->second;
+      if (it != new_->tokens.end()) return it->second;
+      lost_.emplace(number, token);
+      break;
     }
     return std::optional<uint64_t>();
   }
+  // Numbers that were asked for whose tokens the new one lacks.
+  const std::map<uint64_t, std::string>& lost() const { return lost_; }
 
  private:
   const Checkpoint& from_;
   const Checkpoint& to_;
   bool read_ = false;
   std::optional<Vocabulary> old_, new_;
+  std::map<uint64_t, std::string> lost_;
 };
+
+// One line of all of them.
+void WarnOfLost(const std::map<uint64_t, std::string>& lost, PreparedMerge& prepared) {
+  if (lost.empty()) return;
+  constexpr size_t kShown = 3;
+  std::string text;
+  size_t shown = 0;
+  for (const auto& [number, token] : lost) {
+    if (++shown > kShown) break;
+    absl::StrAppend(&text, shown > 1 ? ", " : "", number, " ", Quoted(token));
+  }
+  if (lost.size() > kShown) text += ", ...";
+  prepared.plan.warnings.push_back(
+      absl::StrCat(prepared.reference->store->Describe(kConfigFile), " and ", kGenerationFile,
+                   " name tokens that the tokenizer of model ", Shown(prepared.tokenizer->given),
+                   " lacks: ", text,
+                   "; the output keeps these numbers, which are other tokens now or none: put "
+                   "them right by hand"));
+}
 
 }  // namespace
 
@@ -165,8 +191,8 @@ absl::Status SettleTokenNumbers(PreparedMerge& prepared) {
   if (prepared.tokenizer == prepared.reference) return absl::OkStatus();
   const Checkpoint& reference = *prepared.reference;
   const Checkpoint& donor = *prepared.tokenizer;
-  auto vocabularies = std::make_shared<Renumbering>(reference, donor);
-  const NewNumber renumber = [vocabularies](uint64_t number) { return (*vocabularies)(number); };
+  Renumbering vocabularies(reference, donor);
+  const NewNumber renumber = [&](uint64_t number) { return vocabularies(number); };
 
   std::string donor_config = donor.config.text;
   if (donor_config.empty()) {  // a model of which only small files are wanted
@@ -189,6 +215,7 @@ absl::Status SettleTokenNumbers(PreparedMerge& prepared) {
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> other,
                              ReadWhole(*donor.store, kGenerationFile, kMaxAuxiliaryBytes));
   if (!own.has_value()) {
+    WarnOfLost(vocabularies.lost(), prepared);
     prepared.generation_config = std::move(other);
     return absl::OkStatus();
   }
@@ -201,6 +228,7 @@ absl::Status SettleTokenNumbers(PreparedMerge& prepared) {
       NumbersInGeneration(*own, what, *other,
                           generation ? donor.store->Describe(kGenerationFile) : donor_what,
                           generation, renumber));
+  WarnOfLost(vocabularies.lost(), prepared);
   if (values.empty()) return absl::OkStatus();
   MERGANSER_ASSIGN_OR_RETURN(prepared.generation_config, WithKeys(*own, values, {}, what));
   return absl::OkStatus();
