@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,7 @@ struct Vocabulary {
   std::string file;    // tokenizer.json, for messages
   std::string digest;  // of the file
   std::map<std::string, uint64_t, std::less<>> tokens;
+  std::set<std::string, std::less<>> added;  // those of them that `added_tokens` has
 };
 
 // `model.vocab` and `added_tokens` of a tokenizer.json: an object, or of a
@@ -28,9 +30,8 @@ absl::StatusOr<Vocabulary> ParseVocabulary(std::string_view text);
 // That of the model's tokenizer.json; nullopt where it has none.
 absl::StatusOr<std::optional<Vocabulary>> ReadVocabulary(const Checkpoint& model);
 
-// kInvalidArgument that names a token which is missing from either, or has
-// another number there.
-absl::Status CheckSameVocabulary(const Vocabulary& expected, const Vocabulary& found);
+// Whether both have the same tokens with the same numbers.
+bool SameVocabulary(const Vocabulary& a, const Vocabulary& b);
 
 }  // namespace merganser
 

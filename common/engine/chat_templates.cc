@@ -136,6 +136,11 @@ absl::StatusOr<std::optional<std::string>> ReadChatTemplate(const Checkpoint& mo
   return TemplateIn(config);
 }
 
+std::optional<std::string> ChatTemplateIn(std::string_view config) {
+  const nlohmann::json object = nlohmann::json::parse(config, nullptr, /*allow_exceptions=*/false);
+  return object.is_object() ? TemplateIn(object) : std::nullopt;
+}
+
 CommonTemplate MostCommonTemplate(const std::vector<std::optional<std::string>>& templates) {
   std::vector<CommonTemplate> found;
   for (size_t i = 0; i < templates.size(); ++i) {

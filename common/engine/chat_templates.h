@@ -26,6 +26,9 @@ std::string_view NamedChatTemplate(std::string_view name);
 // kDataLoss naming a file that is no JSON.
 absl::StatusOr<std::optional<std::string>> ReadChatTemplate(const Checkpoint& model);
 
+// The template that `config`, a tokenizer_config.json, has; nullopt where it is no JSON object.
+std::optional<std::string> ChatTemplateIn(std::string_view config);
+
 // As mergekit counts for `auto`: by their texts without the white space around them.
 struct CommonTemplate {
   std::string text;  // stripped; empty where no model has one

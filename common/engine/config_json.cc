@@ -238,6 +238,17 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   std::vector<Level> levels_;
 };
 
+// What of `changes` is one key's value.
+absl::StatusOr<std::string> WithOtherKeys(std::string text, const ConfigChanges& changes,
+                                          std::string_view what) {
+  JsonValues top = changes.top, text_config = changes.text_config;
+  if (changes.vocab_size.has_value()) {
+    top["vocab_size"] = text_config["vocab_size"] = {std::to_string(*changes.vocab_size)};
+  }
+  if (top.empty() && text_config.empty()) return text;
+  return WithKeys(text, top, text_config, what);
+}
+
 }  // namespace
 
 std::string DominantTorchDtype(const Plan& plan) {
@@ -283,7 +294,7 @@ absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_vie
                        "layers, which is another in the output"));
     }
     if (notes != nullptr) *notes = rewriter.placed();
-    return rewriter.Take();
+    return WithOtherKeys(rewriter.Take(), changes, what);
   }
   return absl::InternalError("unreachable");
 }

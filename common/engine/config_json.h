@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/engine/json_key.h"
 #include "common/plan/plan.h"
 
 namespace merganser {
@@ -27,6 +28,10 @@ struct ConfigChanges {
   std::vector<uint64_t> origins;
   // Written to the top and to a nested text_config, there or not; none: kept.
   std::optional<bool> tie_word_embeddings;
+  // Written where the top or text_config has the key: the rows of the embeddings.
+  std::optional<uint64_t> vocab_size;
+  // Values of other keys there, as JSON text.
+  JsonValues top, text_config;
 };
 
 // `text` with the value of `torch_dtype` and `dtype` replaced by `torch_dtype`

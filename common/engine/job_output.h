@@ -62,6 +62,8 @@ struct OutputDonors {
   std::vector<std::string> left_out;
   // Of the tokenizer, in the place of its own; none: it keeps it.
   std::optional<std::string> chat_template;
+  // The text of generation_config.json, in the place of the reference's; none: it is that.
+  std::optional<std::string> generation_config;
 };
 
 // Where a claim may have to be taken over, `watch` says of its holder what is known; without one

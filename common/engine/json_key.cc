@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -16,11 +17,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr std::string_view kTextConfig = "text_config";
+
 // Writes what the parser reads, event by event: a tree would lose the spelling of numbers.
 class Writer final : public nlohmann::json_sax<Json> {
  public:
-  Writer(std::string_view key, std::string_view value, const PythonNumbers& python)
-      : target_(key), value_(QuotedJson(value)), python_(python) {}
+  Writer(const JsonValues& top, const JsonValues& text_config, const PythonNumbers& python)
+      : top_(top), text_config_(text_config), python_(python) {}
 
   bool null() override { return Value("null"); }
   bool boolean(bool value) override { return Value(value ? "true" : "false"); }
@@ -38,10 +41,13 @@ class Writer final : public nlohmann::json_sax<Json> {
   bool start_object(size_t) override { return Open('{', '}'); }
   bool start_array(size_t) override { return Open('[', ']'); }
   bool end_object() override {
-    if (levels_.size() == 1 && !written_) {
-      levels_.back().key = target_;
-      Begin();
-      out_ += value_;
+    if (const JsonValues* values = levels_.back().values; values != nullptr) {
+      for (const auto& [key, value] : *values) {
+        if (!value.add || levels_.back().written.contains(key)) continue;
+        levels_.back().key = key;
+        Begin();
+        out_ += value.json;
+      }
     }
     return Close();
   }
@@ -57,22 +63,24 @@ class Writer final : public nlohmann::json_sax<Json> {
 
  private:
   struct Level : JsonLevel {
-    bool dropped = false;  // it stood at the key that is replaced
+    bool dropped = false;                // it stood at a key that is replaced
+    const JsonValues* values = nullptr;  // of the keys of this object
+    std::set<std::string, std::less<>> written;
   };
 
-  bool AtTarget() const { return levels_.size() == 1 && levels_[0].key == target_; }
   bool Dropped() const { return !levels_.empty() && levels_.back().dropped; }
 
   // Whether what comes next is no part of the output; the key's own value is written instead.
   bool Replaced() {
     if (Dropped()) return true;
-    if (!AtTarget()) return false;
+    if (levels_.empty() || levels_.back().values == nullptr) return false;
+    const auto value = levels_.back().values->find(levels_.back().key);
+    if (value == levels_.back().values->end()) return false;
     // A key that repeats has the last one's say; it is written once.
-    if (!written_) {
+    if (levels_.back().written.insert(value->first).second) {
       Begin();
-      out_ += value_;
+      out_ += value->second.json;
     }
-    written_ = true;
     return true;
   }
   void Begin() {
@@ -98,6 +106,10 @@ class Writer final : public nlohmann::json_sax<Json> {
     Level level;
     level.close = close;
     level.dropped = dropped;
+    if (close == '}' && !dropped) {
+      if (levels_.empty()) level.values = &top_;
+      if (levels_.size() == 1 && levels_[0].key == kTextConfig) level.values = &text_config_;
+    }
     levels_.push_back(std::move(level));
     return true;
   }
@@ -109,10 +121,9 @@ class Writer final : public nlohmann::json_sax<Json> {
     return true;
   }
 
-  const std::string target_;
-  const std::string value_;
+  const JsonValues& top_;
+  const JsonValues& text_config_;
   const PythonNumbers& python_;
-  bool written_ = false;
   bool root_is_object_ = false;
   std::string out_;
   std::string error_;
@@ -123,9 +134,14 @@ class Writer final : public nlohmann::json_sax<Json> {
 
 absl::StatusOr<std::string> WithTextKey(std::string_view text, std::string_view key,
                                         std::string_view value, std::string_view what) {
+  return WithKeys(text, {{std::string(key), {QuotedJson(value), /*add=*/true}}}, {}, what);
+}
+
+absl::StatusOr<std::string> WithKeys(std::string_view text, const JsonValues& top,
+                                     const JsonValues& text_config, std::string_view what) {
   const PythonNumbers python = UnusedNumbers(text);
   const std::string standard = ReplacePythonNumbers(text, python);
-  Writer writer(key, value, python);
+  Writer writer(top, text_config, python);
   bool parsed = false;
   try {
     parsed = Json::sax_parse(standard.begin(), standard.end(), &writer);

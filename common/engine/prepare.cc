@@ -22,6 +22,9 @@
 #include "common/engine/chat_templates.h"
 #include "common/engine/config_json.h"
 #include "common/engine/prepare_tokenizer.h"
+#include "common/engine/token_numbers.h"
+#include "common/engine/token_rules.h"
+#include "common/engine/tokenizer_checks.h"
 #include "common/methods/registry.h"
 #include "common/recipe/recipe_place.h"
 #include "common/storage/uri.h"
@@ -122,6 +125,7 @@ std::vector<std::string> NamedPlaces(const Recipe& recipe) {
   if (recipe.tokenizer.has_value() && !recipe.tokenizer->base) {
     names.push_back(recipe.tokenizer->model);
   }
+  for (const std::string& model : ModelsOfTokenRules(recipe)) names.push_back(model);
   return names;
 }
 
@@ -214,6 +218,7 @@ OutputDonors PreparedMerge::donors() const {
   donors.tokenizer_files = tokenizer_files;
   donors.left_out = left_out;
   donors.chat_template = chat_template;
+  donors.generation_config = generation_config;
   return donors;
 }
 
@@ -230,6 +235,9 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   MERGANSER_ASSIGN_OR_RETURN(
       const ResolvedMethod resolved,
       ResolveMethod(prepared.recipe, [&](const std::string& m) { return models.Canonical(m); }));
+  MERGANSER_RETURN_IF_ERROR(
+      CheckTokenRules(prepared.recipe, resolved.inputs(),
+                      [&](const std::string& m) { return models.Canonical(m); }));
 
   std::vector<std::shared_ptr<const Checkpoint>> opened;
   std::vector<const Checkpoint*> pointers;
@@ -291,6 +299,7 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   if (!reference.config.text.empty()) {
     prepared.config = LayersOf(slices, reference.config);
     prepared.config.tie_word_embeddings = alignment.tie_word_embeddings;
+    if (tokenizer->rows.has_value()) prepared.config.vocab_size = tokenizer->rows->rows;
     std::vector<std::string> placed;
     MERGANSER_RETURN_IF_ERROR(
         RewriteConfig(reference.config.text, DominantTorchDtype(prepared.plan),
@@ -303,6 +312,8 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                        "move layers"));
     }
   }
+  MERGANSER_RETURN_IF_ERROR(SettleTokenNumbers(prepared));
+  MERGANSER_RETURN_IF_ERROR(CompareTokenizers(donors, prepared));
   return prepared;
 }
 

@@ -31,7 +31,8 @@ struct PreparedMerge {
   std::map<std::string, std::string, std::less<>> tokenizer_files;
   std::vector<std::string> left_out;
   ConfigChanges config;
-  std::optional<std::string> chat_template;  // of the tokenizer, where it is not its own
+  std::optional<std::string> chat_template;      // of the tokenizer, where it is not its own
+  std::optional<std::string> generation_config;  // its text, where it is not the reference's
 
   // For publication; holds pointers into this.
   OutputDonors donors() const;

@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/checked.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/vocabulary.h"
@@ -70,6 +72,11 @@ absl::StatusOr<TokenizerFiles> ReadTokenizerFiles(const Checkpoint& model, uint6
   return out;
 }
 
+std::optional<uint64_t> NumberOf(const Vocabulary& vocabulary, std::string_view token) {
+  const auto found = vocabulary.tokens.find(token);
+  return found == vocabulary.tokens.end() ? std::nullopt : std::optional(found->second);
+}
+
 uint64_t EndOf(const Vocabulary& vocabulary) {
   uint64_t end = 0;
   for (const auto& [token, number] : vocabulary.tokens) end = std::max(end, number + 1);
@@ -88,10 +95,19 @@ class TokenizerSettlement {
     if (!asked_ && (same_rows_ || !all_rows_)) return std::move(settled_);
     MERGANSER_RETURN_IF_ERROR(ReadAll());
     MERGANSER_ASSIGN_OR_RETURN(const bool equal, AllEqual());
-    if (asked_) MERGANSER_RETURN_IF_ERROR(CheckTokens());
-    if (equal && same_rows_ && Padded(stored_rows_) == stored_rows_) return std::move(settled_);
-    if (!all_rows_) return std::move(settled_);
+    const bool rules = asked_ && !source().rules.empty();
+    if (equal && same_rows_ && !rules && Padded(stored_rows_) == stored_rows_) {
+      return std::move(settled_);
+    }
+    if (!all_rows_) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          place(), ": no embedding was found in model ", Shown(WithoutRows()),
+          ", expected one whose rows can be matched by their tokens; leave the key out"));
+    }
     Match();
+    if (rules) {
+      for (const TokenRule& rule : source().rules) MERGANSER_RETURN_IF_ERROR(AddRule(rule));
+    }
     return std::move(settled_);
   }
 
@@ -109,6 +125,11 @@ class TokenizerSettlement {
     if (!donor.ok()) return Annotate(donor.status(), place());
     prepared_.tokenizer = *std::move(donor);
     return absl::OkStatus();
+  }
+
+  std::string WithoutRows() const {
+    const auto none = std::find(stored_.begin(), stored_.end(), uint64_t{0});
+    return models_.opened[static_cast<size_t>(none - stored_.begin())]->given;
   }
 
   void FindRows() {
@@ -152,7 +173,7 @@ class TokenizerSettlement {
                          " was not compared: ", Shown(without.uri), " has no tokenizer.json"));
         continue;
       }
-      equal = equal && CheckSameVocabulary(*vocabulary_, *vocabularies_[m]).ok();
+      equal = equal && SameVocabulary(*vocabulary_, *vocabularies_[m]);
     }
     if (!asked_ || !source().any) return equal;
     if (!equal) {
@@ -201,21 +222,10 @@ class TokenizerSettlement {
     return absl::OkStatus();
   }
 
-  absl::Status CheckTokens() const {
-    for (const std::string& token : source().tokens) {
-      if (vocabulary_ != nullptr && vocabulary_->tokens.contains(token)) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat(Place(prepared_, source().line, "tokenizer.tokens"), ": found ",
-                       Shown(token), ", which ", Shown(prepared_.tokenizer->given),
-                       vocabulary_ != nullptr ? " has not"
-                                              : " does not tell (it "
-                                                "has no tokenizer.json)",
-                       "; tokens are not added by this version: leave it out"));
-    }
-    return absl::OkStatus();
+  uint64_t Padded(uint64_t rows) const {
+    const uint64_t multiple = asked_ ? source().pad_to_multiple_of : 0;
+    return multiple == 0 ? rows : CeilDiv(rows, multiple) * multiple;
   }
-
-  uint64_t Padded(uint64_t rows) const { return rows; }
 
   void Match() {
     uint64_t rows = donor_rows_.value_or(stored_rows_);
@@ -230,6 +240,63 @@ class TokenizerSettlement {
         whose_.empty() ? absl::StrCat("model ", Shown(prepared_.tokenizer->given)) : whose_;
     settled_.rows =
         MatchVocabularies(wanted, models_.opened, vocabularies_, stored_, settled_.warnings);
+  }
+
+  absl::Status AddRule(const TokenRule& rule) {
+    const std::string where =
+        Place(prepared_, rule.line, absl::StrCat("tokenizer.tokens.", Shown(rule.token)));
+    VocabularyRows& rows = *settled_.rows;
+    const auto number = vocabulary_ == nullptr ? std::optional<uint64_t>()
+                                               : NumberOf(*vocabulary_, rule.token);
+    if (!number.has_value() || *number >= rows.rows) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          where, ": found ", Shown(rule.token), ", which ",
+          vocabulary_ == nullptr
+              ? absl::StrCat(Shown(prepared_.tokenizer->given), " does not tell (it has no "
+                                                                "tokenizer.json)")
+              : absl::StrCat("the output's tokenizer ", number.has_value() ? "has no row for" : "has not"),
+          "; tokens are not added by this version: leave it out"));
+    }
+    RowRule out;
+    out.force = rule.force;
+    out.zero = rule.kind == TokenRule::Kind::kZero;
+    if (rule.kind == TokenRule::Kind::kModel || rule.kind == TokenRule::Kind::kModelToken) {
+      const uint32_t m = IndexOf(rule.model);
+      const bool own = rule.kind == TokenRule::Kind::kModel;
+      const std::string token = own ? rule.token : rule.source_token.value_or("");
+      std::optional<uint64_t> row = rule.source_token_id;
+      if (!row.has_value() && vocabularies_[m] != nullptr) row = NumberOf(*vocabularies_[m], token);
+      if (!row.has_value() || *row >= stored_[m]) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            where, ".source: found ",
+            rule.source_token_id.has_value() ? absl::StrCat("token_id ", *row) : Shown(token),
+            " of model ", Shown(rule.model), ", which has ",
+            vocabularies_[m] == nullptr && !row.has_value()
+                ? std::string("no tokenizer.json that tells its number")
+                : absl::StrCat("no such token among its ", stored_[m], " rows"),
+            "; expected a token that the model has"));
+      }
+      out.model = m;
+      out.row = static_cast<int64_t>(*row);
+    }
+    const bool needless = !rule.force && std::none_of(rows.of.begin(), rows.of.end(),
+                                                      [&](const std::vector<int64_t>& of) {
+                                                        return of[*number] == kNoRow;
+                                                      });
+    if (needless) {
+      settled_.notes.push_back(
+          absl::StrCat(where,
+                       ": accepted, but it has no effect here: a token's source is for models that "
+                       "lack it, and all have it"));
+    }
+    rows.rules[*number] = out;
+    return absl::OkStatus();
+  }
+
+  uint32_t IndexOf(const std::string& name) const {
+    const std::shared_ptr<const Checkpoint> model = Opened(models_, name);
+    const auto at = std::find(models_.opened.begin(), models_.opened.end(), model);
+    return static_cast<uint32_t>(at - models_.opened.begin());
   }
 
   const TokenizerModels& models_;

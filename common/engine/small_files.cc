@@ -14,6 +14,7 @@ namespace merganser {
 namespace {
 
 constexpr char kConfigKey[] = "config.json";
+constexpr char kGenerationKey[] = "generation_config.json";
 // The output's config.json has what the reference's has, with more spaces.
 constexpr uint64_t kMaxConfig = 64 << 20;
 
@@ -44,6 +45,11 @@ absl::StatusOr<SmallFiles> SmallFilesOf(const Plan& plan, const OutputDonors& do
   if (donors.chat_template.has_value()) {
     MERGANSER_RETURN_IF_ERROR(
         PutChatTemplate(*donors.chat_template, files.auxiliary, files.written));
+  }
+  if (donors.generation_config.has_value()) {
+    std::erase_if(files.auxiliary,
+                  [](const AuxiliaryFile& from) { return from.file.key == kGenerationKey; });
+    files.written.emplace_back(kGenerationKey, *donors.generation_config);
   }
   return files;
 }

@@ -70,12 +70,30 @@ struct RecipeSlice {
   int line = 0;
 };
 
+// Where a token's rows in embeddings come from (mergekit's `tokenizer: {tokens: ...}`).
+struct TokenRule {
+  enum class Kind {
+    kNone,        // as without a rule
+    kModel,       // from `model`, where others lack the token
+    kModelToken,  // those of another token of `model`
+    kZero,        // zeros
+  };
+  std::string token;
+  Kind kind = Kind::kNone;
+  std::string model;                        // as written
+  std::optional<std::string> source_token;  // of kModelToken, one of the two
+  std::optional<uint64_t> source_token_id;
+  bool force = false;  // for all models, also those that have the token
+  int line = 0;
+};
+
 // Whose tokenizer the output gets.
 struct TokenizerSource {
   bool base = false;  // the base model, else the first
   bool any = false;   // `union`: the vocabularies must be equal, and then it is the base's
   std::string model;  // as written, where it is not `base`
-  std::vector<std::string> tokens;  // that the vocabulary must have
+  std::vector<TokenRule> rules;     // one a token, as written
+  uint64_t pad_to_multiple_of = 0;  // of the embeddings' rows; 0: not said
   std::string key = "tokenizer_source";
   int line = 0;
 };

@@ -48,11 +48,12 @@ constexpr RecipeKey kKeys[] = {
     {kTop, "split_size", kAccepted, "ours: the largest tensor that is read in one piece",
      "split_size: 128MiB"},
     {kTop, "tokenizer", kAccepted,
-     "`source` as tokenizer_source has it (`union` where it is left out)",
+     "`source` as tokenizer_source has it (`union` where it is left out), `tokens` and "
+     "`pad_to_multiple_of`",
      "tokenizer: {source: base}"},
     {kTop, "tokenizer_source", kAccepted,
-     "whose tokenizer the output gets: `base`, or a model, merged or not; all models must have its "
-     "vocabulary",
+     "whose tokenizer the output gets: `base`, `union`, or a model, merged or not; rows of "
+     "embeddings go by token",
      "tokenizer_source: base"},
     {kTop, "unit_size", kAccepted, "ours: the least unit of work", "unit_size: 16MiB"},
 
@@ -75,7 +76,7 @@ constexpr RecipeKey kKeys[] = {
      "them apart",
      "", "several documents in a file"},
     {kTop, "", kNoted,
-     "of equal vocabularies: the base's tokenizer, and embeddings keep their rows", "",
+     "of equal vocabularies it is the base's tokenizer, and embeddings keep their rows", "",
      "tokenizer_source: union, tokenizer: {}"},
     {kTop, "", kNoted,
      "the template that most of the models have, the first of them on a tie; said which, or that "
@@ -87,8 +88,8 @@ constexpr RecipeKey kKeys[] = {
      "model, as in mergekit",
      "", "base_model: ..."},
     {kTop, "pad_to_multiple_of", kWarned,
-     "mergekit ignores it here, and under `tokenizer` pads the embeddings; here they keep the rows "
-     "that the models have",
+     "mergekit ignores it here, and so does this program; embeddings are padded by `tokenizer: "
+     "{pad_to_multiple_of: ...}`",
      "pad_to_multiple_of: 8"},
     {kTop, "", kWarned,
      "another parameter's name where mergekit ignores it, and so does this program: it belongs "
@@ -168,18 +169,27 @@ constexpr RecipeKey kKeys[] = {
      "path: a, lora: a", "lora, MODEL+ADAPTER"},
 
     {kTokenizer, "source", kAccepted, "as tokenizer_source", "source: base"},
-    {kTokenizer, "pad_to_multiple_of", kWarned,
-     "mergekit pads the embeddings' rows to a multiple; here they keep the rows that the models "
-     "have",
+    {kTokenizer, "tokens", kAccepted,
+     "where the embeddings of single tokens come from: `TOKEN: {source, force}`",
+     "tokens: {<tool>: {source: a}}"},
+    {kTokenizer, "pad_to_multiple_of", kAccepted, "of the embeddings' rows",
      "pad_to_multiple_of: 8"},
-    {kTokenizer, "tokens", kNoted,
-     "a token's source is for models that lack it, and all must have it here",
-     "tokens: {a: {source: a}}"},
-    {kTokenizer, "", kRefused,
-     "not supported by this version: embeddings of single tokens are not replaced; leave it out, "
-     "or "
-     "bring the models to it first",
-     "tokens: {a: {source: a, force: true}}", "tokens: {...: {force: true}}"},
+
+    {kTokenRule, "source", kAccepted,
+     "for models that lack the token: a model that is merged, `{kind: model_token, model, token or "
+     "token_id}` or `{kind: zero}`",
+     "source: a"},
+    {kTokenRule, "force", kAccepted, "for all models, also those that have the token",
+     "source: a, force: true"},
+
+    {kTokenRows, "kind", kAccepted, "`model_token`, of a token of a model, or `zero`",
+     "kind: zero"},
+    {kTokenRows, "model", kAccepted, "of `model_token`: a model that is merged",
+     "kind: model_token, model: a, token: x"},
+    {kTokenRows, "token", kAccepted, "of `model_token`: the token in that model",
+     "kind: model_token, model: a, token: x"},
+    {kTokenRows, "token_id", kAccepted, "of `model_token`: its number there instead",
+     "kind: model_token, model: a, token_id: 7"},
 
     {kParameters, "", kAccepted, "numbers in quotes, also with an exponent",
      "parameters: {weight: \"1e-3\"}", "weight: \"0.5\""},
@@ -282,6 +292,10 @@ std::string_view PlaceWord(KeyPlace place) {
       return "a model's long form";
     case kTokenizer:
       return "`tokenizer`";
+    case kTokenRule:
+      return "a token of `tokenizer.tokens`";
+    case kTokenRows:
+      return "`source` of a token";
     case kParameters:
       return "`parameters`";
   }

@@ -77,7 +77,10 @@ std::set<std::string> ModelsOf(const Recipe& recipe) {
   for (const RecipeSlice& slice : recipe.slices) {
     for (const RecipeSource& source : slice.sources) models.insert(source.model);
   }
-  if (recipe.tokenizer.has_value()) models.insert(recipe.tokenizer->model);
+  if (recipe.tokenizer.has_value()) {
+    models.insert(recipe.tokenizer->model);
+    for (const TokenRule& rule : recipe.tokenizer->rules) models.insert(rule.model);
+  }
   return models;
 }
 

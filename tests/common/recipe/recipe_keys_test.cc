@@ -34,6 +34,10 @@ std::string With(KeyPlace place, const std::string& line) {
       return absl::StrCat(top, models, "base_model: {", line, "}\n");
     case KeyPlace::kTokenizer:
       return absl::StrCat(top, models, "tokenizer:\n  ", line, "\n");
+    case KeyPlace::kTokenRule:
+      return absl::StrCat(top, models, "tokenizer: {tokens: {x: {", line, "}}}\n");
+    case KeyPlace::kTokenRows:
+      return absl::StrCat(top, models, "tokenizer: {tokens: {x: {source: {", line, "}}}}\n");
   }
   return "";
 }
@@ -73,7 +77,7 @@ TEST(RecipeKeys, EveryRowIsOfOneKindAndSaysSomething) {
 TEST(RecipeKeys, ShownAsATableAndAsJson) {
   const std::string table = RecipeKeysMarkdown();
   EXPECT_THAT(table, testing::HasSubstr("| the recipe | `base_model` | accepted | "));
-  EXPECT_THAT(table, testing::HasSubstr("| `tokenizer` | `tokens` | noted | "));
+  EXPECT_THAT(table, testing::HasSubstr("| `tokenizer` | `tokens` | accepted | "));
   EXPECT_THAT(RecipeKeysJson(), testing::StartsWith("{\"keys\": [\n"));
 }
 

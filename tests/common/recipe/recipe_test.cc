@@ -328,7 +328,7 @@ TEST(Recipe, ABaseOfEverySliceIsTheRecipes) {
 TEST(Recipe, WhatMergekitIgnoresIsAWarningThatNamesBothSides) {
   const Recipe recipe = Parse(
       "merge_method: m\nmodels:\n- model: a\n  revision: dpo\nmodel_title: x\n"
-      "pad_to_multiple_of: 8\ntokenizer: {source: base, pad_to_multiple_of: 64}\n"
+      "pad_to_multiple_of: 8\ntokenizer: {source: base}\n"
       "select_topk: 0.1\n");
   EXPECT_THAT(recipe.warnings,
               ElementsAre(testing::AllOf(HasSubstr("r.yaml:4: key 'models[0].revision'"),
@@ -336,10 +336,59 @@ TEST(Recipe, WhatMergekitIgnoresIsAWarningThatNamesBothSides) {
                                          HasSubstr("org/name@REVISION")),
                           HasSubstr("r.yaml:5: key 'model_title': unknown: mergekit ignores it"),
                           HasSubstr("r.yaml:6: key 'pad_to_multiple_of': found 8"),
-                          HasSubstr("r.yaml:7: key 'tokenizer.pad_to_multiple_of'"),
                           testing::AllOf(HasSubstr("r.yaml:8: key 'select_topk'"),
                                          HasSubstr("put it under 'parameters'"))));
   EXPECT_TRUE(recipe.notes.empty());
+}
+
+TEST(Recipe, RulesForSingleTokens) {
+  const auto of = [](const std::string& rule) {
+    const Recipe recipe =
+        Parse("merge_method: m\nmodels: [a]\ntokenizer:\n  tokens:\n    <t>: " + rule + "\n");
+    EXPECT_TRUE(recipe.notes.empty() && recipe.warnings.empty());
+    EXPECT_EQ(recipe.tokenizer->rules.size(), 1u) << rule;
+    return recipe.tokenizer->rules.at(0);
+  };
+  using Kind = TokenRule::Kind;
+  const TokenRule model = of("{source: org/name@dpo}");
+  EXPECT_EQ(model.token, "<t>");
+  EXPECT_EQ(model.line, 5);
+  EXPECT_EQ(model.kind, Kind::kModel);
+  EXPECT_EQ(model.model, "org/name@dpo");
+  EXPECT_FALSE(model.force);
+  EXPECT_EQ(of("{source: {model: {path: b}}, force: true}").model, "b");
+  EXPECT_TRUE(of("{source: {path: b}, force: true}").force);
+  EXPECT_TRUE(of("{source: b, force: 1.0}").force);
+  EXPECT_FALSE(of("{source: b, force: 0.0}").force);
+  const TokenRule token = of("{source: {kind: model_token, model: {path: b}, token: <|im_end|>}}");
+  EXPECT_EQ(token.kind, Kind::kModelToken);
+  EXPECT_EQ(token.model, "b");
+  EXPECT_EQ(token.source_token, "<|im_end|>");
+  EXPECT_FALSE(token.source_token_id.has_value());
+  // A token that looks like a number is one all the same.
+  EXPECT_EQ(of("{source: {kind: model_token, model: b, token: 7}}").source_token, "7");
+  const TokenRule number = of("{source: {kind: model_token, model: b, token_id: 128009}}");
+  EXPECT_EQ(number.source_token_id, 128009u);
+  EXPECT_FALSE(number.source_token.has_value());
+  EXPECT_EQ(
+      of("{source: {kind: model_token, model: b, token: ~, token_id: \"7\"}}").source_token_id, 7u);
+  EXPECT_EQ(of("{source: {kind: zero}}").kind, Kind::kZero);
+  EXPECT_EQ(of("{source: ~}").kind, Kind::kNone);
+  EXPECT_EQ(of("{}").kind, Kind::kNone);
+}
+
+TEST(Recipe, RowsAreALittleMoreThanTheTokens) {
+  const auto of = [](const std::string& line) {
+    const Recipe recipe = Parse("merge_method: m\nmodels: [a]\n" + line + "\n");
+    EXPECT_TRUE(recipe.notes.empty() && recipe.warnings.empty());
+    return recipe.tokenizer->pad_to_multiple_of;
+  };
+  EXPECT_EQ(of("tokenizer: {pad_to_multiple_of: 64}"), 64u);
+  EXPECT_EQ(of("tokenizer: {pad_to_multiple_of: \"64\"}"), 64u);
+  // Everything is a multiple of these.
+  EXPECT_EQ(of("tokenizer: {pad_to_multiple_of: 0}"), 0u);
+  EXPECT_EQ(of("tokenizer: {pad_to_multiple_of: 1}"), 0u);
+  EXPECT_EQ(of("tokenizer: {pad_to_multiple_of: ~}"), 0u);
 }
 
 TEST(Recipe, TokenizerMapsAndTemplates) {
@@ -350,9 +399,6 @@ TEST(Recipe, TokenizerMapsAndTemplates) {
   EXPECT_EQ(of("tokenizer: {source: b}").tokenizer->key, "tokenizer.source");
   EXPECT_TRUE(of("tokenizer: {source: base, tokens: {}}").tokenizer->base);
   EXPECT_FALSE(of("tokenizer: {source: base}").tokenizer->any);
-  const Recipe tokens = of("tokenizer: {tokens: {<a>: {source: b}, <c>: {force: false}}}");
-  EXPECT_THAT(tokens.tokenizer->tokens, ElementsAre("<a>", "<c>"));
-  EXPECT_THAT(tokens.notes, ElementsAre(HasSubstr("r.yaml:3: key 'tokenizer.tokens'")));
   for (const char* all : {"tokenizer: {}", "tokenizer: {source: union}", "tokenizer_source: union",
                           "tokenizer: {source: ~}"}) {
     EXPECT_TRUE(of(all).tokenizer->any) << all;
