@@ -11,7 +11,7 @@ import numpy as np
 import harness
 import stio
 
-METHODS = (("linear", {"weight": 1}), ("ties", {"density": 0.5}),
+METHODS = (("task_arithmetic", {"weight": 1}), ("ties", {"density": 0.5}),
            ("della", {"density": 0.5, "epsilon": 0.1}), ("resmerge", {"rank_topk": 1}))
 
 
@@ -56,7 +56,7 @@ class NamesCase(harness.Case):
         with open(os.path.join(out, "config.json"), encoding="utf-8") as f:
             return harness.hash_output(out), harness.report(out), json.load(f)
 
-    def refused(self, base, models, *texts, method="linear", parameters=None, **top):
+    def refused(self, base, models, *texts, method="task_arithmetic", parameters=None, **top):
         recipe = harness.recipe(self.path("r.yaml"), method, base, models,
                                 parameters or {"weight": 1}, **top)
         line = self.assertOneError(harness.run("plan", recipe), 2, *texts)
@@ -91,7 +91,7 @@ class RenameTest(NamesCase):
                 with self.subTest(method=method, renaming=what):
                     renamed = self.model("r", {rename(n): x for n, x in experts[1].items()}, 3)
                     models = [plain[0], renamed]
-                    if method == "linear":
+                    if method == "task_arithmetic":
                         self.refused(b, models, "model '%s'" % renamed, "`rename: auto`")
                     got, after, changed = self.merged(method, b, models, parameters, rename="auto")
                     self.assertEqual(got, wanted)
@@ -111,6 +111,22 @@ class RenameTest(NamesCase):
         got, report, _ = self.merged("ties", b, [bare], {"density": 0.5}, rename="auto")
         self.assertEqual(got, wanted)
         self.assertTrue(any("begin with 'bert.'" in note for note in report["notes"]))
+
+    def test_without_a_base_it_is_the_first_model_whose_names_are_taken(self):
+        tensors = [self.decoder() for _ in range(3)]
+        models = [self.model("m%d" % i, one) for i, one in enumerate(tensors)]
+        wanted, _, _ = self.merged("linear", None, models, {"weight": 1})
+        renamed = [self.model("r%d" % i, {"policy." + n: x for n, x in one.items()})
+                   for i, one in enumerate(tensors)]
+        got, report, _ = self.merged("linear", None, models[:1] + renamed[1:], {"weight": 1},
+                                     rename="auto")
+        self.assertEqual(got, wanted)
+        # Wrapped alike, they are told of together.
+        self.assertEqual(len(report["notes"]), 1, report["notes"])
+        self.assertIn("models '%s', '%s': taken under" % tuple(renamed[1:]), report["notes"][0])
+        self.merged("linear", None, renamed[:1] + models[1:], {"weight": 1}, rename="auto")
+        self.assertEqual(set(stio.Checkpoint(self.path("out")).tensors),
+                         {"policy." + n for n in tensors[0]})
 
     def test_slices(self):
         base = self.decoder(layers=4)
@@ -137,9 +153,9 @@ class RenameTest(NamesCase):
         base = self.decoder()
         expert = self.near(base)
         b, e = self.model("b", base), self.model("e", expert)
-        wanted, _, _ = self.merged("linear", b, [e], {"weight": 1})
+        wanted, _, _ = self.merged("task_arithmetic", b, [e], {"weight": 1})
         renamed = self.model("r", {"policy." + n: x for n, x in expert.items()}, 2)
-        recipe = harness.recipe(self.path("r.yaml"), "linear", b, [renamed], {"weight": 1},
+        recipe = harness.recipe(self.path("r.yaml"), "task_arithmetic", b, [renamed], {"weight": 1},
                                 rename="auto")
         with harness.Cluster(2, self.path("state")) as cluster:
             cluster.finish(cluster.submit(recipe, self.path("by_workers")))
@@ -148,11 +164,11 @@ class RenameTest(NamesCase):
     def test_what_fits_is_as_it_was_and_the_digest_tells_what_was_asked(self):
         base = self.decoder()
         b, e = self.model("b", base), self.model("e", self.near(base))
-        plain, _, _ = self.merged("linear", b, [e], {"weight": 1})
-        args = ("linear", b, [e], {"weight": 1})
+        plain, _, _ = self.merged("task_arithmetic", b, [e], {"weight": 1})
+        args = ("task_arithmetic", b, [e], {"weight": 1})
         digest = self.digest(*args)
         for top in ({"rename": "auto"}, {"allow_partial": True}):
-            got, report, _ = self.merged("linear", b, [e], {"weight": 1}, **top)
+            got, report, _ = self.merged("task_arithmetic", b, [e], {"weight": 1}, **top)
             self.assertEqual(got, plain)
             self.assertEqual((report["notes"], report["warnings"]), ([], []))
             self.assertNotEqual(self.digest(*args, **top), digest)
@@ -285,7 +301,7 @@ class PartsTest(NamesCase):
             kind, architectures=["BertForSequenceClassification"]))
         line = self.refused(b, [e], "architectures is", "`allow_partial: true`")
         self.assertRegex(line, r"share 10 of 12 .* lacks 2.* has 2")
-        _, report, config = self.merged("linear", b, [e], {"weight": 1}, allow_partial=True)
+        _, report, config = self.merged("task_arithmetic", b, [e], {"weight": 1}, allow_partial=True)
         got = stio.Checkpoint(self.path("out"))
         self.assertEqual(set(got.tensors), set(masked))
         self.assertEqual(config["architectures"], ["BertForMaskedLM"])

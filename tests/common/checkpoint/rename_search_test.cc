@@ -253,9 +253,12 @@ TEST_F(RenameTest, OldAndNewLayoutsOfMultimodalModels) {
 TEST_F(RenameTest, WhatTheBaseLacksLosesItsPrefixToo) {
   Tensors expert = Renamed(Llama("model.", true), Before("policy."));
   expert.push_back(Of("v_head.summary.weight", {1, 4}));
-  Carried(Llama("model.", false), expert);
+  models_ = {Make("base", Llama("model.", false)), Make("x", expert)};
+  ASSERT_TRUE(RenameModels(models_, 0).ok());
   EXPECT_NE(models_[1]->Find("lm_head.weight"), nullptr);
   EXPECT_NE(models_[1]->Find("v_head.summary.weight"), nullptr);
+  // So that it is known for a head of its own, and not dropped.
+  EXPECT_THAT(std::string(Align().status().message()), HasSubstr("is a head of its own"));
 }
 
 TEST_F(RenameTest, ModelsThatFitAreLeftAlone) {
