@@ -11,12 +11,13 @@
 #include "common/base/status.h"
 #include "common/checkpoint/applied.h"
 #include "common/checkpoint/buffers.h"
-#include "common/checkpoint/config_checks.h"
 #include "common/checkpoint/extra_tensors.h"
 #include "common/checkpoint/missing_tensors.h"
 #include "common/checkpoint/names.h"
+#include "common/checkpoint/partial_models.h"
 #include "common/checkpoint/refusals.h"
-#include "common/checkpoint/renaming.h"
+#include "common/checkpoint/rename_messages.h"
+#include "common/checkpoint/rename_search.h"
 #include "common/checkpoint/settled_ties.h"
 #include "common/checkpoint/slice_checks.h"
 #include "common/format/text.h"
@@ -56,7 +57,8 @@ class Aligner {
     MERGANSER_RETURN_IF_ERROR(RefuseWrappedLayers(models_));
     for (size_t m = 0; m < models_.size(); ++m) {
       if (m == reference_index_) continue;
-      MERGANSER_ASSIGN_OR_RETURN(std::string warning, CompareKinds(*models_[m], reference_));
+      MERGANSER_ASSIGN_OR_RETURN(std::string warning,
+                                 CheckKinds(*models_[m], reference_, options_.allow_partial));
       if (!warning.empty()) alignment_.warnings.push_back(std::move(warning));
     }
     MERGANSER_ASSIGN_OR_RETURN(ties_, SettleTies(models_, reference_index_));
@@ -315,34 +317,49 @@ class Aligner {
       }
     }
     if (missing_.size() > first_missing) {
-      std::vector<std::string> names;
-      for (size_t i = first_missing; i < missing_.size(); ++i) names.push_back(missing_[i].name);
-      if (const auto renamed = ExplainRenaming(names, reference_, model)) {
-        return absl::InvalidArgumentError(absl::StrCat(Name(model), ": ", *renamed));
+      const Renaming renaming = FindRenaming(reference_, model);
+      if (!renaming.empty()) {
+        return absl::InvalidArgumentError(RefuseRenaming(renaming, reference_, model));
       }
     }
     for (size_t i = 0; i < used.size(); ++i) {
       if (ties_.LeftOut(model.tensors[i].name) != nullptr) used[i] = true;
     }
     if (m == reference_index_) return absl::OkStatus();
-    if (!whole_) MarkUnasked(m, used);
+    if (!whole_) MarkUnasked(model, m, slices_, reference_, used);
     const ExtraTensors extras(model, used);
     for (size_t i = first_missing; i < missing_.size(); ++i) {
       missing_[i].similar =
           extras.Like(missing_[i].name, wanted_[missing_[i].tensor].tensor->shape);
     }
-    for (std::string& line : extras.Describe(reference_)) {
+    for (std::string& line : extras.Describe(reference_, options_.allow_partial)) {
       alignment_.warnings.push_back(std::move(line));
     }
     return absl::OkStatus();
+  }
+
+  // Which tensors of the reference those of the alignment are, for whole models.
+  std::vector<uint32_t> WantedIndices() const {
+    std::vector<uint32_t> indices;
+    indices.reserve(wanted_.size());
+    for (const Wanted& wanted : wanted_) {
+      indices.push_back(static_cast<uint32_t>(wanted.tensor - reference_.tensors.data()));
+    }
+    return indices;
   }
 
   // Takes from the reference what may be taken from there.
   void SettleMissing() {
     if (missing_.empty()) return;
     const LayerCounts counts = whole_ ? CountLayers(reference_) : LayerCounts();
-    const std::vector<JudgedTensor> judged =
+    std::vector<JudgedTensor> judged =
         JudgeMissing(missing_, alignment_.tensors, counts, reference_index_, options_.is_base);
+    std::map<uint32_t, std::string> offers;  // of models, instead of their missing tensors
+    if (whole_) {
+      offers =
+          SettleParts(models_, options_, alignment_.tensors, WantedIndices(), missing_, judged);
+      for (const auto& [model, offer] : offers) Differ(offer);
+    }
     for (const std::string& line :
          DescribeMissing(missing_, judged, alignment_.tensors, models_, reference_index_)) {
       alignment_.warnings.push_back(line);
@@ -352,6 +369,7 @@ class Aligner {
       AlignedTensor& aligned = alignment_.tensors[missing.tensor];
       const Wanted& expected = wanted_[missing.tensor];
       if (judged[i].verdict == MissingVerdict::kRefused) {
+        if (offers.contains(missing.model)) continue;
         const Checkpoint& model = *models_[missing.model];
         Differ(absl::StrCat(Name(model), ": tensor ", Quoted(missing.name), " is missing from ",
                             model.uri, ", expected ", ShapeText(expected.tensor->shape), " as in ",
@@ -453,30 +471,13 @@ class Aligner {
                      "): merged once and stored under the latter alone"));
   }
 
-  // What slices did not ask for, though the output has its like, is no extra.
-  void MarkUnasked(uint32_t m, std::vector<bool>& used) const {
-    const Checkpoint& model = *models_[m];
-    for (size_t i = 0; i < model.tensors.size(); ++i) {
-      const std::optional<LayerName> parsed = ParseLayer(model.tensors[i].name);
-      bool asked = false;
-      for (const LayerSlice& slice : slices_) {
-        for (const LayerSlice::Source& source : slice.sources) {
-          asked |= parsed.has_value() && source.model == m && parsed->layer >= source.first_layer &&
-                   parsed->layer < source.first_layer + slice.layers;
-        }
-      }
-      if (parsed.has_value() ? !asked : reference_.Find(model.tensors[i].name) != nullptr) {
-        used[i] = true;
-      }
-    }
-  }
-
   void Compare(const Checkpoint& model, const CheckpointTensor& found, const Wanted& wanted) {
     const CheckpointTensor& expected = *wanted.tensor;
     const auto differ = [&](const std::string& have, const std::string& want,
                             std::string_view hint) {
       Differ(absl::StrCat(
           Name(model), ": ", model.DescribeShard(found.shard), ": tensor ", Quoted(found.name),
+          found.stored.empty() ? "" : absl::StrCat(" (stored as ", Quoted(found.stored), ")"),
           ": found ", have, ", expected ", want, " as in ",
           wanted.model->DescribeShard(expected.shard),
           found.name == expected.name ? "" : absl::StrCat(" (tensor ", Quoted(expected.name), ")"),

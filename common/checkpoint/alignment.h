@@ -69,6 +69,9 @@ struct AlignOptions {
   uint32_t reference = 0;
   // The others were trained from it: it stands in for what they lack.
   bool is_base = false;
+  // Whole models that share whole parts with the reference, and no more, are merged over these
+  // (ModelParts); the rest is the reference's.
+  bool allow_partial = false;
   // Whether a tensor of this name outside of layers has the same parameters in the
   // first and the last slice; none: it has.
   std::function<bool(const std::string& name)> same_at_both_ends;
@@ -87,9 +90,9 @@ struct Alignment {
 };
 
 // The rules are those of the recipe documentation: missing tensors, other shapes,
-// prefix renamings, tied tensors, quantised and integer tensors. A model that does
-// not fit is kInvalidArgument, and the message names model, file, tensor, what was
-// found and what was expected; the first three differences are named, the rest
+// renamings (which RenameModels carries out beforehand), tied tensors, quantised and integer
+// tensors. A model that does not fit is kInvalidArgument, and the message names model, file,
+// tensor, what was found and what was expected; the first three differences are named, the rest
 // counted. Headers are enough but for what must be equal: copies of tied tensors within
 // a model, integers and masks between models. Those are read, and the store's errors are
 // this function's.

@@ -33,6 +33,9 @@ struct CheckpointTensor {
   uint32_t shard = 0;   // index into Checkpoint::shards
   uint64_t offset = 0;  // bytes from the start of the shard's file
   uint64_t size = 0;    // bytes
+  // What the file calls it, or the tensor that it is a run of rows of, where a renaming gave
+  // it another name here; else empty.
+  std::string stored = {};
 };
 
 // What config.json says, as far as merging cares.

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/checkpoint/layers.h"
+#include "common/checkpoint/missing_tensors.h"
 #include "common/checkpoint/names.h"
 #include "common/format/text.h"
 
@@ -56,7 +57,15 @@ std::string ExtraTensors::Like(std::string_view name, const Shape& shape) const 
   return beside == by_stack_.end() ? "" : beside->second->name;
 }
 
-std::vector<std::string> ExtraTensors::Describe(const Checkpoint& reference) const {
+std::vector<std::string> ExtraTensors::Describe(const Checkpoint& reference, bool partial) const {
+  if (partial) {
+    std::map<std::string, size_t> folded;
+    for (const CheckpointTensor* extra : extras_) ++folded[Pattern(extra->name)];
+    if (folded.empty()) return {};
+    return {absl::StrCat("model ", Quoted(model_.given), ": left out ", extras_.size(),
+                         extras_.size() == 1 ? " tensor" : " tensors", " that ", reference.uri,
+                         " does not have: ", KindsText(folded))};
+  }
   struct Kind {
     size_t count = 0;
     std::string_view first;

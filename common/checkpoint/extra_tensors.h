@@ -20,8 +20,8 @@ class ExtraTensors {
   // ends alike and is of that shape, or lies in the same stack of layers. Empty: none.
   std::string Like(std::string_view name, const Shape& shape) const;
 
-  // A line for each kind of them, as dropped.
-  std::vector<std::string> Describe(const Checkpoint& reference) const;
+  // A line for each kind of them, as dropped; `partial`, where many are expected: one line.
+  std::vector<std::string> Describe(const Checkpoint& reference, bool partial = false) const;
 
  private:
   const Checkpoint& model_;

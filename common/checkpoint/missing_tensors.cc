@@ -32,7 +32,14 @@ struct Tally {
   size_t missing = 0;
 };
 
-// "3 tensors 'mtp.*.w', 1 'mtp.norm'".
+size_t Total(const std::map<std::string, size_t>& kinds) {
+  size_t total = 0;
+  for (const auto& [kind, count] : kinds) total += count;
+  return total;
+}
+
+}  // namespace
+
 std::string KindsText(const std::map<std::string, size_t>& kinds) {
   std::vector<std::string> parts;
   for (const auto& [kind, count] : kinds) {
@@ -45,13 +52,24 @@ std::string KindsText(const std::map<std::string, size_t>& kinds) {
   return absl::StrJoin(parts, ", ");
 }
 
-size_t Total(const std::map<std::string, size_t>& kinds) {
-  size_t total = 0;
-  for (const auto& [kind, count] : kinds) total += count;
-  return total;
+void MarkCopied(const std::vector<MissingTensor>& missing,
+                const std::vector<AlignedTensor>& tensors, uint32_t reference,
+                std::vector<JudgedTensor>& judged) {
+  std::map<size_t, size_t> forgiven;  // tensor -> its sources that lack it
+  for (size_t i = 0; i < missing.size(); ++i) {
+    if (judged[i].verdict == MissingVerdict::kUnchanged) ++forgiven[missing[i].tensor];
+  }
+  for (size_t i = 0; i < missing.size(); ++i) {
+    if (judged[i].verdict != MissingVerdict::kUnchanged) continue;
+    size_t lack = forgiven[missing[i].tensor];
+    for (const TensorSource& source : tensors[missing[i].tensor].sources) {
+      if (source.model == reference) ++lack;
+    }
+    if (lack == tensors[missing[i].tensor].sources.size()) {
+      judged[i].verdict = MissingVerdict::kCopied;
+    }
+  }
 }
-
-}  // namespace
 
 std::vector<JudgedTensor> JudgeMissing(const std::vector<MissingTensor>& missing,
                                        const std::vector<AlignedTensor>& tensors,
@@ -79,7 +97,6 @@ std::vector<JudgedTensor> JudgeMissing(const std::vector<MissingTensor>& missing
     }
   }
   std::vector<JudgedTensor> judged(missing.size());
-  std::map<size_t, size_t> forgiven;  // tensor -> its sources that lack it
   for (size_t i = 0; i < missing.size(); ++i) {
     const MissingTensor& one = missing[i];
     if (!one.from_reference) continue;
@@ -108,20 +125,9 @@ std::vector<JudgedTensor> JudgeMissing(const std::vector<MissingTensor>& missing
                                       " tensors: it is none of this kind, or damaged");
     } else {
       judged[i].verdict = MissingVerdict::kUnchanged;
-      ++forgiven[one.tensor];
     }
   }
-  // What nobody but the reference has is copied.
-  for (size_t i = 0; i < missing.size(); ++i) {
-    if (judged[i].verdict != MissingVerdict::kUnchanged) continue;
-    size_t lack = forgiven[missing[i].tensor];
-    for (const TensorSource& source : tensors[missing[i].tensor].sources) {
-      if (source.model == reference) ++lack;
-    }
-    if (lack == tensors[missing[i].tensor].sources.size()) {
-      judged[i].verdict = MissingVerdict::kCopied;
-    }
-  }
+  MarkCopied(missing, tensors, reference, judged);
   return judged;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,14 @@ std::vector<JudgedTensor> JudgeMissing(const std::vector<MissingTensor>& missing
                                        const std::vector<AlignedTensor>& tensors,
                                        const LayerCounts& layers, uint32_t reference,
                                        bool has_base);
+
+// Of what no model but the reference has, kUnchanged becomes kCopied.
+void MarkCopied(const std::vector<MissingTensor>& missing,
+                const std::vector<AlignedTensor>& tensors, uint32_t reference,
+                std::vector<JudgedTensor>& judged);
+
+// "3 'mtp.*.w', 1 'mtp.norm'": patterns and how often they are there, the first of them.
+std::string KindsText(const std::map<std::string, size_t>& kinds);
 
 // What was taken from the reference, a line for what is copied and one for every
 // model that counts as unchanged somewhere.

@@ -57,4 +57,22 @@ absl::Status CheckStacks(const std::vector<const Checkpoint*>& models,
   return absl::OkStatus();
 }
 
+void MarkUnasked(const Checkpoint& model, uint32_t index, const std::vector<LayerSlice>& slices,
+                 const Checkpoint& reference, std::vector<bool>& used) {
+  for (size_t i = 0; i < model.tensors.size(); ++i) {
+    const std::optional<LayerName> parsed = ParseLayer(model.tensors[i].name);
+    bool asked = false;
+    for (const LayerSlice& slice : slices) {
+      for (const LayerSlice::Source& source : slice.sources) {
+        asked |= parsed.has_value() && source.model == index &&
+                 parsed->layer >= source.first_layer &&
+                 parsed->layer < source.first_layer + slice.layers;
+      }
+    }
+    if (parsed.has_value() ? !asked : reference.Find(model.tensors[i].name) != nullptr) {
+      used[i] = true;
+    }
+  }
+}
+
 }  // namespace merganser

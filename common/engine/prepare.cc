@@ -18,6 +18,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/alignment.h"
+#include "common/checkpoint/renamed_model.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/chat_templates.h"
 #include "common/engine/config_json.h"
@@ -246,6 +247,11 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
     opened.push_back(std::move(checkpoint));
     pointers.push_back(opened.back().get());
   }
+  std::vector<std::string> renamed;
+  if (prepared.recipe.rename) {
+    MERGANSER_ASSIGN_OR_RETURN(renamed, RenameModels(opened, resolved.reference));
+    for (size_t m = 0; m < opened.size(); ++m) pointers[m] = opened[m].get();
+  }
   prepared.reference = opened[resolved.reference];
   const TokenizerModels donors = {
       resolved.inputs(), opened, NamedModels(prepared.recipe),
@@ -260,10 +266,12 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
 
   const std::vector<LayerSlice> slices = SlicesOf(resolved);
   AlignOptions options = OptionsOf(resolved);
+  options.allow_partial = prepared.recipe.allow_partial;
   if (tokenizer->rows.has_value()) options.rows = &*tokenizer->rows;
   MERGANSER_ASSIGN_OR_RETURN(const Alignment alignment, AlignModels(pointers, slices, options));
   MERGANSER_ASSIGN_OR_RETURN(prepared.plan,
                              MakePlan(prepared.recipe, resolved, pointers, alignment, output));
+  prepared.plan.notes.insert(prepared.plan.notes.end(), renamed.begin(), renamed.end());
   for (const Checkpoint* model : pointers) {
     prepared.plan.warnings.insert(prepared.plan.warnings.end(), model->warnings.begin(),
                                   model->warnings.end());

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
@@ -40,7 +41,7 @@ std::string MethodDigest(const MethodConfig& method) {
   return digest.Hex();
 }
 
-std::string PlanDigest(const Plan& plan) {
+std::string PlanDigest(const Plan& plan, const std::vector<std::string>& asked) {
   Digester digest;
   digest.UpdateField(absl::StrCat("numerics ", kNumericsVersion));
   AddMethod(plan.method, digest);
@@ -77,6 +78,7 @@ std::string PlanDigest(const Plan& plan) {
           absl::StrCat(segment.tensor, " ", segment.leaf_begin, " ", segment.leaf_end));
     }
   }
+  for (const std::string& one : asked) digest.UpdateField(one);
   return digest.Hex();
 }
 

@@ -343,7 +343,10 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
   }
   MERGANSER_RETURN_IF_ERROR(LayOutShards(recipe.max_shard_size, plan));
   MERGANSER_RETURN_IF_ERROR(CutUnits(recipe.unit_size, recipe.split_size, plan));
-  plan.digest = PlanDigest(plan);
+  std::vector<std::string> asked;
+  if (recipe.rename) asked.emplace_back("rename: auto");
+  if (recipe.allow_partial) asked.emplace_back("allow_partial: true");
+  plan.digest = PlanDigest(plan, asked);
   return plan;
 }
 

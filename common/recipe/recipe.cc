@@ -10,6 +10,7 @@
 #include "common/base/bytes.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/recipe/fit_reader.h"
 #include "common/recipe/model_ref_reader.h"
 #include "common/recipe/parameter_reader.h"
 #include "common/recipe/recipe_keys.h"
@@ -47,6 +48,11 @@ class Reader : private RecipeMessages {
       return Error(root.line, "models", "missing, expected a list of models (or slices)");
     }
     MERGANSER_RETURN_IF_ERROR(CheckOneOf(root));
+    if (recipe_.allow_partial && !recipe_.slices.empty()) {
+      return Error(root.Find("allow_partial")->line, "allow_partial",
+                   "found beside slices, which say themselves what is taken; expected it beside "
+                   "whole models alone");
+    }
     MERGANSER_RETURN_IF_ERROR(CheckSliceMethods());
     TakeSlicesBase();
     PutBefore(module_parameters_, recipe_.parameters);
@@ -156,6 +162,8 @@ class Reader : private RecipeMessages {
     }
     if (key == "tokenizer") return ReadTokenizerMap(value, key, *this, references_, recipe_);
     if (key == "chat_template") return ReadChatTemplate(value, key, *this, recipe_);
+    if (key == "rename") return ReadRename(value, key, *this, recipe_);
+    if (key == "allow_partial") return ReadAllowPartial(value, key, *this, recipe_);
     return ReadDType(value, key, key == "out_dtype" ? recipe_.out_dtype : dtype_);
   }
 

@@ -119,6 +119,10 @@ struct Recipe {
   std::optional<TokenizerSource> tokenizer;
   std::optional<ChatTemplate> chat_template;
   std::optional<DType> out_dtype;  // `out_dtype`, else `dtype`
+  // Models whose tensors have other names, in one way alone, are taken under the base's.
+  bool rename = false;
+  // Models that share whole parts with the base are merged over these. Not with slices.
+  bool allow_partial = false;
   uint64_t max_shard_size = 5'000'000'000;
   // Units grow by whole segments until they write at least this much: large
   // enough for an S3 part (5 MiB) and to amortise a lease, small enough to lose.

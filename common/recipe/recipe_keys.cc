@@ -22,6 +22,10 @@ constexpr std::string_view kEvolve =
     "this version; give the recipe that the search found (its best_config.yaml)";
 
 constexpr RecipeKey kKeys[] = {
+    {kTop, "allow_partial", kAccepted,
+     "ours: true merges models that share whole parts with the base (a text model and the decoder "
+     "of a multimodal one, encoders with other heads) over these; the rest is as in the base",
+     "allow_partial: true"},
     {kTop, "base_model", kAccepted,
      "the model that the others were trained from; methods without a base take it as one of the "
      "models, and as the one that gives config and tokenizer",
@@ -44,6 +48,10 @@ constexpr RecipeKey kKeys[] = {
      "of the output: float64, float32, float16 or bfloat16. Arithmetic does not depend on it",
      "out_dtype: float32"},
     {kTop, "parameters", kAccepted, "of the method", "parameters: {weight: 1}"},
+    {kTop, "rename", kAccepted,
+     "ours: `auto` takes tensors that have other names than in the base (a prefix, a wrapper, "
+     "packed experts) under its names, where one renaming alone fits",
+     "rename: auto"},
     {kTop, "slices", kAccepted, "instead of `models`: layers, stacked in order", ""},
     {kTop, "split_size", kAccepted, "ours: the largest tensor that is read in one piece",
      "split_size: 128MiB"},

@@ -291,19 +291,21 @@ TEST_F(AlignmentTest, KnownPrefixesAreNamedWithWhatToDo) {
     const char* advice;
   };
   const Case cases[] = {
-      {"model.", "model.language_model.", "begin with 'model.language_model.'", "transformers"},
+      {"model.", "model.language_model.", "'model.language_model.', expected 'model.'",
+       "transformers"},
       {"model.language_model.", "model.", "expected 'model.language_model.'", "transformers"},
-      {"model.", "language_model.model.", "begin with 'language_model.model.'", "transformers"},
+      {"model.", "language_model.model.", "of model 'base' do not", "transformers"},
       {"model.", "base_model.model.model.", "begin with 'base_model.model.'", "merge_and_unload"},
       {"model.", "module.model.", "begin with 'module.'", "save the wrapped module"},
       {"model.", "_orig_mod.model.", "begin with '_orig_mod.'", "torch.compile"},
-      {"module.model.", "model.", "expected 'module.'", "of 'base'"},
-      {"", "model.", "begin with 'model.', expected ''", "transformers"},
+      {"module.model.", "model.", "of model 'base' begin with 'module.'", "(of model 'base')"},
+      {"", "model.", "begin with 'model.', which", "transformers"},
   };
   for (const Case& c : cases) {
     EXPECT_THAT(Refusal({Model(Body(DType::kBF16, c.base)), Model(Body(DType::kBF16, c.expert))}),
                 AllOf(HasSubstr("model 'e1'"), HasSubstr("4 tensors"), HasSubstr(c.found),
-                      HasSubstr(c.advice), HasSubstr("embed_tokens.weight'")))
+                      HasSubstr(c.advice), HasSubstr("embed_tokens.weight'"),
+                      HasSubstr("write `rename: auto` in the recipe")))
         << c.base << " " << c.expert;
   }
 }
