@@ -13,12 +13,14 @@
 namespace merganser {
 
 // kInvalidArgument when a tensor or config.json shows that the weights are
-// quantised or packed: values that cannot be averaged as they are stored.
+// quantised or packed: values that cannot be averaged as they are stored; and when config.json
+// says so of weights that are plain: then the key is what has to go.
 absl::Status RefuseQuantised(const Checkpoint& checkpoint);
 
-// Why a folder with `files` holds no weights to merge: an adapter, pickle or
-// GGUF weights (kInvalidArgument), or none at all (kNotFound). `where` names it.
-absl::Status ExplainNoWeights(const std::vector<std::string>& files, std::string_view where);
+// Whether the first bytes of a file are those of the pointer that git leaves in its place where
+// git-lfs did not fetch it; and what to do then.
+bool IsGitLfsPointer(std::string_view text);
+std::string GitLfsAdvice();
 
 // The files of a PEFT adapter.
 inline constexpr std::string_view kAdapterFiles[] = {
