@@ -11,6 +11,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/applied.h"
+#include "common/checkpoint/git_lfs.h"
 #include "common/checkpoint/model_config.h"
 #include "common/checkpoint/refusals.h"
 #include "common/checkpoint/weight_files.h"
@@ -46,7 +47,7 @@ absl::Status ReadHeader(ObjectStore& store, ShardHeader& out) {
                              ReadPart(store, key, *info, 0, std::min(info->size, kFirstRead)));
   if (IsGitLfsPointer(bytes)) {
     return absl::DataLossError(
-        absl::StrCat(store.Describe(key), ": not a safetensors file: ", GitLfsAdvice()));
+        absl::StrCat(store.Describe(key), ": is not a safetensors file, it ", kGitLfsAdvice));
   }
   const absl::StatusOr<uint64_t> length = ParseSafetensorsPrefix(bytes, info->size);
   if (!length.ok()) return Annotate(length.status(), store.Describe(key));
@@ -188,7 +189,7 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
                              ReadWhole(store, kConfigFile, kMaxConfigBytes));
   if (config_text.has_value()) {
     if (IsGitLfsPointer(*config_text)) {
-      return absl::DataLossError(absl::StrCat(store.Describe(kConfigFile), ": ", GitLfsAdvice()));
+      return absl::DataLossError(absl::StrCat(store.Describe(kConfigFile), ": ", kGitLfsAdvice));
     }
     absl::StatusOr<ModelConfig> config = ParseModelConfig(*std::move(config_text));
     if (!config.ok()) return Annotate(config.status(), store.Describe(kConfigFile));

@@ -4,7 +4,6 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/status.h"
 #include "common/format/text.h"
 
 namespace merganser {
@@ -26,15 +25,6 @@ std::string FirstFew(const std::vector<std::string>& names) {
 bool IsAdapterFile(std::string_view file) {
   return std::find(std::begin(kAdapterFiles), std::end(kAdapterFiles), file) !=
          std::end(kAdapterFiles);
-}
-
-bool IsGitLfsPointer(std::string_view text) {
-  return text.starts_with("version https://git-lfs.github.com/spec/");
-}
-
-std::string GitLfsAdvice() {
-  return "it is a pointer of git-lfs, not the file itself: fetch the files with 'git lfs pull' in "
-         "that folder, or download the model anew (huggingface-cli download)";
 }
 
 }  // namespace merganser

@@ -17,11 +17,6 @@ namespace merganser {
 // says so of weights that are plain: then the key is what has to go.
 absl::Status RefuseQuantised(const Checkpoint& checkpoint);
 
-// Whether the first bytes of a file are those of the pointer that git leaves in its place where
-// git-lfs did not fetch it; and what to do then.
-bool IsGitLfsPointer(std::string_view text);
-std::string GitLfsAdvice();
-
 // The files of a PEFT adapter.
 inline constexpr std::string_view kAdapterFiles[] = {
     "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"};

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/checkpoint/git_lfs.h"
 #include "common/checkpoint/refusals.h"
 #include "common/checkpoint/training_folders.h"
 #include "common/format/text.h"
@@ -34,7 +35,7 @@ bool LooksLikeShard(std::string_view file) {
 absl::StatusOr<HfIndex> ParseIndex(ObjectStore& store, std::string_view file,
                                    const std::string& text) {
   if (IsGitLfsPointer(text)) {
-    return absl::DataLossError(absl::StrCat(store.Describe(file), ": ", GitLfsAdvice()));
+    return absl::DataLossError(absl::StrCat(store.Describe(file), ": ", kGitLfsAdvice));
   }
   absl::StatusOr<HfIndex> parsed = ParseHfIndex(text);
   if (!parsed.ok()) return Annotate(parsed.status(), store.Describe(file));
