@@ -100,12 +100,14 @@ constexpr char kDequantise[] =
 
 // Why `tensor` is none that can be averaged as it is stored; empty where it can.
 std::string WhyPacked(const Checkpoint& checkpoint, const CheckpointTensor& tensor) {
-  const std::string what = absl::StrCat("tensor ", Quoted(tensor.name), " of dtype ",
-                                        std::string(DTypeName(tensor.dtype)));
-  if (IsQuantisedFloat(tensor.dtype) || IsPackedPart(tensor.name)) return what;
-  if (!MayBePacked(tensor)) return "";
-  const CheckpointTensor* const scales = ScalesOf(checkpoint, tensor);
-  return scales == nullptr ? "" : absl::StrCat(what, " (with ", Quoted(scales->name), ")");
+  const CheckpointTensor* scales = nullptr;
+  if (!IsQuantisedFloat(tensor.dtype) && !IsPackedPart(tensor.name)) {
+    scales = MayBePacked(tensor) ? ScalesOf(checkpoint, tensor) : nullptr;
+    if (scales == nullptr) return "";
+  }
+  return absl::StrCat("tensor ", Quoted(tensor.name), " of dtype ",
+                      std::string(DTypeName(tensor.dtype)),
+                      scales == nullptr ? "" : absl::StrCat(" (with ", Quoted(scales->name), ")"));
 }
 
 // The keys of config.json, in their order: "key 'a'", "keys 'a', 'b'".

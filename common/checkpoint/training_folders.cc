@@ -51,8 +51,13 @@ class Explainer {
   // What to say of a folder, behind its place; nullopt where nothing is known of it.
   std::optional<std::string> Advice(const Folder& folder, size_t depth) {
     if (auto said = HubCache(folder)) return said;
-    if (auto said = ShardsAdvice(folder, Path(folder.prefix)))
-      return absl::StrCat(*said, Besides(folder));
+    if (auto said = ShardsAdvice(folder, Path(folder.prefix))) {
+      return absl::StrCat(*said,
+                          IsLocal(folder.prefix)
+                              ? ""
+                              : absl::StrCat(" (FOLDER: a copy of ", Place(folder.prefix), ")"),
+                          Besides(folder));
+    }
     if (auto said = OtherFormatsAdvice(folder)) return absl::StrCat(*said, Besides(folder));
     if (auto said = Below(folder)) return said;
     return depth < kMaxDepth ? Within(folder, depth) : std::nullopt;
@@ -64,9 +69,9 @@ class Explainer {
 
  private:
   // For commands: those programs read folders of this machine.
+  bool IsLocal(const std::string& key) const { return Place(key).starts_with('/'); }
   std::string Path(const std::string& key) const {
-    const std::string place = Place(key);
-    return place.starts_with('/') ? place : absl::StrCat("FOLDER (a copy of ", place, ")");
+    return IsLocal(key) ? Place(key) : std::string("FOLDER");
   }
 
   bool IsThere(const std::string& key) {
