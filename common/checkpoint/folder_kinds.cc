@@ -100,11 +100,14 @@ std::optional<std::string> ShardsAdvice(const Folder& folder, const std::string&
   const std::vector<std::string> states = Those(folder.files, [](std::string_view name) {
     return name.ends_with("_model_states.pt") || name.ends_with("_optim_states.pt");
   });
+  // Where the script was run already, what it made counts.
+  const bool converted =
+      Has(folder.files, "pytorch_model.bin") || Has(folder.files, "pytorch_model.bin.index.json");
   const bool script = Has(folder.files, "zero_to_fp32.py");
   const bool steps = std::any_of(
       folder.folders.begin(), folder.folders.end(),
       [](std::string_view name) { return name.starts_with("global_step") && NumberOf(name); });
-  if (!states.empty() || script || (steps && Has(folder.files, "latest"))) {
+  if (!states.empty() || (!converted && (script || (steps && Has(folder.files, "latest"))))) {
     const std::string whole = states.empty() ? path : absl::StrCat(path, "/..");
     return absl::StrCat("found a checkpoint of DeepSpeed (",
                         !states.empty() ? FirstFew(states)

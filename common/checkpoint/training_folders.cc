@@ -51,8 +51,11 @@ class Explainer {
   // What to say of a folder, behind its place; nullopt where nothing is known of it.
   std::optional<std::string> Advice(const Folder& folder, size_t depth) {
     if (auto said = HubCache(folder)) return said;
-    if (auto said = ShardsAdvice(folder, Path(folder.prefix))) {
-      return absl::StrCat(*said,
+    // Of an adapter its own files count, whatever its training left beside them.
+    const bool adapter = std::any_of(folder.files.begin(), folder.files.end(), IsAdapterFile);
+    const auto shards = adapter ? std::nullopt : ShardsAdvice(folder, Path(folder.prefix));
+    if (shards.has_value()) {
+      return absl::StrCat(*shards,
                           IsLocal(folder.prefix)
                               ? ""
                               : absl::StrCat(" (FOLDER: a copy of ", Place(folder.prefix), ")"),

@@ -187,21 +187,11 @@ absl::Status AddModule(const Checkpoint& checkpoint, const std::string& path,
   return absl::OkStatus();
 }
 
-absl::Status AddModules(const Checkpoint& checkpoint, Selection& selection) {
-  MERGANSER_ASSIGN_OR_RETURN(const ModuleFolders modules, ReadModuleFolders(*checkpoint.store));
-  if (!modules.fault.empty()) selection.Warn(modules.fault);
-  for (const std::string& path : modules.paths) {
-    MERGANSER_RETURN_IF_ERROR(AddModule(checkpoint, path, selection));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status AddListed(const Checkpoint& checkpoint, Listing top, Selection& selection) {
-  std::vector<std::string> modules;
+  ModuleFolders modules;
   for (const ListedObject& object : top.objects) {
     if (object.key != kModulesFile) continue;
-    MERGANSER_ASSIGN_OR_RETURN(ModuleFolders read, ReadModuleFolders(*checkpoint.store));
-    modules = std::move(read.paths);
+    MERGANSER_ASSIGN_OR_RETURN(modules, ReadModuleFolders(*checkpoint.store));
   }
   for (ListedObject& object : top.objects) {
     const std::string name = object.key;
@@ -218,12 +208,16 @@ absl::Status AddListed(const Checkpoint& checkpoint, Listing top, Selection& sel
       }
       continue;
     }
-    const bool module = std::any_of(modules.begin(), modules.end(), [&](const std::string& path) {
-      return absl::StrCat(path, "/").starts_with(folder);
-    });
+    const bool module = std::any_of(
+        modules.paths.begin(), modules.paths.end(),
+        [&](const std::string& path) { return absl::StrCat(path, "/").starts_with(folder); });
     if (!module) selection.LeaveFolder(folder);
   }
-  return AddModules(checkpoint, selection);
+  if (!modules.fault.empty()) selection.Warn(modules.fault);
+  for (const std::string& path : modules.paths) {
+    MERGANSER_RETURN_IF_ERROR(AddModule(checkpoint, path, selection));
+  }
+  return absl::OkStatus();
 }
 
 // A store without listing (plain HTTP) can still be asked for known names.
