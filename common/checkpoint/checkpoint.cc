@@ -11,6 +11,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/applied.h"
+#include "common/checkpoint/git_lfs.h"
 #include "common/checkpoint/model_config.h"
 #include "common/checkpoint/refusals.h"
 #include "common/checkpoint/weight_files.h"
@@ -44,6 +45,10 @@ absl::Status ReadHeader(ObjectStore& store, ShardHeader& out) {
   out.shard.info = *info;
   MERGANSER_ASSIGN_OR_RETURN(std::string bytes,
                              ReadPart(store, key, *info, 0, std::min(info->size, kFirstRead)));
+  if (IsGitLfsPointer(bytes)) {
+    return absl::DataLossError(
+        absl::StrCat(store.Describe(key), ": is not a safetensors file, it ", kGitLfsAdvice));
+  }
   const absl::StatusOr<uint64_t> length = ParseSafetensorsPrefix(bytes, info->size);
   if (!length.ok()) return Annotate(length.status(), store.Describe(key));
   const uint64_t end = kSafetensorsPrefix + *length;
@@ -154,6 +159,16 @@ const CheckpointTensor* Checkpoint::Find(std::string_view name) const {
   return found == by_name.end() ? nullptr : &tensors[found->second];
 }
 
+bool IsConsolidatedFile(std::string_view file) {
+  return file.starts_with("consolidated") && file.ends_with(".safetensors");
+}
+
+bool IsConsolidated(const Checkpoint& checkpoint) {
+  return !checkpoint.shards.empty() &&
+         std::all_of(checkpoint.shards.begin(), checkpoint.shards.end(),
+                     [](const CheckpointShard& shard) { return IsConsolidatedFile(shard.key); });
+}
+
 absl::StatusOr<Checkpoint> OpenSmallFiles(std::string_view resolved_uri, std::string_view given,
                                           const Stores& stores) {
   MERGANSER_RETURN_IF_ERROR(stores.roots().Check(resolved_uri));
@@ -173,6 +188,9 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
   MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> config_text,
                              ReadWhole(store, kConfigFile, kMaxConfigBytes));
   if (config_text.has_value()) {
+    if (IsGitLfsPointer(*config_text)) {
+      return absl::DataLossError(absl::StrCat(store.Describe(kConfigFile), ": ", kGitLfsAdvice));
+    }
     absl::StatusOr<ModelConfig> config = ParseModelConfig(*std::move(config_text));
     if (!config.ok()) return Annotate(config.status(), store.Describe(kConfigFile));
     checkpoint.config = *std::move(config);

@@ -46,7 +46,8 @@ struct ModelConfig {
   bool tie_word_embeddings = false;  // also from a nested text_config
   // Whether config.json says so itself; if not, the model's class decides.
   bool tie_stated = false;
-  std::string quantization_method;  // empty if not quantised
+  std::string quantization_method;             // empty if not quantised
+  std::vector<std::string> quantization_keys;  // that say so, in their order
   // The file with the weights, or their index, if `transformers_weights` names one.
   std::string weights_file;
   // IsLayerCount and `num_nextn_predict_layers`, also from a nested text_config.
@@ -72,6 +73,14 @@ struct Checkpoint {
   std::string DescribeShard(uint32_t shard) const { return store->Describe(shards[shard].key); }
 };
 
+// Whether a file of weights, or all of a checkpoint's, are in Mistral's own layout: consolidated
+// .safetensors beside params.json, with names such as layers.0.attention.wq.weight. Programs that
+// read it look for files of that name, and its index has another one.
+inline constexpr char kConsolidatedFile[] = "consolidated.safetensors";
+inline constexpr char kConsolidatedIndexFile[] = "consolidated.safetensors.index.json";
+bool IsConsolidatedFile(std::string_view file);
+bool IsConsolidated(const Checkpoint& checkpoint);
+
 // Turns what a recipe or command line says into a URI: a path or URI is made
 // absolute against `directory`; "org/name" that is not an existing folder is
 // looked up in the local Hugging Face cache (HF_HUB_CACHE, HF_HOME, then
@@ -87,15 +96,14 @@ absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_vie
 
 // Opens a checkpoint, of the files that transformers would load: those that
 // `transformers_weights` of config.json names, else model.safetensors, else
-// model.safetensors.index.json and its shards, else the only other *.safetensors
-// file; other weights beside them are a warning. The folder is never walked.
-// Every header is checked (ParseSafetensorsHeader) and the index that was used is
-// held against the shards: a tensor in another file than the index says, missing
-// from it or from the file is kDataLoss. kInvalidArgument with what to do instead:
-// pickle files alone, quantised checkpoints, and weights that loading would apply
-// to others (adapters beside or among the weights, weight norm and the like); no
-// weights at all is kNotFound.
-// `resolved_uri` comes from ResolveModel, `given` is kept for messages.
+// model.safetensors.index.json and its shards, else Mistral's consolidated*.safetensors, else the
+// only other *.safetensors file; other weights beside them are a warning. The folder is never
+// walked. Every header is checked (ParseSafetensorsHeader) and the index that was used is held
+// against the shards: a tensor in another file than the index says, missing from it or from the
+// file is kDataLoss. kInvalidArgument with what to do instead: pickle files alone, quantised
+// checkpoints, and weights that loading would apply to others (adapters beside or among the
+// weights, weight norm and the like); no weights at all is kNotFound. `resolved_uri` comes from
+// ResolveModel, `given` is kept for messages.
 absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,
                                           const Stores& stores = {});
 

@@ -80,8 +80,10 @@ class ConfigHandler final : public JsonHandler {
     // What MLX writes, in some versions alone.
     if (path == "quantization" && event.kind == Kind::kObjectBegin) {
       config_.quantization_method = "mlx";
+      config_.quantization_keys.push_back(path);
     } else if (path == "quantization_config" || path == "compression_config") {
       if (config_.quantization_method.empty()) config_.quantization_method = "unnamed";
+      config_.quantization_keys.push_back(path);
     } else if (path == "quantization_config.quant_method" ||
                path == "compression_config.quant_method") {
       return Text(path, event, config_.quantization_method);

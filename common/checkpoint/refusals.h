@@ -13,12 +13,9 @@
 namespace merganser {
 
 // kInvalidArgument when a tensor or config.json shows that the weights are
-// quantised or packed: values that cannot be averaged as they are stored.
+// quantised or packed: values that cannot be averaged as they are stored; and when config.json
+// says so of weights that are plain: then the key is what has to go.
 absl::Status RefuseQuantised(const Checkpoint& checkpoint);
-
-// Why a folder with `files` holds no weights to merge: an adapter, pickle or
-// GGUF weights (kInvalidArgument), or none at all (kNotFound). `where` names it.
-absl::Status ExplainNoWeights(const std::vector<std::string>& files, std::string_view where);
 
 // The files of a PEFT adapter.
 inline constexpr std::string_view kAdapterFiles[] = {

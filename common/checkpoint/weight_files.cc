@@ -7,9 +7,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/checkpoint/git_lfs.h"
 #include "common/checkpoint/refusals.h"
+#include "common/checkpoint/training_folders.h"
 #include "common/format/text.h"
-#include "common/storage/list.h"
 #include "common/storage/read_whole.h"
 
 namespace merganser {
@@ -33,6 +34,9 @@ bool LooksLikeShard(std::string_view file) {
 
 absl::StatusOr<HfIndex> ParseIndex(ObjectStore& store, std::string_view file,
                                    const std::string& text) {
+  if (IsGitLfsPointer(text)) {
+    return absl::DataLossError(absl::StrCat(store.Describe(file), ": ", kGitLfsAdvice));
+  }
   absl::StatusOr<HfIndex> parsed = ParseHfIndex(text);
   if (!parsed.ok()) return Annotate(parsed.status(), store.Describe(file));
   if (parsed->weight_map.empty()) {
@@ -115,22 +119,47 @@ WeightFiles SingleFile(ObjectStore& store, const std::optional<std::string>& ind
   return out;
 }
 
+// Mistral's own layout in several files.
+absl::StatusOr<WeightFiles> ConsolidatedShards(ObjectStore& store,
+                                               const std::vector<std::string>& weights) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
+                             ReadWhole(store, kConsolidatedIndexFile, kMaxIndexBytes));
+  if (!text.has_value()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        store.Describe(""), ": ", weights.size(), " files of weights in Mistral's layout (",
+        FirstFew(weights), ") and no ", kConsolidatedIndexFile,
+        " that says which tensor is where: was the download or copy finished?"));
+  }
+  MERGANSER_ASSIGN_OR_RETURN(HfIndex index, ParseIndex(store, kConsolidatedIndexFile, *text));
+  WeightFiles out;
+  UseIndex(std::move(index), kConsolidatedIndexFile, out);
+  return out;
+}
+
 // The one file of weights where none has a usual name.
 absl::StatusOr<WeightFiles> OnlyOtherFile(ObjectStore& store) {
-  const absl::StatusOr<std::vector<ListedObject>> listed = ListFolder(store, "", kMaxEntries);
+  absl::StatusOr<Listing> listed = store.List("", {.flat = true, .limit = kMaxEntries});
+  if (listed.ok() && listed->more) {
+    listed = absl::InvalidArgumentError(absl::StrCat("found more than ", kMaxEntries,
+                                                     " entries, expected the folder of one model"));
+  }
   if (!listed.ok()) {
     return Annotate(listed.status(), absl::StrCat("no ", kSingleFile, " and no ", kHfIndexFile,
                                                   " in ", store.Describe("")));
   }
   std::vector<std::string> files, weights;
-  for (const ListedObject& object : *listed) {
+  for (const ListedObject& object : listed->objects) {
     if (object.key.starts_with('.')) continue;
     files.push_back(object.key);
     if (object.key.ends_with(".safetensors") && !IsAdapterFile(object.key)) {
       weights.push_back(object.key);
     }
   }
-  if (weights.empty()) return ExplainNoWeights(files, store.Describe(""));
+  if (weights.empty()) return ExplainNoWeights(store, *listed);
+  if (std::all_of(weights.begin(), weights.end(), IsConsolidatedFile) &&
+      (weights.size() > 1 || LooksLikeShard(weights.front()))) {
+    return ConsolidatedShards(store, weights);
+  }
   const auto variant = std::find_if(files.begin(), files.end(), [](const std::string& file) {
     return file.starts_with(kVariantIndex) && file.ends_with(".json");
   });

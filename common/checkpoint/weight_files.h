@@ -24,8 +24,9 @@ struct WeightFiles {
 };
 
 // In this order: what `transformers_weights` of config.json names, model.safetensors,
-// model.safetensors.index.json, else the only other *.safetensors file. Looks for
-// these names, and lists one level of the folder only where none of them is there.
+// model.safetensors.index.json, else Mistral's consolidated*.safetensors with their index, else the
+// only other *.safetensors file. Looks for these names, and lists one level of the folder only
+// where none of them is there.
 absl::StatusOr<WeightFiles> FindWeightFiles(ObjectStore& store, const ModelConfig& config);
 
 }  // namespace merganser

@@ -287,8 +287,13 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   // What publication needs of the reference besides its weights: better known
   // now than after hours of work.
   const Checkpoint& reference = *prepared.reference;
+  AuxiliaryRemarks remarks;
   MERGANSER_ASSIGN_OR_RETURN(std::vector<AuxiliaryFile> small,
-                             ListAuxiliaryFiles(reference, *prepared.tokenizer));
+                             ListAuxiliaryFiles(reference, *prepared.tokenizer, &remarks));
+  MERGANSER_RETURN_IF_ERROR(RefuseGitLfsPointers(small));
+  std::move(remarks.notes.begin(), remarks.notes.end(), std::back_inserter(prepared.plan.notes));
+  std::move(remarks.warnings.begin(), remarks.warnings.end(),
+            std::back_inserter(prepared.plan.warnings));
   std::vector<std::pair<std::string, std::string>> written;
   PutTokenizerFiles(prepared.tokenizer_files, prepared.left_out, small, written);
   if (prepared.chat_template.has_value()) {

@@ -129,7 +129,7 @@ Segment MakeHeaderSegment(const Plan& plan, uint32_t shard) {
   return segment;
 }
 
-absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan) {
+absl::Status LayOutShards(uint64_t max_shard_size, const std::string& stem, Plan& plan) {
   std::vector<std::vector<uint32_t>> members(1);
   uint64_t filled = 0;
   for (uint32_t i = 0; i < plan.tensors.size(); ++i) {
@@ -161,8 +161,8 @@ absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan) {
     }
     PlannedShard shard;
     shard.key = members.size() == 1
-                    ? "model.safetensors"
-                    : Formatted("model-%05d-of-%05d.safetensors", s + 1, members.size());
+                    ? absl::StrCat(stem, ".safetensors")
+                    : Formatted("%s-%05d-of-%05d.safetensors", stem, s + 1, members.size());
     shard.header = std::move(layout.header);
     shard.size = layout.file_size;
     plan.shards.push_back(std::move(shard));

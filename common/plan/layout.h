@@ -3,6 +3,7 @@
 #define MERGANSER_COMMON_PLAN_LAYOUT_H_
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "common/plan/plan.h"
@@ -20,8 +21,8 @@ Segment MakeHeaderSegment(const Plan& plan, uint32_t shard);
 
 // Distributes `plan.tensors` over output shards of at most `max_shard_size`
 // bytes of tensor data (a larger tensor gets a shard of its own) and sets
-// plan.shards and every tensor's shard and offset.
-absl::Status LayOutShards(uint64_t max_shard_size, Plan& plan);
+// plan.shards and every tensor's shard and offset. Their names begin with `stem`.
+absl::Status LayOutShards(uint64_t max_shard_size, const std::string& stem, Plan& plan);
 
 // Cuts the shards into segments and units of about `unit_size` bytes, or what plan.output wants
 // more (UnitTarget); tensors above

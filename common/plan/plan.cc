@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -341,7 +342,19 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
   for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
     MERGANSER_RETURN_IF_ERROR(JoinGroup(t, alignment, groups, plan));
   }
-  MERGANSER_RETURN_IF_ERROR(LayOutShards(recipe.max_shard_size, plan));
+  if (IsConsolidated(*models[resolved.reference])) {
+    // Programs that read this layout look for one file of one name.
+    if (recipe.max_shard_size != Recipe().max_shard_size) {
+      plan.notes.push_back(absl::StrCat(
+          recipe.source_name, ": key 'max_shard_size': accepted, but it has no effect here: model ",
+          Shown(models[resolved.reference]->given), " is in Mistral's layout, whose output is one ",
+          kConsolidatedFile));
+    }
+    MERGANSER_RETURN_IF_ERROR(
+        LayOutShards(std::numeric_limits<uint64_t>::max(), "consolidated", plan));
+  } else {
+    MERGANSER_RETURN_IF_ERROR(LayOutShards(recipe.max_shard_size, "model", plan));
+  }
   MERGANSER_RETURN_IF_ERROR(CutUnits(recipe.unit_size, recipe.split_size, plan));
   std::vector<std::string> asked;
   if (recipe.rename) asked.emplace_back("rename: auto");

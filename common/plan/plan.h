@@ -128,7 +128,9 @@ struct Unit {
 };
 
 struct PlannedShard {
-  std::string key;     // "model.safetensors" or "model-00001-of-00003.safetensors"
+  // "model.safetensors" or "model-00001-of-00003.safetensors"; "consolidated.safetensors" where
+  // the reference is in Mistral's layout.
+  std::string key;
   std::string header;  // first bytes of the file
   uint64_t size = 0;   // of the whole file
 };

@@ -162,6 +162,7 @@ TEST_P(Refusals, Configs) {
 
 TEST_P(Refusals, QuantisedByConfig) {
   TinyCheckpoint tiny = Two();
+  tiny.tensors.push_back({"c.qweight", DType::kI32, {2, 2}});
   tiny.config = R"({"quantization_config": {"bits": 4, "quant_method": "gptq"}})";
   ExpectTiny(tiny, AllOf(HasSubstr("config.json: quantization_config (method 'gptq')"),
                          HasSubstr("dequantise it first")));
@@ -169,6 +170,7 @@ TEST_P(Refusals, QuantisedByConfig) {
   ExpectTiny(tiny, HasSubstr("quantization_config"));
   tiny.config = R"({"quantization": {"bits": 4, "group_size": 64}})";
   ExpectTiny(tiny, AllOf(HasSubstr("mlx"), HasSubstr("dequantise it first")));
+  tiny = Two();
   int n = 0;
   for (const char* none : {R"({"quantization_config": null})", R"({"quantization": null})",
                            R"({"quantization": false})"}) {

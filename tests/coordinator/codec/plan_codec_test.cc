@@ -103,7 +103,7 @@ TEST(PlanCodec, EveryElementTypeOfWholeBytesSurvives) {
     tensor.needs.mode = "copy";
     tensor.sources = {{0, 0, 0, dtype, "t"}};
     SetLeaves(tensor);
-    ASSERT_TRUE(LayOutShards(1 << 20, plan).ok());
+    ASSERT_TRUE(LayOutShards(1 << 20, "model", plan).ok());
     ASSERT_TRUE(CutUnits(1 << 20, 1 << 20, plan).ok());
     const auto back = DecodePlan(EncodePlan(plan));
     if (BytesPerElement(dtype) == 0) {
