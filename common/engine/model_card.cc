@@ -11,6 +11,7 @@
 #include "common/base/utf8.h"
 #include "common/engine/config_json.h"
 #include "common/engine/numbers.h"
+#include "common/plan/departures.h"
 
 namespace merganser {
 namespace {
@@ -126,6 +127,13 @@ void AppendMethod(const Plan& plan, std::string& out) {
   for (const auto& [mode, totals] : modes) {
     absl::StrAppend(&out, "| ", MarkdownCell(mode), " | ", totals.first, " | ",
                     FormatCount(totals.second), " |\n");
+  }
+  const std::vector<std::string> departures = Departures(plan);
+  if (!departures.empty()) {
+    out += "\nOtherwise than the method's authors would do it:\n\n";
+    for (const std::string& line : departures) {
+      absl::StrAppend(&out, "- ", MarkdownCell(line), "\n");
+    }
   }
 }
 

@@ -12,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/checked.h"
 #include "common/base/status.h"
@@ -20,6 +19,7 @@
 #include "common/methods/order_statistics.h"
 #include "common/methods/scf_rkl_row.h"
 #include "common/methods/tensor_class.h"
+#include "common/methods/tensor_roles.h"
 
 namespace merganser {
 namespace {
@@ -80,19 +80,19 @@ class ScfRkl final : public MergeMethod {
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
     TensorNeeds needs;
     needs.mode = "scf_rkl";
-    needs.family = FamilyName(ClassifyFamily(tensor.name));
+    const TensorFamily family = RoleFamily(tensor);
+    needs.family = FamilyName(family);
     needs.rounds = static_cast<int>(2 * Stages());
     const Shape& shape = tensor.shape;
     const uint64_t cols = shape.empty() ? 1 : shape.back();
     uint64_t leaf_elements =
         std::max<uint64_t>(1, kLeafElements / std::max<uint64_t>(1, cols)) * cols;
-    const bool fused = shape.size() == 3 && absl::StrContains(tensor.name, "experts");
-    if (p_.scope == Scope::kTensor && fused) {
+    if (p_.scope == Scope::kTensor && IsFusedExperts(tensor)) {
       needs.split = Split::kMatrices;  // each matrix has a gate of its own
       leaf_elements = shape[1] * shape[2];
     } else {
       needs.split = Split::kRows;
-      needs.group = ScopeGroup(tensor.name, p_.scope);
+      needs.group = ScopeGroup(tensor.name, family, p_.scope);
     }
     const auto tracks = static_cast<uint32_t>(Tracks());
     const uint32_t wanted = p_.iqr ? 3 : 1;
