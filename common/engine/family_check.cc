@@ -4,22 +4,18 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <map>
-#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/format.h"
 #include "common/base/shown.h"
-#include "common/base/status.h"
 #include "common/checkpoint/layers.h"
-#include "common/storage/object_store.h"
-#include "common/tensor/float_codec.h"
+#include "common/engine/low_rank.h"
+#include "common/engine/sample_reader.h"
 
 namespace merganser {
 namespace {
@@ -29,11 +25,6 @@ constexpr uint64_t kElements = 65'536;
 constexpr uint64_t kLeastSide = 16;
 constexpr size_t kSamples = 3;
 
-bool IsPlainFloat(DType dtype) {
-  return dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
-         dtype == DType::kBF16;
-}
-
 // A matrix of a layer that the base and every expert have.
 bool IsSample(const Plan& plan, const PlannedTensor& tensor) {
   const Shape& shape = tensor.spec.shape;
@@ -41,7 +32,7 @@ bool IsSample(const Plan& plan, const PlannedTensor& tensor) {
          shape.size() >= 2 && shape[shape.size() - 1] >= kLeastSide &&
          shape[shape.size() - 2] >= kLeastSide && ParseLayer(tensor.spec.name).has_value() &&
          std::all_of(tensor.sources.begin(), tensor.sources.end(),
-                     [](const PlannedSource& source) { return IsPlainFloat(source.dtype); });
+                     [](const PlannedSource& source) { return CanSample(source.dtype); });
 }
 
 std::vector<uint32_t> Samples(const Plan& plan) {
@@ -53,57 +44,6 @@ std::vector<uint32_t> Samples(const Plan& plan) {
   // Not the very first and last, which may be unlike the others.
   return {all[all.size() / 6], all[all.size() / 2], all[all.size() - 1 - all.size() / 6]};
 }
-
-double ElementOf(DType dtype, const std::byte* at) {
-  const auto bits = [at](auto value) {
-    std::memcpy(&value, at, sizeof value);
-    return value;
-  };
-  switch (dtype) {
-    case DType::kF64:
-      return bits(double());
-    case DType::kF32:
-      return bits(float());
-    case DType::kF16:
-      return HalfToFloat(bits(uint16_t()));
-    default:
-      return Bf16ToFloat(bits(uint16_t()));
-  }
-}
-
-// Opens each model's store once.
-class Reader {
- public:
-  Reader(const Plan& plan, const Stores& stores) : plan_(plan), stores_(stores) {}
-
-  // From the middle of the tensor.
-  absl::StatusOr<std::vector<double>> Read(const PlannedTensor& tensor,
-                                           const PlannedSource& source) {
-    auto [it, fresh] = opened_.try_emplace(source.model);
-    const PlannedModel& model = plan_.models[source.model];
-    if (fresh) {
-      MERGANSER_ASSIGN_OR_RETURN(it->second, stores_.Open(model.uri));
-    }
-    if (it->second == nullptr) return absl::UnavailableError("its store was not opened");
-    const uint64_t count = std::min(kElements, tensor.elements);
-    const size_t width = BytesPerElement(source.dtype);
-    const CheckpointShard& shard = model.shards[source.shard];
-    std::vector<std::byte> bytes(count * width);
-    MERGANSER_RETURN_IF_ERROR(
-        it->second->Read(shard.key, source.offset + (tensor.elements - count) / 2 * width, bytes,
-                         shard.info.identity));
-    std::vector<double> values(count);
-    for (uint64_t i = 0; i < count; ++i) {
-      values[i] = ElementOf(source.dtype, bytes.data() + i * width);
-    }
-    return values;
-  }
-
- private:
-  const Plan& plan_;
-  const Stores& stores_;
-  std::map<uint32_t, std::shared_ptr<ObjectStore>> opened_;
-};
 
 // |expert - base| / |base|; nullopt where that says nothing.
 std::optional<double> Distance(std::span<const double> base, std::span<const double> expert) {
@@ -134,15 +74,18 @@ std::string WarningOf(const Plan& plan, uint32_t model, const Found& found) {
 
 std::vector<std::string> ForeignExperts(const Plan& plan, const Stores& stores) {
   std::vector<std::string> warnings;
-  Reader reader(plan, stores);
+  SampleReader reader(plan, stores);
   std::map<uint32_t, Found> experts;
   for (const uint32_t sample : Samples(plan)) {
     const PlannedTensor& tensor = plan.tensors[sample];
-    const auto base = reader.Read(tensor, tensor.sources[0]);
+    // From the middle of the tensor.
+    const uint64_t count = std::min(kElements, tensor.elements);
+    const uint64_t first = (tensor.elements - count) / 2;
+    const auto base = reader.Read(tensor.sources[0], first, count);
     if (!base.ok()) return warnings;
     for (size_t s = 1; s < tensor.sources.size(); ++s) {
       const PlannedSource& source = tensor.sources[s];
-      const auto expert = reader.Read(tensor, source);
+      const auto expert = reader.Read(source, first, count);
       if (!expert.ok()) return warnings;
       const std::optional<double> distance = Distance(*base, *expert);
       if (!distance.has_value()) continue;
@@ -155,6 +98,12 @@ std::vector<std::string> ForeignExperts(const Plan& plan, const Stores& stores) 
   for (const auto& [model, found] : experts) {
     if (2 * found.far.size() > found.looked_at) warnings.push_back(WarningOf(plan, model, found));
   }
+  return warnings;
+}
+
+std::vector<std::string> ExpertWarnings(const Plan& plan, const Stores& stores) {
+  std::vector<std::string> warnings = ForeignExperts(plan, stores);
+  for (std::string& warning : LowRankExperts(plan, stores)) warnings.push_back(std::move(warning));
   return warnings;
 }
 

@@ -21,6 +21,9 @@ inline constexpr double kForeignDistance = 0.5;
 // What cannot be read, or is not finite, is left to the merge itself, which says more.
 std::vector<std::string> ForeignExperts(const Plan& plan, const Stores& stores);
 
+// The same, and LowRankExperts: what a look at the experts' weights has to warn of.
+std::vector<std::string> ExpertWarnings(const Plan& plan, const Stores& stores);
+
 }  // namespace merganser
 
 #endif  // MERGANSER_COMMON_ENGINE_FAMILY_CHECK_H_

@@ -212,7 +212,7 @@ std::string FenceFor(std::string_view text) {
   return std::string(std::max<size_t>(3, longest + 1), '`');
 }
 
-std::string ModelCard(const Plan& plan) {
+std::string ModelCard(const Plan& plan, const std::vector<std::string>& warnings) {
   std::string out;
   AppendFrontMatter(plan, out);
   out +=
@@ -220,6 +220,9 @@ std::string ModelCard(const Plan& plan) {
       "`merge_report.json`.\n\n";
   AppendModels(plan, out);
   AppendMethod(plan, out);
+  for (const std::string& warning : warnings) {
+    absl::StrAppend(&out, "\n**Warning:** ", MarkdownCell(warning), ".\n");
+  }
   const std::string fence = FenceFor(plan.recipe_text);
   absl::StrAppend(&out, "\n## Recipe\n\n", fence, "yaml\n", plan.recipe_text);
   if (!plan.recipe_text.ends_with('\n')) out += '\n';

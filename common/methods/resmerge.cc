@@ -248,13 +248,14 @@ std::string RolesDiffer(const MethodConfig& config, const TensorSpec& tensor,
   if (rank == config.numbers.end()) return "";
   const bool spectral = needs.rounds > 0;
   if (ReleaseMode(tensor, static_cast<int>(rank->second)).spectral != spectral) {
-    return spectral ? "split spectrally, where the release's classes average"
-                    : "averaged, where the release's classes split spectrally";
+    return spectral
+               ? "split spectrally, where the authors' list of names (roles: release) averages"
+               : "averaged, where the authors' list of names (roles: release) splits spectrally";
   }
   const std::string family(FamilyName(ReleaseFamily(tensor.name)));
   if (!spectral || family == needs.family) return "";
-  return absl::StrCat("counted as ", needs.family, ", where the release's classes count as ",
-                      family);
+  return absl::StrCat("counted as ", needs.family,
+                      ", where the authors' list of names (roles: release) counts as ", family);
 }
 
 // More would need other kernels, and no paper merges so many.

@@ -113,6 +113,13 @@ bool IsFeedForward(const NameParts& name) {
     }
   }
   if (!name.numbered) return false;  // a projector between models is neither
+  // A router under a mixer that is one of experts.
+  if (last.Is({"gate"}) &&
+      std::none_of(name.parts.begin(), name.parts.end(), [](const NamePart& part) {
+        return part.Contains({"attn", "attention", "mamba"});
+      })) {
+    return true;
+  }
   for (const NamePart& part : name.parts) {
     if (part.Is({"fc1",      "fc2",    "fc3",          "fc_1",          "fc_2",
                  "fc_in",    "fc_out", "c_fc",         "c_fc_0",        "c_fc_1",

@@ -25,7 +25,7 @@ namespace merganser {
 // Raised whenever the bytes of any merge may change; part of every plan digest.
 // 7: resmerge and scf_rkl tell from structure what a tensor is: fused experts, embeddings, heads,
 // position tables and parameters of state spaces under any name, attention and feed-forward of
-// other architectures than Llama's.
+// other architectures than Llama's; scf_rkl takes columns of matrices stored [in, out] for rows.
 inline constexpr int kNumericsVersion = 7;
 
 // A segment's inputs and output each begin at a multiple of this in its buffer.

@@ -355,7 +355,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   const absl::StatusOr<uint64_t> tensor_memory = TensorMemory(flags.memory, prepared->plan);
   if (!tensor_memory.ok()) return Fail(tensor_memory.status(), Phase::kPlanning);
 
-  for (std::string& warning : ForeignExperts(prepared->plan, stores)) {
+  for (std::string& warning : ExpertWarnings(prepared->plan, stores)) {
     prepared->plan.warnings.push_back(std::move(warning));
   }
   TellWarnings(prepared->plan);

@@ -160,7 +160,7 @@ class EngineJobRun final : public JobRun {
   // Once, whatever is repeated.
   void LookAtExperts() {
     if (std::exchange(looked_at_experts_, true)) return;
-    for (std::string& warning : ForeignExperts(prepared_->plan, stores_)) {
+    for (std::string& warning : ExpertWarnings(prepared_->plan, stores_)) {
       prepared_->plan.warnings.push_back(std::move(warning));
     }
   }
