@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 
 #include "common/methods/name_parts.h"
 #include "common/methods/release_roles.h"
@@ -23,11 +24,11 @@ bool IsBlock(const NamePart& part) {
 }
 
 bool IsNorm(const TensorSpec& tensor, const NameParts& name) {
-  const bool matrix = tensor.shape.size() >= 2;
-  if (!matrix && ReleaseFamily(tensor.name) == TensorFamily::kNorm) return true;
-  return std::any_of(name.parts.begin(), name.parts.end(), [&](const NamePart& part) {
-    return IsNorm(part) && !(matrix && IsBlock(part));
-  });
+  if (tensor.shape.size() < 2) return ReleaseFamily(tensor.name) == TensorFamily::kNorm;
+  // A model may be called after its norms (RoBERTa-PreLayerNorm): of a matrix the module counts.
+  const auto parts = std::span(name.parts).last(std::min<size_t>(2, name.parts.size()));
+  return std::any_of(parts.begin(), parts.end(),
+                     [](const NamePart& part) { return IsNorm(part) && !IsBlock(part); });
 }
 
 // Absolute or relative positions: one row or column each.
@@ -41,7 +42,10 @@ bool IsPositionTable(const NamePart& part) {
 }
 
 bool IsEmbeddingTable(const NamePart& part) {
-  if (part.Is({"wte", "wpe", "wse", "shared"})) return true;
+  if (part.Is({"wte", "wpe", "wse", "shared", "embed_timestep", "embed_char", "embed_speaker",
+               "embed_global"})) {
+    return true;
+  }
   if (part.words.empty()) return false;
   // Those of patches and times are projections, and what comes behind an embedding is a matrix.
   if (part.HasWord({"patch", "patches", "time", "timestep", "timesteps", "proj", "projection",
@@ -53,8 +57,9 @@ bool IsEmbeddingTable(const NamePart& part) {
            word == "emb" || word == "embs";
   };
   const std::string& last = part.words.back();
-  // Learned tokens stand among embeddings: "cls_token", "query_tokens".
-  if (is_embedding(last) || last == "token" || last == "tokens") return true;
+  if (is_embedding(last)) return true;
+  // Learned tokens stand among embeddings: "cls_token", "query_tokens"; not "x_to_token".
+  if ((last == "token" || last == "tokens") && !part.HasWord({"to"})) return true;
   // "embed_tokens_per_layer", "input_embeds_layer".
   return part.Is({"embed_in", "embed_out"}) || part.HasWord({"embeds"}) ||
          (is_embedding(part.words.front()) &&
@@ -64,7 +69,8 @@ bool IsEmbeddingTable(const NamePart& part) {
 
 // An output head, by the last part of a name outside of layers.
 bool IsHead(const NamePart& part) {
-  return part.Is({"head", "output", "output_layer", "decoder", "proj_out", "output_projection",
+  if (!part.words.empty() && part.words.back() == "head") return true;
+  return part.Is({"output", "output_layer", "decoder", "proj_out", "output_projection",
                   "vocab_projector", "vocab_head", "lm_loss", "unembed", "unembedding", "to_logits",
                   "logits", "score", "classifier", "qa_outputs"});
 }
@@ -106,6 +112,7 @@ bool SaysExperts(const NameParts& name) {
 bool IsFeedForward(const NameParts& name) {
   const NamePart& last = name.last();
   for (const NamePart& part : name.parts) {
+    if (part.Is({"modality_router"})) continue;  // between Gemma 3n's streams: no experts
     if (part.HasWord({"moe", "moes", "router", "routers", "ffw", "ffwd", "ff", "glu"}) ||
         part.Contains({"expert", "densereludense", "densegatedactdense", "feedforward",
                        "dense_h_to_4h", "dense_4h_to_h", "channel_mix"})) {
@@ -130,8 +137,7 @@ bool IsFeedForward(const NameParts& name) {
       return true;
     }
     // BERT's layers: "intermediate.dense" and "output.dense".
-    const bool half = !part.words.empty() &&
-                      (part.words.front() == "intermediate" || part.words.front() == "output");
+    const bool half = part.HasWord({"intermediate", "output"});
     if (half && last.text.starts_with("dense")) return true;
   }
   return false;

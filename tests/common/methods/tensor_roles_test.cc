@@ -66,6 +66,8 @@ TEST(TensorRolesTest, EmbeddingsAndHeadsUnderAnyName) {
           {"output.weight", kEmbedding},
           {"transformer.output_layer.weight", kEmbedding},
           {"head.weight", kEmbedding},
+          {"codec_head.weight", kEmbedding},
+          {"roberta_prelayernorm.embeddings.word_embeddings.weight", kEmbedding},
           {"vocab_projector.weight", kEmbedding},
           {"score.weight", kEmbedding},
           {"classifier.weight", kEmbedding},
@@ -121,6 +123,7 @@ TEST(TensorRolesTest, WhateverMixesTokensIsAttention) {
           {"model.layers.0.linear_attn.out_proj.weight", kAttention},
           {"transformer.h.0.attn.c_attn.weight", kAttention},
           {"attn.c_attn.weight", kAttention},
+          {"roberta_prelayernorm.encoder.layer.0.attention.self.query.weight", kAttention},
           {"transformer.blocks.0.norm_attn_norm.attn.Wqkv.weight", kAttention},
           {"transformer.h.0.self_attention.query_key_value.weight", kAttention},
           {"gpt_neox.layers.0.attention.dense.weight", kAttention},
@@ -155,6 +158,8 @@ TEST(TensorRolesTest, WhateverWorksOnEachTokenIsFeedForward) {
           {"encoder.block.0.layer.1.DenseReluDense.wi_0.weight", kFfn},
           {"bert.encoder.layer.0.intermediate.dense.weight", kFfn},
           {"bert.encoder.layer.0.output.dense.weight", kFfn},
+          {"lilt.encoder.layer.0.layout_intermediate.dense.weight", kFfn},
+          {"roberta_prelayernorm.encoder.layer.0.output.dense.weight", kFfn},
           {"model.decoder.layers.0.fc1.weight", kFfn},
           {"model.encoder.layers.0.fc2.weight", kFfn},
           {"transformer.h.0.mlp.c_fc.weight", kFfn},
@@ -190,6 +195,8 @@ TEST(TensorRolesTest, NormsStayNorms) {
   ExpectMatrices(
       {
           {"model.norm.weight", kNorm},
+          {"model.layers.0.mlp.normalizer.weight", kNorm},
+          {"transformer.layers.0.norm1.linear.weight", kNorm},
           {"transformer.blocks.0.norm_attn_norm.norm_1.weight", kNorm},
       },
       false);
@@ -291,6 +298,7 @@ TEST(TensorRolesTest, OfLlamaQwenAndGemmaTheClassesAreTheAuthors) {
       {"model.layers.0.per_layer_input_gate.weight", {16, 32}},
       {"model.layers.0.laurel.linear_left.weight", {16, 32}},
       {"model.layers.0.altup.prediction_coefs.weight", {16, 4}},
+      {"model.layers.0.altup.modality_router.weight", {16, 32}},
       {"model.altup_projections.0.weight", {32, 32}},
       // With eyes.
       {"model.visual.blocks.0.attn.qkv.weight", {96, 32}},
