@@ -90,8 +90,11 @@ bool IsEmbedding(const TensorSpec& tensor, const NameParts& name) {
 }
 
 bool IsStateSpace(const NameParts& name) {
-  if (name.last().Is({"a_log", "a_logs", "dt_bias"})) return true;
-  return name.last().Is({"a", "d", "ds"}) &&
+  if (name.last().Is({"a_log", "a_logs", "dt_bias", "log_dt", "log_a_real", "time_decay",
+                      "time_first", "time_faaaa"})) {
+    return true;
+  }
+  return name.last().Is({"a", "d", "ds", "a_real", "a_imag"}) &&
          std::any_of(name.parts.begin(), name.parts.end(), [](const NamePart& part) {
            return part.Contains({"mamba"}) || part.HasWord({"mixer", "ssm", "s4", "s6", "attn"});
          });

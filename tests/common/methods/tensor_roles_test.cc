@@ -107,6 +107,7 @@ TEST(TensorRolesTest, StateSpacesKeepTheirParameters) {
           {"model.layers.0.mamba.D", kOther},
           {"backbone.layers.0.mixer.D", kOther},
           {"model.layers.0.mamba.dt_bias", kOther},
+          {"rwkv.blocks.0.attention.time_decay", kOther},
       },
       false);
   const TensorSpec kernel{"backbone.layers.0.mixer.conv1d.weight", {64, 1, 4}};
