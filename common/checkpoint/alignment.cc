@@ -82,6 +82,7 @@ class Aligner {
     for (std::string& line : buffers.warnings) alignment_.warnings.push_back(std::move(line));
     MERGANSER_RETURN_IF_ERROR(Differences());
     NoteTies();
+    if (options_.rows != nullptr) alignment_.token_rows = options_.rows->rows;
     return std::move(alignment_);
   }
 

@@ -87,6 +87,8 @@ struct Alignment {
   std::vector<std::string> warnings;
   // What config.json of the output has to say, where that of the reference differs.
   std::optional<bool> tie_word_embeddings;
+  // Rows of the output's embeddings, where they go by tokens.
+  std::optional<uint64_t> token_rows;
 };
 
 // The rules are those of the recipe documentation: missing tensors, other shapes,

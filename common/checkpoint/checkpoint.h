@@ -53,7 +53,8 @@ struct ModelConfig {
   // IsLayerCount and `num_nextn_predict_layers`, also from a nested text_config.
   std::optional<uint64_t> layers;
   uint64_t next_token_layers = 0;
-  std::optional<uint64_t> vocab_size;  // also from a nested text_config
+  // `vocab_size`, also of nested configs (text_config and the like).
+  std::vector<uint64_t> vocabularies;
 };
 
 // Whether `key` of config.json says how many layers there are: its name differs by model.

@@ -73,8 +73,10 @@ class ConfigHandler final : public JsonHandler {
       } else if (IsLayerCount(key)) {
         other_layers_ = event.number;
       }
-      if (key == "vocab_size") config_.vocab_size = event.number;
       if (key == "num_nextn_predict_layers") config_.next_token_layers = event.number;
+    }
+    if ((path == "vocab_size" || path.ends_with(".vocab_size")) && event.kind == Kind::kUnsigned) {
+      config_.vocabularies.push_back(event.number);
     }
     if (path == "text_config.tie_word_embeddings") return Flag(path, event, nested_tie_);
     // What MLX writes, in some versions alone.

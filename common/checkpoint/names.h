@@ -1,4 +1,4 @@
-// What tensors' names tell beside their layers. Private to this folder.
+// What tensors' names tell beside their layers.
 #ifndef MERGANSER_COMMON_CHECKPOINT_NAMES_H_
 #define MERGANSER_COMMON_CHECKPOINT_NAMES_H_
 

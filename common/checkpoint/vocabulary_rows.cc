@@ -50,11 +50,11 @@ std::optional<uint64_t> EmbeddingRows(const Checkpoint& model) {
     if (IsInputEmbedding(tensor.name) && !IsPositionTable(tensor.name)) return tensor.shape[0];
     if (!head.has_value() && IsOutputHead(tensor.name)) head = tensor.shape[0];
   }
-  if (head.has_value() || !model.config.vocab_size.has_value()) return head;
+  if (head.has_value()) return head;
   // Under a name that is not known: by its size.
-  for (const CheckpointTensor& tensor : model.tensors) {
-    if (tensor.shape.size() == 2 && TokenSide(model, tensor, *model.config.vocab_size) == 0) {
-      return tensor.shape[0];
+  for (const uint64_t rows : model.config.vocabularies) {
+    for (const CheckpointTensor& tensor : model.tensors) {
+      if (tensor.shape.size() == 2 && TokenSide(model, tensor, rows) == 0) return rows;
     }
   }
   return std::nullopt;
@@ -71,8 +71,9 @@ std::optional<size_t> TokenSide(const Checkpoint& model, const CheckpointTensor&
   if (shape.empty() || shape[0] != rows) return std::nullopt;
   if (shape.size() == 1) return IsHeadBias(name) ? std::optional<size_t>(0) : std::nullopt;
   if (shape.size() != 2) return std::nullopt;
-  const bool known =
-      IsInputEmbedding(name) || IsOutputHead(name) || model.config.vocab_size == rows;
+  const std::vector<uint64_t>& said = model.config.vocabularies;
+  const bool known = IsInputEmbedding(name) || IsOutputHead(name) ||
+                     std::find(said.begin(), said.end(), rows) != said.end();
   return known ? std::optional<size_t>(0) : std::nullopt;
 }
 

@@ -9,13 +9,13 @@
 #include <span>
 #include <utility>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/format.h"
 #include "common/base/shown.h"
 #include "common/checkpoint/layers.h"
 #include "common/engine/equal_models.h"
+#include "common/engine/low_rank.h"
 #include "common/engine/sample_reader.h"
 
 namespace merganser {
@@ -108,6 +108,7 @@ std::vector<std::string> ForeignExperts(const Plan& plan, const Stores& stores) 
 std::vector<std::string> LookAtModels(const Plan& plan, const Stores& stores) {
   std::vector<std::string> warnings = ForeignExperts(plan, stores);
   for (std::string& warning : EqualModels(plan, stores)) warnings.push_back(std::move(warning));
+  for (std::string& warning : LowRankExperts(plan, stores)) warnings.push_back(std::move(warning));
   return warnings;
 }
 

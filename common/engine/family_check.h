@@ -21,8 +21,8 @@ inline constexpr double kForeignDistance = 0.5;
 // What cannot be read, or is not finite, is left to the merge itself, which says more.
 std::vector<std::string> ForeignExperts(const Plan& plan, const Stores& stores);
 
-// Those, and what EqualModels says (equal_models.h): all that a few small reads tell of a merge
-// that is about to begin.
+// Those, and what EqualModels (equal_models.h) and LowRankExperts (low_rank.h) say: all that a few
+// small reads tell of a merge that is about to begin.
 std::vector<std::string> LookAtModels(const Plan& plan, const Stores& stores);
 
 }  // namespace merganser

@@ -13,6 +13,7 @@
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/claim.h"
 #include "common/engine/job_output.h"
+#include "common/engine/low_rank.h"
 #include "common/engine/model_card.h"
 #include "common/engine/report.h"
 #include "common/engine/small_files.h"
@@ -203,7 +204,7 @@ absl::Status JobOutput::PublishOnce(const std::vector<UnitResult>& results,
   std::vector<std::pair<std::string, std::string>> files;
   if (!small.config.empty()) files.emplace_back(kConfigKey, std::move(small.config));
   for (auto& file : small.written) files.push_back(std::move(file));
-  files.emplace_back(kCardKey, ModelCard(*plan_));
+  files.emplace_back(kCardKey, ModelCard(*plan_, CardWarnings(*plan_, results)));
   files.emplace_back(kRecipeKey, plan_->recipe_text);
   files.emplace_back(kReportKey, report_json);
   if (!single) files.emplace_back(kHfIndexFile, WriteHfIndex(index));

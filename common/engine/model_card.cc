@@ -11,6 +11,7 @@
 #include "common/base/utf8.h"
 #include "common/engine/config_json.h"
 #include "common/engine/numbers.h"
+#include "common/plan/departures.h"
 
 namespace merganser {
 namespace {
@@ -127,6 +128,13 @@ void AppendMethod(const Plan& plan, std::string& out) {
     absl::StrAppend(&out, "| ", MarkdownCell(mode), " | ", totals.first, " | ",
                     FormatCount(totals.second), " |\n");
   }
+  const std::vector<std::string> departures = Departures(plan);
+  if (!departures.empty()) {
+    out += "\nOtherwise than the method's authors would do it:\n\n";
+    for (const std::string& line : departures) {
+      absl::StrAppend(&out, "- ", MarkdownCell(line), "\n");
+    }
+  }
 }
 
 }  // namespace
@@ -204,7 +212,7 @@ std::string FenceFor(std::string_view text) {
   return std::string(std::max<size_t>(3, longest + 1), '`');
 }
 
-std::string ModelCard(const Plan& plan) {
+std::string ModelCard(const Plan& plan, const std::vector<std::string>& warnings) {
   std::string out;
   AppendFrontMatter(plan, out);
   out +=
@@ -212,6 +220,9 @@ std::string ModelCard(const Plan& plan) {
       "`merge_report.json`.\n\n";
   AppendModels(plan, out);
   AppendMethod(plan, out);
+  for (const std::string& warning : warnings) {
+    absl::StrAppend(&out, "\n**Warning:** ", MarkdownCell(warning), ".\n");
+  }
   const std::string fence = FenceFor(plan.recipe_text);
   absl::StrAppend(&out, "\n## Recipe\n\n", fence, "yaml\n", plan.recipe_text);
   if (!plan.recipe_text.ends_with('\n')) out += '\n';

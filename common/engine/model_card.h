@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/plan/plan.h"
 
@@ -15,10 +16,10 @@ namespace merganser {
 std::string DisplayModel(const PlannedModel& model);
 
 // YAML front matter, a table of the models, the method with its parameters, and
-// the recipe verbatim. Depends on the plan alone. Names are escaped: whatever a
-// model or parameter is called, it stays a scalar of the YAML and a cell of the
+// the recipe verbatim; `warnings` stand below the method. Depends on these alone. Names are
+// escaped: whatever a model or parameter is called, it stays a scalar of the YAML and a cell of the
 // table.
-std::string ModelCard(const Plan& plan);
+std::string ModelCard(const Plan& plan, const std::vector<std::string>& warnings = {});
 
 // `text` as a double-quoted YAML scalar on one line. Bytes that are not UTF-8
 // become U+FFFD.

@@ -5,6 +5,7 @@
 
 #include "common/base/status.h"
 #include "common/engine/claim.h"
+#include "common/engine/low_rank.h"
 #include "common/engine/report.h"
 #include "common/format/text.h"
 #include "common/tensor/dtype.h"
@@ -366,7 +367,7 @@ std::string BuildReport(const Plan& plan, const std::vector<UnitResult>& results
   writer.Member("parameters", plan.parameters);
   writer.Member("rounds", plan.rounds);
   writer.BeginList("warnings");
-  for (const std::string& warning : plan.warnings) writer.Element(warning);
+  for (const std::string& warning : WarningsOf(plan, results)) writer.Element(warning);
   writer.EndList();
   writer.BeginList("notes");
   for (const std::string& note : plan.notes) writer.Element(note);

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -16,7 +17,9 @@
 #include "common/linalg/magnitude_keys.h"
 #include "common/linalg/row_divergence.h"
 #include "common/methods/elementwise.h"
+#include "common/methods/leaf_lines.h"
 #include "common/methods/order_statistics.h"
+#include "common/methods/tensor_roles.h"
 
 namespace merganser {
 namespace {
@@ -26,6 +29,7 @@ constexpr uint64_t kChunk = 512;
 constexpr uint64_t kKeptCols = uint64_t{1} << 16;  // longer rows compute exponentials twice
 constexpr uint64_t kRowBlock = uint64_t{1} << 16;  // elements of a block of rows, about
 constexpr uint32_t kQuantiles = 3;
+constexpr uint64_t kColumnBlocks = 4;  // blocks of columns that are worked on at a time
 
 uint64_t CeilDiv(uint64_t a, uint64_t b) { return a / b + (a % b != 0); }
 uint64_t RowsPerBlock(uint64_t cols) { return std::max<uint64_t>(1, kRowBlock / cols); }
@@ -70,10 +74,15 @@ struct Softmax {
 constexpr uint32_t kLargestKey = 0x7f7fffff;  // of the largest float32
 
 // Keys of the importances |delta| * divergence of elements [at, at + n) of a leaf, row
-// after row.
-void ImportanceKeys(const double* delta, std::span<const double> divergences, uint64_t cols,
-                    uint64_t at, uint64_t n, uint32_t* keys) {
-  for (uint64_t e = 0; e < n;) {
+// after row. `divergences` are of the rows, or of the columns. At most kFillElements.
+void ImportanceKeys(const double* delta, std::span<const double> divergences, bool by_column,
+                    uint64_t cols, uint64_t at, uint64_t n, uint32_t* keys) {
+  if (by_column) {
+    double product[linalg::PadLanes(std::max<uint64_t>(kFillElements, kKeyChunk))];
+    for (uint64_t e = 0; e < n; ++e) product[e] = delta[e] * divergences[(at + e) % cols];
+    linalg::MagnitudeKeys(product, 1.0, n, keys);
+  }
+  for (uint64_t e = 0; e < n && !by_column;) {
     const uint64_t count = std::min(n - e, cols - (at + e) % cols);
     linalg::MagnitudeKeys(delta + e, divergences[(at + e) / cols], count, keys + e);
     e += count;
@@ -88,6 +97,8 @@ constexpr size_t kThresholdSize = 1;
 
 class ArceeFusion final : public MergeMethod {
  public:
+  explicit ArceeFusion(bool by_output) : by_output_(by_output) {}
+
   std::string_view name() const override { return "arcee_fusion"; }
 
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
@@ -102,6 +113,16 @@ class ArceeFusion final : public MergeMethod {
         CeilDiv(rows, RowsPerBlock(cols)) * RowDivergenceBuffer(cols) * sizeof(double) +
         CountKeysBytes(rows * cols, 1, kQuantiles);
     needs.retained_bytes = rows * sizeof(double) + KeyCountsBytes(rows * cols, 1, kQuantiles);
+    const bool experts = tensor.shape.size() == 3 && IsFusedExperts(tensor);
+    if (by_output_ && tensor.hints.transposed && (experts || tensor.shape.size() == 2)) {
+      const uint64_t length = tensor.shape[tensor.shape.size() - 2];
+      needs.mode = kByColumn;
+      needs.split = experts ? Split::kMatrices : Split::kWhole;
+      needs.workspace_bytes = kColumnBlocks * (RowDivergenceBuffer(length) * sizeof(double) +
+                                               LeafLines::Bytes(length, 2)) +
+                              CountKeysBytes(length * cols, 1, kQuantiles);
+      needs.retained_bytes = cols * sizeof(double) + KeyCountsBytes(length * cols, 1, kQuantiles);
+    }
     return needs;
   }
 
@@ -119,12 +140,13 @@ class ArceeFusion final : public MergeMethod {
           ranges, ReadRanges(std::span<const double>(state.values).first(kRangesSize)));
     }
     const auto cols = static_cast<uint64_t>(leaf.cols);
+    const bool by_column = ByColumn(leaf);
     analysis.stats.counts = CountKeys(
         ranges, 1, leaf.base.size, executor,
         [&](uint32_t /*track*/, uint64_t at, uint64_t n, uint32_t* keys) {
           double delta[linalg::PadLanes(kKeyChunk)];
           linalg::LoadDelta(leaf.base.Slice(at, n), leaf.experts[0].Slice(at, n), 1.0, delta);
-          ImportanceKeys(delta, divergences, cols, at, n, keys);
+          ImportanceKeys(delta, divergences, by_column, cols, at, n, keys);
         });
     return analysis;
   }
@@ -166,6 +188,7 @@ class ArceeFusion final : public MergeMethod {
                                DivergencesOf(leaf, gate, kThresholdSize));
     const uint32_t least = LeastKey(gate.values[0]);
     const auto cols = static_cast<uint64_t>(leaf.cols);
+    const bool by_column = ByColumn(leaf);
     std::atomic<uint64_t> taken = 0;
     const auto fill = [&](uint64_t begin, uint64_t count, double* values) {
       double model[kFillElements], delta[kFillElements];
@@ -175,7 +198,7 @@ class ArceeFusion final : public MergeMethod {
       linalg::LoadDoubles(base, values);
       linalg::LoadDoubles(expert, model);
       linalg::LoadDelta(base, expert, 1.0, delta);
-      ImportanceKeys(delta, divergences, cols, begin, count, keys);
+      ImportanceKeys(delta, divergences, by_column, cols, begin, count, keys);
       uint64_t here = 0;
       for (uint64_t e = 0; e < count; ++e) {
         const bool takes = keys[e] >= least;
@@ -191,6 +214,7 @@ class ArceeFusion final : public MergeMethod {
 
  private:
   static std::vector<double> Divergences(const Leaf& leaf, Executor& executor) {
+    if (ByColumn(leaf)) return ColumnDivergences(leaf, executor);
     const auto rows = static_cast<uint64_t>(leaf.rows), cols = static_cast<uint64_t>(leaf.cols);
     const uint64_t height = RowsPerBlock(cols);
     std::vector<double> out(rows);
@@ -203,21 +227,42 @@ class ArceeFusion final : public MergeMethod {
     return out;
   }
 
+  static std::vector<double> ColumnDivergences(const Leaf& leaf, Executor& executor) {
+    const uint64_t lines = LineCount(leaf), length = LineLength(leaf);
+    const uint64_t blocks = std::min(kColumnBlocks, lines);
+    const uint64_t each = CeilDiv(lines, blocks);
+    std::vector<double> out(lines);
+    executor.ParallelFor(blocks, [&](size_t block) {
+      std::vector<double> buffer(RowDivergenceBuffer(length));
+      LeafLines columns(leaf);
+      const uint64_t end = std::min(lines, (block + 1) * each);
+      for (uint64_t line = block * each; line < end; ++line) {
+        columns.Move(line, end);
+        out[line] = RowDivergence(columns.base(), columns.expert(0), 0, length, buffer.data());
+      }
+    });
+    return out;
+  }
+
   // The leaf's rows in a gate that begins with `prefix` other values.
   static absl::StatusOr<std::span<const double>> DivergencesOf(const Leaf& leaf, const Gate& gate,
                                                                size_t prefix) {
-    const uint64_t first = leaf.first_element / static_cast<uint64_t>(leaf.cols);
-    const auto rows = static_cast<uint64_t>(leaf.rows);
+    const uint64_t rows = LineCount(leaf);
+    const uint64_t first =
+        ByColumn(leaf) ? leaf.index * rows : leaf.first_element / static_cast<uint64_t>(leaf.cols);
     if (gate.values.size() < prefix + first + rows) {
       return absl::InternalError(absl::StrCat(
           "gate of ", gate.values.size(), " values, expected at least ", prefix + first + rows));
     }
     return std::span<const double>(gate.values).subspan(prefix + first, rows);
   }
+
+  const bool by_output_;
 };
 
-absl::StatusOr<std::unique_ptr<MergeMethod>> ArceeFusionFrom(const MethodConfig&) {
-  return MakeArceeFusion();
+absl::StatusOr<std::unique_ptr<MergeMethod>> ArceeFusionFrom(const MethodConfig& config) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::string rows, GetChoice(config, "rows"));
+  return MakeArceeFusion(rows == "outputs");
 }
 
 }  // namespace
@@ -240,7 +285,9 @@ double RowDivergence(const TensorView& base, const TensorView& model, uint64_t b
   return std::max(0.0, linalg::SumLanes(sums));
 }
 
-std::unique_ptr<MergeMethod> MakeArceeFusion() { return std::make_unique<ArceeFusion>(); }
+std::unique_ptr<MergeMethod> MakeArceeFusion(bool by_output) {
+  return std::make_unique<ArceeFusion>(by_output);
+}
 
 MethodInfo ArceeFusionMethod() {
   MethodInfo info;
@@ -248,6 +295,9 @@ MethodInfo ArceeFusionMethod() {
   info.summary = "base, with those elements of the model that changed most where rows diverge most";
   info.paper = "arcee.ai";
   info.min_models = info.max_models = 1;
+  info.parameters = {ChoiceParameter("rows", {"stored", "outputs"},
+                                     "a matrix's rows: those that are stored, as in mergekit, or "
+                                     "its outputs, however it is stored")};
   // Changes below the threshold are dropped.
   info.properties.identical_experts = false;
   info.make = ArceeFusionFrom;

@@ -16,7 +16,10 @@ namespace merganser {
 // float32. The threshold of a tensor is median + 1.5 (Q3 - Q1), each quantile the
 // importance at floor(q (n - 1)) of the n in ascending order. Elements at or above
 // it are W1's, the rest W0's.
-std::unique_ptr<MergeMethod> MakeArceeFusion();
+//
+// Rows are those that are stored, as in mergekit; `by_output` takes the columns of matrices that
+// are stored [in, out] (model_structure.h).
+std::unique_ptr<MergeMethod> MakeArceeFusion(bool by_output = false);
 
 // KL(p || q) of p = softmax(row of the model) + 1e-8 and q = softmax(row of the
 // base) + 1e-8, over elements [begin, begin + cols): sum p log(p/q) - p + q, which

@@ -44,10 +44,18 @@ enum class Split : uint8_t {
   kElements,  // blocks of kLeafElements, whatever the shape
 };
 
+// What the other tensors of a model, and its config.json, tell of one (model_structure.h).
+struct TensorHints {
+  bool vocabulary = false;  // a matrix outside of layers, one side as long as the vocabulary
+  bool experts = false;     // 3-D, and beside a router of as many experts
+  bool transposed = false;  // a matrix stored [in, out], or fused experts [experts, in, out]
+};
+
 // What a method sees of a tensor at plan time: headers only.
 struct TensorSpec {
   std::string name;
   Shape shape;
+  TensorHints hints = {};  // at plan time alone: they do not travel
 };
 
 // What a method wants done with one tensor.

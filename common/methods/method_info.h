@@ -57,6 +57,9 @@ struct MethodInfo {
   // kInvalidArgument for a config that lacks a parameter (it travelled here from
   // another version), or whose parameters contradict each other.
   absl::StatusOr<std::unique_ptr<MergeMethod>> (*make)(const MethodConfig&) = nullptr;
+  // How a tensor with these needs is treated otherwise than the method's authors do, as in
+  // "3 tensors are ..."; empty: not. Null: never.
+  std::string (*differs)(const MethodConfig&, const TensorSpec&, const TensorNeeds&) = nullptr;
 };
 
 // --- For `make`

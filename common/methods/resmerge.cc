@@ -9,7 +9,9 @@
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
 #include "common/linalg/top_k.h"
+#include "common/methods/release_roles.h"
 #include "common/methods/tensor_class.h"
+#include "common/methods/tensor_roles.h"
 
 namespace merganser {
 namespace {
@@ -68,17 +70,25 @@ void ForgetNoise(std::span<const double> head_gram, size_t n, std::vector<double
   }
 }
 
+// The families whose reliability sets beta.
+bool Scored(std::string_view family) {
+  return family == FamilyName(TensorFamily::kAttention) || family == FamilyName(TensorFamily::kFfn);
+}
+
 class ResMerge final : public MergeMethod {
  public:
-  ResMerge(const ResMergeParameters& parameters, int experts, Scope scope)
-      : parameters_(parameters), experts_(experts), scope_(scope) {}
+  ResMerge(const ResMergeParameters& parameters, int experts, Scope scope, Roles roles)
+      : parameters_(parameters), experts_(experts), scope_(scope), roles_(roles) {}
 
   std::string_view name() const override { return "resmerge"; }
 
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
     TensorNeeds needs;
-    needs.family = FamilyName(ClassifyFamily(tensor.name));
-    SpectralMode mode = ClassifySpectral(tensor, parameters_.rank_topk);
+    const bool release = roles_ == Roles::kRelease;
+    const TensorFamily family = release ? ReleaseFamily(tensor.name) : RoleFamily(tensor);
+    needs.family = FamilyName(family);
+    const SpectralMode mode = release ? ReleaseMode(tensor, parameters_.rank_topk)
+                                      : RoleMode(tensor, parameters_.rank_topk);
     if (!mode.spectral) {
       needs.mode = "mean";
       needs.reads_base = false;
@@ -90,7 +100,7 @@ class ResMerge final : public MergeMethod {
     needs.rounds = 1;
     needs.keeps = true;
     if (scope_ != Scope::kTensor) {
-      needs.group = ScopeGroup(tensor.name, scope_);
+      needs.group = ScopeGroup(tensor.name, family, scope_);
       // Its beta is never scored, so it shares no gate with those that are.
       if (scope_ != Scope::kFamily && !Scored(needs.family))
         absl::StrAppend(&needs.group, " other");
@@ -104,7 +114,7 @@ class ResMerge final : public MergeMethod {
                            static_cast<uint64_t>(rows + cols + 1) * sizeof(double);
     needs.workspace_bytes = TopKWorkspaceBytes(rows, cols, parameters_.rank_topk) + 2 * heads;
     needs.retained_bytes = heads;
-    if (LooksLikeVocabulary(tensor)) {
+    if (family == TensorFamily::kOther && LooksLikeVocabulary(tensor)) {
       needs.note =
           "spectral, though a side is as large as a vocabulary: an embedding or output head "
           "under an unknown name?";
@@ -225,20 +235,33 @@ class ResMerge final : public MergeMethod {
   }
 
  private:
-  // The families whose reliability sets beta.
-  static bool Scored(std::string_view family) {
-    return family == FamilyName(TensorFamily::kAttention) ||
-           family == FamilyName(TensorFamily::kFfn);
-  }
-
   ResMergeParameters parameters_;
   int experts_;
   Scope scope_;
+  Roles roles_;
 };
+
+// How a tensor is treated otherwise than the authors' classes would have it.
+std::string RolesDiffer(const MethodConfig& config, const TensorSpec& tensor,
+                        const TensorNeeds& needs) {
+  const auto rank = config.numbers.find("rank_topk");
+  if (rank == config.numbers.end()) return "";
+  const bool spectral = needs.rounds > 0;
+  if (ReleaseMode(tensor, static_cast<int>(rank->second)).spectral != spectral) {
+    return spectral
+               ? "split spectrally, where the authors' list of names (roles: release) averages"
+               : "averaged, where the authors' list of names (roles: release) splits spectrally";
+  }
+  const std::string family(FamilyName(ReleaseFamily(tensor.name)));
+  if (!spectral || family == needs.family) return "";
+  return absl::StrCat("counted as ", needs.family,
+                      ", where the authors' list of names (roles: release) counts as ", family);
+}
 
 // More would need other kernels, and no paper merges so many.
 constexpr size_t kMaxExperts = 16;
 constexpr double kMaxRank = 16;
+constexpr std::string_view kReleaseRoles = "release";
 
 absl::StatusOr<std::unique_ptr<MergeMethod>> ResMergeFrom(const MethodConfig& config) {
   ResMergeParameters parameters;
@@ -249,6 +272,7 @@ absl::StatusOr<std::unique_ptr<MergeMethod>> ResMergeFrom(const MethodConfig& co
   MERGANSER_ASSIGN_OR_RETURN(parameters.head_ratio_budget, GetNumber(config, "head_ratio_budget"));
   MERGANSER_ASSIGN_OR_RETURN(const std::string scope_name, GetChoice(config, "scope"));
   const std::optional<Scope> scope = ParseScope(scope_name);
+  MERGANSER_ASSIGN_OR_RETURN(const std::string roles, GetChoice(config, "roles"));
   if (parameters.beta_min > parameters.beta_max) {
     return absl::InvalidArgumentError(
         absl::StrCat("key 'parameters.src_beta_min': found ", parameters.beta_min,
@@ -259,14 +283,15 @@ absl::StatusOr<std::unique_ptr<MergeMethod>> ResMergeFrom(const MethodConfig& co
     return absl::InvalidArgumentError(
         "resmerge: rank_topk, scope or number of experts out of range");
   }
-  return MakeResMerge(parameters, static_cast<int>(config.per_model.size()), *scope);
+  return MakeResMerge(parameters, static_cast<int>(config.per_model.size()), *scope,
+                      roles == kReleaseRoles ? Roles::kRelease : Roles::kStructure);
 }
 
 }  // namespace
 
 std::unique_ptr<MergeMethod> MakeResMerge(const ResMergeParameters& parameters, int experts,
-                                          Scope scope) {
-  return std::make_unique<ResMerge>(parameters, experts, scope);
+                                          Scope scope, Roles roles) {
+  return std::make_unique<ResMerge>(parameters, experts, scope, roles);
 }
 
 MethodInfo ResMergeMethod() {
@@ -283,10 +308,14 @@ MethodInfo ResMergeMethod() {
       NumberParameter("src_beta_max", 1.0, 0, 10, "exponent of the coherence without reliability"),
       NumberParameter("head_ratio_budget", 0.2, 0, 10,
                       "largest norm of the head correction, relative to the backbone"),
-      ChoiceParameter("scope", {"tensor", "layer", "family", "model"}, "what shares one gate")};
+      ChoiceParameter("scope", {"tensor", "layer", "family", "model"}, "what shares one gate"),
+      ChoiceParameter("roles", {"structure", std::string(kReleaseRoles)},
+                      "what is split, and as what: told by names and shapes, or by the authors' "
+                      "list of names")};
   // Of N equal heads only head_ratio_budget comes back.
   info.properties.identical_experts = false;
   info.make = ResMergeFrom;
+  info.differs = RolesDiffer;
   return info;
 }
 

@@ -6,6 +6,9 @@
 // Everything is a function of two N x N Gram matrices, so no residual, no dense
 // head and no full SVD exists: the top-K triplets, one pass for the residuals'
 // Gram matrix, one pass for the output.
+//
+// Which tensors are split, averaged, and counted as attention or feed-forward: tensor_roles.h, or
+// as the authors' release has it (release_roles.h).
 #ifndef MERGANSER_COMMON_METHODS_RESMERGE_H_
 #define MERGANSER_COMMON_METHODS_RESMERGE_H_
 
@@ -18,9 +21,15 @@
 
 namespace merganser {
 
+enum class Roles {
+  kStructure,  // tensor_roles.h
+  kRelease,    // release_roles.h
+};
+
 // For `experts` experts, all of them read in every leaf.
 std::unique_ptr<MergeMethod> MakeResMerge(const ResMergeParameters& parameters, int experts,
-                                          Scope scope = Scope::kTensor);
+                                          Scope scope = Scope::kTensor,
+                                          Roles roles = Roles::kStructure);
 
 MethodInfo ResMergeMethod();
 

@@ -12,14 +12,15 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/checked.h"
 #include "common/base/status.h"
 #include "common/linalg/magnitude_keys.h"
+#include "common/methods/leaf_lines.h"
 #include "common/methods/order_statistics.h"
 #include "common/methods/scf_rkl_row.h"
 #include "common/methods/tensor_class.h"
+#include "common/methods/tensor_roles.h"
 
 namespace merganser {
 namespace {
@@ -37,6 +38,7 @@ struct Parameters {
   bool iqr = false;
   bool by_element = false;
   bool sequential = false;
+  bool by_output = true;  // rows are outputs' however a matrix is stored
   Scope scope = Scope::kTensor;
   std::vector<double> weights;
 };
@@ -80,24 +82,35 @@ class ScfRkl final : public MergeMethod {
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
     TensorNeeds needs;
     needs.mode = "scf_rkl";
-    needs.family = FamilyName(ClassifyFamily(tensor.name));
+    const TensorFamily family = RoleFamily(tensor);
+    needs.family = FamilyName(family);
     needs.rounds = static_cast<int>(2 * Stages());
     const Shape& shape = tensor.shape;
-    const uint64_t cols = shape.empty() ? 1 : shape.back();
+    const bool experts = IsFusedExperts(tensor);
+    const bool by_column =
+        p_.by_output && tensor.hints.transposed && (experts || shape.size() == 2);
+    const uint64_t stored = shape.empty() ? 1 : shape.back();
+    // Of a row, whichever that is.
+    const uint64_t cols = by_column ? shape[shape.size() - 2] : stored;
     uint64_t leaf_elements =
         std::max<uint64_t>(1, kLeafElements / std::max<uint64_t>(1, cols)) * cols;
-    const bool fused = shape.size() == 3 && absl::StrContains(tensor.name, "experts");
-    if (p_.scope == Scope::kTensor && fused) {
-      needs.split = Split::kMatrices;  // each matrix has a gate of its own
-      leaf_elements = shape[1] * shape[2];
+    const bool own_gates = p_.scope == Scope::kTensor && experts;  // one a matrix
+    if (own_gates || by_column) {
+      needs.split = experts ? Split::kMatrices : Split::kWhole;
+      leaf_elements = cols * (by_column ? stored : shape[1]);
     } else {
       needs.split = Split::kRows;
-      needs.group = ScopeGroup(tensor.name, p_.scope);
+    }
+    if (!own_gates) needs.group = ScopeGroup(tensor.name, family, p_.scope);
+    if (by_column) {
+      needs.mode = kByColumn;
+      needs.workspace_bytes = kBlocks * LeafLines::Bytes(cols, 1 + Experts());
     }
     const auto tracks = static_cast<uint32_t>(Tracks());
     const uint32_t wanted = p_.iqr ? 3 : 1;
-    needs.workspace_bytes = kBlocks * (ScfRklRow::Bytes(cols) + tracks * (wanted * kCounterBytes)) +
-                            4 * KeyCountsBytes(leaf_elements, tracks, wanted);
+    needs.workspace_bytes +=
+        kBlocks * (ScfRklRow::Bytes(cols) + tracks * (wanted * kCounterBytes)) +
+        4 * KeyCountsBytes(leaf_elements, tracks, wanted);
     needs.retained_bytes = 256;
     if (Keeps(cols)) {
       needs.retained_bytes += CeilDiv(leaf_elements, cols) * Experts() * sizeof(double);
@@ -117,28 +130,27 @@ class ScfRkl final : public MergeMethod {
     Analysis analysis;
     MERGANSER_ASSIGN_OR_RETURN(const double* const kept, KeptOf(leaf, state));
     std::vector<double>& keep = analysis.stats.sums;
-    if (round == 0 && Keeps(static_cast<uint64_t>(leaf.cols))) {
-      keep.resize(static_cast<size_t>(leaf.rows) * Experts());
-    }
+    if (round == 0 && Keeps(LineLength(leaf))) keep.resize(LineCount(leaf) * Experts());
     executor.ParallelFor(blocks, [&](size_t block) {
       for (size_t track = 0; track < Tracks(); ++track) {
         counters[block].emplace_back(ranges, static_cast<uint32_t>(stage + track));
       }
-      ScfRklRow work(static_cast<size_t>(leaf.cols));
-      ForRows(leaf, block, blocks, [&](uint64_t at) {
-        const TensorView base = Row(leaf.base, leaf, at);
-        const uint64_t first = at / static_cast<uint64_t>(leaf.cols) * Experts();
+      ScfRklRow work(LineLength(leaf));
+      LeafLines rows(leaf);
+      ForRows(leaf, block, blocks, rows, [&](uint64_t row) {
+        const TensorView base = rows.base();
+        const uint64_t first = row * Experts();
         if (kept == nullptr) work.Begin(base);
         if (p_.sequential) {
           work.BeginTaking();
-          FuseEarlier(leaf, at, stage, least, work);
-          work.MeasureAgainstNow(Row(leaf.experts[stage], leaf, at), p_.by_element);
+          FuseEarlier(rows, stage, least, work);
+          work.MeasureAgainstNow(rows.expert(stage), p_.by_element);
           counters[block][0].Add(work.Keys(p_.iqr));
           return true;
         }
         for (size_t i = 0; i < Experts(); ++i) {
           if (counters[block][i].counts_nothing()) continue;
-          const TensorView expert = Row(leaf.experts[i], leaf, at);
+          const TensorView expert = rows.expert(i);
           if (kept != nullptr) {
             work.MeasureAs(base, expert, kept[first + i]);
           } else {
@@ -206,19 +218,20 @@ class ScfRkl final : public MergeMethod {
     std::vector<std::optional<uint64_t>> overflow(blocks);
     MERGANSER_ASSIGN_OR_RETURN(const double* const kept, KeptOf(leaf, state));
     executor.ParallelFor(blocks, [&](size_t block) {
-      ScfRklRow work(static_cast<size_t>(leaf.cols));
-      ForRows(leaf, block, blocks, [&](uint64_t at) {
-        const TensorView base = Row(leaf.base, leaf, at);
-        const uint64_t first = at / static_cast<uint64_t>(leaf.cols) * Experts();
+      ScfRklRow work(LineLength(leaf));
+      LeafLines rows(leaf, out);
+      ForRows(leaf, block, blocks, rows, [&](uint64_t row) {
+        const TensorView base = rows.base();
+        const uint64_t first = row * Experts();
         if (kept == nullptr) work.Begin(base);
         work.BeginTaking();
         if (p_.sequential) {
-          FuseEarlier(leaf, at, Experts(), least, work);
+          FuseEarlier(rows, Experts(), least, work);
         } else {
           for (size_t i = 0; i < Experts(); ++i) {
             // What takes no part must not win a coordinate from another.
             if (p_.weights[i] == 0) continue;
-            const TensorView expert = Row(leaf.experts[i], leaf, at);
+            const TensorView expert = rows.expert(i);
             if (kept != nullptr) {
               work.MeasureAs(base, expert, kept[first + i]);
             } else {
@@ -228,8 +241,8 @@ class ScfRkl final : public MergeMethod {
           }
         }
         const uint64_t cols = base.size;
-        const uint64_t bad = work.Store(base, out.Slice(at, cols), selected[block]);
-        if (bad != cols) overflow[block] = at + bad;
+        const uint64_t bad = work.Store(base, rows.out(), selected[block]);
+        if (bad != cols) overflow[block] = rows.ElementOf(row, bad);
         return bad == cols;
       });
     });
@@ -262,10 +275,11 @@ class ScfRkl final : public MergeMethod {
   // The divergences of the leaf's rows; null where none are kept.
   absl::StatusOr<const double*> KeptOf(const Leaf& leaf, const State& state) const {
     if (state.divergences.empty()) return nullptr;
-    // A gate of the leaf's own has its rows alone.
-    const uint64_t row =
-        leaf.needs->group.empty() ? 0 : leaf.first_element / static_cast<uint64_t>(leaf.cols);
-    const uint64_t end = (row + static_cast<uint64_t>(leaf.rows)) * Experts();
+    // A gate of the leaf's own has its rows alone; a matrix by columns is never cut.
+    const uint64_t row = leaf.needs->group.empty() || ByColumn(leaf)
+                             ? 0
+                             : leaf.first_element / static_cast<uint64_t>(leaf.cols);
+    const uint64_t end = (row + LineCount(leaf)) * Experts();
     if (state.divergences.size() < end) {
       return absl::InternalError(absl::StrCat("gate of ", state.divergences.size(),
                                               " divergences, expected at least ", end));
@@ -273,24 +287,20 @@ class ScfRkl final : public MergeMethod {
     return state.divergences.data() + row * Experts();
   }
 
-  static uint64_t Blocks(const Leaf& leaf) {
-    return std::min<uint64_t>(kBlocks, static_cast<uint64_t>(leaf.rows));
-  }
+  static uint64_t Blocks(const Leaf& leaf) { return std::min(kBlocks, LineCount(leaf)); }
 
-  static TensorView Row(const TensorView& tensor, const Leaf& leaf, uint64_t at) {
-    return tensor.Slice(at, static_cast<uint64_t>(leaf.cols));
-  }
-
-  // Calls `visit` with the first element of every row of the block until it returns
-  // false.
+  // Calls `visit` with the number of every row of the block, which `rows` is moved to, until it
+  // returns false.
   template <typename Visit>
-  static void ForRows(const Leaf& leaf, uint64_t block, uint64_t blocks, Visit visit) {
-    const auto rows = static_cast<uint64_t>(leaf.rows), cols = static_cast<uint64_t>(leaf.cols);
-    const uint64_t each = CeilDiv(rows, blocks);
-    const uint64_t end = std::min(rows, (block + 1) * each);
+  static void ForRows(const Leaf& leaf, uint64_t block, uint64_t blocks, LeafLines& rows,
+                      Visit visit) {
+    const uint64_t each = CeilDiv(LineCount(leaf), blocks);
+    const uint64_t end = std::min(LineCount(leaf), (block + 1) * each);
     for (uint64_t row = block * each; row < end; ++row) {
-      if (!visit(row * cols)) return;
+      rows.Move(row, end);
+      if (!visit(row)) return;
     }
+    rows.Flush();
   }
 
   static std::vector<uint32_t> LeastKeys(const State& state) {
@@ -301,10 +311,10 @@ class ScfRkl final : public MergeMethod {
   }
 
   // What the first `experts` experts make of the row.
-  void FuseEarlier(const Leaf& leaf, uint64_t at, size_t experts,
-                   const std::vector<uint32_t>& least, ScfRklRow& work) const {
+  void FuseEarlier(const LeafLines& rows, size_t experts, const std::vector<uint32_t>& least,
+                   ScfRklRow& work) const {
     for (size_t i = 0; i < experts; ++i) {
-      work.MeasureAgainstNow(Row(leaf.experts[i], leaf, at), p_.by_element);
+      work.MeasureAgainstNow(rows.expert(i), p_.by_element);
       work.Fuse(least[i], p_.weights[i], i);
     }
   }
@@ -357,7 +367,9 @@ absl::StatusOr<std::unique_ptr<MergeMethod>> ScfRklFrom(const MethodConfig& conf
   MERGANSER_ASSIGN_OR_RETURN(const std::string importance, GetChoice(config, "importance"));
   MERGANSER_ASSIGN_OR_RETURN(const std::string combine, GetChoice(config, "combine"));
   MERGANSER_ASSIGN_OR_RETURN(const std::string scope, GetChoice(config, "scope"));
+  MERGANSER_ASSIGN_OR_RETURN(const std::string rows, GetChoice(config, "rows"));
   MERGANSER_ASSIGN_OR_RETURN(p.weights, GetPerModel(config, "weight"));
+  p.by_output = rows != "stored";
   p.iqr = threshold == "iqr";
   p.by_element = importance == "element";
   p.sequential = combine == "sequential";
@@ -394,6 +406,8 @@ MethodInfo ScfRklMethod() {
       ChoiceParameter("combine", {"max", "sequential"},
                       "greatest importance wins, or expert after expert (scope tensor only)"),
       ChoiceParameter("scope", {"tensor", "layer", "family", "model"}, "what shares a threshold"),
+      ChoiceParameter("rows", {"outputs", "stored"},
+                      "a matrix's rows: its outputs, however it is stored, or the stored rows"),
       WeightParameter(false)};
   // Only masked coordinates come from the expert; of equal importances the earlier
   // model wins.

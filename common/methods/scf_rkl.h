@@ -5,7 +5,10 @@
 // reverse KL; a quantile threshold; a binary mask; only masked coordinates are
 // fused. No code is public. What stands here is this program's reading:
 //
-//   rows along the last dimension (a 1-D tensor is one row), p = softmax(W0 row),
+//   rows are outputs: along the last dimension (a 1-D tensor is one row), and of matrices that
+//   are stored [in, out] the columns (Conv1D, fused experts [experts, in, out]; model_structure.h
+//   tells them; `rows: stored` takes all along the last dimension)
+//   p = softmax(W0 row),
 //   r = softmax(W_i row), d_j = p_j (x_j - log1p(x_j)) with x = (r - p) / p,
 //   D = sum_j d_j = KL(p || r): base from expert
 //   importance   row: I_j = |delta_j| D      element: I_j = d_j      (as float32)

@@ -1,27 +1,15 @@
 #include "common/methods/tensor_class.h"
 
 #include <algorithm>
-#include <initializer_list>
+#include <cstddef>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace merganser {
 namespace {
 
 constexpr uint64_t kVocabularySide = 30'000;
-
-std::string Lower(std::string_view name) {
-  std::string lower(name);
-  absl::AsciiStrToLower(&lower);
-  return lower;
-}
-
-bool ContainsAny(const std::string& text, std::initializer_list<const char*> parts) {
-  return std::any_of(parts.begin(), parts.end(),
-                     [&](const char* part) { return absl::StrContains(text, part); });
-}
 
 }  // namespace
 
@@ -41,31 +29,12 @@ std::string_view FamilyName(TensorFamily family) {
   return "other";
 }
 
-TensorFamily ClassifyFamily(std::string_view tensor_name) {
-  const std::string name = Lower(tensor_name);
-  if (ContainsAny(name, {"norm", "ln_", "layernorm"})) return TensorFamily::kNorm;
-  if (ContainsAny(name, {"embed_tokens", "wte", "lm_head", "word_embeddings"})) {
-    return TensorFamily::kEmbedding;
-  }
-  if (ContainsAny(name,
-                  {"self_attn", ".attn.", "attention", "q_proj", "k_proj", "v_proj", "o_proj"})) {
-    return TensorFamily::kAttention;
-  }
-  if (ContainsAny(name, {"mlp", "ffn", "feed_forward", "gate_proj", "up_proj", "down_proj"})) {
-    return TensorFamily::kFfn;
-  }
-  return TensorFamily::kOther;
-}
-
-SpectralMode ClassifySpectral(const TensorSpec& tensor, int rank_topk) {
+SpectralMode ModeByShape(const TensorSpec& tensor, bool experts, int rank_topk) {
   SpectralMode mode;
-  const TensorFamily family = ClassifyFamily(tensor.name);
-  if (family == TensorFamily::kNorm || family == TensorFamily::kEmbedding) return mode;
-  const std::string name = Lower(tensor.name);
   const size_t dims = tensor.shape.size();
-  if (dims <= 1 || absl::EndsWith(name, "bias")) return mode;
-  const bool experts = dims == 3 && absl::StrContains(name, "experts");
-  if (dims != 2 && !experts) {
+  if (dims <= 1) return mode;
+  const bool stack = dims == 3 && experts;
+  if (dims != 2 && !stack) {
     mode.reason = absl::StrCat(dims, "-D tensor that is no fused experts");
     return mode;
   }
@@ -76,7 +45,7 @@ SpectralMode ClassifySpectral(const TensorSpec& tensor, int rank_topk) {
     return mode;
   }
   mode.spectral = true;
-  mode.split = experts ? Split::kMatrices : Split::kWhole;
+  mode.split = stack ? Split::kMatrices : Split::kWhole;
   return mode;
 }
 
@@ -88,31 +57,35 @@ std::optional<Scope> ParseScope(std::string_view text) {
   return std::nullopt;
 }
 
-std::string ScopeGroup(std::string_view name, Scope scope) {
+std::string ScopeGroup(std::string_view name, TensorFamily family, Scope scope) {
   switch (scope) {
     case Scope::kTensor:
       return std::string(name);
     case Scope::kFamily:
-      return std::string(FamilyName(ClassifyFamily(name)));
+      return std::string(FamilyName(family));
     case Scope::kModel:
       return "model";
     case Scope::kLayer:
       break;
   }
+  const std::string_view layer = LayerPrefix(name);
+  return layer.empty() ? "none" : std::string(layer);
+}
+
+std::string_view LayerPrefix(std::string_view name) {
   for (size_t begin = 0; begin < name.size();) {
     const size_t end = std::min(name.find('.', begin), name.size());
     const std::string_view part = name.substr(begin, end - begin);
     if (!part.empty() && std::all_of(part.begin(), part.end(), absl::ascii_isdigit)) {
-      return std::string(name.substr(0, end));
+      return name.substr(0, end);
     }
     begin = end + 1;
   }
-  return "none";
+  return {};
 }
 
 bool LooksLikeVocabulary(const TensorSpec& tensor) {
-  return ClassifyFamily(tensor.name) == TensorFamily::kOther && tensor.shape.size() == 2 &&
-         std::max(tensor.shape[0], tensor.shape[1]) >= kVocabularySide;
+  return tensor.shape.size() == 2 && std::max(tensor.shape[0], tensor.shape[1]) >= kVocabularySide;
 }
 
 }  // namespace merganser

@@ -13,7 +13,10 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/methods/condition_checks.h"
+#include "common/methods/model_structure.h"
+#include "common/plan/departures.h"
 #include "common/plan/digest.h"
+#include "common/plan/folded_lines.h"
 #include "common/plan/layout.h"
 #include "common/plan/pieces.h"
 
@@ -198,6 +201,15 @@ class SettledMethods {
   std::vector<std::unique_ptr<MergeMethod>> made_;
 };
 
+std::vector<TensorSpec> SpecsOf(const Alignment& alignment) {
+  std::vector<TensorSpec> specs;
+  specs.reserve(alignment.tensors.size());
+  for (const AlignedTensor& tensor : alignment.tensors) {
+    specs.push_back({tensor.name, tensor.shape});
+  }
+  return specs;
+}
+
 // Sorts the configs into the plan: the default first, if any tensor has it, else
 // that of the first tensor. `used` has the config of every tensor, none for
 // those that are copied.
@@ -288,11 +300,17 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
   const bool mostly_half = MostlyHalfPrecision(alignment);
   SettledMethods methods(resolved);
   ConditionChecks conditions(resolved);
+  const std::vector<TensorSpec> specs = SpecsOf(alignment);
+  std::vector<uint64_t> vocabularies = models[resolved.reference]->config.vocabularies;
+  if (alignment.token_rows.has_value()) vocabularies.push_back(*alignment.token_rows);
+  const ModelStructure structure(specs, vocabularies);
+  FoldedLines remarks;
   std::vector<std::optional<uint32_t>> used;
   uint64_t parts = 0;
   for (const AlignedTensor& aligned : alignment.tensors) {
     PlannedTensor tensor;
-    tensor.spec = {aligned.name, aligned.shape};
+    tensor.spec = specs[plan.tensors.size()];
+    tensor.spec.hints = structure.HintsFor(tensor.spec);
     tensor.dtype = OutputDType(recipe, aligned, mostly_half);
     tensor.tied = aligned.tied;
     MERGANSER_RETURN_IF_ERROR(CheckSize(tensor.spec));
@@ -313,10 +331,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
       }
       tensor.needs = *std::move(needs);
     }
-    if (!tensor.needs.note.empty()) {
-      plan.warnings.push_back(
-          absl::StrCat("tensor ", Shown(aligned.name), ": ", tensor.needs.note));
-    }
+    if (!tensor.needs.note.empty()) remarks.Add(aligned.name, tensor.needs.note);
     SetLeaves(tensor);
     tensor.has_base_source = plan.has_base && tensor.needs.reads_base;
     for (size_t k = 0; k < aligned.sources.size(); ++k) {
@@ -336,8 +351,12 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
     }
     plan.tensors.push_back(std::move(tensor));
   }
+  for (std::string& remark : remarks.Texts()) plan.warnings.push_back(std::move(remark));
   for (std::string& warning : conditions.Warnings()) plan.warnings.push_back(std::move(warning));
   NumberMethods(resolved, methods, used, plan);
+  for (const std::string& departure : Departures(plan)) {
+    plan.notes.push_back(absl::StrCat(plan.method.method, ": ", departure));
+  }
   std::map<std::string, int32_t> groups;
   for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
     MERGANSER_RETURN_IF_ERROR(JoinGroup(t, alignment, groups, plan));

@@ -23,9 +23,10 @@
 namespace merganser {
 
 // Raised whenever the bytes of any merge may change; part of every plan digest.
-// 6: a parameter with several names counts once in a statistic, and a head that is
-// stored under a tied config is merged as what it is; buffers are copied.
-inline constexpr int kNumericsVersion = 6;
+// 7: resmerge and scf_rkl tell from structure what a tensor is: fused experts, embeddings, heads,
+// position tables and parameters of state spaces under any name, attention and feed-forward of
+// other architectures than Llama's; scf_rkl takes columns of matrices stored [in, out] for rows.
+inline constexpr int kNumericsVersion = 7;
 
 // A segment's inputs and output each begin at a multiple of this in its buffer.
 inline constexpr uint64_t kBufferAlignment = 64;
@@ -152,9 +153,10 @@ struct Plan {
   // does not depend on it.
   StoreTraits output;
   std::vector<std::string> warnings;  // what may be meant otherwise, or is hardly right
-  std::vector<std::string> notes;     // what the recipe has that changes nothing
-  uint64_t parameters = 0;            // elements of the output
-  uint64_t bytes_read = 0;            // tensor data, all rounds (a settled gate may save some)
+  // What the recipe has that changes nothing, and where its method's authors would do otherwise.
+  std::vector<std::string> notes;
+  uint64_t parameters = 0;  // elements of the output
+  uint64_t bytes_read = 0;  // tensor data, all rounds (a settled gate may save some)
   uint64_t bytes_written = 0;
   uint64_t peak_leaf_memory = 0;  // of the unit that takes most: the least budget that works
   // Passes over the units, of which the last writes and the others analyze what

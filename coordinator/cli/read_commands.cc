@@ -8,6 +8,7 @@
 #include "common/base/status.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/engine/inspect.h"
+#include "common/engine/low_rank.h"
 #include "common/engine/overlap.h"
 #include "common/engine/prepare.h"
 #include "common/plan/pieces.h"
@@ -39,8 +40,11 @@ absl::StatusOr<std::string> PlanFor(const Stores& stores, const PlanFlags& flags
       return Annotate(able, OneLine(output_uri));
     }
   }
-  MERGANSER_ASSIGN_OR_RETURN(const PreparedMerge prepared,
+  MERGANSER_ASSIGN_OR_RETURN(PreparedMerge prepared,
                              PrepareMerge(text, flags.recipe, directories, stores, traits));
+  for (std::string& warning : LowRankExperts(prepared.plan, stores)) {
+    prepared.plan.warnings.push_back(std::move(warning));
+  }
   const Plan& plan = prepared.plan;
   if (!flags.output.empty()) {
     MERGANSER_RETURN_IF_ERROR(CheckApart(output_uri, plan.models));

@@ -65,7 +65,7 @@ def report(layers, experts, seed=1):
         "shards": [{"file": "model.safetensors", "size": 2 * elements, "identity": "%s-1" % name,
                     "header": "942fadab6827b80eb57faa6f40ae4a7d"}]}
     return {
-        "format": 1, "program": "merganser 0.1.0", "numerics": 6, "plan": "0" * 32,
+        "format": 1, "program": "merganser 0.1.0", "numerics": 7, "plan": "0" * 32,
         "recipe": "merge_method: resmerge\n",
         "method": {"name": "resmerge", "parameters": {"scope": "tensor", "rank_topk": 1},
                    "per_model": [{}] * EXPERTS},

@@ -9,6 +9,7 @@ import numpy as np
 
 import oracle_deltas
 import oracle_rkl
+import oracle_rows
 import oracle_whole
 import stio
 
@@ -60,11 +61,12 @@ METHODS = {
     "karcher": Method(oracle_whole.karcher, "none", {"max_iter": 10, "tol": 1e-5}),
     "model_stock": Method(oracle_whole.model_stock, parameters={"filter_wise": False}, least=2),
     "nearswap": Method(oracle_whole.nearswap, parameters={"t": None}, most=1),
-    "arcee_fusion": Method(oracle_whole.arcee_fusion, most=1),
+    "arcee_fusion": Method(oracle_whole.arcee_fusion, parameters={"rows": "stored"}, most=1),
     "passthrough": Method(oracle_whole.passthrough, "none", own={"scale": 1.0}, most=1),
     "scf_rkl": Method(None, parameters={"density": 0.1, "threshold": "quantile",
                                         "importance": "row", "scope": "tensor",
-                                        "combine": "max"}, own={"weight": 1.0}),
+                                        "combine": "max", "rows": "outputs"},
+                      own={"weight": 1.0}),
 }
 # What takes a t of its own under mergekit's names; tests need a value for required ones.
 REQUIRED = {"slerp": {"t": 0.35}, "nearswap": {"t": 0.004}}
@@ -98,6 +100,12 @@ def merge(method, base, models, parameters=None, per_model=None):
     assert (base is None) <= (entry.base != "required"), method
     if entry.base == "none":
         base = None
+    if parameters.get("rows") == "outputs":
+        names = oracle_rows.by_column(base)
+        turned = [oracle_rows.turn(m, names) for m in [base] + models]
+        parameters = dict(parameters, rows="stored")
+        return oracle_rows.turn_back(merge(method, turned[0], turned[1:], parameters, per_model),
+                                     names)
     if method == "scf_rkl":
         return oracle_rkl.scf_rkl(base, models, parameters, per_model)
     out = {}

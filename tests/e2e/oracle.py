@@ -23,6 +23,7 @@ DEFAULTS = {
     "src_beta_max": 1.0,
     "head_ratio_budget": 0.2,
     "scope": "tensor",
+    "roles": "structure",
 }
 
 NORM = ("norm", "ln_", "layernorm")
@@ -53,8 +54,8 @@ def mode(name, shape, rank_topk):
     return "mean"
 
 
-def group_key(name, scope, leaf):
-    fam = family(name)
+def group_key(name, scope, leaf, fam=None):
+    fam = fam or family(name)
     kind = fam if fam in ("attention", "ffn") else "other"
     if scope == "tensor":
         return (name, leaf)
@@ -197,8 +198,15 @@ def _expert_values(model, name):
     return model.values(name)
 
 
-def resmerge(base, experts, params=None, only=None):
-    """Yields Merged for every tensor of `base` (or those named in `only`)."""
+def resmerge(base, experts, params=None, only=None, classes=None):
+    """Yields Merged for every tensor of `base` (or those named in `only`). `classes`: name ->
+    (family, mode), of models that family() and mode(), the authors' list of names, do not know."""
+    def family_of(name):
+        return classes[name][0] if classes else family(name)
+
+    def mode_of(name, shape):
+        return classes[name][1] if classes else mode(name, shape, k)
+
     params = dict(DEFAULTS, **(params or {}))
     k = int(params["rank_topk"])
     names = [n for n in base.tensors if only is None or n in only]
@@ -206,10 +214,10 @@ def resmerge(base, experts, params=None, only=None):
     if params["scope"] != "tensor":
         for name in names:
             entry = base.tensors[name]
-            if entry.dtype in stio.FLOATS and mode(name, entry.shape, k) == "spectral":
+            if entry.dtype in stio.FLOATS and mode_of(name, entry.shape) == "spectral":
                 for i, split in enumerate(_splits(base, experts, name, k)):
                     grams = split.grams()
-                    key = group_key(name, params["scope"], i)
+                    key = group_key(name, params["scope"], i, family_of(name))
                     if key in wide:
                         wide[key] = (wide[key][0] + grams[0], wide[key][1] + grams[1])
                     else:
@@ -219,7 +227,7 @@ def resmerge(base, experts, params=None, only=None):
         if entry.dtype not in stio.FLOATS:
             yield Merged(name, "copy", base.values(name))
             continue
-        if mode(name, entry.shape, k) == "mean":
+        if mode_of(name, entry.shape) == "mean":
             total = np.zeros(entry.shape)
             for expert in experts:
                 total = total + _expert_values(expert, name)
@@ -236,8 +244,8 @@ def resmerge(base, experts, params=None, only=None):
         either = False
         norms = np.zeros(len(experts))
         for i, split in enumerate(_splits(base, experts, name, k)):
-            fam = family(name)
-            grams = wide.get(group_key(name, params["scope"], i)) or split.grams()
+            fam = family_of(name)
+            grams = wide.get(group_key(name, params["scope"], i, fam)) or split.grams()
             found = gate(*grams, fam, params)
             flip = None
             if len(experts) > 1 and found["branch"] != "zero" and abs(found["s"]) < 1e-7:

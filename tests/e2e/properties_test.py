@@ -224,6 +224,9 @@ REFUSED = [
     ("passthrough", {}, [{}, {}], ("exactly 1", "2 models")),
     ("scf_rkl", {"combine": "sequential", "scope": "model"}, [{}], ("sequential", "scope")),
     ("scf_rkl", {"threshold": "otsu"}, [{}], ("threshold", "otsu", "quantile")),
+    ("scf_rkl", {"rows": "columns"}, [{}], ("rows", "columns", "outputs")),
+    ("arcee_fusion", {"rows": "columns"}, [{}], ("rows", "columns", "stored")),
+    ("resmerge", {"roles": "authors"}, [{}], ("roles", "authors", "structure", "release")),
 ]
 
 

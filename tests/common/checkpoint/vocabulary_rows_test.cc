@@ -50,7 +50,7 @@ TEST(VocabularyRowsTest, RowsAreFoundUnderAnyName) {
   // Under a name that nobody knows: by what config.json says.
   Checkpoint odd = Of({{"input.table", {40, 8}}});
   EXPECT_EQ(EmbeddingRows(odd), std::nullopt);
-  odd.config.vocab_size = 40;
+  odd.config.vocabularies = {40};
   EXPECT_EQ(EmbeddingRows(odd), 40u);
 }
 

@@ -105,6 +105,20 @@ TEST(ModelCard, TellsOfParametersThatVary) {
   EXPECT_THAT(sliced, HasSubstr("stacked from slices"));
 }
 
+TEST(ModelCard, TellsOfWarningsAndDepartures) {
+  Plan plan = OneShardPlan();
+  plan.method.method = "resmerge";
+  plan.method.numbers = {{"rank_topk", 1}};
+  EXPECT_THAT(ModelCard(plan), Not(HasSubstr("Otherwise")));
+  EXPECT_THAT(ModelCard(plan), Not(HasSubstr("Warning")));
+  plan.tensors[0].spec = {"layers.0.mixer.A_log", {32, 16}};
+  plan.tensors[0].needs.mode = "mean";
+  plan.tensors[0].needs.rounds = 0;
+  const std::string card = ModelCard(plan, {"an | odd\nthing"});
+  EXPECT_THAT(card, HasSubstr("- 1 tensor (layers.0.mixer.A_log) is averaged"));
+  EXPECT_THAT(card, HasSubstr("**Warning:** an \\| odd thing.\n"));
+}
+
 TEST(ModelCard, TellsNoLocalPaths) {
   Plan plan = OneShardPlan();
   plan.models[0] = Model("/home/somebody/secret/base", "/home/somebody/secret/base");

@@ -8,6 +8,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/methods/order_statistics.h"
@@ -188,6 +189,46 @@ TEST(ArceeFusionTest, AModelEqualToTheBaseGivesTheBase) {
   const absl::StatusOr<MethodResult> result = RunMethod(*MakeArceeFusion(), run);
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->values, run.base);
+}
+
+// Of a matrix that is stored [in, out], or a stack of them: what its transpose gives.
+TEST(ArceeFusionTest, OutputsRowsOnDemand) {
+  for (const Shape& shape : {Shape{40, 30}, Shape{7, 300}, Shape{5, 1}, Shape{3, 20, 17}}) {
+    const size_t rows = shape[shape.size() - 2], cols = shape.back();
+    const size_t size = (shape.size() == 3 ? shape[0] : 1) * rows * cols;
+    const Models models = MakeModels(size, 1, kSeed + 5, 0.05);
+    const auto turned_of = [&](const Vector& values) {
+      Vector out(size);
+      for (size_t e = 0; e < size; ++e) {
+        const size_t in = e % (rows * cols);
+        out[e - in + in % cols * rows + in / cols] = values[e];
+      }
+      return out;
+    };
+    MethodRun run;
+    run.name = "model.layers.0.mlp.experts.down_proj";
+    run.base = models.base;
+    run.experts = models.experts;
+    run.shape = shape;
+    MethodRun turned = run;
+    std::swap(turned.shape[shape.size() - 2], turned.shape.back());
+    turned.hints.transposed = true;
+    turned.base = turned_of(run.base);
+    turned.experts = {turned_of(run.experts[0])};
+    const auto plain = RunMethod(*MakeArceeFusion(/*by_output=*/true), run);
+    ASSERT_TRUE(plain.ok()) << plain.status();
+    EXPECT_EQ(plain->needs.mode, "arcee_fusion");
+    for (const size_t helpers : {0, 3}) {
+      turned.helpers = helpers;
+      const auto by_column = RunMethod(*MakeArceeFusion(/*by_output=*/true), turned);
+      ASSERT_TRUE(by_column.ok()) << by_column.status();
+      EXPECT_EQ(by_column->needs.mode, "by column");
+      EXPECT_EQ(by_column->values, turned_of(plain->values));
+    }
+    const auto stored = RunMethod(*MakeArceeFusion(), turned);
+    ASSERT_TRUE(stored.ok()) << stored.status();
+    EXPECT_EQ(stored->needs.mode, "arcee_fusion");
+  }
 }
 
 TEST(ArceeFusionTest, OneElement) {

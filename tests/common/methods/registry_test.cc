@@ -192,7 +192,8 @@ TEST(ResolveMethodTest, FillsInTheDefaultsOfTheAuthorsRelease) {
   EXPECT_THAT(resolved->config.numbers,
               ElementsAre(Pair("head_ratio_budget", 0.2), Pair("rank_topk", 1.0),
                           Pair("src_beta_max", 1.0), Pair("src_beta_min", 0.7)));
-  EXPECT_THAT(resolved->config.choices, ElementsAre(Pair("scope", "tensor")));
+  EXPECT_THAT(resolved->config.choices,
+              ElementsAre(Pair("roles", "structure"), Pair("scope", "tensor")));
   EXPECT_THAT(resolved->config.per_model, SizeIs(2));
   EXPECT_EQ(resolved->base, "base");
   EXPECT_THAT(resolved->models, ElementsAre("a", "b"));
@@ -428,7 +429,7 @@ TEST(MakeMethodTest, RefusesAConfigOfAnotherVersion) {
   EXPECT_THAT(std::string(missing.message()), HasSubstr("rank_topk"));
   config.numbers = {
       {"rank_topk", 1}, {"src_beta_min", 0.7}, {"src_beta_max", 1}, {"head_ratio_budget", 0.2}};
-  config.choices = {{"scope", "tensor"}};
+  config.choices = {{"roles", "structure"}, {"scope", "tensor"}};
   EXPECT_TRUE(MakeMethod(config).ok());
   for (const double rank : {0.0, -1.0, 17.0, 1e300}) {
     config.numbers["rank_topk"] = rank;

@@ -317,7 +317,27 @@ TEST(ResMergeTest, ModeFamilyAndSplitFollowTheTensor) {
   EXPECT_EQ(needs("mlp.experts.down_proj", {4, 64, 32}).split, Split::kMatrices);
   EXPECT_THAT(needs("visual.patch_embed.proj.weight", {64, 3, 14, 14}).note, HasSubstr("4-D"));
   EXPECT_THAT(needs("a.q_proj.weight", {1, 64}).note, HasSubstr("rank_topk"));
-  EXPECT_THAT(needs("output.weight", {151936, 64}).note, HasSubstr("vocabulary"));
+  EXPECT_EQ(needs("output.weight", {151936, 64}).mode, "mean");
+  EXPECT_THAT(needs("model.layers.0.wide", {151936, 64}).note, HasSubstr("vocabulary"));
+}
+
+TEST(ResMergeTest, TheReleasesClassesOnDemand) {
+  const auto own = MakeResMerge({}, 2),
+             release = MakeResMerge({}, 2, Scope::kTensor, Roles::kRelease);
+  const TensorSpec positions{"transformer.wpe.weight", {32, 16}};
+  EXPECT_EQ(own->Needs(positions)->mode, "mean");
+  EXPECT_EQ(release->Needs(positions)->mode, "spectral");
+  EXPECT_EQ(release->Needs(positions)->family, "other");
+  const MethodInfo info = ResMergeMethod();
+  MethodConfig config;
+  config.numbers = {{"rank_topk", 1}};
+  EXPECT_THAT(info.differs(config, positions, *own->Needs(positions)), HasSubstr("averaged"));
+  EXPECT_EQ(info.differs(config, positions, *release->Needs(positions)), "");
+  const TensorSpec mixer{"backbone.layers.0.mixer.in_proj.weight", {32, 16}};
+  EXPECT_THAT(info.differs(config, mixer, *own->Needs(mixer)),
+              AllOf(HasSubstr("attention"), HasSubstr("other")));
+  const TensorSpec norm{"model.norm.weight", {16}};
+  EXPECT_EQ(info.differs(config, norm, *own->Needs(norm)), "");
 }
 
 TEST(ResMergeTest, MeanModeRoundsTheFloat64SumOnce) {

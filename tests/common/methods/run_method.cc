@@ -67,7 +67,7 @@ struct LeafWork {
 
 absl::StatusOr<MethodResult> RunMethod(const MergeMethod& method, const MethodRun& run) {
   const uint64_t size = run.experts.at(0).size();
-  const TensorSpec spec{run.name, run.shape.empty() ? Shape{size} : run.shape};
+  const TensorSpec spec{run.name, run.shape.empty() ? Shape{size} : run.shape, run.hints};
   MethodResult result;
   MERGANSER_ASSIGN_OR_RETURN(result.needs, method.Needs(spec));
   const TensorNeeds& needs = result.needs;

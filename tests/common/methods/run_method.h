@@ -20,6 +20,7 @@ namespace merganser {
 struct MethodRun {
   std::string name = "model.layers.0.mlp.up_proj.weight";
   Shape shape;  // empty: one dimension
+  TensorHints hints;
   std::vector<double> base;
   std::vector<std::vector<double>> experts;
   DType in = DType::kF64;  // the inputs are rounded to this dtype

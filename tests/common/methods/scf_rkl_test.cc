@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -118,7 +119,8 @@ void ExpectSame(const MethodRun& run, const Settings& s) {
   MethodConfig config;
   config.method = "scf_rkl";
   config.numbers = {{"density", s.density}};
-  config.choices = {{"threshold", s.iqr ? "iqr" : "quantile"},
+  config.choices = {{"rows", "outputs"},
+                    {"threshold", s.iqr ? "iqr" : "quantile"},
                     {"importance", s.element ? "element" : "row"},
                     {"combine", s.sequential ? "sequential" : "max"},
                     {"scope", "tensor"}};
@@ -208,8 +210,11 @@ TEST(ScfRklTest, OfEqualImportancesTheEarlierModelWins) {
   MethodConfig config;
   config.method = "scf_rkl";
   config.numbers = {{"density", 1}};
-  config.choices = {
-      {"threshold", "quantile"}, {"importance", "row"}, {"combine", "max"}, {"scope", "tensor"}};
+  config.choices = {{"rows", "outputs"},
+                    {"threshold", "quantile"},
+                    {"importance", "row"},
+                    {"combine", "max"},
+                    {"scope", "tensor"}};
   config.per_model = {{{"weight", 0.5}}, {{"weight", 2}}};
   const auto method = MakeMethod(config);
   ASSERT_TRUE(method.ok());
@@ -304,11 +309,72 @@ TEST(ScfRklTest, AGateThatDoesNotFitIsRefused) {
   }
 }
 
+// Every matrix of the stack turned over.
+Vec Turned(const Vec& values, const Shape& shape) {
+  const size_t rows = shape[shape.size() - 2], cols = shape.back();
+  Vec out(values.size());
+  for (size_t at = 0; at < values.size(); at += rows * cols) {
+    for (size_t r = 0; r < rows; ++r) {
+      for (size_t c = 0; c < cols; ++c) out[at + c * rows + r] = values[at + r * cols + c];
+    }
+  }
+  return out;
+}
+
+// A matrix that is stored [in, out] gives what its transpose gives.
+TEST(ScfRklTest, RowsAreOutputsHoweverTheyAreStored) {
+  for (const Shape& shape : {Shape{7, 300}, Shape{300, 7}, Shape{33, 65}, Shape{1, 40},
+                             Shape{40, 1}, Shape{3, 17, 24}}) {
+    for (const char* parameters : {"density: 0.2", "threshold: iqr, importance: element",
+                                   "scope: model", "combine: sequential, density: 0.3"}) {
+      for (const DType dtype : {DType::kF64, DType::kBF16}) {
+        SCOPED_TRACE(absl::StrCat(parameters, " ", shape[0], " ", shape[1]));
+        MethodRun run = MakeRun(shape, 3, 1200);
+        if (shape.size() == 3) run.name = "model.layers.0.mlp.experts.down_proj";
+        run.in = run.out = dtype;
+        MethodRun turned = run;
+        std::swap(turned.shape[shape.size() - 2], turned.shape.back());
+        turned.hints.transposed = true;
+        turned.base = Turned(run.base, shape);
+        for (Vec& expert : turned.experts) expert = Turned(expert, shape);
+        const auto method = MethodNamed("scf_rkl", 3, parameters);
+        const auto plain = RunMethod(*method, run);
+        ASSERT_TRUE(plain.ok()) << plain.status();
+        for (const size_t helpers : {0, 3}) {
+          turned.helpers = helpers;
+          const auto by_column = RunMethod(*method, turned);
+          ASSERT_TRUE(by_column.ok()) << by_column.status();
+          EXPECT_EQ(by_column->needs.mode, "by column");
+          EXPECT_EQ(by_column->values, Turned(plain->values, shape));
+        }
+        // Not so where what is stored counts.
+        const auto stored = RunMethod(
+            *MethodNamed("scf_rkl", 3, absl::StrCat(parameters, ", rows: stored")), turned);
+        ASSERT_TRUE(stored.ok()) << stored.status();
+        EXPECT_EQ(stored->needs.mode, "scf_rkl");
+      }
+    }
+  }
+}
+
+TEST(ScfRklTest, AnOverflowByColumnIsNamedWhereItIsStored) {
+  MethodRun run;
+  run.shape = {3, 20};
+  run.hints.transposed = true;
+  run.base.assign(60, 0.0);
+  run.experts = {run.base};
+  run.experts[0][2 * 20 + 18] = 1e6;
+  run.out = DType::kF16;
+  const auto result = RunMethod(*MethodNamed("scf_rkl", 1, "density: 1"), run);
+  EXPECT_THAT(std::string(result.status().message()), HasSubstr("58"));
+}
+
 TEST(ScfRklTest, SequentialHasScopeTensorAlone) {
   MethodConfig config;
   config.method = "scf_rkl";
   config.numbers = {{"density", 0.1}};
-  config.choices = {{"threshold", "quantile"},
+  config.choices = {{"rows", "outputs"},
+                    {"threshold", "quantile"},
                     {"importance", "row"},
                     {"combine", "sequential"},
                     {"scope", "model"}};

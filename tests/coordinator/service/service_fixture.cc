@@ -53,7 +53,7 @@ class FakeRun final : public JobRun {
                               {"src_beta_min", 0.7},
                               {"src_beta_max", 1.0},
                               {"head_ratio_budget", 0.2}};
-      plan_.method.choices = {{"scope", "model"}};
+      plan_.method.choices = {{"roles", "structure"}, {"scope", "model"}};
       plan_.rounds = 2;
       plan_.groups = {{"model", {}, 0, true}};
       for (uint32_t i = 0; i < storage_.units_; ++i) {

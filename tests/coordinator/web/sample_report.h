@@ -50,7 +50,7 @@ inline Json SampleReport(Json tensors, const char* method = "resmerge") {
   }
   return {{"format", 1},
           {"program", "merganser 0.1.0"},
-          {"numerics", 6},
+          {"numerics", 7},
           {"plan", "0123456789abcdef"},
           {"recipe", "merge_method: resmerge\n"},
           {"method",

@@ -23,7 +23,7 @@ JobPlan SmallPlan(const std::string& uid, const std::string& output_uri) {
   job.plan.method.method = "resmerge";
   job.plan.method.numbers = {
       {"rank_topk", 1}, {"src_beta_min", 0.7}, {"src_beta_max", 1.0}, {"head_ratio_budget", 0.2}};
-  job.plan.method.choices = {{"scope", "tensor"}};
+  job.plan.method.choices = {{"roles", "structure"}, {"scope", "tensor"}};
   job.plan.method.per_model = {{}};
   job.writes = {{"model.safetensors", 400, "upload"}};
   return job;
