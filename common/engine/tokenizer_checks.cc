@@ -1,6 +1,7 @@
 #include "common/engine/tokenizer_checks.h"
 
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,13 +50,6 @@ std::string Warning(const Group& group, const std::string& output) {
                                        : "");
 }
 
-// A file that is none is told, a store that fails is an error.
-absl::Status Tell(const absl::Status& status, const std::string& what, PreparedMerge& prepared) {
-  if (IsRetryable(status)) return status;
-  prepared.plan.warnings.push_back(absl::StrCat(what, ": ", std::string(status.message())));
-  return absl::OkStatus();
-}
-
 // The recipe names a model's tokenizer, and that has none.
 absl::Status CheckNamed(const TokenizerModels& models, PreparedMerge& prepared) {
   TokenizerSide named(*prepared.tokenizer);
@@ -97,16 +91,20 @@ absl::Status CompareTokenizers(const TokenizerModels& models, PreparedMerge& pre
       read = own.status();
     }
   }
+  // A file that is none is told, a store that fails is an error.
+  if (IsRetryable(read)) return read;
   if (!read.ok()) {
-    return Tell(read,
-                absl::StrCat("the tokenizer of model ", output_name,
-                             ", which the output gets, was not compared with those of the others"),
-                prepared);
+    prepared.plan.warnings.push_back(
+        absl::StrCat("the tokenizer of model ", output_name,
+                     ", which the output gets, was not compared with those of the others: ",
+                     std::string(read.message())));
+    return absl::OkStatus();
   }
   output.generation = generation.has_value();
   output.numbers = NumbersSaid(generation.value_or(""), prepared.reference->config.text);
 
   std::vector<Group> groups;
+  std::map<std::string, std::vector<std::string>> failed;  // why -> models
   for (const std::shared_ptr<const Checkpoint>& model : models.opened) {
     if (model == prepared.tokenizer) continue;
     TokenizerSide side(*model);
@@ -115,10 +113,9 @@ absl::Status CompareTokenizers(const TokenizerModels& models, PreparedMerge& pre
     absl::StatusOr<TokenizerDifferences> found =
         opened.ok() ? CompareTokenizer(side, output) : absl::StatusOr<TokenizerDifferences>(opened);
     if (!found.ok()) {
-      MERGANSER_RETURN_IF_ERROR(
-          Tell(found.status(),
-               absl::StrCat("model ", name, ": its tokenizer was not compared with the output's"),
-               prepared));
+      // The output's own file may be the one.
+      if (IsRetryable(found.status())) return found.status();
+      failed[std::string(found.status().message())].push_back(name);
       continue;
     }
     if (found->items.empty()) continue;
@@ -131,6 +128,11 @@ absl::Status CompareTokenizers(const TokenizerModels& models, PreparedMerge& pre
     } else {
       same->models.push_back(name);
     }
+  }
+  for (const auto& [why, names] : failed) {
+    prepared.plan.warnings.push_back(absl::StrCat(
+        ModelsText(names), ": not compared with the output's tokenizer, that of model ",
+        output_name, ": ", why));
   }
   for (const Group& group : groups) {
     prepared.plan.warnings.push_back(Warning(group, output_name));

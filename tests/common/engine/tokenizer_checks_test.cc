@@ -270,9 +270,10 @@ TEST_F(TokenizerChecksTest, EqualDifferencesShareALine) {
 
 TEST_F(TokenizerChecksTest, AFileThatIsNoneIsAWarning) {
   const std::string tokenizer = Tokenizer();
-  EXPECT_THAT(SaidOf({{"tokenizer.json", tokenizer}}, {{"tokenizer.json", "{"}}),
-              AllOf(HasSubstr("model chat: its tokenizer was not compared with the output's: "),
-                    HasSubstr("tokenizer.json")));
+  EXPECT_THAT(
+      SaidOf({{"tokenizer.json", tokenizer}}, {{"tokenizer.json", "{"}}),
+      AllOf(HasSubstr("model chat: not compared with the output's tokenizer, that of model base: "),
+            HasSubstr("tokenizer.json")));
   EXPECT_THAT(SaidOf({{"tokenizer.json", tokenizer}, {"tokenizer_config.json", "[]"}},
                      {{"tokenizer.json", tokenizer}}),
               AllOf(HasSubstr("the tokenizer of model base"), HasSubstr("tokenizer_config.json")));
