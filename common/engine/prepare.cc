@@ -17,9 +17,11 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/alignment.h"
+#include "common/checkpoint/config_differences.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/chat_templates.h"
 #include "common/engine/config_json.h"
+#include "common/engine/layer_tensors.h"
 #include "common/engine/prepare_tokenizer.h"
 #include "common/methods/registry.h"
 #include "common/recipe/recipe_place.h"
@@ -244,6 +246,12 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
     prepared.plan.warnings.insert(prepared.plan.warnings.end(), model->warnings.begin(),
                                   model->warnings.end());
   }
+  ConfigComparison configs = CompareConfigs(pointers, resolved.reference, !slices.empty());
+  prepared.plan.warnings.insert(prepared.plan.warnings.end(), configs.warnings.begin(),
+                                configs.warnings.end());
+  prepared.plan.notes.insert(prepared.plan.notes.end(), configs.notes.begin(), configs.notes.end());
+  prepared.plan.config_differences = std::move(configs.differences);
+  prepared.plan.config_model = resolved.reference;
   prepared.reference = opened[resolved.reference];
   const TokenizerModels donors = {
       resolved.inputs(), opened, NamedModels(prepared.recipe),
@@ -275,17 +283,21 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   if (!reference.config.text.empty()) {
     prepared.config = LayersOf(slices, reference.config);
     prepared.config.tie_word_embeddings = alignment.tie_word_embeddings;
-    std::vector<std::string> placed;
-    MERGANSER_RETURN_IF_ERROR(
-        RewriteConfig(reference.config.text, DominantTorchDtype(prepared.plan),
-                      reference.store->Describe("config.json"), prepared.config, &placed)
-            .status());
-    for (const std::string& key : placed) {
-      prepared.plan.warnings.push_back(
-          absl::StrCat(reference.store->Describe("config.json"), ": key '", Shown(key),
-                       "' tells kinds of layers by their number and is kept, though the slices "
-                       "move layers"));
+    const std::string file = reference.store->Describe("config.json");
+    ConfigRemarks remarks;
+    MERGANSER_RETURN_IF_ERROR(RewriteConfig(reference.config.text,
+                                            DominantTorchDtype(prepared.plan), file,
+                                            prepared.config, &remarks)
+                                  .status());
+    for (const std::string& line : remarks.warnings) {
+      prepared.plan.warnings.push_back(absl::StrCat(file, ": ", line));
     }
+    for (const std::string& line : remarks.notes) {
+      prepared.plan.notes.push_back(absl::StrCat(file, ": ", line));
+    }
+    MERGANSER_ASSIGN_OR_RETURN(const std::vector<std::string> sized,
+                               CheckLayerTensors(reference, prepared.config));
+    prepared.plan.warnings.insert(prepared.plan.warnings.end(), sized.begin(), sized.end());
   }
   return prepared;
 }
