@@ -11,6 +11,8 @@
 #include "common/base/status.h"
 #include "common/checkpoint/applied.h"
 #include "common/checkpoint/buffers.h"
+#include "common/checkpoint/config_checks.h"
+#include "common/checkpoint/config_shapes.h"
 #include "common/checkpoint/extra_tensors.h"
 #include "common/checkpoint/missing_tensors.h"
 #include "common/checkpoint/names.h"
@@ -61,6 +63,10 @@ class Aligner {
                                  CheckKinds(*models_[m], reference_, options_.allow_partial));
       if (!warning.empty()) alignment_.warnings.push_back(std::move(warning));
     }
+    for (size_t m = 0; m < models_.size(); ++m) {
+      MERGANSER_RETURN_IF_ERROR(CheckConfigShapes(*models_[m], m == reference_index_));
+    }
+    if (whole_) MERGANSER_RETURN_IF_ERROR(CheckDepths(models_, reference_index_));
     MERGANSER_ASSIGN_OR_RETURN(ties_, SettleTies(models_, reference_index_));
     if (whole_) {
       WantAll();

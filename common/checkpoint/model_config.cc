@@ -120,7 +120,8 @@ class ConfigHandler final : public JsonHandler {
 }  // namespace
 
 bool IsLayerCount(std::string_view key) {
-  return key == "num_hidden_layers" || key == "n_layer" || key == "num_layers" || key == "n_layers";
+  return key == "num_hidden_layers" || key == "n_layer" || key == "num_layers" ||
+         key == "n_layers" || key == "num_transformer_layers";
 }
 
 absl::StatusOr<ModelConfig> ParseModelConfig(std::string text) {

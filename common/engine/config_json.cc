@@ -1,14 +1,15 @@
 #include "common/engine/config_json.h"
 
-#include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "common/base/status.h"
 #include "common/checkpoint/checkpoint.h"
+#include "common/engine/config_layers.h"
 #include "common/engine/json_text.h"
 #include "common/format/python_numbers.h"
 #include "common/tensor/dtype.h"
@@ -24,35 +25,40 @@ using Json = nlohmann::ordered_json;
 class Rewriter final : public nlohmann::json_sax<Json> {
  public:
   // `python`: what the text has for Python's numbers.
-  Rewriter(std::string_view dtype, bool add, const ConfigChanges& changes,
+  Rewriter(std::string_view dtype, bool add, const ConfigChanges& changes, const LayerEdits& edits,
            const PythonNumbers& python)
-      : dtype_(dtype), add_(add), changes_(changes), python_(python) {}
+      : dtype_(dtype), add_(add), changes_(changes), edits_(edits), python_(python) {}
 
   bool null() override {
+    if (skipping_ > 0) return true;
     if (Replaces() && levels_.size() == 1) return Dtype();
     if (SaysTie()) return boolean(false);
     return Value("null");
   }
   bool boolean(bool value) override {
+    if (skipping_ > 0) return true;
     if (SaysTie()) {
       levels_.back().tie = true;
       value = changes_.tie_word_embeddings.value_or(value);
     }
     return Value(value ? "true" : "false");
   }
-  bool number_integer(number_integer_t value) override { return Value(std::to_string(value)); }
+  bool number_integer(number_integer_t value) override {
+    return skipping_ > 0 || Value(std::to_string(value));
+  }
   bool number_unsigned(number_unsigned_t value) override {
+    if (skipping_ > 0 || Replaced()) return true;
     if (HasLayers() && IsLayerCount(levels_.back().key)) {
       ++counts_;
       return Value(std::to_string(changes_.origins.size()));
     }
-    if (HasLayers()) NotePlaced(levels_.back().key, value);
     return Value(std::to_string(value));
   }
   bool number_float(number_float_t, const string_t& spelling) override {
-    return Value(NumberText(spelling, python_));
+    return skipping_ > 0 || Value(NumberText(spelling, python_));
   }
   bool string(string_t& value) override {
+    if (skipping_ > 0 || Replaced()) return true;
     // It names the input's files; the output's have the usual names.
     if (levels_.size() == 1 && levels_.back().key == "transformers_weights") return true;
     return Replaces() ? Dtype() : Value(QuotedJson(value));
@@ -60,12 +66,13 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   bool binary(binary_t&) override { return false; }
 
   bool key(string_t& value) override {
-    levels_.back().key = value;
+    if (skipping_ == 0) levels_.back().key = value;
     return true;
   }
   bool start_object(size_t) override { return Open('{', '}'); }
   bool start_array(size_t) override { return Open('[', ']'); }
   bool end_object() override {
+    if (skipping_ > 0) return Skipped();
     const Level& level = levels_.back();
     if (changes_.tie_word_embeddings.has_value() && level.text && !level.tie) {
       levels_.back().key = "tie_word_embeddings";
@@ -78,9 +85,9 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     return Close();
   }
   bool end_array() override {
-    if (levels_.size() >= 2 && HasLayers(levels_[levels_.size() - 2]) && !RewriteList()) {
-      return false;
-    }
+    if (skipping_ > 0) return Skipped();
+    const LayerEdit* edit = levels_.size() < 2 ? nullptr : Find(levels_[levels_.size() - 2]);
+    if (edit != nullptr) RewriteList(*edit);
     return Close();
   }
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& e) override {
@@ -91,7 +98,6 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   bool root_is_object() const { return root_is_object_; }
   int replaced() const { return replaced_; }
   int counts() const { return counts_; }
-  const std::vector<std::string>& placed() const { return placed_; }
   const std::string& error() const { return error_; }
   std::string Take() { return std::move(out_) + "\n"; }
 
@@ -99,6 +105,8 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   struct Level : JsonLevel {
     bool config = false;           // the top, or nested under keys that end in "_config"
     bool text = false;             // the top, or its text_config
+    bool objects = false;          // and all around it are objects
+    std::string path;              // where they are
     bool tie = false;              // tie_word_embeddings is written
     size_t begin = 0;              // of its content in the output
     std::vector<size_t> elements;  // where those of an array end
@@ -116,61 +124,44 @@ class Rewriter final : public nlohmann::json_sax<Json> {
            levels_.back().close == '}' && levels_.back().key == "tie_word_embeddings";
   }
 
-  // Keys that make the kind of a layer depend on its number.
-  void NotePlaced(const std::string& key, uint64_t value) {
-    constexpr std::string_view kFirst[] = {"first_k_dense_replace"};
-    constexpr std::string_view kEvery[] = {"attn_layer_period",         "decoder_sparse_step",
-                                           "expert_layer_period",       "full_attention_interval",
-                                           "interleave_moe_layer_step", "moe_layer_freq",
-                                           "no_rope_layer_interval",    "sliding_window_pattern"};
-    bool moved = false;
-    for (uint64_t layer = 0; layer < changes_.origins.size(); ++layer) {
-      const uint64_t origin = changes_.origins[layer];
-      if (std::find(std::begin(kFirst), std::end(kFirst), key) != std::end(kFirst)) {
-        moved |= (layer < value) != (origin < value);
-      } else if (std::find(std::begin(kEvery), std::end(kEvery), key) != std::end(kEvery)) {
-        moved |= value > 1 && layer % value != origin % value;
-      }
-    }
-    if (moved) placed_.push_back(key);
+  // What becomes of the value at the last key of an object.
+  const LayerEdit* Find(const Level& level) const {
+    if (edits_.by_path.empty() || !level.objects) return nullptr;
+    const auto found = edits_.by_path.find(JsonPath(level.path, level.key));
+    return found == edits_.by_path.end() ? nullptr : &found->second;
   }
 
-  // Puts a list at a key of an object with layers together anew, if it has one
-  // entry a layer or lists layers. The array is still open.
-  bool RewriteList() {
-    const Level& array = levels_.back();
-    const std::string& key = levels_[levels_.size() - 2].key;
-    const bool lists_layers = key == "mlp_only_layers" || key == "attn_layer_indices";
-    const bool per_layer = array.elements.size() == changes_.reference_layers &&
-                           key != "architectures" && key.find("token") == std::string::npos;
-    if (array.empty || (!lists_layers && !per_layer)) return true;
+  // Writes the value that takes the place of the one that begins here, if there is one.
+  bool Replaced() {
+    const LayerEdit* edit = levels_.empty() ? nullptr : Find(levels_.back());
+    if (edit == nullptr || edit->json.empty()) return false;
+    const std::string indent = "\n" + std::string(2 * levels_.size(), ' ');
+    return Value(absl::StrReplaceAll(
+        edit->json, {{"\n", indent}, {python_.infinity, "Infinity"}, {python_.nan, "NaN"}}));
+  }
+
+  bool Skipped() {
+    --skipping_;
+    return true;
+  }
+
+  // Puts the list that is still open together anew.
+  void RewriteList(const LayerEdit& edit) {
     std::vector<std::string> elements;
-    size_t begin = array.begin;
-    for (const size_t end : array.elements) {
+    size_t begin = levels_.back().begin;
+    for (const size_t end : levels_.back().elements) {
       const size_t first = out_[begin] == ',' ? begin + 1 : begin;
       elements.push_back(out_.substr(first, end - first));
       begin = end;
     }
-    const std::string indent = "\n" + std::string(2 * levels_.size(), ' ');
-    std::vector<std::string> chosen;
-    for (uint64_t layer = 0; layer < changes_.origins.size(); ++layer) {
-      const uint64_t origin = changes_.origins[layer];
-      if (lists_layers) {
-        const std::string entry = indent + std::to_string(origin);
-        if (std::find(elements.begin(), elements.end(), entry) == elements.end()) continue;
-        chosen.push_back(indent + std::to_string(layer));
-      } else if (origin < elements.size()) {
-        chosen.push_back(elements[origin]);
-      } else {
-        error_ = absl::StrCat("key '", OneLine(key), "': found ", elements.size(),
-                              " entries, expected one for layer ", origin);
-        return false;
-      }
+    out_.resize(levels_.back().begin);
+    bool empty = true;
+    for (const uint64_t entry : edit.entries) {
+      if (entry >= elements.size()) continue;  // of a key that repeats with a shorter list
+      out_ += (empty ? "" : ",") + elements[entry];
+      empty = false;
     }
-    out_.resize(array.begin);
-    for (size_t i = 0; i < chosen.size(); ++i) out_ += (i > 0 ? "," : "") + chosen[i];
-    levels_.back().empty = chosen.empty();
-    return true;
+    levels_.back().empty = empty;
   }
 
   bool Replaces() const {
@@ -202,10 +193,18 @@ class Rewriter final : public nlohmann::json_sax<Json> {
       error_ = absl::StrCat("nested deeper than ", kMaxJsonDepth);
       return false;
     }
+    if (skipping_ > 0 || Replaced()) {
+      ++skipping_;
+      return true;
+    }
     Begin();
     out_ += open;
     Level level;
     level.close = close;
+    level.objects = close == '}' && (levels_.empty() || levels_.back().objects);
+    if (level.objects && !levels_.empty()) {
+      level.path = JsonPath(levels_.back().path, levels_.back().key);
+    }
     if (levels_.empty()) {
       root_is_object_ = close == '}';
       level.config = level.text = true;
@@ -228,11 +227,12 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   std::string dtype_;
   bool add_;
   const ConfigChanges& changes_;
+  const LayerEdits& edits_;
   const PythonNumbers& python_;
+  size_t skipping_ = 0;  // arrays and objects that are open and not written
   bool root_is_object_ = false;
   int replaced_ = 0;
   int counts_ = 0;
-  std::vector<std::string> placed_;
   std::string out_;
   std::string error_;
   std::vector<Level> levels_;
@@ -266,20 +266,24 @@ std::string DominantTorchDtype(const Plan& plan) {
 
 absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_view torch_dtype,
                                           std::string_view what, const ConfigChanges& changes,
-                                          std::vector<std::string>* notes) {
+                                          ConfigRemarks* remarks) {
   const PythonNumbers python = UnusedNumbers(text);
   const std::string standard = ReplacePythonNumbers(text, python);
+  LayerEdits edits;
+  if (!changes.origins.empty()) {
+    absl::StatusOr<LayerEdits> made =
+        EditLayers(standard, changes.reference_layers, changes.origins);
+    if (!made.ok()) return Annotate(made.status(), OneLine(what));
+    edits = *std::move(made);
+  }
   // Whether a key must be added shows at the end only: a second pass adds it.
   for (bool add : {false, true}) {
-    Rewriter rewriter(torch_dtype, add, changes, python);
+    Rewriter rewriter(torch_dtype, add, changes, edits, python);
     bool parsed = false;
     try {
       parsed = Json::sax_parse(standard.begin(), standard.end(), &rewriter);
     } catch (const Json::exception& error) {
       return absl::InvalidArgumentError(absl::StrCat(OneLine(what), ": ", OneLine(error.what())));
-    }
-    if (!parsed && rewriter.error().starts_with("key '")) {
-      return absl::InvalidArgumentError(absl::StrCat(OneLine(what), ": ", rewriter.error()));
     }
     if (!parsed || !rewriter.root_is_object()) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -293,7 +297,7 @@ absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_vie
                        ": key 'num_hidden_layers': missing, expected the number of "
                        "layers, which is another in the output"));
     }
-    if (notes != nullptr) *notes = rewriter.placed();
+    if (remarks != nullptr) *remarks = {std::move(edits.warnings), std::move(edits.notes)};
     return WithOtherKeys(rewriter.Take(), changes, what);
   }
   return absl::InternalError("unreachable");

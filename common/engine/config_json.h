@@ -23,8 +23,8 @@ std::string DominantTorchDtype(const Plan& plan);
 // `origins` it has the reference's layers.
 struct ConfigChanges {
   uint64_t reference_layers = 0;  // what the reference's config.json says
-  // Of every layer of the output, the reference's layer whose entries in lists of
-  // one entry a layer (layer_types, ...) it takes.
+  // Of every layer of the output, the reference's layer whose place it takes in what
+  // the config says of layers (EditLayers).
   std::vector<uint64_t> origins;
   // Written to the top and to a nested text_config, there or not; none: kept.
   std::optional<bool> tie_word_embeddings;
@@ -34,6 +34,11 @@ struct ConfigChanges {
   JsonValues top, text_config;
 };
 
+// Lines that begin with a key: the file's name goes before them.
+struct ConfigRemarks {
+  std::vector<std::string> warnings, notes;
+};
+
 // `text` with the value of `torch_dtype` and `dtype` replaced by `torch_dtype`
 // wherever the object itself, or one nested in it under a key that ends in
 // "_config", has such a key with a string or, at the top, null. If none has,
@@ -41,10 +46,8 @@ struct ConfigChanges {
 // is replaced.
 //
 // With `changes.origins`, the number of layers is replaced at the top and in a nested
-// text_config, and there the lists that have one entry a layer are put together
-// anew, as well as `mlp_only_layers` and `attn_layer_indices`, which list layers.
-// `notes`, unless null, receives the names of keys that tell kinds of layers by
-// their number (first_k_dense_replace, ...) and do not fit layers that moved.
+// text_config, and what the config says of layers by their number is as EditLayers
+// has it; what that warns of and notes goes to `remarks`, unless null.
 //
 // All other keys and values, their order and the spelling of fractional numbers
 // are kept; white space is not. kInvalidArgument when `text` is no JSON object,
@@ -52,7 +55,7 @@ struct ConfigChanges {
 // the file.
 absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_view torch_dtype,
                                           std::string_view what, const ConfigChanges& changes = {},
-                                          std::vector<std::string>* notes = nullptr);
+                                          ConfigRemarks* remarks = nullptr);
 
 }  // namespace merganser
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/format.h"
+#include "common/base/shown.h"
 #include "common/base/utf8.h"
 #include "common/engine/config_json.h"
 #include "common/engine/numbers.h"
@@ -137,6 +138,28 @@ void AppendMethod(const Plan& plan, std::string& out) {
   }
 }
 
+// What models' config.json say otherwise than that of the output.
+void AppendConfig(const Plan& plan, std::string& out) {
+  if (plan.config_differences.empty() || plan.config_model >= plan.models.size()) return;
+  absl::StrAppend(&out, "\n## Configuration\n\n`config.json` is that of ",
+                  MarkdownCell(DisplayModel(plan.models[plan.config_model])),
+                  "; other models say otherwise at these keys.\n\n"
+                  "| key | taken | otherwise | in |\n| --- | --- | --- | --- |\n");
+  const auto value = [](const std::string& shown) {
+    constexpr size_t kMostShown = 120;
+    return shown.empty() ? std::string("(missing)") : MarkdownCell(Cut(shown, kMostShown));
+  };
+  for (const ConfigDifference& difference : plan.config_differences) {
+    std::string names;
+    for (const uint32_t model : difference.models) {
+      if (model >= plan.models.size()) continue;
+      absl::StrAppend(&names, names.empty() ? "" : ", ", DisplayModel(plan.models[model]));
+    }
+    absl::StrAppend(&out, "| ", MarkdownCell(difference.key), " | ", value(difference.taken), " | ",
+                    value(difference.other), " | ", MarkdownCell(names), " |\n");
+  }
+}
+
 }  // namespace
 
 std::string DisplayModel(const PlannedModel& model) {
@@ -223,6 +246,7 @@ std::string ModelCard(const Plan& plan, const std::vector<std::string>& warnings
   for (const std::string& warning : warnings) {
     absl::StrAppend(&out, "\n**Warning:** ", MarkdownCell(warning), ".\n");
   }
+  AppendConfig(plan, out);
   const std::string fence = FenceFor(plan.recipe_text);
   absl::StrAppend(&out, "\n## Recipe\n\n", fence, "yaml\n", plan.recipe_text);
   if (!plan.recipe_text.ends_with('\n')) out += '\n';

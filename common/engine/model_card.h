@@ -15,8 +15,9 @@ namespace merganser {
 // told to the world.
 std::string DisplayModel(const PlannedModel& model);
 
-// YAML front matter, a table of the models, the method with its parameters, and
-// the recipe verbatim; `warnings` stand below the method. Depends on these alone. Names are
+// YAML front matter, a table of the models, the method with its parameters, the keys of
+// config.json at which models differ, and the recipe verbatim; `warnings` stand below the method.
+// Depends on these alone. Names are
 // escaped: whatever a model or parameter is called, it stays a scalar of the YAML and a cell of the
 // table.
 std::string ModelCard(const Plan& plan, const std::vector<std::string>& warnings = {});

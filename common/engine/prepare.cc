@@ -18,10 +18,12 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/alignment.h"
+#include "common/checkpoint/config_differences.h"
 #include "common/checkpoint/renamed_model.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/chat_templates.h"
 #include "common/engine/config_json.h"
+#include "common/engine/layer_tensors.h"
 #include "common/engine/prepare_tokenizer.h"
 #include "common/engine/token_numbers.h"
 #include "common/engine/token_rules.h"
@@ -276,6 +278,12 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
     prepared.plan.warnings.insert(prepared.plan.warnings.end(), model->warnings.begin(),
                                   model->warnings.end());
   }
+  ConfigComparison configs = CompareConfigs(pointers, resolved.reference, !slices.empty());
+  prepared.plan.warnings.insert(prepared.plan.warnings.end(), configs.warnings.begin(),
+                                configs.warnings.end());
+  prepared.plan.notes.insert(prepared.plan.notes.end(), configs.notes.begin(), configs.notes.end());
+  prepared.plan.config_differences = std::move(configs.differences);
+  prepared.plan.config_model = resolved.reference;
   std::move(tokenizer->warnings.begin(), tokenizer->warnings.end(),
             std::back_inserter(prepared.plan.warnings));
   std::move(tokenizer->notes.begin(), tokenizer->notes.end(),
@@ -313,17 +321,21 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
     prepared.config = LayersOf(slices, reference.config);
     prepared.config.tie_word_embeddings = alignment.tie_word_embeddings;
     if (tokenizer->rows.has_value()) prepared.config.vocab_size = tokenizer->rows->rows;
-    std::vector<std::string> placed;
-    MERGANSER_RETURN_IF_ERROR(
-        RewriteConfig(reference.config.text, DominantTorchDtype(prepared.plan),
-                      reference.store->Describe("config.json"), prepared.config, &placed)
-            .status());
-    for (const std::string& key : placed) {
-      prepared.plan.warnings.push_back(
-          absl::StrCat(reference.store->Describe("config.json"), ": key '", Shown(key),
-                       "' tells kinds of layers by their number and is kept, though the slices "
-                       "move layers"));
+    const std::string file = reference.store->Describe("config.json");
+    ConfigRemarks said;
+    MERGANSER_RETURN_IF_ERROR(RewriteConfig(reference.config.text,
+                                            DominantTorchDtype(prepared.plan), file,
+                                            prepared.config, &said)
+                                  .status());
+    for (const std::string& line : said.warnings) {
+      prepared.plan.warnings.push_back(absl::StrCat(file, ": ", line));
     }
+    for (const std::string& line : said.notes) {
+      prepared.plan.notes.push_back(absl::StrCat(file, ": ", line));
+    }
+    MERGANSER_ASSIGN_OR_RETURN(const std::vector<std::string> sized,
+                               CheckLayerTensors(reference, prepared.config));
+    prepared.plan.warnings.insert(prepared.plan.warnings.end(), sized.begin(), sized.end());
   }
   MERGANSER_RETURN_IF_ERROR(SettleTokenNumbers(prepared));
   MERGANSER_RETURN_IF_ERROR(CompareTokenizers(donors, prepared));

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "common/checkpoint/alignment.h"
 #include "common/checkpoint/checkpoint.h"
+#include "common/checkpoint/config_differences.h"
 #include "common/methods/merge_method.h"
 #include "common/methods/registry.h"
 #include "common/recipe/recipe.h"
@@ -155,6 +156,9 @@ struct Plan {
   std::vector<std::string> warnings;  // what may be meant otherwise, or is hardly right
   // What the recipe has that changes nothing, and where its method's authors would do otherwise.
   std::vector<std::string> notes;
+  // Keys of config.json at which models differ; of models[config_model] is what the output gets.
+  std::vector<ConfigDifference> config_differences;
+  uint32_t config_model = 0;
   uint64_t parameters = 0;  // elements of the output
   uint64_t bytes_read = 0;  // tensor data, all rounds (a settled gate may save some)
   uint64_t bytes_written = 0;

@@ -173,22 +173,23 @@ TEST(RewriteConfig, AListThatLacksALayerIsNamed) {
                         "layer 5"));
 }
 
-TEST(RewriteConfig, NotesKeysThatPlaceLayersByTheirNumber) {
-  const auto notes = [](const std::string& text, std::vector<uint64_t> origins) {
+TEST(RewriteConfig, WarnsOfKeysThatPlaceLayersByTheirNumber) {
+  const auto warnings = [](const std::string& text, std::vector<uint64_t> origins) {
     ConfigChanges layers;
     layers.reference_layers = 8;
     layers.origins = std::move(origins);
-    std::vector<std::string> found;
+    ConfigRemarks found;
     const auto out = RewriteConfig(text, "bfloat16", "config.json", layers, &found);
     EXPECT_TRUE(out.ok()) << out.status();
-    return found;
+    return found.warnings;
   };
   const std::string text =
-      R"({"num_hidden_layers": 8, "first_k_dense_replace": 1, "full_attention_interval": 2})";
-  EXPECT_THAT(notes(text, {0, 1, 2, 3}), ElementsAre());
-  EXPECT_THAT(notes(text, {0, 3, 4}), ElementsAre());
-  EXPECT_THAT(notes(text, {2, 3, 4}), ElementsAre("first_k_dense_replace"));
-  EXPECT_THAT(notes(text, {0, 2, 3}), ElementsAre("full_attention_interval"));
+      R"({"num_hidden_layers": 8, "first_k_dense_replace": 2, "full_attention_interval": 2})";
+  EXPECT_THAT(warnings(text, {0, 1, 2, 3}), ElementsAre());
+  EXPECT_THAT(warnings(text, {0, 3, 4}), ElementsAre(HasSubstr("it fits, as the slices")));
+  EXPECT_THAT(warnings(text, {0, 2, 3}), ElementsAre(HasSubstr("'full_attention_interval' tells")));
+  EXPECT_THAT(warnings(text, {0, 3, 0}), ElementsAre(HasSubstr("'first_k_dense_replace' tells"),
+                                                     HasSubstr("it fits, as the slices")));
 }
 
 TEST(RewriteConfig, TellsWhetherEmbeddingsAreTied) {

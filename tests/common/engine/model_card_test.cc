@@ -119,6 +119,17 @@ TEST(ModelCard, TellsOfWarningsAndDepartures) {
   EXPECT_THAT(card, HasSubstr("**Warning:** an \\| odd thing.\n"));
 }
 
+TEST(ModelCard, TellsWhereConfigsDifferAndWhoseIsTaken) {
+  Plan plan = OneShardPlan();
+  EXPECT_THAT(ModelCard(plan), Not(HasSubstr("## Configuration")));
+  plan.config_differences = {{"rope_theta", "10000.0", "1e6", "", {1, 2}},
+                             {"x|y", "", "\"`\"", "", {2}}};
+  const std::string card = ModelCard(plan);
+  EXPECT_THAT(card, HasSubstr("`config.json` is that of org/base;"));
+  EXPECT_THAT(card, HasSubstr("| rope_theta | 10000.0 | 1e6 | org/a, org/b |"));
+  EXPECT_THAT(card, HasSubstr("| x\\|y | (missing) | \"\\`\" | org/b |"));
+}
+
 TEST(ModelCard, TellsNoLocalPaths) {
   Plan plan = OneShardPlan();
   plan.models[0] = Model("/home/somebody/secret/base", "/home/somebody/secret/base");
