@@ -80,7 +80,8 @@ def report(outcomes, not_made, every):
     for name, reason in sorted(not_made.items()):
         if name not in families.NOT_MADE:
             failed = True
-            print("FAIL %s: not made: %s; mend families.CHANGES, or say why in families.NOT_MADE" % (name, reason))
+            print("FAIL %s: not made: %s; mend families.CHANGES, or say why in families.NOT_MADE" % (
+                name, reason))
     for name in sorted(set(families.NOT_MADE) & {o.name for o in outcomes}):
         failed = True
         print("FAIL %s: is made, and stands in families.NOT_MADE" % name)
@@ -98,7 +99,8 @@ def report(outcomes, not_made, every):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", metavar="MODEL")
     parser.add_argument("--write", metavar="PAGE")
     parser.add_argument("--check", metavar="PAGE")

@@ -1,6 +1,7 @@
 """What must hold of one architecture; everything that does not is told as a failure by name."""
 
 import concurrent.futures
+import copy
 import os
 
 import torch
@@ -25,6 +26,7 @@ class Outcome:
         self.spelling = ""
         self.planned, self.merged, self.loaded = [], [], []
         self.apart = None  # of the answers, relative to the greatest
+        self.passes = 0  # forward passes that were compared
         self.sliced, self.laid_out = [], []  # words, as slices.py and layouts.py give them
         self.remarks, self.failures = [], []
         self.warnings = {}  # text: methods
@@ -79,16 +81,20 @@ def weights_apart(found, states):
     return ""
 
 
-def _compare(outcome, model, states):
-    """The loaded merge against the merge of the loaded models: weights, and answers."""
+def _compare(outcome, model, base, states):
+    """The loaded merge against the merge of the loaded models: weights, and answers. `base` is the loaded
+    base: it answers with the weights that torch merged, and by its own configuration."""
     told = weights_apart(model.state_dict(), states)
     if told:
         outcome.fail("linear", told)
         return
-    ours = inputs.answer(model)
-    model.load_state_dict(_in_torch(states))
-    theirs = inputs.answer(model)
-    outcome.apart = ((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-12)).item()
+    passes = inputs.all_of(model)
+    outcome.passes = len(passes)
+    ours = [inputs.answer_of(model, given) for given in passes]
+    base.load_state_dict(_in_torch(states))
+    theirs = [inputs.answer_of(base, given) for given in passes]
+    outcome.apart = max(((o - t).abs().max() / t.abs().max().clamp(min=1e-12)).item()
+                        for o, t in zip(ours, theirs))
     if not outcome.apart <= ANSWERS_APART:
         outcome.fail("linear", "answers differ by %.1e of the greatest" % outcome.apart)
 
@@ -102,7 +108,7 @@ def check(outcome, model, methods, folder):
     own = loaded["base"][1]
     if own:
         outcome.remarks.append("transformers itself: %s" % own)
-    states = [loaded[name][0].state_dict() for name in ("base",) + models.EXPERTS]
+    states = [copy.deepcopy(loaded[name][0].state_dict()) for name in ("base",) + models.EXPERTS]
     outcome.tensors = len(states[0])
     _plan_all(outcome, methods, made, folder)
     for method in MERGED:
@@ -124,7 +130,7 @@ def check(outcome, model, methods, folder):
             continue
         outcome.loaded.append(method)
         if method == "linear":
-            _compare(outcome, merged, states)
+            _compare(outcome, merged, loaded["base"][0], states)
         elif not all(bool(torch.isfinite(v).all()) for k, v in merged.state_dict().items()
                      if v.is_floating_point() and bool(torch.isfinite(states[0][k]).all())):
             outcome.fail("load " + method, "a tensor is not finite")

@@ -74,9 +74,7 @@ def value_of(key, value):
     """The small value of a number under `key`, never above the default's."""
     for pattern, small_value in _RULES:
         if pattern.fullmatch(key):
-            if small_value is None or not 0 <= value:
-                return value
-            return min(value, small_value) if value else value
+            return value if small_value is None else min(value, small_value)
     return value
 
 
@@ -105,7 +103,8 @@ class _Shrinker:
             return value
         return self._special.setdefault(value, min(FIRST_SPECIAL + len(self._special), VOCABULARY - 1))
 
-    def walk(self, fields, layers, inside=""):
+    def walk(self, fields, layers):
+        """`fields` made small; `layers` is how many a stack has at most."""
         deep = {v for k, v in fields.items() if _LAYER_KEYS.fullmatch(str(k)) and isinstance(v, int)}
         found = {}
         for key, value in fields.items():
@@ -122,7 +121,7 @@ class _Shrinker:
                     found[key] = self.rope(value)
                 else:
                     vision = re.search("vision|audio|speech|visual", key) is not None
-                    found[key] = self.walk(value, VISION_LAYERS if vision else LAYERS, key)
+                    found[key] = self.walk(value, VISION_LAYERS if vision else LAYERS)
                     if "model_type" in value:
                         found[key]["model_type"] = value["model_type"]
             elif isinstance(value, bool) or not isinstance(value, (int, list)):
@@ -131,8 +130,8 @@ class _Shrinker:
                                                         fields.get("num_heads")):
                 found[key] = value_of("num_heads", value)  # no grouped queries, or latent ones
             elif isinstance(value, int):
-                found[key] = min(value_of(key, value), layers) if _LAYER_KEYS.fullmatch(key) else value_of(
-                    key, value)
+                most = layers if _LAYER_KEYS.fullmatch(key) else value
+                found[key] = min(value_of(key, value), most)
             elif len(value) in deep and len(value) > layers:
                 found[key] = cut(value, layers)
             else:
@@ -140,7 +139,7 @@ class _Shrinker:
         return found
 
     def rope(self, value):
-        """mrope's sections are halves of a head's dimension; long and short factors too."""
+        """The sections of mrope add up to half of a head's dimension."""
         found = {}
         for key, entry in value.items():
             if isinstance(entry, dict):
@@ -153,7 +152,7 @@ class _Shrinker:
 
 
 def merge(fields, changes):
-    """`changes` over `fields`, dict by dict; None of a nested key is a value, `...` removes the key."""
+    """`changes` over `fields`, dict by dict; `...` takes a key away."""
     for key, value in changes.items():
         if value is ...:
             fields.pop(key, None)

@@ -26,6 +26,7 @@ def _cell(text):
 def row(outcome, methods, merged):
     """A model's line."""
     apart = "-" if outcome.apart is None else "%.0e" % outcome.apart if outcome.apart else "0"
+    apart += ", with an image" if outcome.passes > 1 else ""
     remarks = [_short(r) for r in outcome.remarks] + [_short("FAILS: %s: %s" % f) for f in outcome.failures]
     cells = ("`%s`" % outcome.name, "%d" % outcome.parameters, "%d" % outcome.tensors,
              _counted(outcome.planned, methods), _counted(outcome.merged, merged),

@@ -10,7 +10,8 @@ import os
 # Keys that older versions had in place of a list with an entry a layer: {class: (without, with)}.
 OLDER = {
     "AfmoeForCausalLM": (["layer_types"], {"global_attn_every_n_layers": 4}),
-    "BailingHybridForCausalLM": (["layer_types", "mlp_layer_types"], {"layer_group_size": 4, "first_k_dense_replace": 2}),
+    "BailingHybridForCausalLM": (["layer_types", "mlp_layer_types"], {
+        "layer_group_size": 4, "first_k_dense_replace": 2}),
     "Cohere2ForCausalLM": (["layer_types"], {"sliding_window_pattern": 4}),
     "DeepseekV3ForCausalLM": (["mlp_layer_types"], {"first_k_dense_replace": 1}),
     "DeepseekV32ForCausalLM": (["mlp_layer_types", "layer_types"], {"first_k_dense_replace": 3}),
@@ -88,7 +89,8 @@ def _same(cls, path, body, new, spelled):
         ours = _meaning(cls, path, body)
     except Exception:  # pylint: disable=broad-except
         return False  # the installed version does not read this spelling of this family
-    return all(ours.get(key) == value for key, value in _meaning(cls, path, new).items() if key not in spelled)
+    return all(ours.get(key) == value for key, value in _meaning(cls, path, new).items()
+               if key not in spelled)
 
 
 def respell(cls, folder):
