@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every test, from a fresh clone, as CI runs them.
 #
-# usage: tests/run.sh [--fast | --full | --chaos]
+# usage: tests/run.sh [--fast | --full | --chaos | --architectures]
 #
 #   (none)   release build with warnings as errors; tests/lint.sh; all tests; then a build with
 #            AddressSanitizer and UBSan: unit tests and the quickest end-to-end tests
@@ -11,6 +11,9 @@
 #            all but clusters under ThreadSanitizer, the interop group (PyPI, npm), a
 #            Slurm of one node, and clang-tidy
 #   --chaos  release build; jobs that are disturbed, under many more seeds (no part of --full)
+#   --architectures
+#            release build; a hundred and more tiny models of transformers' own classes, merged and
+#            loaded (PyPI; no part of --full)
 #
 # Needs Debian 12 and root or sudo where packages are missing. Ends with CTest's
 # own summary; exits non-zero as soon as a group fails. See tests/README.md.
@@ -23,8 +26,9 @@ case "${1:-}" in
   --fast) mode=fast ;;
   --full) mode=full ;;
   --chaos) mode=chaos ;;
+  --architectures) mode=architectures ;;
   -h | --help)
-    sed -n '2,16s/^# \{0,1\}//p' "$0"
+    sed -n '2,19s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   *)
@@ -97,9 +101,28 @@ check() {
   ctest --preset "$1"
 }
 
+# Libraries of PyPI that outputs are held against, in a folder of their own.
+interop_environment() {
+  if [ ! -x .venv-interop/bin/python ]; then
+    /usr/bin/python3 -m venv .venv-interop
+  fi
+  .venv-interop/bin/pip install --quiet -r tests/interop/requirements.txt
+}
+interop() {
+  MERGANSER_BIN="$PWD/build/bin/merganser" MERGANSER_SOURCE_DIR="$PWD" HF_HUB_OFFLINE=1 \
+    NODE_PATH="$PWD/.venv-interop/node/node_modules" \
+    .venv-interop/bin/python "tests/interop/$1" "${@:2}"
+}
+
 build release
 if [ "$mode" = chaos ]; then
   check chaos
+  exit 0
+fi
+if [ "$mode" = architectures ]; then
+  stage "Architectures: models of transformers' own classes, merged and loaded"
+  interop_environment
+  interop architectures/architectures_test.py --check tests/interop/architectures/README.md
   exit 0
 fi
 stage "Sources"
@@ -129,18 +152,10 @@ if [ "$mode" = full ]; then
   "${fixed[@]}" ctest --preset tsan
 
   stage "Interop: gRPC clients, official safetensors and transformers, mergekit, accuracies"
-  if [ ! -x .venv-interop/bin/python ]; then
-    /usr/bin/python3 -m venv .venv-interop
-  fi
-  .venv-interop/bin/pip install --quiet -r tests/interop/requirements.txt
+  interop_environment
   mkdir -p .venv-interop/node
   cp tests/interop/package.json .venv-interop/node/
   npm install --prefix .venv-interop/node --ignore-scripts --no-audit --no-fund --silent
-  interop() {
-    MERGANSER_BIN="$PWD/build/bin/merganser" MERGANSER_SOURCE_DIR="$PWD" HF_HUB_OFFLINE=1 \
-      NODE_PATH="$PWD/.venv-interop/node/node_modules" \
-      .venv-interop/bin/python "tests/interop/$1" "${@:2}"
-  }
   interop reflection_test.py
   interop moto_test.py
   interop hf_test.py

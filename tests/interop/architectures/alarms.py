@@ -1,0 +1,35 @@
+"""Plans of healthy models warn of nothing but what is so.
+
+Base and experts here are of one family and come from one tool: a warning is right where a method has
+nothing else to do, or where the class says that tensors are one that it then trains apart. All others
+are false alarms, and failures.
+"""
+
+import re
+
+# What a method says of tensors that its formulas are not made for.
+_METHODS = re.compile(r"tensor \S+: mean of the experts: |.*mean of the experts")
+
+# Classes whose config says that two tensors are one (tie_word_embeddings, a shared bias) and which do not
+# tie them: base and experts really hold two.
+UNTIED = {
+    "BigBirdPegasusForCausalLM": "its class does not tie the head that its config says is tied: two are "
+                                "stored, and merged",
+    "ReformerModelWithLMHead": "its class stores two biases of the head, and uses one: both are merged",
+}
+
+
+def judge(outcome):
+    """Turns false alarms of the plans into failures, others into remarks."""
+    fallbacks = set()
+    for warning, methods in outcome.warnings.items():
+        if _METHODS.match(warning):
+            fallbacks.add(warning)
+        elif outcome.name in UNTIED and " other values than " in warning:
+            remark = UNTIED[outcome.name]
+            if remark not in outcome.remarks:
+                outcome.remarks.append(remark)
+        else:
+            outcome.fail("plan " + ", ".join(methods), "warns: " + warning)
+    if fallbacks:
+        outcome.remarks.append("resmerge: mean of %d tensors" % len(fallbacks))
