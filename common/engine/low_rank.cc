@@ -71,8 +71,7 @@ bool IsSample(const PlannedTensor& tensor, const MethodConfig& method) {
   const uint64_t least = 2 * static_cast<uint64_t>(RankOf(method)) + 2;
   return shape.back() >= least && shape.back() <= kElements / least &&
          shape[shape.size() - 2] >= least &&
-         std::all_of(tensor.sources.begin(), tensor.sources.end(),
-                     CanSample);
+         std::all_of(tensor.sources.begin(), tensor.sources.end(), CanSample);
 }
 
 // Spread over the model.

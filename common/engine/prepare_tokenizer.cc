@@ -246,15 +246,16 @@ class TokenizerSettlement {
     const std::string where =
         Place(prepared_, rule.line, absl::StrCat("tokenizer.tokens.", Shown(rule.token)));
     VocabularyRows& rows = *settled_.rows;
-    const auto number = vocabulary_ == nullptr ? std::optional<uint64_t>()
-                                               : NumberOf(*vocabulary_, rule.token);
+    const auto number =
+        vocabulary_ == nullptr ? std::optional<uint64_t>() : NumberOf(*vocabulary_, rule.token);
     if (!number.has_value() || *number >= rows.rows) {
       return absl::InvalidArgumentError(absl::StrCat(
           where, ": found ", Shown(rule.token), ", which ",
-          vocabulary_ == nullptr
-              ? absl::StrCat(Shown(prepared_.tokenizer->given), " does not tell (it has no "
-                                                                "tokenizer.json)")
-              : absl::StrCat("the output's tokenizer ", number.has_value() ? "has no row for" : "has not"),
+          vocabulary_ == nullptr ? absl::StrCat(Shown(prepared_.tokenizer->given),
+                                                " does not tell (it has no "
+                                                "tokenizer.json)")
+                                 : absl::StrCat("the output's tokenizer ",
+                                                number.has_value() ? "has no row for" : "has not"),
           "; tokens are not added by this version: leave it out"));
     }
     RowRule out;
