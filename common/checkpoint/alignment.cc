@@ -17,6 +17,7 @@
 #include "common/checkpoint/missing_tensors.h"
 #include "common/checkpoint/names.h"
 #include "common/checkpoint/partial_models.h"
+#include "common/checkpoint/place_rows.h"
 #include "common/checkpoint/refusals.h"
 #include "common/checkpoint/rename_messages.h"
 #include "common/checkpoint/rename_search.h"
@@ -78,8 +79,13 @@ class Aligner {
     }
     SettleMissing();
     MERGANSER_RETURN_IF_ERROR(Differences());
+    const auto find = [&](const Checkpoint& model, const std::string& name) {
+      return ties_.Source(model, name).first;
+    };
     for (size_t t = 0; t < alignment_.tensors.size(); ++t) {
-      if (wanted_[t].token_side.has_value()) PlaceRows(alignment_.tensors[t]);
+      if (!wanted_[t].token_side.has_value()) continue;
+      std::string difference = PlaceRows(models_, options_, find, alignment_.tensors[t]);
+      if (!difference.empty()) Differ(std::move(difference));
     }
     MERGANSER_ASSIGN_OR_RETURN(
         SettledBuffers buffers,
@@ -401,50 +407,6 @@ class Aligner {
       source.name = place.name;
       source.stands_for = place.model;
       place = source;
-    }
-  }
-
-  // Where every source has the rows of the output's tokens.
-  void PlaceRows(AlignedTensor& aligned) {
-    std::vector<uint32_t> models;
-    std::map<uint32_t, uint32_t> tensors;  // of each model
-    for (const TensorSource& source : aligned.sources) {
-      models.push_back(source.model);
-      tensors.emplace(source.model, source.tensor);
-    }
-    const std::optional<uint32_t> base =
-        options_.is_base ? std::optional(reference_index_) : std::nullopt;
-    for (size_t k = 0; k < aligned.sources.size(); ++k) {
-      TensorSource& source = aligned.sources[k];
-      const std::vector<RowRun> runs = RunsOf(*options_.rows, models, base, k);
-      const bool as_stored = runs.size() == 1 && runs[0].of.size() == 1 &&
-                             runs[0].of[0] == RowRun::Origin{source.model, 0} &&
-                             runs[0].rows == options_.rows->stored[source.model];
-      if (as_stored || runs.empty()) continue;
-      for (const RowRun& run : runs) {
-        SourceRows& rows = source.rows.emplace_back();
-        rows.rows = run.rows;
-        for (const RowRun::Origin& origin : run.of) {
-          const auto [known, added] = tensors.emplace(origin.model, 0);
-          if (added) {
-            const Checkpoint& model = *models_[origin.model];
-            const CheckpointTensor* found = ties_.Source(model, aligned.name).first;
-            if (found == nullptr) {
-              Differ(absl::StrCat(Name(model), ": tensor ", Quoted(aligned.name),
-                                  " is missing, expected it as a token's row is taken from there"));
-              return;
-            }
-            known->second = static_cast<uint32_t>(found - model.tensors.data());
-          }
-          rows.of.push_back({origin.model, known->second, origin.row});
-        }
-      }
-      if (aligned.copied) {
-        Differ(absl::StrCat("tensor ", Quoted(aligned.name), " is in ", Name(reference_),
-                            " alone, and its rows are of tokens that have other numbers in the "
-                            "output: expected it in all models"));
-        return;
-      }
     }
   }
 

@@ -14,6 +14,7 @@
 #include "common/checkpoint/checkpoint.h"
 #include "common/engine/config_json.h"
 #include "common/engine/job_output.h"
+#include "common/engine/recipe_models.h"
 #include "common/plan/plan.h"
 #include "common/recipe/recipe.h"
 #include "common/storage/roots.h"
@@ -61,21 +62,6 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
 // are there and whole. As PrepareMerge says it.
 absl::Status CheckStageModels(const Recipe& recipe, const std::vector<std::string>& directories,
                               const Stores& stores, const StageContext& stage);
-
-// kPermissionDenied, with the model's name, when a model of `recipe` lies outside of
-// `roots`. What else may be wrong with it is left to PrepareMerge.
-absl::Status CheckModelRoots(const Recipe& recipe, const std::vector<std::string>& directories,
-                             const AllowedRoots& roots);
-
-// Where in file systems PrepareMerge may look for models; none of a recipe that is wrong.
-std::vector<std::string> ModelPaths(std::string_view recipe_text, std::string_view source_name,
-                                    const std::vector<std::string>& directories);
-
-// The directories for a recipe file: the current one and the file's own, absolute.
-std::vector<std::string> RecipeDirectories(const std::string& recipe_path);
-
-// Reads a recipe file (at most kMaxRecipeBytes) through no store: it is local.
-absl::StatusOr<std::string> ReadRecipeFile(const std::string& path);
 
 }  // namespace merganser
 

@@ -3,37 +3,21 @@
 #include <algorithm>
 #include <cstddef>
 #include <optional>
-#include <set>
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/checked.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/vocabulary.h"
 #include "common/engine/auxiliary_files.h"
-#include "common/engine/chat_templates.h"
 #include "common/engine/match_vocabularies.h"
 #include "common/engine/tokenizer_union.h"
 #include "common/storage/read_whole.h"
 
 namespace merganser {
 namespace {
-
-std::string Place(const PreparedMerge& prepared, int line, const std::string& key) {
-  return absl::StrCat(prepared.recipe.source_name, ":", line, ": key '", key, "'");
-}
-
-// The model among those that are open; nullptr where it is not.
-std::shared_ptr<const Checkpoint> Opened(const TokenizerModels& models, const std::string& name) {
-  const std::string wanted = models.canonical(name);
-  for (size_t i = 0; i < models.inputs.size(); ++i) {
-    if (models.canonical(models.inputs[i]) == wanted) return models.opened[i];
-  }
-  return nullptr;
-}
 
 // A model that is not merged, for its tokenizer alone.
 absl::StatusOr<std::shared_ptr<const Checkpoint>> OpenDonor(const TokenizerModels& models,
@@ -114,12 +98,12 @@ class TokenizerSettlement {
  private:
   const TokenizerSource& source() const { return *prepared_.recipe.tokenizer; }
   std::string place() const {
-    return asked_ ? Place(prepared_, source().line, source().key) : std::string();
+    return asked_ ? PlaceOfKey(prepared_, source().line, source().key) : std::string();
   }
 
   absl::Status ChooseDonor() {
     if (source().base) return absl::OkStatus();
-    prepared_.tokenizer = Opened(models_, source().model);
+    prepared_.tokenizer = models_.Opened(source().model);
     if (prepared_.tokenizer != nullptr) return absl::OkStatus();
     absl::StatusOr<std::shared_ptr<const Checkpoint>> donor = OpenDonor(models_, source().model);
     if (!donor.ok()) return Annotate(donor.status(), place());
@@ -244,7 +228,7 @@ class TokenizerSettlement {
 
   absl::Status AddRule(const TokenRule& rule) {
     const std::string where =
-        Place(prepared_, rule.line, absl::StrCat("tokenizer.tokens.", Shown(rule.token)));
+        PlaceOfKey(prepared_, rule.line, absl::StrCat("tokenizer.tokens.", Shown(rule.token)));
     VocabularyRows& rows = *settled_.rows;
     const auto number =
         vocabulary_ == nullptr ? std::optional<uint64_t>() : NumberOf(*vocabulary_, rule.token);
@@ -295,7 +279,7 @@ class TokenizerSettlement {
   }
 
   uint32_t IndexOf(const std::string& name) const {
-    const std::shared_ptr<const Checkpoint> model = Opened(models_, name);
+    const std::shared_ptr<const Checkpoint> model = models_.Opened(name);
     const auto at = std::find(models_.opened.begin(), models_.opened.end(), model);
     return static_cast<uint32_t>(at - models_.opened.begin());
   }
@@ -316,60 +300,21 @@ class TokenizerSettlement {
 
 }  // namespace
 
+std::string PlaceOfKey(const PreparedMerge& prepared, int line, const std::string& key) {
+  return absl::StrCat(prepared.recipe.source_name, ":", line, ": key '", key, "'");
+}
+
+std::shared_ptr<const Checkpoint> TokenizerModels::Opened(const std::string& name) const {
+  const std::string wanted = canonical(name);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (canonical(inputs[i]) == wanted) return opened[i];
+  }
+  return nullptr;
+}
+
 absl::StatusOr<SettledTokenizer> SettleTokenizer(const TokenizerModels& models,
                                                  PreparedMerge& prepared) {
   return TokenizerSettlement(models, prepared).Settle();
-}
-
-absl::Status SettleChatTemplate(const TokenizerModels& models, PreparedMerge& prepared) {
-  if (!prepared.recipe.chat_template.has_value()) return absl::OkStatus();
-  const ChatTemplate& wanted = *prepared.recipe.chat_template;
-  const std::string place = Place(prepared, wanted.line, "chat_template");
-  absl::StatusOr<std::optional<std::string>> own = ReadChatTemplate(*prepared.tokenizer);
-  if (!own.ok()) return Annotate(own.status(), place);
-  std::string text = wanted.value;
-  if (wanted.value == "auto") {
-    std::vector<std::optional<std::string>> templates;
-    std::vector<std::string> names;
-    std::set<std::string> seen;
-    for (const std::string& name : models.named) {
-      if (!seen.insert(models.canonical(name)).second) continue;
-      std::shared_ptr<const Checkpoint> model = Opened(models, name);
-      // One that takes no part is asked as well, as far as it is there.
-      if (model == nullptr) {
-        absl::StatusOr<std::shared_ptr<const Checkpoint>> aside = models.open_small(name);
-        if (!aside.ok()) continue;
-        model = *std::move(aside);
-      }
-      absl::StatusOr<std::optional<std::string>> found = ReadChatTemplate(*model);
-      if (!found.ok()) {
-        prepared.plan.warnings.push_back(
-            absl::StrCat(place, ": the template of model ", Shown(name),
-                         " does not count: ", std::string(found.status().message())));
-        continue;
-      }
-      templates.push_back(*std::move(found));
-      names.push_back(name);
-    }
-    const CommonTemplate common = MostCommonTemplate(templates);
-    if (common.text.empty()) {
-      prepared.plan.notes.push_back(absl::StrCat(
-          place, ": accepted, but it has no effect here: no model has a chat template"));
-      return absl::OkStatus();
-    }
-    const bool same = own->has_value() && absl::StripAsciiWhitespace(**own) == common.text;
-    prepared.plan.notes.push_back(
-        absl::StrCat(place, ": auto is the chat template of model ", Shown(names[common.first]),
-                     ", which ", common.count, " of ", names.size(),
-                     " models have; the output's tokenizer ", same ? "has it already" : "gets it"));
-    if (same) return absl::OkStatus();
-    text = common.text;
-  } else if (const std::string_view named = NamedChatTemplate(wanted.value); !named.empty()) {
-    text = std::string(named);
-  }
-  if (own->has_value() && **own == text) return absl::OkStatus();
-  prepared.chat_template = std::move(text);
-  return absl::OkStatus();
 }
 
 }  // namespace merganser

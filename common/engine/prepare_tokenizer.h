@@ -24,7 +24,13 @@ struct TokenizerModels {
   std::function<std::string(const std::string&)> canonical;
   // A model of which no more than its small files is wanted.
   std::function<absl::StatusOr<std::shared_ptr<const Checkpoint>>(const std::string&)> open_small;
+
+  // The model of this name among those that are merged; nullptr where it is none of them.
+  std::shared_ptr<const Checkpoint> Opened(const std::string& name) const;
 };
+
+// "recipe.yaml:7: key 'tokenizer_source'".
+std::string PlaceOfKey(const PreparedMerge& prepared, int line, const std::string& key);
 
 // What it comes to beside the files of the output.
 struct SettledTokenizer {
