@@ -30,6 +30,7 @@ class PartReader {
       return ReadStored(part.of[0], skipped, out);
     }
     const size_t width = BytesPerElement(source_.dtype);
+    if (part.of.size() == 1) return Convert(part.of[0], skipped, out.size() / width, out);
     for (uint64_t done = 0; done * width < out.size(); done += kBufferElements) {
       const uint64_t count = std::min(kBufferElements, out.size() / width - done);
       MERGANSER_RETURN_IF_ERROR(
@@ -49,6 +50,18 @@ class PartReader {
     return Annotate(status, absl::StrCat("tensor ", Shown(source_.tensor)));
   }
 
+  // Elements of a narrower type are read into the end of their places and widened from the front:
+  // none is written over before it was taken.
+  absl::Status Convert(const StoredElements& stored, uint64_t skipped, uint64_t count,
+                       std::span<std::byte> out) const {
+    const size_t bytes = count * BytesPerElement(stored.dtype);
+    const std::span<std::byte> narrow = out.last(bytes);
+    MERGANSER_RETURN_IF_ERROR(ReadStored(stored, skipped, narrow));
+    const TensorView view = {narrow.data(), stored.dtype, count};
+    for (uint64_t i = 0; i < count; ++i) Put(ElementAt(view, i), i, out);
+    return absl::OkStatus();
+  }
+
   // Of `count` elements, at most kBufferElements.
   absl::Status Mean(const SourcePart& part, uint64_t skipped, uint64_t count,
                     std::span<std::byte> out) {
@@ -60,16 +73,18 @@ class PartReader {
       for (uint64_t i = 0; i < count; ++i) sums_[i] += ElementAt(view, i);
     }
     const auto divisor = static_cast<double>(part.of.size());
-    for (uint64_t i = 0; i < count; ++i) {
-      const double mean = sums_[i] / divisor;
-      if (source_.dtype == DType::kF64) {
-        std::memcpy(out.data() + i * sizeof mean, &mean, sizeof mean);
-      } else {
-        const auto single = static_cast<float>(mean);
-        std::memcpy(out.data() + i * sizeof single, &single, sizeof single);
-      }
-    }
+    for (uint64_t i = 0; i < count; ++i) Put(sums_[i] / divisor, i, out);
     return absl::OkStatus();
+  }
+
+  // As the source's type, F32 or F64, of which F32 is rounded to.
+  void Put(double value, uint64_t i, std::span<std::byte> out) const {
+    if (source_.dtype == DType::kF64) {
+      std::memcpy(out.data() + i * sizeof value, &value, sizeof value);
+      return;
+    }
+    const auto single = static_cast<float>(value);
+    std::memcpy(out.data() + i * sizeof single, &single, sizeof single);
   }
 
   const JobContext& job_;

@@ -11,8 +11,8 @@
 
 namespace merganser {
 
-// Fills `view` with the elements of `source`, which has parts, from `first` on. What has to be
-// converted or added passes through a buffer of kPartBufferBytes. Errors name file and tensor.
+// Fills `view` with the elements of `source`, which has parts, from `first` on. Means pass
+// through a buffer of kPartBufferBytes. Errors name file and tensor.
 absl::Status ReadParts(const JobContext& job, const PlannedSource& source, uint64_t first,
                        const TensorView& view);
 
