@@ -267,7 +267,7 @@ tokenizer:
                             ("a: {source: {kind: model_token, model: %s, token_id: 99}}"
                              % self.x["folder"], "99")):
             with open(self.path("r.yaml"), "w", encoding="utf-8") as f:
-                f.write("merge_method: linear\nbase_model: %s\nmodels: [%s]\n"
+                f.write("merge_method: task_arithmetic\nbase_model: %s\nmodels: [%s]\n"
                         "parameters: {weight: 1}\ntokenizer:\n  source: union\n  tokens:\n    %s\n"
                         % (self.base["folder"], self.x["folder"], rules))
             self.assertOneError(harness.run("plan", self.path("r.yaml")), 2, "tokens", text)
@@ -293,7 +293,7 @@ class BytesTest(VocabularyCase):
                       "dtype: bfloat16", args=("--threads", "2"))
         wanted = harness.hash_output(self.path("out"))
         self.merge_of(self.base, [self.x, self.y], "tokenizer_source: union",
-                      "dtype: bfloat16", args=("--threads", "1", "--memory", "64MB"), out="again")
+                      "dtype: bfloat16", args=("--threads", "1", "--memory", "110MB"), out="again")
         self.assertEqual(harness.hash_output(self.path("again")), wanted)
         with harness.Cluster(1, self.path("state")) as cluster:
             job = cluster.submit(self.path("r.yaml"), self.path("job"))
