@@ -78,7 +78,7 @@ constexpr uint32_t kLargestKey = 0x7f7fffff;  // of the largest float32
 void ImportanceKeys(const double* delta, std::span<const double> divergences, bool by_column,
                     uint64_t cols, uint64_t at, uint64_t n, uint32_t* keys) {
   if (by_column) {
-    double product[linalg::PadLanes(std::max<uint64_t>(kFillElements, kKeyChunk))];
+    double product[linalg::PadLanes(std::max<uint64_t>(kFillElements, kKeyChunk))] = {};
     for (uint64_t e = 0; e < n; ++e) product[e] = delta[e] * divergences[(at + e) % cols];
     linalg::MagnitudeKeys(product, 1.0, n, keys);
   }
