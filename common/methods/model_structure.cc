@@ -19,7 +19,8 @@ bool NamesVocabulary(const TensorSpec& tensor) {
   if (ReleaseFamily(tensor.name) == TensorFamily::kEmbedding) return true;
   return TakeApart(tensor.name)
       .last()
-      .Is({"embed_in", "embed_out", "shared", "tok_embeddings", "token_embedding", "tokens_embed"});
+      .Is({"embed_in", "embed_out", "shared", "tok_embeddings", "token_embedding", "tokens_embed",
+           "word_embedding", "embeddings", "embedding", "emb"});
 }
 
 // What is added to the output of the matrix is called so.

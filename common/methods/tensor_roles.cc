@@ -151,9 +151,8 @@ bool IsTokenMixer(const NameParts& name) {
   const NamePart& last = name.last();
   for (const NamePart& part : name.parts) {
     if (part.Contains({"attn", "attention", "mamba", "deltanet", "delta_net", "retention"}) ||
-        part.HasWord({"att",      "mixer", "mixers",    "ssm", "mlstm", "slstm", "lstm",
-                      "temporal", "lru",   "recurrent", "qkv", "qkvz",  "wqkv",  "mha",
-                      "mqa",      "gqa",   "mla",       "kda", "gla",   "hyena", "time_mix"})) {
+        part.HasWord({"att", "ssm", "mlstm", "slstm", "lstm", "temporal", "lru", "recurrent", "qkv",
+                      "qkvz", "wqkv", "mha", "mqa", "gqa", "mla", "kda", "gla", "hyena"})) {
       return true;
     }
     if (!name.numbered) continue;
