@@ -37,6 +37,7 @@ constexpr std::string_view kPackedParts[] = {"qweight",
                                              "q_invperm",
                                              "trellis",
                                              "Qidxs",
+                                             "bitmask",
                                              "W_q"};
 
 std::string_view LastComponent(std::string_view name) {

@@ -195,6 +195,9 @@ absl::Status AddListed(const Checkpoint& checkpoint, Listing top, Selection& sel
   }
   for (ListedObject& object : top.objects) {
     const std::string name = object.key;
+    const auto is_it = [&](const CheckpointShard& shard) { return shard.key == name; };
+    const std::vector<CheckpointShard>& shards = checkpoint.shards;
+    if (std::any_of(shards.begin(), shards.end(), is_it)) continue;
     selection.Judge(std::move(object), name);
   }
   for (const std::string& folder : top.folders) {

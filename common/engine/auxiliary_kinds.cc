@@ -86,6 +86,30 @@ constexpr std::string_view kWeights[] = {
     ".task",        ".litertlm", ".trt",   ".exl2",
 };
 
+// Weights that are the same model in another form, or the state of a training. Others may be a part
+// of it that nobody merges: a projector, a codec.
+constexpr std::string_view kPartEndings[] = {".safetensors", ".bin", ".pt", ".pth"};
+constexpr std::string_view kNoParts[] = {"model",
+                                         "pytorch_model",
+                                         "consolidated",
+                                         "tf_model",
+                                         "flax_model",
+                                         "rust_model",
+                                         "adapter_",
+                                         "training_args",
+                                         "optim",
+                                         "scheduler",
+                                         "rng_state",
+                                         "random_states",
+                                         "scaler",
+                                         "extra_state",
+                                         "mp_rank",
+                                         "zero_pp",
+                                         "bf16_zero",
+                                         "open_clip",
+                                         "diffusion_pytorch_model",
+                                         "data"};
+
 // Licences go along in whatever form they have.
 constexpr std::string_view kLicences[] = {"license", "licence",   "notice",      "use_policy",
                                           "copying", "copyright", "third_party", "third-party"};
@@ -185,6 +209,9 @@ FileKind KindOfFile(std::string_view name) {
   using Use = FileKind::Use;
   if (name.empty() || name.front() == '.' || Has(kOwn, name)) return {Use::kPassedOver};
   const std::string lower = absl::AsciiStrToLower(std::string(name));
+  if (EndsIn(lower, kPartEndings) && !StartsWith(lower, kNoParts)) {
+    return {Use::kLeftOut, "weights beside the model's, which are not merged"};
+  }
   // The index of weights, of whichever form: model.safetensors.index.json, tf_model.h5.index.json.
   if (EndsIn(lower, kWeights) || lower.ends_with(".index.json") || lower.ends_with(".ckpt.index") ||
       lower.find(".data-0000") != std::string::npos) {

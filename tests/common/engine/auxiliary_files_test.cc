@@ -166,6 +166,8 @@ TEST(AuxiliaryFiles, WhatIsLeftOutIsSaidInOneNote) {
                                               {"c.png", ""},
                                               {"d.pdf", ""},
                                               {"trainer_state.json", "{}"},
+                                              {"mm_projector.bin", ""},
+                                              {"optimizer.pt", ""},
                                               {"assets/x.wav", ""},
                                               {"checkpoint-10/tokenizer.json", "{}"},
                                               {"runs/events", ""},
@@ -174,12 +176,14 @@ TEST(AuxiliaryFiles, WhatIsLeftOutIsSaidInOneNote) {
   AuxiliaryRemarks remarks;
   EXPECT_THAT(KeysOf(ListAuxiliaryFiles(reference, &remarks)), ElementsAre("tokenizer.json"));
   EXPECT_THAT(remarks.warnings, IsEmpty());
-  EXPECT_THAT(remarks.notes,
-              ElementsAre(AllOf(HasSubstr("left out of the output: "),
-                                HasSubstr("'a.png', 'b.png', 'c.png' and 1 more (pictures"),
-                                HasSubstr("'trainer_state.json' (records"),
-                                HasSubstr("the folder 'assets/' (not known"),
-                                Not(HasSubstr("checkpoint-10")), Not(HasSubstr("runs")))));
+  EXPECT_THAT(
+      remarks.notes,
+      ElementsAre(AllOf(HasSubstr("left out of the output: "),
+                        HasSubstr("'a.png', 'b.png', 'c.png' and 1 more (pictures"),
+                        HasSubstr("'trainer_state.json' (records"),
+                        HasSubstr("'mm_projector.bin' (weights beside"),
+                        Not(HasSubstr("optimizer")), HasSubstr("the folder 'assets/' (not known"),
+                        Not(HasSubstr("checkpoint-10")), Not(HasSubstr("runs")))));
   // An ordinary repository of the hub says nothing.
   AuxiliaryRemarks none;
   EXPECT_THAT(KeysOf(ListAuxiliaryFiles(MakeReference({{"README.md", ""},
