@@ -23,22 +23,30 @@ STACK = (("base", 0, 3), ("one", 2, 4))
 LAYERS = 4
 LEAST = 30
 
-# Those whose configuration depends on the number of layers, a few plain ones, and some with two stacks.
+# Those whose configuration depends on the number of layers, plain ones, and some with two stacks.
 NAMES = (
     "AfmoeForCausalLM ApertusForCausalLM AXK1ForCausalLM AXK2ForCausalLM BailingHybridForCausalLM "
-    "BambaForCausalLM BeamForCausalLM Cohere2ForCausalLM Cohere2MoeForCausalLM CwmForCausalLM "
-    "DeepseekV2ForCausalLM DeepseekV32ForCausalLM DeepseekV3ForCausalLM DeepseekV4ForCausalLM "
-    "Dots1ForCausalLM Ernie4_5_MoeForCausalLM Exaone4ForCausalLM ExaoneMoeForCausalLM FlintForCausalLM "
-    "Gemma2ForCausalLM Gemma3ForCausalLM Gemma3nForCausalLM Gemma4ForCausalLM Glm4MoeForCausalLM "
-    "Glm4MoeLiteForCausalLM GlmMoeDsaForCausalLM GPT2LMHeadModel GPTNeoForCausalLM GptOssForCausalLM "
-    "GraniteMoeHybridForCausalLM GraniteMoeSWAForCausalLM GraniteSWAForCausalLM HYV3ForCausalLM "
-    "InklingForCausalLM JambaForCausalLM KimiLinearForCausalLM Kolibri1ForCausalLM LagunaForCausalLM "
-    "Lfm2ForCausalLM Lfm2MoeForCausalLM Lfm3ForCausalLM Llama4ForCausalLM LlamaForCausalLM "
-    "MellumForCausalLM MiMoV2FlashForCausalLM MiniMaxForCausalLM MixtralForCausalLM "
-    "ModernBertDecoderForCausalLM NemotronHForCausalLM Olmo3ForCausalLM OlmoHybridForCausalLM "
-    "Qwen2ForCausalLM Qwen2MoeForCausalLM Qwen3ForCausalLM Qwen3MoeForCausalLM Qwen3NextForCausalLM "
-    "Qwen3_5ForCausalLM Qwen3_5MoeForCausalLM Qwen4ExpForCausalLM SmolLM3ForCausalLM "
-    "VaultGemmaForCausalLM Zamba2ForCausalLM ZayaForCausalLM BertForMaskedLM ModernBertForMaskedLM"
+    "BambaForCausalLM BeamForCausalLM BertForMaskedLM BloomForCausalLM Cohere2ForCausalLM "
+    "Cohere2MoeForCausalLM CwmForCausalLM DbrxForCausalLM DebertaV2ForMaskedLM DeepseekV2ForCausalLM "
+    "DeepseekV32ForCausalLM DeepseekV3ForCausalLM DeepseekV4ForCausalLM Dots1ForCausalLM "
+    "Ernie4_5_MoeForCausalLM Exaone4ForCausalLM ExaoneMoeForCausalLM FalconH1ForCausalLM FlintForCausalLM "
+    "Gemma2ForCausalLM Gemma3ForCausalLM Gemma3ForConditionalGeneration Gemma3nForCausalLM "
+    "Gemma4ForCausalLM GemmaForCausalLM Glm4MoeForCausalLM Glm4MoeLiteForCausalLM GlmMoeDsaForCausalLM "
+    "GPT2LMHeadModel GPTNeoForCausalLM GPTNeoXForCausalLM GptOssForCausalLM GraniteMoeHybridForCausalLM "
+    "GraniteMoeSWAForCausalLM GraniteSWAForCausalLM HunYuanMoEV1ForCausalLM HYV3ForCausalLM "
+    "HYV4ForCausalLM Inkling2ForCausalLM InklingForCausalLM JambaForCausalLM KimiLinearForCausalLM "
+    "Kolibri1ForCausalLM LagunaForCausalLM LaraMiniForCausalLM Lfm2ForCausalLM Lfm2MoeForCausalLM "
+    "Lfm3ForCausalLM Llama4ForCausalLM LlamaForCausalLM Mamba2ForCausalLM MambaForCausalLM "
+    "MellumForCausalLM MiMoV2FlashForCausalLM MiniMaxForCausalLM MiniMaxM2ForCausalLM "
+    "MiniMaxM3VLForCausalLM MistralForCausalLM MixtralForCausalLM MllamaForConditionalGeneration "
+    "ModernBertDecoderForCausalLM ModernBertForMaskedLM NemotronHForCausalLM Olmo3ForCausalLM "
+    "OlmoeForCausalLM OlmoHybridForCausalLM OPTForCausalLM Phi3ForCausalLM PhimoeForCausalLM "
+    "Qwen2_5_VLForConditionalGeneration Qwen2ForCausalLM Qwen2MoeForCausalLM Qwen3_5ForCausalLM "
+    "Qwen3_5ForConditionalGeneration Qwen3_5MoeForCausalLM Qwen3ForCausalLM Qwen3MoeForCausalLM "
+    "Qwen3NextForCausalLM Qwen4ExpForCausalLM RecurrentGemmaForCausalLM ReformerModelWithLMHead "
+    "RobertaForMaskedLM RwkvForCausalLM SmolLM3ForCausalLM StableLmForCausalLM Starcoder2ForCausalLM "
+    "T5ForConditionalGeneration VaultGemmaForCausalLM ViTForImageClassification "
+    "WhisperForConditionalGeneration Zamba2ForCausalLM ZambaForCausalLM ZayaForCausalLM "
 ).split()
 
 _PLAIN = (bool, int, float, str, type(None))

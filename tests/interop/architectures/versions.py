@@ -21,7 +21,6 @@ OLDER = {
     "Glm4MoeForCausalLM": (["mlp_layer_types"], {"first_k_dense_replace": 1}),
     "Glm4MoeLiteForCausalLM": (["mlp_layer_types"], {"first_k_dense_replace": 1}),
     "GPTNeoForCausalLM": (["attention_layers"], {"attention_types": [[["global", "local"], 2]]}),
-    "GptOssForCausalLM": (["layer_types"], {}),
     "GraniteMoeHybridForCausalLM": (["layer_types"], {"layers_block_type": ["mamba", "attention"] * 2}),
     "HYV3ForCausalLM": (["mlp_layer_types"], {"first_k_dense_replace": 1}),
     "KimiLinearForCausalLM": (["layer_types", "mlp_layer_types"], {
@@ -31,9 +30,7 @@ OLDER = {
     "Lfm2ForCausalLM": (["layer_types"], {"full_attn_idxs": [1, 3]}),
     "Llama4ForCausalLM": (["layer_types", "no_rope_layers", "moe_layers"], {
         "no_rope_layer_interval": 4, "interleave_moe_layer_step": 2}),
-    "MiniMaxForCausalLM": (["layer_types"], {"attn_type_list": [1, 0, 1, 0]}),
     "NemotronHForCausalLM": (["layers_block_type"], {"hybrid_override_pattern": "ME*-"}),
-    "Olmo3ForCausalLM": (["layer_types"], {}),
     "Qwen2ForCausalLM": (["layer_types"], {"max_window_layers": 2}),
     "Qwen2MoeForCausalLM": (["layer_types"], {}),
     "Qwen3ForCausalLM": (["layer_types"], {}),
