@@ -138,6 +138,8 @@ bool IsDerived(const ConfigValues& values, std::string_view path, std::string_vi
 bool IsIrrelevantKey(std::string_view part) {
   if (part == "_sliding_window_pattern") return false;
   if (part.starts_with('_')) return true;
+  // Told with the tokenizers: the output may have those of another model than its config.
+  if (Is(part, {"bos_token_id", "eos_token_id", "pad_token_id"})) return true;
   if (Is(part, {"transformers_version",
                 "name_or_path",
                 "torch_dtype",
