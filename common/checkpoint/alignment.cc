@@ -63,6 +63,11 @@ class Aligner {
       MERGANSER_ASSIGN_OR_RETURN(std::string warning,
                                  CheckKinds(*models_[m], reference_, options_.allow_partial));
       if (!warning.empty()) alignment_.warnings.push_back(std::move(warning));
+      // Before ties, which are told by names.
+      const Renaming renaming = FindRenaming(reference_, *models_[m]);
+      if (!renaming.empty()) {
+        return absl::InvalidArgumentError(RefuseRenaming(renaming, reference_, *models_[m]));
+      }
     }
     for (size_t m = 0; m < models_.size(); ++m) {
       MERGANSER_RETURN_IF_ERROR(CheckConfigShapes(*models_[m], m == reference_index_));
@@ -327,12 +332,6 @@ class Aligner {
         place.tensor = static_cast<uint32_t>(source - model.tensors.data());
         used[place.tensor] = true;
         Compare(model, *source, wanted_[t]);
-      }
-    }
-    if (missing_.size() > first_missing) {
-      const Renaming renaming = FindRenaming(reference_, model);
-      if (!renaming.empty()) {
-        return absl::InvalidArgumentError(RefuseRenaming(renaming, reference_, model));
       }
     }
     for (size_t i = 0; i < used.size(); ++i) {

@@ -148,12 +148,15 @@ std::map<uint32_t, std::string> SettleParts(const std::vector<const Checkpoint*>
       forgiven[wanted[missing[i].tensor]] = judged[i].verdict != MissingVerdict::kRefused;
     }
     const PartsJudgement judgement = parts.Judge(lacks, forgiven, other_class[m]);
+    const bool damaged = std::any_of(judgement.reasons.begin(), judgement.reasons.end(),
+                                     [](const std::string& reason) { return !reason.empty(); });
     bool all = judgement.shares;
     for (size_t i = 0; i < missing.size(); ++i) {
       const MissingTensor& one = missing[i];
       if (one.model != m || judged[i].verdict != MissingVerdict::kRefused) continue;
       std::string reason = judgement.reasons[wanted[one.tensor]];
-      if (reason.empty() && !judgement.shares) {
+      // Where something is damaged that is what there is to say.
+      if (reason.empty() && !judgement.shares && !damaged) {
         reason = "; the model has the layers of no tower whole";
       }
       // Layers that are there under other names are no part that is lacking.

@@ -273,7 +273,7 @@ TEST_F(PartialModelsTest, DamagedModelsAreNoParts) {
       {Multimodal(), Without(text, "embed_tokens"), "'model.embed_tokens.weight'"},
       {Multimodal(), Without(text, "norm"), "'model.norm.weight'"},
       {Multimodal(), Without(Without(Multimodal(), "blocks"), "layers.1"),
-       "'model.layers.1.self_attn.q_proj.weight'"},
+       "'visual.blocks.0.attn.qkv.weight'"},
       {Masked(), Without(Classifier(), "embeddings.LayerNorm"), "embeddings.LayerNorm"},
       {Masked(), Without(Classifier(), "word_embeddings"), "word_embeddings"},
       // A head of the same class, and one tensor of a head.
