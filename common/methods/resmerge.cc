@@ -246,7 +246,7 @@ std::string RolesDiffer(const MethodConfig& config, const TensorSpec& tensor,
                         const TensorNeeds& needs) {
   const auto rank = config.numbers.find("rank_topk");
   if (rank == config.numbers.end()) return "";
-  const bool spectral = needs.rounds > 0;
+  const bool spectral = needs.mode == "spectral";
   if (ReleaseMode(tensor, static_cast<int>(rank->second)).spectral != spectral) {
     return spectral
                ? "split spectrally, where the authors' list of names (roles: release) averages"

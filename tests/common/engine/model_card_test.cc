@@ -113,7 +113,6 @@ TEST(ModelCard, TellsOfWarningsAndDepartures) {
   EXPECT_THAT(ModelCard(plan), Not(HasSubstr("Warning")));
   plan.tensors[0].spec = {"layers.0.mixer.A_log", {32, 16}};
   plan.tensors[0].needs.mode = "mean";
-  plan.tensors[0].needs.rounds = 0;
   const std::string card = ModelCard(plan, {"an | odd\nthing"});
   EXPECT_THAT(card, HasSubstr("- 1 tensor (layers.0.mixer.A_log) is averaged"));
   EXPECT_THAT(card, HasSubstr("**Warning:** an \\| odd thing.\n"));
