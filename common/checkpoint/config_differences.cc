@@ -78,10 +78,20 @@ class Comparer {
 
   bool IsLeftToOthers(std::string_view path) const { return sliced_ && IsOfLayers(KeyLeaf(path)); }
 
+  // A window that one of the two does not use is told once, by the key that says so.
+  static bool IsSwitched(const ConfigValues& one, const ConfigValues& other,
+                         std::string_view path) {
+    if (KeyLeaf(path) != "sliding_window") return false;
+    const std::string flag = absl::StrCat(std::string(KeyPrefix(path)), "use_sliding_window");
+    const auto a = one.find(flag), b = other.find(flag);
+    return a != one.end() && b != other.end() && a->second.value != b->second.value;
+  }
+
   // Whether nothing is to be said of a value that `without`, of models_[lacking], has not.
   bool Skips(const ConfigValues& with, const std::string& path, const ConfigValue& value,
              const ConfigValues& without, size_t lacking) {
     if (IsLeftToOthers(path) || IsDefault(with, path, value.value)) return true;
+    if (IsSwitched(with, without, path)) return true;
     // Parts beside the text are mostly written as far as they differ from their class, and some
     // models lack them.
     if (!KeyPrefix(path).empty()) return true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "common/checkpoint/names.h"
 
 namespace merganser {
 namespace {
@@ -63,7 +64,8 @@ LayerCounts CountLayers(const Checkpoint& model) {
   LayerCounts counts;
   for (const CheckpointTensor& tensor : model.tensors) {
     const std::optional<LayerName> parsed = ParseLayer(tensor.name);
-    if (!parsed.has_value()) continue;
+    // Layers of which loading computes all that is stored are none.
+    if (!parsed.has_value() || IsComputedBuffer(tensor.name, tensor.shape)) continue;
     auto it = counts.find(parsed->stack);
     if (it == counts.end()) it = counts.emplace(std::string(parsed->stack), 0).first;
     it->second = std::max(it->second, parsed->layer + 1);

@@ -13,6 +13,7 @@
 #include "common/checkpoint/vocabulary.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/match_vocabularies.h"
+#include "common/engine/tokenizer_facts.h"
 #include "common/engine/tokenizer_union.h"
 #include "common/storage/read_whole.h"
 
@@ -150,6 +151,9 @@ class TokenizerSettlement {
       if (vocabulary_ == nullptr || vocabularies_[m] == nullptr) {
         compared = false;
         if (!asked_ || !same_rows_) continue;  // said with the rows
+        // That there is no tokenizer at all is said where tokenizers are compared.
+        MERGANSER_ASSIGN_OR_RETURN(const bool has, HasTokenizer(ModelFolder(*prepared_.tokenizer)));
+        if (!has) continue;
         const Checkpoint& without =
             vocabulary_ == nullptr ? *prepared_.tokenizer : *models_.opened[m];
         settled_.warnings.push_back(

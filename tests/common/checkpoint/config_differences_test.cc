@@ -102,9 +102,7 @@ TEST_F(ConfigDifferencesTest, WhatChangesAMeaningIsTold) {
       {R"("vision_config": {"patch_size": 14})", R"("vision_config": {"patch_size": 16})"},
       {R"("layer_types": ["full_attention", "sliding_attention"])",
        R"("layer_types": ["sliding_attention", "full_attention"])"},
-      {R"("eos_token_id": [1, 2])", R"("eos_token_id": 1)"},
-      {R"("pad_token_id": 0)", ""},
-      {R"("bos_token_id": 0)", R"("bos_token_id": 1)"},
+      {R"("image_token_id": 5)", R"("image_token_id": 6)"},
       {R"("time_step_limit": [0.0, Infinity])", R"("time_step_limit": [0.0, 1.0])"},
   };
   for (const auto& [one, other] : kCases) {

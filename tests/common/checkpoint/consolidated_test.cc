@@ -21,7 +21,8 @@ Files Consolidated(size_t shards) {
   tiny.shards = shards;
   tiny.config = "";
   Files out;
-  for (const auto& [name, content] : *TinyFiles(tiny)) {
+  const Files made = *TinyFiles(tiny);
+  for (const auto& [name, content] : made) {
     const bool index = name.ends_with(".json");
     out[absl::StrReplaceAll(name, {{"model", "consolidated"}})] =
         index ? absl::StrReplaceAll(content, {{"model-", "consolidated-"}}) : content;
@@ -52,7 +53,8 @@ TEST_P(ConsolidatedTest, TransformersFilesBesideItComeFirst) {
   Files files = Consolidated(1);
   TinyCheckpoint tiny;
   tiny.tensors = {{"model.norm.weight", DType::kBF16, {2}}};
-  for (const auto& [name, content] : *TinyFiles(tiny)) files[name] = content;
+  const Files made = *TinyFiles(tiny);
+  for (const auto& [name, content] : made) files[name] = content;
   const auto opened = Open(files);
   ASSERT_TRUE(opened.ok()) << opened.status();
   EXPECT_FALSE(IsConsolidated(*opened));

@@ -29,7 +29,8 @@ class TrainingFolders : public ::testing::TestWithParam<bool> {
   static Files Model(const std::string& prefix, Files files = {}) {
     TinyCheckpoint tiny;
     tiny.tensors = {{"a", DType::kBF16, {2, 2}}};
-    for (const auto& [name, content] : *TinyFiles(tiny)) files[prefix + name] = content;
+    const Files made = *TinyFiles(tiny);
+    for (const auto& [name, content] : made) files[prefix + name] = content;
     return files;
   }
 

@@ -159,7 +159,8 @@ TEST(FindWeightFiles, AFolderIsNeverWalked) {
   const auto none = FindWeightFiles(store, {});
   EXPECT_EQ(none.status().code(), absl::StatusCode::kNotFound) << none.status();
   EXPECT_THAT(store.Calls(StoreOp::kList), ElementsAre(Field(&StoreCall::flat, true)));
-  EXPECT_LE(store.Calls().size(), 4u);
+  // And a few names that tell of folders of trainers.
+  EXPECT_LE(store.Calls().size(), 20u);
 
   ASSERT_TRUE(memory->Put(kSingle, "x").ok());
   store.Clear();

@@ -238,7 +238,7 @@ TEST(AuxiliaryFiles, SizeAndNumberAreBounded) {
                   MakeReference({{"table.of_ours", large}, {"table.json", large}}), &remarks)),
               ElementsAre("table.json"));
   EXPECT_THAT(remarks.warnings,
-              ElementsAre(AllOf(HasSubstr("larger than 16 MiB"), HasSubstr("'table.of_ours'"))));
+              ElementsAre(AllOf(HasSubstr("larger than 16.0 MiB"), HasSubstr("'table.of_ours'"))));
   std::map<std::string, std::string> files = {{"tokenizer.json", "{}"}};
   for (size_t i = 0; i < kMaxAuxiliaryFiles; ++i) files[absl::StrCat("x", i, ".json")] = "";
   AuxiliaryRemarks many;

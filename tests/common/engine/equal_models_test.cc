@@ -30,7 +30,11 @@ TinyCheckpoint Model(uint32_t seed, DType dtype = DType::kBF16) {
   std::minstd_rand random(seed);
   const auto add = [&](const std::string& name, const Shape& shape) {
     std::vector<double> values(shape.size() == 1 ? shape[0] : shape[0] * shape[1]);
-    for (double& value : values) value = normal(random);
+    for (double& value : values) {
+      value = normal(random);
+      // Else halves would be rounded once here, and twice from single floats.
+      if (dtype != DType::kF64) value = static_cast<float>(value);
+    }
     model.tensors.push_back({name, dtype, shape, EncodeTiny(dtype, values)});
   };
   add("model.embed_tokens.weight", {40, kSide});
