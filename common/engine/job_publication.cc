@@ -82,9 +82,8 @@ absl::Status JobOutput::RemoveOld() {
   for (const ListedObject& object : old_) {
     if (object.key == kReportKey) report = &object;
   }
-  MERGANSER_RETURN_IF_ERROR(remove([](std::string_view key) {
-    return key == kHfIndexFile || key == kConsolidatedIndexFile;
-  }));
+  MERGANSER_RETURN_IF_ERROR(remove(
+      [](std::string_view key) { return key == kHfIndexFile || key == kConsolidatedIndexFile; }));
   MERGANSER_RETURN_IF_ERROR(
       remove([](std::string_view key) { return TopLevel(key) && key.ends_with(".safetensors"); }));
   // An adapter's weights went with the others; loading would still look for them.
