@@ -61,7 +61,8 @@ absl::Status CompareSmallFiles(ObjectStore& output, const Plan& plan, const Outp
                                       donors.reference->store->Describe(kConfigKey)));
   }
   for (const auto& [key, bytes] : files.written) {
-    MERGANSER_RETURN_IF_ERROR(Compare(output, key, kMaxAuxiliaryBytes, bytes, "the recipe"));
+    MERGANSER_RETURN_IF_ERROR(
+        Compare(output, key, kMaxAuxiliaryBytes, bytes, "the recipe with its models' tokenizers"));
   }
   for (const AuxiliaryFile& from : files.auxiliary) {
     MERGANSER_ASSIGN_OR_RETURN(const std::string bytes, ReadAuxiliaryFile(from));

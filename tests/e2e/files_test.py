@@ -170,7 +170,7 @@ class BucketTest(s3_case.BucketCase, SmallCase):
         self.s3.put("models", "in/shards/model_world_size_1_rank_0.pt", b"x")
         self.assertOneError(
             harness.run("plan", self.recipe("s3://models/in/run")), 2,
-            "name s3://models/in/run/checkpoint-7, the newest of 2 that has weights")
+            "s3://models/in/run/checkpoint-7, the newest of 2 that has weights")
         self.assertOneError(
             harness.run("plan", self.recipe("s3://models/in/shards")), 2, "FSDP",
             "--local_dir FOLDER", "(FOLDER: a copy of s3://models/in/shards)")

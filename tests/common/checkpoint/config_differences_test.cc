@@ -163,7 +163,6 @@ TEST_F(ConfigDifferencesTest, WhatMeansTheSameIsSilent) {
       {R"("vocab_size": 32000, "tie_word_embeddings": false)",
        R"("vocab_size": 32001, "tie_word_embeddings": true)"},
       {R"("architectures": ["LlamaForCausalLM"])", R"("architectures": ["FSDPLlamaForCausalLM"])"},
-      {R"("quantization_config": {"bits": 4})", ""},
   };
   for (const auto& [one, other] : kCases) {
     EXPECT_THAT(Warnings(one, other), IsEmpty()) << one << " / " << other;

@@ -101,7 +101,8 @@ TEST_P(TrainingFolders, TheNewestCheckpointThatHasWeightsIsNamed) {
                                Not(HasSubstr("that has weights"))));
   run["checkpoint-1000/trainer_state.json"] = "{}";
   EXPECT_THAT(Said(run), HasSubstr("/checkpoint-200, the newest of 3 that has weights"));
-  EXPECT_THAT(Said(Model("checkpoint-5/")), HasSubstr("name " + uri_ + "/checkpoint-5"));
+  const std::string one = Said(Model("checkpoint-5/"));
+  EXPECT_THAT(one, HasSubstr("name " + uri_ + "/checkpoint-5"));
   EXPECT_THAT(
       Said({{"checkpoint-5/adapter_model.safetensors", "x"},
             {"checkpoint-5/adapter_config.json", "{}"}}),
