@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/engine/layer_keys.h"
 #include "common/format/text.h"
+#include "nlohmann/json.hpp"
 
 namespace merganser {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "common/engine/config_layers.h"
-#include "nlohmann/json.hpp"
+#include "nlohmann/json_fwd.hpp"
 
 namespace merganser {
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_join.h"
 #include "common/engine/layer_keys.h"
 #include "common/format/text.h"
+#include "nlohmann/json.hpp"
 
 namespace merganser {
 namespace {

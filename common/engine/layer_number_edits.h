@@ -9,7 +9,7 @@
 
 #include "common/engine/layer_edit_log.h"
 #include "common/engine/moved_layers.h"
-#include "nlohmann/json.hpp"
+#include "nlohmann/json_fwd.hpp"
 
 namespace merganser {
 

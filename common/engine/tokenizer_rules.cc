@@ -7,12 +7,13 @@
 #include "absl/strings/str_join.h"
 #include "common/base/shown.h"
 #include "common/engine/json_append.h"
+#include "nlohmann/json.hpp"
 
 namespace merganser {
 namespace {
 
 using Json = nlohmann::json;
-using Steps = TokenizerRules::Steps;
+using Steps = std::vector<Json>;
 
 std::string TypeOf(const Json& step) {
   const auto type = step.find("type");
@@ -133,18 +134,27 @@ const std::vector<Option>& Options() {
 
 }  // namespace
 
-bool TokenizerRules::ByteLevel() const {
+struct TokenizerRules::Parts {
+  Steps normalizer, pre_tokenizer, decoder, post_processor;
+  Json truncation, padding;
+  Json model;  // an object: options of the vocabulary's kind
+
+  // Whether a token's characters stand for bytes.
+  bool ByteLevel() const;
+};
+
+bool TokenizerRules::Parts::ByteLevel() const {
   return Has(normalizer, "ByteLevel") || Has(pre_tokenizer, "ByteLevel") ||
          Has(decoder, "ByteLevel");
 }
 
 std::string TokenizerRules::Mark(const std::string& option) const {
-  const auto at = model.find(option);
-  return at != model.end() && at->is_string() ? at->get<std::string>() : "";
+  const auto at = parts_->model.find(option);
+  return at != parts_->model.end() && at->is_string() ? at->get<std::string>() : "";
 }
 
 TokenizerRules ReadTokenizerRules(std::string_view text, std::string_view kind) {
-  TokenizerRules rules;
+  TokenizerRules::Parts rules;
   const auto parsed = [&](const JsonMember& member) {
     return Json::parse(text.substr(member.begin, member.end - member.begin), nullptr,
                        /*allow_exceptions=*/false);
@@ -170,10 +180,12 @@ TokenizerRules ReadTokenizerRules(std::string_view text, std::string_view kind) 
       for (Json& step : rules.post_processor) DropNumbers(step);
     }
   }
-  return rules;
+  return TokenizerRules(std::make_shared<const TokenizerRules::Parts>(std::move(rules)));
 }
 
-std::vector<RuleDifference> CompareRules(const TokenizerRules& first, const TokenizerRules& other) {
+std::vector<RuleDifference> CompareRules(const TokenizerRules& mine, const TokenizerRules& theirs) {
+  const TokenizerRules::Parts& first = mine.parts();
+  const TokenizerRules::Parts& other = theirs.parts();
   std::vector<RuleDifference> found;
   if (first.ByteLevel() != other.ByteLevel()) {
     found.push_back({kByteLevelRule,

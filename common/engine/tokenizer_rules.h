@@ -3,7 +3,7 @@
 #ifndef MERGANSER_COMMON_ENGINE_TOKENIZER_RULES_H_
 #define MERGANSER_COMMON_ENGINE_TOKENIZER_RULES_H_
 
-#include <nlohmann/json.hpp>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,16 +13,19 @@ namespace merganser {
 
 // Of a valid tokenizer.json all but its tokens, in one spelling: sequences as their steps, keys
 // that have their default or change no token left out.
-struct TokenizerRules {
-  using Steps = std::vector<nlohmann::json>;
-  Steps normalizer, pre_tokenizer, decoder, post_processor;
-  nlohmann::json truncation, padding;
-  nlohmann::json model;  // an object: options of the vocabulary's kind
+class TokenizerRules {
+ public:
+  struct Parts;
 
-  // Whether a token's characters stand for bytes.
-  bool ByteLevel() const;
+  explicit TokenizerRules(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}
+
   // An option of the model that is a text; empty where it is not.
   std::string Mark(const std::string& option) const;
+
+  const Parts& parts() const { return *parts_; }
+
+ private:
+  std::shared_ptr<const Parts> parts_;
 };
 TokenizerRules ReadTokenizerRules(std::string_view text, std::string_view kind);
 
