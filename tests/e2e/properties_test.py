@@ -226,7 +226,6 @@ REFUSED = [
     ("scf_rkl", {"threshold": "otsu"}, [{}], ("threshold", "otsu", "quantile")),
     ("scf_rkl", {"rows": "columns"}, [{}], ("rows", "columns", "outputs")),
     ("arcee_fusion", {"rows": "columns"}, [{}], ("rows", "columns", "stored")),
-    ("resmerge", {"roles": "authors"}, [{}], ("roles", "authors", "structure", "release")),
 ]
 
 

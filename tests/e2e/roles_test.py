@@ -6,6 +6,7 @@ import json
 import os
 
 import harness
+import methods_oracle
 import numpy as np
 import oracle
 import stio
@@ -267,6 +268,18 @@ class RowsTest(RolesCase):
     def test_arcee_fusion_does_on_demand(self):
         self.assertTurned(*self.both("arcee_fusion", {"rows": "outputs"}, 1), equal=True)
         self.assertTurned(*self.both("arcee_fusion", {}, 1), equal=False)
+
+    def test_against_the_formulas(self):
+        loaded = [methods_oracle.load(self.path("m%d" % i))[0] for i in range(4)]
+        for method, parameters, experts in (
+                ("scf_rkl", {}, 3), ("scf_rkl", {"scope": "layer", "threshold": "iqr"}, 3),
+                ("scf_rkl", {"rows": "stored"}, 3), ("arcee_fusion", {"rows": "outputs"}, 1),
+                ("arcee_fusion", {}, 1)):
+            out = stio.Checkpoint(self.merged(method, parameters, experts=experts))
+            models = loaded[1:experts + 1]
+            for name, wanted in methods_oracle.merge(method, loaded[0], models, parameters).items():
+                methods_oracle.check(name, wanted, out.raw(name), out.tensors[name].dtype,
+                                     loaded[0][name], [m[name] for m in models])
 
     def test_the_cut_and_the_threads_change_nothing(self):
         for method, parameters, experts in (("scf_rkl", {"scope": "model"}, 3), ("scf_rkl", {}, 3),

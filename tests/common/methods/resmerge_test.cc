@@ -206,8 +206,8 @@ TEST(ResMergeTest, AgreesWithADenseEvaluationAtHigherRanks) {
 
 TEST(ResMergeTest, OnlyAttentionAndFfnAreScored) {
   const Matrices m = MakeMatrices(20, 30, 3, 1, kSeed);
-  ExpectMeetsTheBar(m, {}, false, "multi_modal_projector.linear_1.weight");
-  LeafRun run(m, {}, "multi_modal_projector.linear_1.weight");
+  ExpectMeetsTheBar(m, {}, false, "model.projector.weight");
+  LeafRun run(m, {}, "model.projector.weight");
   SerialExecutor executor;
   ASSERT_TRUE(run.Merge(executor).ok());
   EXPECT_EQ(run.Field("score")[0], 0);
