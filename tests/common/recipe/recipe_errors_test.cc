@@ -68,7 +68,7 @@ std::vector<Wrong> Catalogue() {
        "r.yaml:1: key 'experts': of a mergekit-moe file"},
       {"genome: {models: [a]}\ntasks: []\n", "r.yaml:1: key 'genome': of a mergekit-evolve file"},
       {With("stages: []"), "r.yaml:3: key 'stages': of no program's recipes"},
-      {With("rename: yes"), "r.yaml:3: key 'rename': found true, expected auto"},
+      {With("rename: yes"), "r.yaml:3: key 'rename': found \"yes\", expected auto"},
       {With("rename: [auto]"), "r.yaml:3: key 'rename': found a list, expected auto"},
       {With("allow_partial: some"),
        "r.yaml:3: key 'allow_partial': found \"some\", expected true or false"},
