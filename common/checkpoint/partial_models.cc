@@ -177,7 +177,8 @@ std::map<uint32_t, std::string> SettleParts(const std::vector<const Checkpoint*>
         judged[i].verdict = MissingVerdict::kUnchanged;
       }
     }
-    if (!options.allow_partial && all) {
+    // Else a base is what is to be named first.
+    if (!options.allow_partial && all && (options.is_base || other_class[m])) {
       offers[m] = absl::StrCat("model ", Quoted(models[m]->given), " at ", models[m]->uri, " and ",
                                reference.uri, " ", DescribeShare(*models[m], reference, lacks),
                                ": ", Offer(reference));

@@ -90,6 +90,7 @@ class Search {
   void IndexEndings() {
     usual_.reserve(theirs_.size());
     for (const NamePattern& one : theirs_) usual_.push_back(UsualName(one.text));
+    for (uint32_t q = 0; q < mine_.size(); ++q) mine_by_text_.emplace(mine_[q].text, q);
     for (uint32_t p = 0; p < theirs_.size(); ++p) {
       by_text_.emplace(theirs_[p].text, p);
       const std::string_view text = usual_[p];
@@ -121,15 +122,39 @@ class Search {
           if (done_theirs_[p] || !ShareShape(mine, theirs_[p])) continue;
           any = true;
           for (RenameRule& rule : RulesFor(name, theirs_[p].text)) {
-            auto& [votes, proposed] = proposed_[rule.Text()];
-            votes += mine.tensors.size();
-            proposed = std::move(rule);
+            Vote(std::move(rule), mine.tensors.size());
           }
         }
       }
       if (any) return;
       begin = text.find('.', begin);
       if (begin != std::string_view::npos) ++begin;
+    }
+  }
+
+  void Vote(RenameRule rule, size_t tensors) {
+    auto& [votes, proposed] = proposed_[rule.Text()];
+    votes += tensors;
+    proposed = std::move(rule);
+  }
+
+  // Votes for each wrapper within `name`, of one component or two, without which it is one of
+  // the other model's: of the model's name with `mine`, else of the reference's.
+  void ProposeWrappers(const NamePattern& wrapped, const std::string& name, bool mine) {
+    const NameParts parts = SplitName(name);
+    for (size_t begin = 1; begin + 1 < parts.size(); ++begin) {
+      for (size_t end = begin + 1; end <= std::min(begin + 2, parts.size() - 1); ++end) {
+        if (parts[end - 1] == "*") break;
+        const std::string plain =
+            absl::StrCat(JoinName(parts, 0, begin), ".", JoinName(parts, end, parts.size()));
+        const auto& index = mine ? by_text_ : mine_by_text_;
+        const auto it = index.find(plain);
+        if (it == index.end() || (mine ? done_theirs_ : done_mine_)[it->second]) continue;
+        if (!ShareShape(wrapped, (mine ? theirs_ : mine_)[it->second])) continue;
+        Rewrite rewrite{Rewrite::Where::kWithin, JoinName(parts, begin, end), ""};
+        if (!mine) std::swap(rewrite.from, rewrite.to);
+        Vote({{std::move(rewrite)}}, wrapped.tensors.size());
+      }
     }
   }
 
@@ -180,8 +205,14 @@ class Search {
       if (done_mine_[q]) continue;
       ++left;
       if (mine_[q].buffer) continue;
+      ProposeWrappers(mine_[q], so_far_[q], true);
       Propose(mine_[q], mine_[q].text);
       if (so_far_[q] != mine_[q].text) Propose(mine_[q], so_far_[q]);
+    }
+    for (uint32_t p = 0; p < theirs_.size(); ++p) {
+      if (!done_theirs_[p] && !theirs_[p].buffer) {
+        ProposeWrappers(theirs_[p], theirs_[p].text, false);
+      }
     }
     std::vector<std::pair<size_t, std::string>> votes;
     votes.reserve(proposed_.size());
@@ -334,9 +365,10 @@ class Search {
   size_t unknown_ = 0, wanted_ = 0;         // tensors of these, without buffers
   size_t renamed_ = 0, reached_ = 0;        // of these, what rules fit
   std::vector<bool> done_mine_, done_theirs_;
-  std::vector<std::string> usual_;   // of theirs_
-  std::vector<std::string> so_far_;  // of mine_
-  std::unordered_map<std::string, uint32_t> by_text_;
+  std::vector<std::string> usual_;                     // of theirs_
+  std::vector<std::string> so_far_;                    // of mine_
+  std::unordered_map<std::string, uint32_t> by_text_;  // of theirs_
+  std::unordered_map<std::string, uint32_t> mine_by_text_;
   std::unordered_map<std::string_view, std::vector<uint32_t>> by_ending_;  // of usual_
   std::map<std::string, std::pair<size_t, RenameRule>> proposed_;
   std::vector<Pair> pairs_;

@@ -177,6 +177,13 @@ TEST_F(RenameTest, WrappersWithinNames) {
               AllOf(HasSubstr("5 tensors have a wrapper '_orig_mod'"), HasSubstr("torch.compile")));
   Carried(Llama(), Renamed(Llama(), some));
   ExpectTakenAs(some);
+  // Around every single layer.
+  const Rename single = Replace("_proj.", "_proj._orig_mod.");
+  EXPECT_THAT(Refusal(Llama(), Renamed(Llama(), single)),
+              HasSubstr("12 tensors have a wrapper '_orig_mod'"));
+  Carried(Llama(), Renamed(Llama(), single));
+  ExpectTakenAs(single);
+  EXPECT_THAT(Carried(Renamed(Llama(), single), Llama()), testing::SizeIs(1));
   // Two, one in the other, behind a prefix.
   const Rename nested = [&](const std::string& name) {
     return "_fsdp_wrapped_module." +
