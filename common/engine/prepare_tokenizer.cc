@@ -83,8 +83,8 @@ absl::Status SettleTokenizer(const TokenizerModels& models, PreparedMerge& prepa
       continue;
     }
     return absl::InvalidArgumentError(
-        absl::StrCat(Place(prepared, rule.line, key), ": found ", Shown(rule.token),
-                     ", which ", Shown(prepared.tokenizer->given),
+        absl::StrCat(Place(prepared, rule.line, key), ": found ", Shown(rule.token), ", which ",
+                     Shown(prepared.tokenizer->given),
                      expected->has_value() ? " has not"
                                            : " does not tell (it "
                                              "has no tokenizer.json)",

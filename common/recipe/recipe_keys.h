@@ -20,7 +20,17 @@ enum class KeyVerdict {
 std::string_view VerdictWord(KeyVerdict verdict);
 
 // Where a key stands.
-enum class KeyPlace { kTop, kModel, kSlice, kSource, kReference, kTokenizer, kTokenRule, kTokenRows, kParameters };
+enum class KeyPlace {
+  kTop,
+  kModel,
+  kSlice,
+  kSource,
+  kReference,
+  kTokenizer,
+  kTokenRule,
+  kTokenRows,
+  kParameters
+};
 // "the top of a recipe", ...
 std::string_view PlaceWord(KeyPlace place);
 

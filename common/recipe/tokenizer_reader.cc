@@ -52,8 +52,7 @@ absl::Status ReadTokenizerMap(const YamlNode& node, const std::string& key,
     }
     if (part.value->kind == YamlNode::Kind::kNull) continue;
     if (part.key == "tokens") {
-      MERGANSER_RETURN_IF_ERROR(
-          ReadTokenRules(*part.value, part_key, messages, references, rules));
+      MERGANSER_RETURN_IF_ERROR(ReadTokenRules(*part.value, part_key, messages, references, rules));
     } else if (part.key == "pad_to_multiple_of") {
       MERGANSER_RETURN_IF_ERROR(ReadPadding(*part.value, part_key, messages, multiple));
     } else {
