@@ -12,6 +12,11 @@ import stio
 import tiny_chat_models
 
 
+def of_recipe(warnings):
+    """Without those of the models: c and d have other chat templates than a and b."""
+    return [line for line in warnings if "will lack what" not in line]
+
+
 class PublicRecipesTest(harness.Case):
     def setUp(self):
         super().setUp()
@@ -35,6 +40,7 @@ class PublicRecipesTest(harness.Case):
             if done.code != 0:
                 return "exit %d: %s" % (done.code, done.err)
             plan = json.loads(done.out)
+            plan["warnings"] = of_recipe(plan["warnings"])
             told = "\n".join(plan["warnings"] if expect == "warned" else plan["notes"])
             if expect != "warned" and plan["warnings"]:
                 return "warnings: %s" % plan["warnings"]
@@ -97,7 +103,7 @@ class PublicRecipesTest(harness.Case):
                 self.merge(self.write(recipe), output, cwd=self.dir)
                 self.ok("verify", output)
                 report = harness.report(output)
-                self.assertEqual(bool(report["warnings"]), expect == "warned")
+                self.assertEqual(bool(of_recipe(report["warnings"])), expect == "warned")
                 if expect == "noted":
                     self.assertTrue(report["notes"])
                     self.assertIn(report["notes"][0][-40:], self.ok("report", output).out)

@@ -110,7 +110,7 @@ class TokenizersTest(harness.Case):
             with open(self.path("served", name)) as served, open(self.path("out", name)) as own:
                 self.assertEqual(served.read(), own.read())
         self.ok("merge", self.path("r.yaml"), self.path("out"), "--resume", cwd=self.dir)
-        self.put("chat", "generation_config.json", {"eos_token_id": 0})
+        self.put("chat", "generation_config.json", {"eos_token_id": 7})
         self.assertOneError(harness.run("merge", self.path("r.yaml"), self.path("out"), "--resume",
                                         cwd=self.dir), 2, "generation_config.json")
 
