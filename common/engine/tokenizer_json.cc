@@ -49,7 +49,7 @@ class TableReader final : public JsonHandler {
 
   // What only shows at the end.
   absl::Status Finish() {
-    if (!seen_.contains("model.vocab")) {
+    if (!has_vocabulary_) {
       return absl::DataLossError("key 'model.vocab': missing, expected the tokenizer's vocabulary");
     }
     if (!table_.kind.empty()) {
@@ -130,6 +130,7 @@ class TableReader final : public JsonHandler {
     if (InModel("vocab")) {
       if (depth == 2) {
         list_ = !object;
+        has_vocabulary_ = true;
         return absl::OkStatus();
       }
       score_.clear();
@@ -283,6 +284,7 @@ class TableReader final : public JsonHandler {
   std::vector<Level> levels_;
   std::set<std::string> seen_;
   bool list_ = false;
+  bool has_vocabulary_ = false;
   std::vector<std::string> parts_;  // of a merge
   std::string text_, score_;        // of an element of a list
   TokenEntry entry_;                // of an added token

@@ -41,7 +41,7 @@ void NumberTokens(TokenTable& table) {
   bool as_said = numbers != older;
   for (size_t i = 0; i < older.size() && as_said; ++i) {
     const TokenEntry& token = table.tokens[table.added[i]];
-    as_said = token.in_vocabulary || token.said == older[i];
+    as_said = token.in_vocabulary || !token.said.has_value() || *token.said == older[i];
   }
   if (as_said) numbers = older;
   for (size_t i = 0; i < numbers.size(); ++i) table.tokens[table.added[i]].number = numbers[i];

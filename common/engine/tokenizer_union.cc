@@ -181,11 +181,12 @@ class Union {
       const bool always = rule.key == kByteLevelRule;
       if (!always && (plain.empty() || !breaks)) continue;
       return absl::InvalidArgumentError(absl::StrCat(
-          "model ", Quoted(files.model), ": key ", Quoted(rule.key),
-          " of tokenizer.json: ", rule.what, " as in model ", Quoted(first_.model),
-          plain.empty() ? std::string(": the same tokens mean other text")
-                        : absl::StrCat(": text would be split by rules that ", plain.Tokens(),
-                                       " of the model do not belong to"),
+          "model ", Quoted(files.model), ": its tokenizer.json differs from that of model ",
+          Quoted(first_.model), " in ", rule.key, " (", rule.what, "), ",
+          plain.empty()
+              ? std::string("so that the same tokens mean other text")
+              : absl::StrCat("so that text would be split by rules that do not belong to ",
+                             plain.Tokens(), " of this model"),
           "; ", Remedy()));
     }
     std::vector<std::string> texts;

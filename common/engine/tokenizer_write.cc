@@ -125,8 +125,10 @@ std::string LeastScore(const TokenTable& table) {
   return least;
 }
 
-std::string TokenizerText(const std::string& text, const TokenTable& table,
-                          const TokenAdditions& more, const std::vector<const TokenEntry*>& into) {
+// nullopt where the text has not the keys that its reader saw.
+std::optional<std::string> TokenizerText(const std::string& text, const TokenTable& table,
+                                         const TokenAdditions& more,
+                                         const std::vector<const TokenEntry*>& into) {
   const JsonLayout layout = LayoutOf(text);
   std::vector<JsonAddition> additions;
   std::vector<std::string> listed;
@@ -170,7 +172,7 @@ std::string TokenizerText(const std::string& text, const TokenTable& table,
     additions.push_back(
         {{"model"}, {Member(layout, "merges", EncloseJson(layout, 2, '[', ']', merges))}});
   }
-  return *AppendJson(text, additions);  // the places are those of the reader
+  return AppendJson(text, additions);
 }
 
 // Added tokens whose numbers are not the vocabulary's and that `has` not.
@@ -201,7 +203,7 @@ void WriteConfig(const std::string& text, const TokenTable& table, const TokenAd
         Member(layout, absl::StrCat(token->number), TokenObject(layout, 2, *token, false)));
   }
   if (addition.items.empty()) return;
-  united.written[kConfigFile] = *AppendJson(text, {addition});
+  if (auto written = AppendJson(text, {addition})) united.written[kConfigFile] = *written;
 }
 
 void WriteAdded(const TokenizerFiles& first, const TokenTable& table, const TokenAdditions& more,
@@ -220,7 +222,7 @@ void WriteAdded(const TokenizerFiles& first, const TokenTable& table, const Toke
     addition.items.push_back(Member(layout, token->text, absl::StrCat(token->number)));
   }
   if (addition.items.empty()) return;
-  united.written[kAddedFile] = *AppendJson(text, {addition});
+  if (auto written = AppendJson(text, {addition})) united.written[kAddedFile] = *written;
 }
 
 }  // namespace
@@ -250,7 +252,12 @@ absl::Status WriteTokenizer(const TokenizerFiles& first, const TokenTable& table
     }
   }
   const std::string& text = first.texts.find(kTokenizerFile)->second;
-  united.written[kTokenizerFile] = TokenizerText(text, table, more, into);
+  std::optional<std::string> written = TokenizerText(text, table, more, into);
+  if (!written.has_value()) {
+    return absl::InternalError(
+        absl::StrCat(TokenizerPlace(first, kTokenizerFile), ": found no place for more tokens"));
+  }
+  united.written[kTokenizerFile] = *std::move(written);
   const auto config = first.texts.find(kConfigFile);
   if (config != first.texts.end()) WriteConfig(config->second, table, more, united);
 
