@@ -37,7 +37,8 @@ def judge(outcome):
         else:
             outcome.fail("plan " + ", ".join(methods), "warns: " + warning)
     if fallbacks:
-        outcome.remarks.append("resmerge: mean of %d tensors" % len(fallbacks))
+        outcome.remarks.append("resmerge: mean of %d tensor%s" % (
+            len(fallbacks), "s" if len(fallbacks) > 1 else ""))
     if outcome.name in REFUSED:
         message, reason = REFUSED[outcome.name]
         right = [f for f in outcome.failures if f[0].startswith("plan ") and message in f[1]]

@@ -22,6 +22,7 @@ _STAGES = {"out_features": ..., "out_indices": ..., "stage_names": ...}
 # By class, over what the shrinker finds; `...` takes a key away.
 CHANGES = {
     "BambaForCausalLM": {"attn_layer_indices": [1, 3], "layer_types": ...},
+    "BloomForCausalLM": {"n_layer": 4},
     "BltForCausalLM": {
         "hidden_size_global": 32, "encoder_hash_byte_group_vocab": 64,
         "encoder_config": {"hidden_size_global": 32, "cross_attn_k": 2},

@@ -11,6 +11,8 @@ _APART = HEAD.index("answers apart")
 
 
 def _counted(found, every):
+    if not found:
+        return "none"
     return "all" if len(found) == every else "%d of %d: %s" % (len(found), every, ", ".join(found))
 
 
@@ -27,7 +29,11 @@ def row(outcome, methods, merged):
     """A model's line."""
     apart = "-" if outcome.apart is None else "%.0e" % outcome.apart if outcome.apart else "0"
     apart += ", with an image" if outcome.passes > 1 else ""
-    remarks = [_short(r) for r in outcome.remarks] + [_short("FAILS: %s: %s" % f) for f in outcome.failures]
+    failed = {}
+    for what, text in outcome.failures:
+        failed.setdefault(text, []).append(what)
+    remarks = [_short(r) for r in outcome.remarks] + [
+        _short("FAILS: %s: %s" % (", ".join(what), text)) for text, what in failed.items()]
     cells = ("`%s`" % outcome.name, "%d" % outcome.parameters, "%d" % outcome.tensors,
              _counted(outcome.planned, methods), _counted(outcome.merged, merged),
              _counted(outcome.loaded, merged), apart, ", then ".join(outcome.laid_out),
