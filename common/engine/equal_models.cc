@@ -82,7 +82,22 @@ std::vector<Sample> Samples(const Plan& plan) {
     samples.push_back(end);
   }
   for (const auto* tensors : order) {
-    if (tensors->size() > 2) samples.push_back(Middle(plan, tensors->front()));
+    if (tensors->size() > 1) samples.push_back(Middle(plan, tensors->front()));
+  }
+  // What is left goes to others, layer by layer: adapters may have been trained of a few.
+  std::set<uint32_t> taken;
+  for (const Sample& sample : samples) taken.insert(sample.tensor);
+  const size_t left = kMostSamples - std::min(samples.size(), kMostSamples);
+  std::vector<uint32_t> others;
+  for (const auto* tensors : order) {
+    for (const uint32_t tensor : *tensors) {
+      if (!taken.contains(tensor)) others.push_back(tensor);
+    }
+  }
+  std::sort(others.begin(), others.end());
+  const size_t chosen = std::min(left, others.size());
+  for (size_t i = 0; i < chosen; ++i) {
+    samples.push_back(Middle(plan, others[i * others.size() / chosen]));
   }
   samples.resize(std::min<size_t>(samples.size(), kMostSamples));
   return samples;

@@ -68,7 +68,10 @@ def group_of(name, shape, scope):
         if len(shape) == 3 and "experts" in name.lower():
             return [(name, i) for i in range(shape[0])]
         return [(name,)]
-    key = oracle.group_key(name, scope, 0)
+    family = oracle.family(name)
+    if family == "other" and len(shape) == 3 and "experts" in name.lower():
+        family = "ffn"  # wherever they are, fused experts are that
+    key = oracle.group_key(name, scope, 0, family)
     return [key[:1] if scope in ("layer", "model") else key]
 
 

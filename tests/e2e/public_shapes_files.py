@@ -82,7 +82,7 @@ chat_template: |
 
 # --- tokenizers ----------------------------------------------------------------------
 
-shape("tokenizer_tokens", "refused", """
+shape("tokenizer_tokens", "noted", """
 merge_method: dare_ties
 base_model: base
 models:
@@ -95,7 +95,7 @@ tokenizer:
     <eos>:
       source: a
       force: true
-""", "tokenizer.tokens", "force")
+""", "tokenizer.tokens")
 
 shape("tokenizer_tokens_that_all_have", "noted", """
 merge_method: dare_ties
@@ -111,12 +111,12 @@ tokenizer:
       source: {kind: model_token, model: a, token: <eos>}
 """, "tokenizer.tokens")
 
-shape("tokenizer_padded", "warned", """
+shape("tokenizer_padded", "accepted", """
 merge_method: task_arithmetic
 base_model: base
 models: [{model: a, parameters: {weight: 0.5}}]
 tokenizer: {source: base, pad_to_multiple_of: 8}
-""", "pad_to_multiple_of")
+""")
 
 shape("tokenizer_of_a_model_that_is_not_merged", "accepted", """
 merge_method: task_arithmetic
