@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/format/text.h"
 
 namespace merganser {
 namespace {
@@ -20,7 +21,7 @@ constexpr size_t kNamed = 3;
 class TokenList {
  public:
   void Add(std::string_view token) {
-    if (++count_ <= kNamed) named_.push_back(Shown(token));
+    if (++count_ <= kNamed) named_.push_back(Quoted(token));
   }
   size_t count() const { return count_; }
   std::string Text() const {
@@ -116,8 +117,8 @@ VocabularyRows MatchVocabularies(const WantedRows& wanted,
   }
   if (beyond.count() > 0) {
     warnings.push_back(absl::StrCat(wanted.place, beyond.Text(), " of ", wanted.whose,
-                                    " have numbers beyond its ", wanted.rows,
-                                    " rows of embeddings, and have none in the output either"));
+                                    ": numbered beyond its ", wanted.rows,
+                                    " rows of embeddings, and without a row in the output too"));
   }
   std::map<std::string, std::vector<std::string>> differences;  // -> models
   for (size_t m = 0; m < models.size(); ++m) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -226,8 +227,12 @@ class TokenizerSettlement {
     wanted.rows = Padded(std::max(rows, added_));
     wanted.whose =
         whose_.empty() ? absl::StrCat("model ", Shown(prepared_.tokenizer->given)) : whose_;
-    settled_.rows =
-        MatchVocabularies(wanted, models_.opened, vocabularies_, stored_, settled_.warnings);
+    std::vector<std::string> lines;
+    settled_.rows = MatchVocabularies(wanted, models_.opened, vocabularies_, stored_, lines);
+    // Of a union its own notes tell; whoever asked for a tokenizer is told what came of it.
+    if (!whose_.empty()) return;
+    std::vector<std::string>& out = asked_ ? settled_.notes : settled_.warnings;
+    std::move(lines.begin(), lines.end(), std::back_inserter(out));
   }
 
   absl::Status AddRule(const TokenRule& rule) {

@@ -121,8 +121,8 @@ class ChatTemplateTest(harness.Case):
             with open(self.path("s.yaml"), "w", encoding="utf-8") as f:
                 f.write("merge_method: task_arithmetic\nbase_model: base\nmodels: [a]\n%s\n" % line)
             said = self.ok("plan", self.path("s.yaml"), cwd=self.dir).out
-            self.assertRegex(said, r"s\.yaml:4: key '.*: the output has the vocabulary of the union "
-                             r"and 16 rows .* model a has 2 tokens \('m', 'n'\) at other numbers")
+            self.assertRegex(said, r"s\.yaml:4: key '.*: model 'a': numbers 2 tokens \('n', 'm'\) "
+                             r"otherwise than the union")
 
     # --- revisions -----------------------------------------------------------------------
 
