@@ -181,7 +181,9 @@ class Aligner {
       if (aligned == nullptr) continue;
       std::optional<uint64_t> layer;
       if (const std::optional<LayerName> parsed = ParseLayer(tensor.name)) {
-        aligned->layers = counts.find(parsed->stack)->second;
+        // Buffers alone are no layers, and have no count.
+        const auto count = counts.find(parsed->stack);
+        aligned->layers = count == counts.end() ? 0 : count->second;
         if (parsed->layer < aligned->layers) layer = parsed->layer;
       }
       FromSlice(*aligned, 0, layer);

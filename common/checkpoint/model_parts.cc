@@ -49,7 +49,9 @@ ModelParts::ModelParts(const Checkpoint& reference) : reference_(reference) {
     buffer_[t] = IsComputedBuffer(tensor.name, tensor.shape);
     const std::optional<LayerName> layer = ParseLayer(tensor.name);
     if (!layer.has_value()) continue;
-    const bool behind = layer->layer >= counts.find(layer->stack)->second;
+    // Layers of buffers alone have no count.
+    const auto layers = counts.find(layer->stack);
+    const bool behind = layers == counts.end() || layer->layer >= layers->second;
     const auto [it, added] =
         index.try_emplace({layer->stack, behind}, static_cast<int32_t>(stacks_.size()));
     if (added) {
