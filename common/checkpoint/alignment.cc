@@ -23,6 +23,7 @@
 #include "common/checkpoint/rename_search.h"
 #include "common/checkpoint/settled_ties.h"
 #include "common/checkpoint/slice_checks.h"
+#include "common/checkpoint/ties.h"
 #include "common/format/text.h"
 
 namespace merganser {
@@ -32,12 +33,6 @@ constexpr size_t kNamedDifferences = 3;
 
 std::string ShapeText(const Shape& shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
-}
-
-bool IsVocabularySized(std::string_view name) {
-  return EndsInComponent(name, "lm_head.weight") || EndsInComponent(name, "embed_tokens.weight") ||
-         name.find("word_embeddings") != std::string_view::npos ||
-         EndsInComponent(name, "wte.weight");
 }
 
 class Aligner {
@@ -461,7 +456,7 @@ class Aligner {
       const bool rows_only = found.shape.size() == 2 && expected.shape.size() == 2 &&
                              found.shape[1] == expected.shape[1];
       differ(absl::StrCat("shape ", ShapeText(found.shape)), ShapeText(expected.shape),
-             rows_only && IsVocabularySized(found.name)
+             rows_only && (IsInputEmbedding(found.name) || IsOutputHead(found.name))
                  ? " (embedding rows differ: the tokenizer was changed, or rows were padded)"
                  : "");
       return;

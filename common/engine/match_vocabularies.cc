@@ -101,8 +101,7 @@ absl::StatusOr<Vocabularies> ReadVocabularies(
 VocabularyRows MatchVocabularies(const WantedRows& wanted,
                                  const std::vector<std::shared_ptr<const Checkpoint>>& models,
                                  const Vocabularies& vocabularies,
-                                 const std::vector<uint64_t>& stored,
-                                 std::vector<std::string>& warnings) {
+                                 const std::vector<uint64_t>& stored, RowRemarks& remarks) {
   VocabularyRows out;
   out.rows = wanted.rows;
   out.stored = stored;
@@ -116,22 +115,26 @@ VocabularyRows MatchVocabularies(const WantedRows& wanted,
     }
   }
   if (beyond.count() > 0) {
-    warnings.push_back(absl::StrCat(wanted.place, beyond.Text(), " of ", wanted.whose,
-                                    ": numbered beyond its ", wanted.rows,
-                                    " rows of embeddings, and without a row in the output too"));
+    remarks.doubts.push_back(
+        absl::StrCat(wanted.place, beyond.Text(), " of ", wanted.whose, ": numbered beyond its ",
+                     wanted.rows, " rows of embeddings, and without a row in the output too"));
   }
-  std::map<std::string, std::vector<std::string>> differences;  // -> models
+  // -> models; those that went by number apart
+  std::map<std::pair<bool, std::string>, std::vector<std::string>> differences;
   for (size_t m = 0; m < models.size(); ++m) {
     const Vocabulary* own = wanted.vocabulary == nullptr ? nullptr : vocabularies[m].get();
     out.of.push_back(MatchRows(tokens, own, stored[m]));
     std::string difference = Differences(wanted, tokens, own, stored[m], out.of.back());
-    if (!difference.empty()) differences[std::move(difference)].push_back(Shown(models[m]->given));
+    if (difference.empty()) continue;
+    differences[{own == nullptr, std::move(difference)}].push_back(Shown(models[m]->given));
   }
-  for (const auto& [difference, of] : differences) {
-    warnings.push_back(absl::StrCat(wanted.place, "the output has the vocabulary of ", wanted.whose,
-                                    " and ", wanted.rows, " rows of embeddings; ",
-                                    of.size() == 1 ? "model " : "each of the models ",
-                                    absl::StrJoin(of, ", "), " ", difference));
+  for (const auto& [kind, of] : differences) {
+    const auto& [by_number, difference] = kind;
+    (by_number ? remarks.doubts : remarks.matched)
+        .push_back(absl::StrCat(wanted.place, "the output has the vocabulary of ", wanted.whose,
+                                " and ", wanted.rows, " rows of embeddings; ",
+                                of.size() == 1 ? "model " : "each of the models ",
+                                absl::StrJoin(of, ", "), " ", difference));
   }
   return out;
 }

@@ -3,6 +3,7 @@
 #ifndef MERGANSER_COMMON_ENGINE_MATCH_VOCABULARIES_H_
 #define MERGANSER_COMMON_ENGINE_MATCH_VOCABULARIES_H_
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,13 +33,21 @@ struct WantedRows {
   std::string whose;  // "model 'base'" or "the union": whose vocabulary it is
 };
 
-// The rows of `wanted` in models that have `vocabularies` and `stored` rows of embeddings.
-// `warnings` gets a line for every way in which models differ from it.
+// What there is to say of rows, a line for every way in which models differ.
+struct RowRemarks {
+  std::vector<std::string> matched;  // what became of tokens: as the tokenizers tell
+  std::vector<std::string> doubts;   // rows that went by number, tokens that have none
+};
+
+// More rows than any vocabulary has: what asks for them is wrong or means harm.
+inline constexpr uint64_t kMaxTokenRows = uint64_t{1} << 22;
+
+// The rows of `wanted` in models that have `vocabularies` and `stored` rows of embeddings, none of
+// them more than kMaxTokenRows.
 VocabularyRows MatchVocabularies(const WantedRows& wanted,
                                  const std::vector<std::shared_ptr<const Checkpoint>>& models,
                                  const Vocabularies& vocabularies,
-                                 const std::vector<uint64_t>& stored,
-                                 std::vector<std::string>& warnings);
+                                 const std::vector<uint64_t>& stored, RowRemarks& remarks);
 
 }  // namespace merganser
 

@@ -16,7 +16,6 @@
 #include "common/engine/match_vocabularies.h"
 #include "common/engine/tokenizer_facts.h"
 #include "common/engine/tokenizer_union.h"
-#include "common/storage/read_whole.h"
 
 namespace merganser {
 namespace {
@@ -35,8 +34,6 @@ absl::StatusOr<std::shared_ptr<const Checkpoint>> OpenDonor(const TokenizerModel
                                           "...); name a model that has one"));
 }
 
-constexpr uint64_t kMaxTokenizerBytes = uint64_t{256} << 20;
-
 // What UniteTokenizers reads of a model; of other files their names.
 absl::StatusOr<TokenizerFiles> ReadTokenizerFiles(const Checkpoint& model, uint64_t rows) {
   TokenizerFiles out;
@@ -51,9 +48,7 @@ absl::StatusOr<TokenizerFiles> ReadTokenizerFiles(const Checkpoint& model, uint6
         file.key != "special_tokens_map.json" && file.key != "added_tokens.json") {
       continue;
     }
-    MERGANSER_ASSIGN_OR_RETURN(std::optional<std::string> read,
-                               ReadWhole(*model.store, file.key, kMaxTokenizerBytes));
-    text = std::move(read).value_or("");
+    MERGANSER_ASSIGN_OR_RETURN(text, ReadAuxiliaryFile({&model, file}));
   }
   return out;
 }
@@ -65,7 +60,9 @@ std::optional<uint64_t> NumberOf(const Vocabulary& vocabulary, std::string_view 
 
 uint64_t EndOf(const Vocabulary& vocabulary) {
   uint64_t end = 0;
-  for (const auto& [token, number] : vocabulary.tokens) end = std::max(end, number + 1);
+  for (const auto& [token, number] : vocabulary.tokens) {
+    end = std::max(end, std::min(number, kMaxTokenRows) + 1);
+  }
   return end;
 }
 
@@ -90,7 +87,7 @@ class TokenizerSettlement {
           place(), ": no embedding was found in model ", Shown(WithoutRows()),
           ", expected one whose rows can be matched by their tokens; leave the key out"));
     }
-    Match();
+    MERGANSER_RETURN_IF_ERROR(Match());
     if (rules) {
       for (const TokenRule& rule : source().rules) MERGANSER_RETURN_IF_ERROR(AddRule(rule));
     }
@@ -147,14 +144,16 @@ class TokenizerSettlement {
   // that have not.
   absl::StatusOr<bool> AllEqual() {
     bool equal = true, compared = true;
+    // That there is no tokenizer at all is said where tokenizers are compared.
+    bool has = vocabulary_ != nullptr;
+    if (!has && asked_) {
+      MERGANSER_ASSIGN_OR_RETURN(has, HasTokenizer(ModelFolder(*prepared_.tokenizer)));
+    }
     for (size_t m = 0; m < vocabularies_.size(); ++m) {
       if (models_.opened[m] == prepared_.tokenizer) continue;
       if (vocabulary_ == nullptr || vocabularies_[m] == nullptr) {
         compared = false;
-        if (!asked_ || !same_rows_) continue;  // said with the rows
-        // That there is no tokenizer at all is said where tokenizers are compared.
-        MERGANSER_ASSIGN_OR_RETURN(const bool has, HasTokenizer(ModelFolder(*prepared_.tokenizer)));
-        if (!has) continue;
+        if (!asked_ || !same_rows_ || !has) continue;  // else said with the rows
         const Checkpoint& without =
             vocabulary_ == nullptr ? *prepared_.tokenizer : *models_.opened[m];
         settled_.warnings.push_back(
@@ -201,7 +200,8 @@ class TokenizerSettlement {
       MERGANSER_ASSIGN_OR_RETURN(Vocabulary vocabulary, ParseVocabulary(tokens->second));
       for (const std::string& token : united->added) {
         const auto number = vocabulary.tokens.find(token);
-        if (number != vocabulary.tokens.end()) added_ = std::max(added_, number->second + 1);
+        if (number == vocabulary.tokens.end()) continue;
+        added_ = std::max(added_, std::min(number->second, kMaxTokenRows) + 1);
       }
       vocabulary_ = std::make_shared<const Vocabulary>(std::move(vocabulary));
     }
@@ -213,10 +213,11 @@ class TokenizerSettlement {
 
   uint64_t Padded(uint64_t rows) const {
     const uint64_t multiple = asked_ ? source().pad_to_multiple_of : 0;
-    return multiple == 0 ? rows : CeilDiv(rows, multiple) * multiple;
+    if (multiple == 0) return rows;
+    return multiple > kMaxTokenRows ? multiple : CeilDiv(rows, multiple) * multiple;
   }
 
-  void Match() {
+  absl::Status Match() {
     uint64_t rows = donor_rows_.value_or(stored_rows_);
     if (!donor_rows_.has_value() && vocabulary_ != nullptr) {
       rows = std::max(rows, EndOf(*vocabulary_));
@@ -227,12 +228,22 @@ class TokenizerSettlement {
     wanted.rows = Padded(std::max(rows, added_));
     wanted.whose =
         whose_.empty() ? absl::StrCat("model ", Shown(prepared_.tokenizer->given)) : whose_;
-    std::vector<std::string> lines;
-    settled_.rows = MatchVocabularies(wanted, models_.opened, vocabularies_, stored_, lines);
+    const uint64_t most = *std::max_element(stored_.begin(), stored_.end());
+    if (std::max(wanted.rows, most) > kMaxTokenRows) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(wanted.place, "embeddings of more than ", kMaxTokenRows,
+                       " rows are asked for, by a token's number in the tokenizer of ",
+                       wanted.whose, ", by pad_to_multiple_of, or by an embedding of ", most,
+                       " rows; expected at most so many: is the number of a token wrong?"));
+    }
+    RowRemarks said;
+    settled_.rows = MatchVocabularies(wanted, models_.opened, vocabularies_, stored_, said);
+    std::move(said.doubts.begin(), said.doubts.end(), std::back_inserter(settled_.warnings));
     // Of a union its own notes tell; whoever asked for a tokenizer is told what came of it.
-    if (!whose_.empty()) return;
+    if (!whose_.empty()) return absl::OkStatus();
     std::vector<std::string>& out = asked_ ? settled_.notes : settled_.warnings;
-    std::move(lines.begin(), lines.end(), std::back_inserter(out));
+    std::move(said.matched.begin(), said.matched.end(), std::back_inserter(out));
+    return absl::OkStatus();
   }
 
   absl::Status AddRule(const TokenRule& rule) {

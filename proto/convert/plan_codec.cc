@@ -132,27 +132,34 @@ MethodConfig DecodeMethod(const v1::MethodConfig& proto) {
   return method;
 }
 
+// What sources and stretches of them have in common.
+template <typename Stored, typename Proto>
+void EncodeStored(const Stored& stored, Proto& proto) {
+  proto.set_model(stored.model);
+  proto.set_shard(stored.shard);
+  proto.set_offset(stored.offset);
+  proto.set_dtype(EncodeDType(stored.dtype));
+}
+
+template <typename Stored, typename Proto>
+absl::Status DecodeStored(const Place& place, const Proto& proto, Stored& stored) {
+  stored.model = proto.model();
+  stored.shard = proto.shard();
+  stored.offset = proto.offset();
+  MERGANSER_ASSIGN_OR_RETURN(stored.dtype, DecodeDType(place, proto.dtype()));
+  return absl::OkStatus();
+}
+
 void EncodePart(const SourcePart& part, v1::SourcePart& proto) {
   proto.set_elements(part.elements);
-  for (const StoredElements& stored : part.of) {
-    v1::StoredElements& s = *proto.add_of();
-    s.set_model(stored.model);
-    s.set_shard(stored.shard);
-    s.set_offset(stored.offset);
-    s.set_dtype(EncodeDType(stored.dtype));
-  }
+  for (const StoredElements& stored : part.of) EncodeStored(stored, *proto.add_of());
 }
 
 absl::StatusOr<SourcePart> DecodePart(const Place& place, const v1::SourcePart& proto) {
   SourcePart part;
   part.elements = proto.elements();
   for (const v1::StoredElements& s : proto.of()) {
-    StoredElements stored;
-    stored.model = s.model();
-    stored.shard = s.shard();
-    stored.offset = s.offset();
-    MERGANSER_ASSIGN_OR_RETURN(stored.dtype, DecodeDType(place, s.dtype()));
-    part.of.push_back(stored);
+    MERGANSER_RETURN_IF_ERROR(DecodeStored(place, s, part.of.emplace_back()));
   }
   return part;
 }
@@ -180,10 +187,7 @@ void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
   proto.set_leaves(tensor.leaves);
   for (const PlannedSource& source : tensor.sources) {
     v1::PlannedSource& s = *proto.add_sources();
-    s.set_model(source.model);
-    s.set_shard(source.shard);
-    s.set_offset(source.offset);
-    s.set_dtype(EncodeDType(source.dtype));
+    EncodeStored(source, s);
     s.set_tensor(source.tensor);
     for (const SourcePart& part : source.parts) EncodePart(part, *s.add_parts());
   }
@@ -217,10 +221,7 @@ absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::Planned
   for (int i = 0; i < proto.sources_size(); ++i) {
     const v1::PlannedSource& s = proto.sources(i);
     PlannedSource source;
-    source.model = s.model();
-    source.shard = s.shard();
-    source.offset = s.offset();
-    MERGANSER_ASSIGN_OR_RETURN(source.dtype, DecodeDType({&place, "sources", i}, s.dtype()));
+    MERGANSER_RETURN_IF_ERROR(DecodeStored({&place, "sources", i}, s, source));
     source.tensor = s.tensor();
     for (const v1::SourcePart& part : s.parts()) {
       MERGANSER_ASSIGN_OR_RETURN(SourcePart decoded, DecodePart({&place, "sources", i}, part));

@@ -260,6 +260,21 @@ tokenizer:
                     atol=1e-6, err_msg=token)
             np.testing.assert_array_equal(merged[tensor][13:], 0)
 
+    def test_numbers_that_no_vocabulary_has(self):
+        """Rows by the billion are refused, not made room for."""
+        donor = self.model("donor", LETTERS, 4)["folder"]
+        with open(os.path.join(donor, "tokenizer.json"), encoding="utf-8") as f:
+            tokenizer = json.load(f)
+        with open(self.path("r.yaml"), "w", encoding="utf-8") as f:
+            f.write("merge_method: task_arithmetic\nbase_model: %s\nmodels: [%s]\n"
+                    "tokenizer_source: %s\n" % (self.base["folder"], self.x["folder"], donor))
+        for number in (10 ** 12, 2 ** 64 - 1):
+            tokenizer["model"]["vocab"]["<far>"] = number
+            with open(os.path.join(donor, "tokenizer.json"), "w", encoding="utf-8") as f:
+                json.dump(tokenizer, f)
+            self.assertOneError(harness.run("plan", self.path("r.yaml")), 2, "r.yaml:4",
+                                "more than 4194304 rows")
+
     def test_rules_that_cannot_be(self):
         for rules, text in (("<none>: {source: {kind: zero}}", "<none>"),
                             ("a: {source: {kind: model_token, model: %s, token: <none>}}"
