@@ -3,6 +3,7 @@ with one, by clients of the same machine and user as those that are served meanw
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import socket
@@ -23,7 +24,6 @@ CONNECTIONS = 4
 MEMORY = (1200 if SLOW else 400) << 20
 DURING = 20 if SLOW else 2
 AFTER = 20 if SLOW else 1
-NUMERICS_VERSION = 6  # of plan.h
 # Where tests run side by side, a client is given this much longer.
 PATIENCE = 4
 
@@ -360,6 +360,8 @@ class PlaceTest(Victim):
 
     def test_health_tells_when_workers_have_no_place(self):
         _, tokens = self.coordinator_with_tokens()
+        # A worker of other numerics would be told so at once, and hold no place.
+        self.numerics = int(re.search(r"numerics (\d+)", run("--version").out).group(1))
         held = self.hold(raw_http2.SYNC, tokens["wanda"], self.sync)
         self.eventually(lambda: not self.serving())
         for name in ("alice", "bob"):
@@ -369,10 +371,9 @@ class PlaceTest(Victim):
             client.close()
         self.eventually(self.serving)
 
-    @staticmethod
-    def sync(stream):
+    def sync(self, stream):
         """A SyncRequest of a worker of that number: worker, sequence, numerics_version."""
-        return b"\x0a\x05%05d\x10\x01\x20%c" % (stream, NUMERICS_VERSION)
+        return b"\x0a\x05%05d\x10\x01\x20%c" % (stream, self.numerics)
 
 
 class ListenTest(harness.Case):
