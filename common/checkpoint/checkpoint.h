@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/checkpoint/tensor_origin.h"
 #include "common/storage/object_store.h"
 #include "common/storage/roots.h"
 #include "common/storage/stores.h"
@@ -24,6 +25,15 @@ struct CheckpointShard {
   std::string key;  // "model-00001-of-00002.safetensors"
   ObjectInfo info;
   std::string header_digest;  // of prefix and JSON: part of the input's identity
+  // Where the file is: 0 for the model's own folder, else places[place - 1] (an adapter's).
+  uint32_t place = 0;
+};
+
+// A folder beside the model's own that some of its shards are in.
+struct CheckpointPlace {
+  std::string uri;    // resolved
+  std::string given;  // as the user wrote it
+  std::shared_ptr<ObjectStore> store;
 };
 
 struct CheckpointTensor {
@@ -36,6 +46,11 @@ struct CheckpointTensor {
   // What the file calls it, or the tensor that it is a run of rows of, where a renaming gave
   // it another name here; else empty.
   std::string stored = {};
+  // Where the elements are not what lies there: `dtype` is then the one that they are decoded to,
+  // `shape` theirs, and these say what the file has. `offset` and `size` are of the file.
+  std::optional<BlockScales> scales = {};
+  std::optional<DType> coded = {};           // of the stored values, where `scales` is set
+  std::optional<LowRankUpdate> update = {};  // added to them
 };
 
 // What config.json says, as far as merging cares.
@@ -64,14 +79,22 @@ struct Checkpoint {
   std::string uri;    // resolved: absolute path, s3://..., or hf:// at a commit
   std::string given;  // as the user wrote it
   std::shared_ptr<ObjectStore> store;
-  std::vector<CheckpointShard> shards;    // by file name
+  std::vector<CheckpointShard> shards;  // by file name; behind them those of other places
+  std::vector<CheckpointPlace> places;
   std::vector<CheckpointTensor> tensors;  // by shard, then by offset: "the base's order"
   std::map<std::string, uint32_t, std::less<>> by_name;
   ModelConfig config;
   std::vector<std::string> warnings;  // one line each: other weights that were not taken
 
   const CheckpointTensor* Find(std::string_view name) const;
-  std::string DescribeShard(uint32_t shard) const { return store->Describe(shards[shard].key); }
+  // The store that the shard is in.
+  ObjectStore& StoreOf(uint32_t shard) const {
+    const uint32_t place = shards[shard].place;
+    return place == 0 ? *store : *places[place - 1].store;
+  }
+  std::string DescribeShard(uint32_t shard) const {
+    return StoreOf(shard).Describe(shards[shard].key);
+  }
 };
 
 // Whether a file of weights, or all of a checkpoint's, are in Mistral's own layout: consolidated

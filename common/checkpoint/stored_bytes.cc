@@ -20,7 +20,8 @@ constexpr uint64_t kPiece = uint64_t{4} << 20;
 absl::Status ReadPiece(const StoredTensor& stored, uint64_t at, std::span<std::byte> piece) {
   const CheckpointShard& shard = stored.model->shards[stored.tensor->shard];
   absl::Status status =
-      stored.model->store->Read(shard.key, stored.tensor->offset + at, piece, shard.info.identity);
+      stored.model->StoreOf(stored.tensor->shard)
+          .Read(shard.key, stored.tensor->offset + at, piece, shard.info.identity);
   if (status.ok()) return status;
   return Annotate(status, absl::StrCat("model ", Quoted(stored.model->given), ": tensor ",
                                        Quoted(stored.tensor->name)));

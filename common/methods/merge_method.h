@@ -65,6 +65,9 @@ struct TensorNeeds {
   std::string note;    // something the user should see in the plan; usually empty
   Split split = Split::kElements;
   bool reads_base = true;  // false: the base's data is not read at all
+  // Experts are only ever looked at less the base (LoadDelta): those that are a task vector come
+  // as one (TensorView::delta). Else their weights are made of it, rounded once to float32.
+  bool takes_deltas = false;
   int rounds = 0;          // analysis rounds before Apply, at most
   // Whose gate the leaves share: all leaves of all tensors with this key. Empty:
   // every leaf has a gate of its own.

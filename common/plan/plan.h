@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,9 +46,10 @@ inline constexpr uint64_t kMaxSegments = uint64_t{1} << 24;
 inline constexpr uint64_t kMaxSourceParts = uint64_t{1} << 21;
 
 struct PlannedModel {
-  std::string uri;                      // resolved
-  std::string given;                    // as written in the recipe
-  std::vector<CheckpointShard> shards;  // those that are read
+  std::string uri;                       // resolved
+  std::string given;                     // as written in the recipe
+  std::vector<CheckpointShard> shards;   // those that are read
+  std::vector<std::string> places = {};  // URIs of CheckpointShard::place 1 and above
 };
 
 // Elements that lie one behind the other in a file.
@@ -77,6 +79,15 @@ struct PlannedSource {
   // Empty: all elements lie at `offset`. Else they are those of the parts, in this order and as
   // `dtype`, which is F32 or F64 where elements of several types or means are among them.
   std::vector<SourcePart> parts = {};
+  // Decoded where it is read (tensor_origin.h). `scales`: the file has values of `coded` and
+  // scales, and `dtype` is what they become. `update`: what is added to them; with `delta`, that
+  // alone is what methods get, as float32, and the values at `offset` are read for magnitudes only.
+  std::optional<BlockScales> scales = {};
+  std::optional<DType> coded = {};
+  std::optional<LowRankUpdate> update = {};
+  // A task vector rather than weights (TensorView::delta). Without `update`, zeros: a model that
+  // has the base's own tensor.
+  bool delta = false;
 };
 
 struct PlannedTensor {

@@ -18,12 +18,14 @@ struct TensorView {
   const std::byte* data = nullptr;
   DType dtype = DType::kF32;
   uint64_t size = 0;
+  // The elements are those of a task vector: nothing is to be subtracted from them.
+  bool delta = false;
 
   bool empty() const { return size == 0; }
   uint64_t bytes() const { return size * BytesPerElement(dtype); }
   // Elements [begin, begin + count).
   TensorView Slice(uint64_t begin, uint64_t count) const {
-    return {data + begin * BytesPerElement(dtype), dtype, count};
+    return {data + begin * BytesPerElement(dtype), dtype, count, delta};
   }
 };
 
