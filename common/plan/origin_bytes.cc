@@ -83,16 +83,20 @@ ScaledBytes ScaledRange(const PlannedTensor& tensor, const PlannedSource& source
           block_rows * across * BytesPerElement(scales.scales.dtype)};
 }
 
-// Elements beside a range whose values are read as well, for lengths.
-uint64_t ValuesBeside(const Matrices& matrices, const LowRankUpdate& update, uint64_t first,
-                      uint64_t count) {
-  if (!update.magnitudes.has_value()) return 0;
-  const Rectangle covering = Covering(matrices, first, count);
+// Calls `visit(first, count)` for the elements that are read for lengths beside those of a range:
+// all of its matrices for columns, and of rows those that it holds a part of.
+template <typename Visit>
+void ForValuesBeside(const Matrices& matrices, const LowRankUpdate& update, uint64_t first,
+                     uint64_t count, Visit visit) {
+  if (!update.magnitudes.has_value()) return;
+  const uint64_t cols = matrices.cols, matrix = matrices.rows * cols, end = first + count;
   if (update.magnitudes->of_columns) {
-    return (covering.matrix_end - covering.matrix_begin) * matrices.rows * matrices.cols;
+    const uint64_t begin = first / matrix * matrix;
+    return visit(begin, CeilDiv(end, matrix) * matrix - begin);
   }
-  return CeilDiv(first + count, matrices.cols) * matrices.cols -
-         first / matrices.cols * matrices.cols - count;
+  if (first % cols != 0) visit(first / cols * cols, cols);
+  const bool same_row = first % cols != 0 && first / cols == (end - 1) / cols;
+  if (end % cols != 0 && !same_row) visit(end / cols * cols, cols);
 }
 
 }  // namespace
@@ -208,11 +212,7 @@ void ForReads(const PlannedTensor& tensor, const PlannedSource& source, bool sha
   if (!update.magnitudes.has_value()) return;
   visit(source.model,
         BytesOf(update.magnitudes->magnitude, MagnitudeSpan(*update.magnitudes, matrices, needed)));
-  if (const uint64_t beside = ValuesBeside(matrices, update, first, count); beside > 0) {
-    values(update.magnitudes->of_columns ? needed.matrix_begin * matrices.rows * matrices.cols
-                                         : first / matrices.cols * matrices.cols,
-           beside);
-  }
+  ForValuesBeside(matrices, update, first, count, values);
 }
 
 uint64_t ReadScratch(const PlannedTensor& tensor, const PlannedSource& source, uint64_t first,

@@ -130,7 +130,8 @@ class OriginCheck {
     if (scales.transposed) std::swap(rows, cols);
     const uint64_t expected =
         matrices * CeilDiv(rows, scales.block_rows) * CeilDiv(cols, scales.block_cols);
-    if (scales.scales.elements == expected) return std::nullopt;
+    // Or one for all matrices.
+    if (scales.scales.elements == expected || scales.scales.elements == 1) return std::nullopt;
     return Found("scales.scales.elements",
                  absl::StrCat("found ", scales.scales.elements, ", expected ", expected));
   }
