@@ -7,8 +7,9 @@
 namespace merganser {
 namespace {
 
+// Of one expert a term would take all rows for one.
 bool IsExperts(const Shape& shape, const Shape& a, const Shape& b) {
-  return shape.size() == 3 && a.size() == 2 && b.size() == 2;
+  return shape.size() == 3 && shape[0] > 1 && a.size() == 2 && b.size() == 2;
 }
 
 uint64_t Product(const Shape& shape, size_t begin) {
@@ -27,7 +28,7 @@ bool OnesBehind(const Shape& shape, size_t begin) {
 uint64_t StoredRank(const Shape& shape, const Shape& a, const Shape& b) {
   if (a.size() < 2 || b.size() < 2 || a[0] == 0 || a[0] != b[1]) return 0;
   if (!IsExperts(shape, a, b)) return a[0];
-  return shape[0] == 0 || a[0] % shape[0] != 0 ? 0 : a[0] / shape[0];
+  return a[0] % shape[0] != 0 ? 0 : a[0] / shape[0];
 }
 
 FactorLayouts LayoutsThatFit(const Shape& shape, const Shape& a, const Shape& b, bool embedding) {

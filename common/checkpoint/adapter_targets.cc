@@ -42,41 +42,48 @@ std::pair<std::string_view, std::string_view> SplitPrefix(std::string_view name)
   return {name.substr(0, at), name.substr(at)};
 }
 
-AdapterTargets::AdapterTargets(const Checkpoint& base, const std::vector<std::string>& names)
+AdapterTargets::AdapterTargets(
+    const Checkpoint& base, const std::vector<std::string>& names,
+    const std::function<bool(size_t i, const CheckpointTensor& tensor)>& fits)
     : base_(base) {
-  std::map<std::string_view, std::vector<std::string_view>> groups;  // suffixes by prefix
+  struct Member {
+    std::string_view suffix;
+    size_t name;
+  };
+  std::map<std::string_view, std::vector<Member>> groups;  // by prefix
   std::set<std::string_view> direct;
-  for (const std::string& name : names) {
-    const auto [prefix, suffix] = SplitPrefix(name);
-    groups[prefix].push_back(suffix);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto [prefix, suffix] = SplitPrefix(names[i]);
+    groups[prefix].push_back({suffix, i});
     // What stands outside of layers may be called alike in other models.
-    if (base.Find(name) != nullptr && ParseLayer(name).has_value()) direct.insert(prefix);
+    if (base.Find(names[i]) != nullptr && ParseLayer(names[i]).has_value()) direct.insert(prefix);
   }
   std::optional<Suffixes> suffixes;
   for (const auto& [prefix, members] : groups) {
     if (direct.contains(prefix)) continue;
     if (!suffixes.has_value()) suffixes = SuffixesOf(base);
     std::optional<std::set<std::string_view>> fit;
-    for (const std::string_view suffix : members) {
-      const auto found = suffixes->find(suffix);
+    for (const Member& member : members) {
+      const auto found = suffixes->find(member.suffix);
       if (found == suffixes->end()) continue;
-      if (!fit.has_value()) {
-        fit = found->second;
-      } else {
-        std::erase_if(*fit, [&](std::string_view one) { return !found->second.contains(one); });
-      }
+      if (!fit.has_value()) fit = found->second;
+      std::erase_if(*fit, [&](std::string_view one) {
+        const CheckpointTensor* tensor =
+            base.Find(absl::StrCat(std::string(one), std::string(member.suffix)));
+        return tensor == nullptr || !fits(member.name, *tensor);
+      });
     }
     if (!fit.has_value() || fit->empty() || fit->contains(prefix)) continue;
     if (fit->size() == 1) {
       prefixes_.emplace(std::string(prefix), std::string(*fit->begin()));
     } else if (ambiguity_.empty()) {
-      ambiguity_ = absl::StrCat(Quoted(absl::StrCat(std::string(prefix), std::string(members[0]))),
+      ambiguity_ = absl::StrCat(Quoted(absl::StrCat(std::string(prefix), std::string(members[0].suffix))),
                                 " may be ",
                                 Quoted(absl::StrCat(std::string(*fit->begin()),
-                                                    std::string(members[0]))),
+                                                    std::string(members[0].suffix))),
                                 " or ",
                                 Quoted(absl::StrCat(std::string(*std::next(fit->begin())),
-                                                    std::string(members[0]))));
+                                                    std::string(members[0].suffix))));
     }
   }
 }

@@ -3,7 +3,8 @@
 #ifndef MERGANSER_COMMON_CHECKPOINT_ADAPTER_TARGETS_H_
 #define MERGANSER_COMMON_CHECKPOINT_ADAPTER_TARGETS_H_
 
-#include <cstdint>
+#include <cstddef>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -21,10 +22,12 @@ std::pair<std::string_view, std::string_view> SplitPrefix(std::string_view name)
 
 class AdapterTargets {
  public:
-  // `names`: tensors as the adapter calls them, as far as they are known. Those of one prefix are
-  // the base's under one prefix: its own where the base has any of them so, else the only one
-  // under which the base has them all. `base` must outlive the object.
-  AdapterTargets(const Checkpoint& base, const std::vector<std::string>& names);
+  // `names`: tensors as the adapter calls them, as far as they are known, and whether one of the
+  // base fits what the adapter has for names[i]. Those of one prefix are the base's under one
+  // prefix: their own where the base has any of them so, else the only one under which all of them
+  // fit. `base` must outlive the object.
+  AdapterTargets(const Checkpoint& base, const std::vector<std::string>& names,
+                 const std::function<bool(size_t i, const CheckpointTensor& tensor)>& fits);
 
   // Null where the base has none.
   const CheckpointTensor* Find(std::string_view name) const;
