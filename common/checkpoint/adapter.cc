@@ -28,12 +28,13 @@ absl::StatusOr<AdapterConfig> ReadConfig(ObjectStore& store, std::string_view gi
                              ReadWhole(store, kAdapterConfigFile, kMaxConfigBytes));
   const std::string file = store.Describe(kAdapterConfigFile);
   if (!text.has_value()) {
-    return absl::NotFoundError(absl::StrCat(
-        "adapter ", Quoted(given), ": ", file, " is not there, expected the folder of a PEFT "
-        "adapter",
-        IsThere(store, "model.safetensors") || IsThere(store, kHfIndexFile)
-            ? " (this is a whole model: name it as a model of its own)"
-            : ""));
+    return absl::NotFoundError(
+        absl::StrCat("adapter ", Quoted(given), ": ", file,
+                     " is not there, expected the folder of a PEFT "
+                     "adapter",
+                     IsThere(store, "model.safetensors") || IsThere(store, kHfIndexFile)
+                         ? " (this is a whole model: name it as a model of its own)"
+                         : ""));
   }
   if (IsGitLfsPointer(*text)) {
     return absl::DataLossError(absl::StrCat(file, ": ", kGitLfsAdvice));
@@ -89,12 +90,12 @@ absl::StatusOr<Adapter> OpenAdapter(std::string_view resolved_uri, std::string_v
   adapter.shard = std::move(header.shard);
   for (SafetensorsEntry& entry : header.header.tensors) {
     if (!IsComputable(entry.dtype)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          adapter.DescribeFile(), ": tensor ", Quoted(entry.name), ": found dtype ",
-          std::string(DTypeName(entry.dtype)), ", expected F64, F32, F16 or BF16"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(adapter.DescribeFile(), ": tensor ", Quoted(entry.name), ": found dtype ",
+                       std::string(DTypeName(entry.dtype)), ", expected F64, F32, F16 or BF16"));
     }
-    adapter.tensors.push_back({std::move(entry.name), entry.dtype, std::move(entry.shape), 0,
-                               entry.offset, entry.size});
+    adapter.tensors.push_back(
+        {std::move(entry.name), entry.dtype, std::move(entry.shape), 0, entry.offset, entry.size});
   }
   if (adapter.tensors.empty()) {
     return absl::InvalidArgumentError(

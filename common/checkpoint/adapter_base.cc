@@ -11,16 +11,16 @@ namespace merganser {
 namespace {
 
 // Copies of a model that adapters are trained on and that are called after it.
-constexpr std::string_view kCopies[] = {"-unsloth-bnb-4bit", "-bnb-4bit", "-bnb-8bit", "-4bit",
-                                        "-8bit",             "-bf16",     "-fp8",      "-fp16"};
+constexpr std::string_view kCopies[] = {
+    "-unsloth-bnb-4bit", "-bnb-4bit", "-bnb-8bit", "-4bit", "-8bit", "-bf16", "-fp8", "-fp16"};
 
 // What folders of any model are called.
 constexpr std::string_view kAnyModel[] = {
-    "actor",  "base",    "base_model", "best",   "checkpoint", "checkpoints", "ckpt",  "data",
-    "export", "final",   "hf",         "huggingface", "latest", "llm",        "main",  "merged",
-    "model",  "models",  "out",        "output", "outputs",    "policy",      "pretrained",
-    "result", "results", "save",       "saved",  "sft",        "snapshot",    "snapshots",
-    "student", "teacher", "tmp",       "weights"};
+    "actor",    "base",       "base_model", "best",    "checkpoint",  "checkpoints", "ckpt",
+    "data",     "export",     "final",      "hf",      "huggingface", "latest",      "llm",
+    "main",     "merged",     "model",      "models",  "out",         "output",      "outputs",
+    "policy",   "pretrained", "result",     "results", "save",        "saved",       "sft",
+    "snapshot", "snapshots",  "student",    "teacher", "tmp",         "weights"};
 
 // "Org/Name@commit", "/a/models--Org--Name/snapshots/0a1b", "s3://b/Name/" -> "name".
 std::string LastName(std::string_view text) {

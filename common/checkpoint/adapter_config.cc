@@ -21,24 +21,32 @@ using Kind = JsonNode::Kind;
 constexpr uint64_t kMaxRank = uint64_t{1} << 20;
 
 // Read by Reader::Read.
-constexpr std::string_view kTaken[] = {"alpha_pattern",    "base_model_name_or_path",
-                                       "bias",             "exclude_modules",
-                                       "fan_in_fan_out",   "init_lora_weights",
-                                       "layers_pattern",   "layers_to_transform",
-                                       "lora_alpha",       "lora_bias",
-                                       "modules_to_save",  "peft_type",
-                                       "r",                "rank_pattern",
-                                       "target_modules",   "target_parameters",
-                                       "use_dora",         "use_rslora"};
+constexpr std::string_view kTaken[] = {"alpha_pattern",
+                                       "base_model_name_or_path",
+                                       "bias",
+                                       "exclude_modules",
+                                       "fan_in_fan_out",
+                                       "init_lora_weights",
+                                       "layers_pattern",
+                                       "layers_to_transform",
+                                       "lora_alpha",
+                                       "lora_bias",
+                                       "modules_to_save",
+                                       "peft_type",
+                                       "r",
+                                       "rank_pattern",
+                                       "target_modules",
+                                       "target_parameters",
+                                       "use_dora",
+                                       "use_rslora"};
 
 // What trained, ran or named it, whatever it says: no delta depends on it. Of initialisations it
 // is `init_lora_weights` that counts; the last three are ms-swift's.
 constexpr std::string_view kWithoutEffect[] = {
-    "auto_mapping",      "corda_config",      "eva_config",    "inference_mode",
-    "lora_dropout",      "lora_ga_config",    "loftq_config",  "megatron_core",
-    "merge_weights",     "peft_version",      "qalora_group_size", "revision",
-    "runtime_config",    "task_type",         "lora_dtype",    "lorap_emb_lr",
-    "lorap_lr_ratio"};
+    "auto_mapping",      "corda_config",  "eva_config",     "inference_mode", "lora_dropout",
+    "lora_ga_config",    "loftq_config",  "megatron_core",  "merge_weights",  "peft_version",
+    "qalora_group_size", "revision",      "runtime_config", "task_type",      "lora_dtype",
+    "lorap_emb_lr",      "lorap_lr_ratio"};
 
 struct Refused {
   std::string_view key, why;
@@ -130,8 +138,8 @@ class Reader {
   }
   static absl::Status Unlike(std::string_view key, const JsonNode& found,
                              std::string_view expected) {
-    return Wrong(key, absl::StrCat("found ", found.Describe(), ", expected ",
-                                   std::string(expected)));
+    return Wrong(key,
+                 absl::StrCat("found ", found.Describe(), ", expected ", std::string(expected)));
   }
 
   // null where it is not there, or null.
@@ -149,13 +157,14 @@ class Reader {
     }
     if (type->kind == Kind::kString && type->text == "LORA") return absl::OkStatus();
     const bool mixed = type->kind == Kind::kString && type->text == "XLORA";
-    return Wrong("peft_type",
-                 absl::StrCat("found ", type->Describe(),
-                              mixed ? " (X-LoRA), which chooses among adapters token by token: such "
-                                      "an adapter is no change of weights; use it with PEFT"
-                                    : ", which is not supported by this version; expected \"LORA\": "
-                                      "merge it into its base with PEFT's merge_and_unload(), and "
-                                      "name the result"));
+    return Wrong(
+        "peft_type",
+        absl::StrCat("found ", type->Describe(),
+                     mixed ? " (X-LoRA), which chooses among adapters token by token: such "
+                             "an adapter is no change of weights; use it with PEFT"
+                           : ", which is not supported by this version; expected \"LORA\": "
+                             "merge it into its base with PEFT's merge_and_unload(), and "
+                             "name the result"));
   }
 
   absl::Status CheckKey(const std::string& key, const JsonNode& value) const {
@@ -164,23 +173,22 @@ class Reader {
     }
     for (const Refused& refused : kRefused) {
       if (refused.key == key) {
-        return Wrong(key, absl::StrCat("found ", value.Describe(), ": ",
-                                       std::string(refused.why)));
+        return Wrong(key, absl::StrCat("found ", value.Describe(), ": ", std::string(refused.why)));
       }
     }
     std::string_view nearest;
     for (const std::string_view taken : kTaken) {
       if (key.size() < 64 && EditDistance(key, taken) <= 2) nearest = taken;
     }
-    return Wrong(Quoted(key).substr(1, Quoted(key).size() - 2),
-                 absl::StrCat("found ", value.Describe(),
-                              ", a key that this version does not know and that may change what "
-                              "the adapter does; ",
-                              nearest.empty()
-                                  ? std::string("if it does not, take it out of the file; else "
-                                                "merge the adapter into its base with PEFT's "
-                                                "merge_and_unload(), and name the result")
-                                  : absl::StrCat("did you mean '", std::string(nearest), "'?")));
+    return Wrong(
+        Quoted(key).substr(1, Quoted(key).size() - 2),
+        absl::StrCat("found ", value.Describe(),
+                     ", a key that this version does not know and that may change what "
+                     "the adapter does; ",
+                     nearest.empty() ? std::string("if it does not, take it out of the file; else "
+                                                   "merge the adapter into its base with PEFT's "
+                                                   "merge_and_unload(), and name the result")
+                                     : absl::StrCat("did you mean '", std::string(nearest), "'?")));
   }
 
   // Initialisations that take something out of the base when training begins.
@@ -191,15 +199,16 @@ class Reader {
       return Unlike("init_lora_weights", *init, "true, false or a name");
     }
     const std::string name = absl::AsciiStrToLower(init->text);
-    for (const std::string_view harmless : {"gaussian", "eva", "orthogonal", "mica", "true",
-                                            "false"}) {
+    for (const std::string_view harmless :
+         {"gaussian", "eva", "orthogonal", "mica", "true", "false"}) {
       if (name == harmless) return absl::OkStatus();
     }
     if (name == "loftq") {
-      return Wrong("init_lora_weights",
-                   "found 'loftq', which changed the base when training began: the adapter belongs "
-                   "to that quantised base; merge it there with PEFT's merge_and_unload(), and name "
-                   "the result");
+      return Wrong(
+          "init_lora_weights",
+          "found 'loftq', which changed the base when training began: the adapter belongs "
+          "to that quantised base; merge it there with PEFT's merge_and_unload(), and name "
+          "the result");
     }
     for (const std::string_view changing : {"pissa", "olora", "corda", "lora_ga"}) {
       if (!name.starts_with(changing)) continue;

@@ -39,8 +39,8 @@ struct AdapterConfig {
   bool fan_in_fan_out = false;  // matrices are stored [in, out]
   bool dora = false;            // use_dora
   bool lora_bias = false;
-  bool biases = false;           // bias: biases were trained, of some modules or all
-  ModuleChoice target_modules;   // empty: not said, or all of a kind
+  bool biases = false;          // bias: biases were trained, of some modules or all
+  ModuleChoice target_modules;  // empty: not said, or all of a kind
   ModuleChoice exclude_modules;
   std::vector<std::string> target_parameters;
   std::vector<std::string> modules_to_save;

@@ -36,10 +36,9 @@ std::optional<uint64_t> LayerOf(std::string_view module, const std::vector<std::
   for (size_t i = 1; i + 1 < parts.size(); ++i) {
     const std::optional<uint64_t> number = NumberOf(parts[i]);
     if (!number.has_value()) continue;
-    const bool fits = patterns.empty()
-                          ? i >= 2
-                          : std::find(patterns.begin(), patterns.end(), parts[i - 1]) !=
-                                patterns.end();
+    const bool fits = patterns.empty() ? i >= 2
+                                       : std::find(patterns.begin(), patterns.end(),
+                                                   parts[i - 1]) != patterns.end();
     if (fits) return number;
   }
   return std::nullopt;

@@ -41,8 +41,7 @@ std::optional<SplitExperts> Collect(const AdapterTargets& targets, const std::st
       if (e == 0 && half == 0) {
         split.shape = {0, tensor->shape[0] * names.size(), tensor->shape[1]};
       }
-      if (tensor->shape[0] * names.size() != split.shape[1] ||
-          tensor->shape[1] != split.shape[2]) {
+      if (tensor->shape[0] * names.size() != split.shape[1] || tensor->shape[1] != split.shape[2]) {
         return std::nullopt;
       }
       split.pieces.push_back({tensor, e, half * tensor->shape[0]});
@@ -59,8 +58,8 @@ void Shift(uint64_t begin, StoredBlock& block) {
 
 }  // namespace
 
-std::optional<SplitExperts> FindSplitExperts(const AdapterTargets& targets,
-                                             std::string_view module, std::string_view parameter) {
+std::optional<SplitExperts> FindSplitExperts(const AdapterTargets& targets, std::string_view module,
+                                             std::string_view parameter) {
   const std::string own(module);
   // What Mixtral's files call it.
   const std::string other = absl::StrReplaceAll(own, {{".mlp.", ".block_sparse_moe."}});

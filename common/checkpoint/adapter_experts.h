@@ -28,8 +28,8 @@ struct SplitExperts {
 // Those of `parameter` ("gate_up_proj", "down_proj") of `module` ("model.layers.0.mlp.experts");
 // nullopt where the base has no such tensors, or not all of one shape. The gate stands above the
 // projection up.
-std::optional<SplitExperts> FindSplitExperts(const AdapterTargets& targets,
-                                             std::string_view module, std::string_view parameter);
+std::optional<SplitExperts> FindSplitExperts(const AdapterTargets& targets, std::string_view module,
+                                             std::string_view parameter);
 
 // What a term of the parameter, laid out [experts, out, in], adds to one piece of it.
 LowRankTerm TermOfPiece(const LowRankTerm& whole, const ExpertPiece& piece);

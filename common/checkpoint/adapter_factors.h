@@ -13,10 +13,10 @@ namespace merganser {
 
 // How a tensor holds what its module computes.
 enum class FactorLayout {
-  kOutIn,       // [out, in]: torch's Linear
-  kInOut,       // [in, out]: transformers' Conv1D
-  kEmbedding,   // [rows, columns] of lora_embedding_A [r, rows] and lora_embedding_B [columns, r]
-  kKernel,      // [out, in, ...]: convolutions
+  kOutIn,         // [out, in]: torch's Linear
+  kInOut,         // [in, out]: transformers' Conv1D
+  kEmbedding,     // [rows, columns] of lora_embedding_A [r, rows] and lora_embedding_B [columns, r]
+  kKernel,        // [out, in, ...]: convolutions
   kExpertsOutIn,  // [experts, out, in]
   kExpertsInOut,  // [experts, in, out]
 };

@@ -56,9 +56,9 @@ std::optional<FactorLayout> AdapterLayouts::Choose(const AdapterModule& module,
   if (!fit.second.has_value()) return fit.first;
   const bool experts = fit.first == FactorLayout::kExpertsOutIn;
   const Seen& seen = experts ? experts_ : linear_;
-  const bool by_class = experts
-                            ? In(kTransposedExperts, model_type_)
-                            : In(kConv1DTypes, model_type_) && In(kConv1DNames, LastName(module.name));
+  const bool by_class =
+      experts ? In(kTransposedExperts, model_type_)
+              : In(kConv1DTypes, model_type_) && In(kConv1DNames, LastName(module.name));
   if (by_class) return fit.second;
   if (seen.plain != seen.turned) return seen.turned ? fit.second : fit.first;
   if (experts) return std::nullopt;

@@ -108,11 +108,10 @@ absl::StatusOr<AdapterContents> ContentsOf(const Adapter& adapter) {
   }
   for (auto& [place, module] : modules) {
     if (module.a == nullptr || module.b == nullptr) {
-      const CheckpointTensor* found = module.a != nullptr   ? module.a
-                                      : module.b != nullptr ? module.b
-                                      : module.bias != nullptr
-                                          ? module.bias
-                                          : module.magnitude;
+      const CheckpointTensor* found = module.a != nullptr      ? module.a
+                                      : module.b != nullptr    ? module.b
+                                      : module.bias != nullptr ? module.bias
+                                                               : module.magnitude;
       faults.Add(absl::StrCat("tensor ", Quoted(found->name), ": found no ",
                               module.a == nullptr ? "lora_A" : "lora_B", " of module ",
                               Quoted(module.name),

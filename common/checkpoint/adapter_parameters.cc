@@ -19,9 +19,9 @@ namespace merganser {
 namespace {
 
 // As classes declare them.
-constexpr std::string_view kDeclared[] = {"gate_up_proj", "gate_up_proj_bias", "gate_proj",
-                                          "up_proj",      "w1",                "w3",
-                                          "down_proj",    "down_proj_bias",    "w2"};
+constexpr std::string_view kDeclared[] = {
+    "gate_up_proj", "gate_up_proj_bias", "gate_proj",      "up_proj", "w1",
+    "w3",           "down_proj",         "down_proj_bias", "w2"};
 
 bool EndsInName(std::string_view module, std::string_view name) {
   if (!module.ends_with(name)) return false;
@@ -29,8 +29,8 @@ bool EndsInName(std::string_view module, std::string_view name) {
 }
 
 size_t DeclaredAt(const std::string& parameter) {
-  return static_cast<size_t>(
-      std::find(std::begin(kDeclared), std::end(kDeclared), parameter) - std::begin(kDeclared));
+  return static_cast<size_t>(std::find(std::begin(kDeclared), std::end(kDeclared), parameter) -
+                             std::begin(kDeclared));
 }
 
 std::optional<Shape> ShapeOf(const AdapterTargets& targets, const std::string& module,
@@ -98,7 +98,8 @@ std::vector<std::string> ParametersOf(const AdapterConfig& config, std::string_v
   for (const std::string& name : config.target_parameters) {
     const size_t dot = name.rfind('.');
     const std::string leaf = dot == std::string::npos ? name : name.substr(dot + 1);
-    if (leaf == "weight" || (dot != std::string::npos && !EndsInName(module, name.substr(0, dot)))) {
+    if (leaf == "weight" ||
+        (dot != std::string::npos && !EndsInName(module, name.substr(0, dot)))) {
       continue;
     }
     if (std::find(parameters.begin(), parameters.end(), leaf) == parameters.end()) {
@@ -137,14 +138,14 @@ std::vector<std::string> AssignParameters(const AdapterConfig& config,
       ways = Assignment(targets, pairs, parameters).Find();
     }
     // Several ways: the first is by the order of declaration, if all are known.
-    const bool known = std::all_of(
-        parameters.begin(), parameters.end(),
-        [](const std::string& one) { return DeclaredAt(one) < std::size(kDeclared); });
+    const bool known =
+        std::all_of(parameters.begin(), parameters.end(),
+                    [](const std::string& one) { return DeclaredAt(one) < std::size(kDeclared); });
     const bool in_order = !ways.empty() && std::is_sorted(ways[0].begin(), ways[0].end());
     if (ways.empty() && pairs.size() == 1 && parameters.size() == 1) {
       assigned[indices[0]] = parameters[0];  // what does not fit is said of it
-    } else if (ways.empty() || (ways.size() > 1 && !(known && in_order &&
-                                                      pairs.size() == parameters.size()))) {
+    } else if (ways.empty() ||
+               (ways.size() > 1 && !(known && in_order && pairs.size() == parameters.size()))) {
       faults.Add(absl::StrCat(
           "tensor ", Quoted(pairs[0]->a->name), ": found ", pairs.size(),
           pairs.size() == 1 ? " pair" : " pairs", " of factors of module ", Quoted(name),

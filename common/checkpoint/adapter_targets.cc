@@ -77,13 +77,11 @@ AdapterTargets::AdapterTargets(
     if (fit->size() == 1) {
       prefixes_.emplace(std::string(prefix), std::string(*fit->begin()));
     } else if (ambiguity_.empty()) {
-      ambiguity_ = absl::StrCat(Quoted(absl::StrCat(std::string(prefix), std::string(members[0].suffix))),
-                                " may be ",
-                                Quoted(absl::StrCat(std::string(*fit->begin()),
-                                                    std::string(members[0].suffix))),
-                                " or ",
-                                Quoted(absl::StrCat(std::string(*std::next(fit->begin())),
-                                                    std::string(members[0].suffix))));
+      ambiguity_ = absl::StrCat(
+          Quoted(absl::StrCat(std::string(prefix), std::string(members[0].suffix))), " may be ",
+          Quoted(absl::StrCat(std::string(*fit->begin()), std::string(members[0].suffix))), " or ",
+          Quoted(
+              absl::StrCat(std::string(*std::next(fit->begin())), std::string(members[0].suffix))));
     }
   }
 }

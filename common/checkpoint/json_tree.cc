@@ -62,8 +62,8 @@ class TreeHandler final : public JsonHandler {
         break;
       case Kind::kObjectBegin:
       case Kind::kArrayBegin:
-        node.kind = event.kind == Kind::kObjectBegin ? JsonNode::Kind::kObject
-                                                     : JsonNode::Kind::kArray;
+        node.kind =
+            event.kind == Kind::kObjectBegin ? JsonNode::Kind::kObject : JsonNode::Kind::kArray;
         open_.push_back(&node);
         break;
       default:

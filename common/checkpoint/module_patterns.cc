@@ -46,7 +46,8 @@ bool Fits(const std::vector<char>& plain, std::string_view name) {
 absl::StatusOr<ModulePattern> ModulePattern::Parse(std::string_view text) {
   const auto wrong = [&](std::string_view why) {
     return absl::InvalidArgumentError(
-        absl::StrCat("found ", Quoted(text), ", expected a module's name or a regular expression", std::string(why)));
+        absl::StrCat("found ", Quoted(text), ", expected a module's name or a regular expression",
+                     std::string(why)));
   };
   if (text.empty()) return wrong("");
   if (text.size() > kLongest) return wrong(" of at most 4096 characters");

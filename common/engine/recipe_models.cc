@@ -150,7 +150,8 @@ absl::StatusOr<RecipeModels::Composition> RecipeModels::BaseOf(const std::string
     base = Compose(*recipe_.base_model, /*look=*/true);
   } else {
     const absl::StatusOr<std::string> named = BaseNamedByAdapter(uri, model, stores_);
-    base = named.ok() ? Compose(*named, /*look=*/true) : absl::StatusOr<Composition>(named.status());
+    base =
+        named.ok() ? Compose(*named, /*look=*/true) : absl::StatusOr<Composition>(named.status());
     if (named.ok() && !base.ok()) {
       base = Annotate(base.status(),
                       absl::StrCat("adapter ", Shown(model),

@@ -30,16 +30,21 @@ double ElementOf(DType dtype, const std::byte* at) {
 
 bool CanSample(const PlannedSource& source) {
   const DType dtype = source.dtype;
-  return source.parts.empty() && (dtype == DType::kF64 || dtype == DType::kF32 ||
-                                  dtype == DType::kF16 || dtype == DType::kBF16);
+  // Others are decoded by the worker alone.
+  const bool stored = source.parts.empty() && !source.update.has_value() &&
+                      !source.scales.has_value() && !source.delta;
+  return stored && (dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
+                    dtype == DType::kBF16);
 }
 
 absl::StatusOr<std::vector<double>> SampleReader::Read(const PlannedSource& source, uint64_t begin,
                                                        uint64_t count) {
-  auto [it, fresh] = opened_.try_emplace(source.model);
   const PlannedModel& model = plan_.models[source.model];
+  const uint32_t place = model.shards[source.shard].place;
+  auto [it, fresh] = opened_.try_emplace({source.model, place});
   if (fresh) {
-    MERGANSER_ASSIGN_OR_RETURN(it->second, stores_.Open(model.uri));
+    MERGANSER_ASSIGN_OR_RETURN(it->second,
+                               stores_.Open(place == 0 ? model.uri : model.places[place - 1]));
   }
   if (it->second == nullptr) return absl::UnavailableError("its store was not opened");
   const size_t width = BytesPerElement(source.dtype);

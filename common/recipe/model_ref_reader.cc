@@ -106,8 +106,7 @@ absl::Status ModelRefReader::ReadText(const YamlNode& node, const std::string& k
   if (split->adapters.size() > kMaxAdapters) {
     return messages_.Error(node.line, key,
                            absl::StrCat("found ", split->adapters.size(),
-                                        " adapters of one model, expected at most ",
-                                        kMaxAdapters));
+                                        " adapters of one model, expected at most ", kMaxAdapters));
   }
   MERGANSER_RETURN_IF_ERROR(CheckPart(node, key, split->path));
   for (const ModelAdapter& adapter : split->adapters) {
@@ -211,8 +210,8 @@ absl::Status ModelRefReader::ReadRevision(const YamlNode::Member& revision, cons
   }
   if (!MayBeHubName(path)) {
     return messages_.Error(revision.line, key,
-                           absl::StrCat("found ", DescribeNode(*revision.value),
-                                        ": a revision of ", Shown(path), std::string(kRevision)));
+                           absl::StrCat("found ", DescribeNode(*revision.value), ": a revision of ",
+                                        Shown(path), std::string(kRevision)));
   }
   absl::StrAppend(&path, "@", text);
   return absl::OkStatus();
@@ -240,9 +239,8 @@ absl::Status ModelRefReader::ReadAdapter(const YamlNode& node, const std::string
   }
   ModelAdapter adapter;
   if (node.kind != YamlNode::Kind::kMap) {
-    MERGANSER_RETURN_IF_ERROR(
-        ReadNameText(node, key, "an adapter's path, or a map with path and weight", messages_,
-                     adapter.path));
+    MERGANSER_RETURN_IF_ERROR(ReadNameText(
+        node, key, "an adapter's path, or a map with path and weight", messages_, adapter.path));
     MERGANSER_RETURN_IF_ERROR(CheckPart(node, key, adapter.path));
     out.adapters.push_back(std::move(adapter));
     return absl::OkStatus();

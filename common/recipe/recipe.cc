@@ -28,7 +28,10 @@ constexpr std::string_view kModuleKeys[] = {"models", "parameters", "slices"};
 class Reader : private RecipeMessages {
  public:
   Reader(std::string_view source, bool stage, Recipe& recipe)
-      : RecipeMessages(source), stage_(stage), recipe_(recipe), references_(*this, recipe.notes, recipe.adapted) {}
+      : RecipeMessages(source),
+        stage_(stage),
+        recipe_(recipe),
+        references_(*this, recipe.notes, recipe.adapted) {}
 
   absl::Status Read(const YamlNode& root) {
     if (root.kind != YamlNode::Kind::kMap) {
