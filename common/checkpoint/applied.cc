@@ -210,8 +210,10 @@ absl::Status RefuseAdapterBeside(ObjectStore& store) {
     if (!found.has_value()) continue;
     return absl::InvalidArgumentError(absl::StrCat(
         store.Describe(file),
-        ": an adapter lies beside the weights, which loading applies and a merge would lose: ",
-        std::string(kMergeAdapter), ", or move its files away if the weights have it already"));
+        ": an adapter lies beside the weights, which loading applies and a merge would lose: to "
+        "have it applied, move its files to a folder of their own and name MODEL+FOLDER in the "
+        "recipe; if the weights have it already, as after peft's merge_and_unload(), move its "
+        "files away"));
   }
   return absl::OkStatus();
 }

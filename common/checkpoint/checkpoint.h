@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/checkpoint/adapter_origin.h"
 #include "common/checkpoint/tensor_origin.h"
 #include "common/storage/object_store.h"
 #include "common/storage/roots.h"
@@ -84,7 +85,9 @@ struct Checkpoint {
   std::vector<CheckpointTensor> tensors;  // by shard, then by offset: "the base's order"
   std::map<std::string, uint32_t, std::less<>> by_name;
   ModelConfig config;
-  std::vector<std::string> warnings;  // one line each: other weights that were not taken
+  std::vector<std::string> warnings;    // one line each: other weights that were not taken
+  std::vector<std::string> notes;       // the same, of what was done with adapters
+  std::vector<AdapterOrigin> adapters;  // in the order in which they are added
 
   const CheckpointTensor* Find(std::string_view name) const;
   // The store that the shard is in.

@@ -150,8 +150,11 @@ std::optional<std::string> OtherFormatsAdvice(const Folder& folder) {
   }
   if (!adapters.empty()) {
     return absl::StrCat("found only an adapter (", FirstFew(adapters),
-                        "): merge the adapter into its base first, e.g. with peft's "
-                        "merge_and_unload() and save_pretrained(...)");
+                        "), expected the weights of a model: in a recipe name its folder as "
+                        "MODEL+ADAPTER, or alone beside a base_model, with both "
+                        "adapter_config.json and adapter_model.safetensors in it; elsewhere merge "
+                        "the adapter into its base first, e.g. with peft's merge_and_unload() and "
+                        "save_pretrained(...)");
   }
   if (!pickles.empty()) {
     const bool original = std::any_of(pickles.begin(), pickles.end(), [](std::string_view name) {

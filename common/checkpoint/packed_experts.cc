@@ -159,6 +159,12 @@ class Packing {
   bool Cut(const UnmatchedPattern& packed, uint32_t index,
            const std::vector<const NamePattern*>& halves) {
     const CheckpointTensor& whole = model_.tensors[index];
+    if (whole.update.has_value()) {
+      Refuse(absl::StrCat(Describe(packed, *halves[0]),
+                          ", and an adapter changes it, which cannot be taken apart; name its base "
+                          "as one with a tensor an expert"));
+      return false;
+    }
     const uint64_t experts = whole.shape[0];
     const uint64_t step = experts == 0 ? 0 : whole.size / (experts * halves.size());
     std::vector<std::string_view> numbers = NumbersOf(whole.name);

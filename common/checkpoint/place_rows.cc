@@ -37,6 +37,13 @@ std::string PlaceRows(const std::vector<const Checkpoint*>& models, const AlignO
                           " alone, and its rows are of tokens that have other numbers in the "
                           "output: expected it in all models");
     }
+    if (models[source.model]->tensors[source.tensor].update.has_value()) {
+      return absl::StrCat(
+          Name(*models[source.model]), ": an adapter changes tensor ", Quoted(aligned.name),
+          ", whose rows go by tokens here, which is not supported by this version; "
+          "merge the adapter into its base with PEFT's merge_and_unload(), and name "
+          "the result");
+    }
     for (const RowRun& run : runs) {
       SourceRows& rows = source.rows.emplace_back();
       rows.rows = run.rows;
@@ -49,6 +56,11 @@ std::string PlaceRows(const std::vector<const Checkpoint*>& models, const AlignO
           if (found == nullptr) {
             return absl::StrCat(Name(model), ": tensor ", Quoted(aligned.name),
                                 " is missing, expected it as a token's row is taken from there");
+          }
+          if (found->update.has_value()) {
+            return absl::StrCat(Name(model), ": an adapter changes tensor ", Quoted(aligned.name),
+                                ", and a token's row is taken from there, which is not supported "
+                                "by this version; take it from another model");
           }
           known->second = static_cast<uint32_t>(found - model.tensors.data());
         }

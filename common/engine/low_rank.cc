@@ -63,6 +63,25 @@ std::vector<std::string> Warn(const Plan& plan, const ByModel& counts, const std
                        rank > 1 ? ", or a smaller rank_topk" : "")};
 }
 
+// Of tensors that adapters change, whose ranks are known; DoRA's have none.
+ByModel CountKnown(const Plan& plan) {
+  ByModel counts;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (!tensor.has_base_source || tensor.needs.rounds == 0) continue;
+    for (size_t s = 1; s < tensor.sources.size(); ++s) {
+      const PlannedSource& source = tensor.sources[s];
+      if (!source.update.has_value()) continue;
+      uint64_t rank = 0;
+      for (const LowRankTerm& term : source.update->terms) rank += term.rank;
+      Count& count = counts[source.model];
+      ++count.changed;
+      count.low += !source.update->magnitudes.has_value() &&
+                   rank <= static_cast<uint64_t>(std::max(0, RankOf(MethodOf(plan, tensor))));
+    }
+  }
+  return counts;
+}
+
 std::string GivenName(const PlannedModel& model) { return model.given; }
 
 bool IsSample(const PlannedTensor& tensor, const MethodConfig& method) {
@@ -170,7 +189,12 @@ std::vector<std::string> LowRankExperts(const Plan& plan, const Stores& stores) 
       count.low += IsLow(*energy);
     }
   }
-  return Warn(plan, counts, "samples", /*all=*/true, GivenName);
+  std::vector<std::string> warnings = Warn(plan, counts, "samples", /*all=*/true, GivenName);
+  for (std::string& known :
+       Warn(plan, CountKnown(plan), "matrices that adapters change", /*all=*/false, GivenName)) {
+    warnings.push_back(std::move(known));
+  }
+  return warnings;
 }
 
 std::vector<std::string> WarningsOf(const Plan& plan, const std::vector<UnitResult>& results) {

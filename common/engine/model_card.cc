@@ -51,6 +51,33 @@ bool IsHubId(std::string_view text) {
          IsHubName(text.substr(slash + 1));
 }
 
+// A model's or adapter's folder, as people call it.
+std::string DisplayFolder(const std::string& uri, const std::string& given) {
+  const std::vector<std::string_view> parts = PathParts(uri);
+  // hf://org/name@commit
+  constexpr std::string_view kHub = "hf://";
+  if (uri.starts_with(kHub)) {
+    const std::string_view id = std::string_view(uri).substr(kHub.size());
+    const std::string_view name = id.substr(0, id.find('@'));
+    if (IsHubId(name)) return std::string(name);
+  }
+  // .../models--org--name/snapshots/<revision>
+  for (size_t i = 0; i + 1 < parts.size(); ++i) {
+    constexpr std::string_view kCached = "models--";
+    if (parts[i + 1] != "snapshots" || !parts[i].starts_with(kCached)) continue;
+    std::string id(parts[i].substr(kCached.size()));
+    if (const size_t dashes = id.find("--"); dashes != std::string::npos) {
+      id.replace(dashes, 2, "/");
+      if (IsHubId(id)) return id;
+    }
+  }
+  // "models/a" is a hub's id by its looks, but not if such a folder was read.
+  const bool folder = uri.starts_with('/') && uri.ends_with("/" + given);
+  if (IsHubId(given) && !folder) return given;
+  if (!parts.empty()) return std::string(parts.back());
+  return given;
+}
+
 void AppendRow(std::string_view left, std::string_view right, std::string& out) {
   absl::StrAppend(&out, "| ", MarkdownCell(left), " | ", MarkdownCell(right), " |\n");
 }
@@ -59,8 +86,16 @@ void AppendFrontMatter(const Plan& plan, std::string& out) {
   out += "---\nbase_model:\n";
   std::vector<std::string> names;
   for (const PlannedModel& model : plan.models) {
-    std::string name = DisplayModel(model);
-    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    std::vector<std::string> own = {
+        DisplayFolder(model.uri, model.adapters.empty() ? model.given : std::string())};
+    for (const AdapterOrigin& adapter : model.adapters) {
+      own.push_back(DisplayFolder(adapter.uri, adapter.given));
+    }
+    for (std::string& name : own) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) {
+        names.push_back(std::move(name));
+      }
+    }
   }
   for (const std::string& name : names) absl::StrAppend(&out, "- ", YamlQuoted(name), "\n");
   out += "library_name: transformers\ntags:\n- merganser\n- merge\n---\n";
@@ -92,6 +127,9 @@ void AppendModels(const Plan& plan, std::string& out) {
     if (role == "expert") {
       if (whole) AppendPerModel(plan, expert, role);
       ++expert;
+    }
+    for (const AdapterOrigin& adapter : plan.models[i].adapters) {
+      absl::StrAppend(&role, "; ", DescribeAdapter(adapter));
     }
     AppendRow(DisplayModel(plan.models[i]), role, out);
   }
@@ -163,29 +201,12 @@ void AppendConfig(const Plan& plan, std::string& out) {
 }  // namespace
 
 std::string DisplayModel(const PlannedModel& model) {
-  const std::vector<std::string_view> parts = PathParts(model.uri);
-  // hf://org/name@commit
-  constexpr std::string_view kHub = "hf://";
-  if (model.uri.starts_with(kHub)) {
-    const std::string_view id = std::string_view(model.uri).substr(kHub.size());
-    const std::string_view name = id.substr(0, id.find('@'));
-    if (IsHubId(name)) return std::string(name);
+  // The base's own name is behind that of the whole.
+  std::string name = DisplayFolder(model.uri, model.adapters.empty() ? model.given : std::string());
+  for (const AdapterOrigin& adapter : model.adapters) {
+    absl::StrAppend(&name, "+", DisplayFolder(adapter.uri, adapter.given));
   }
-  // .../models--org--name/snapshots/<revision>
-  for (size_t i = 0; i + 1 < parts.size(); ++i) {
-    constexpr std::string_view kCached = "models--";
-    if (parts[i + 1] != "snapshots" || !parts[i].starts_with(kCached)) continue;
-    std::string id(parts[i].substr(kCached.size()));
-    if (const size_t dashes = id.find("--"); dashes != std::string::npos) {
-      id.replace(dashes, 2, "/");
-      if (IsHubId(id)) return id;
-    }
-  }
-  // "models/a" is a hub's id by its looks, but not if such a folder was read.
-  const bool folder = model.uri.starts_with('/') && model.uri.ends_with("/" + model.given);
-  if (IsHubId(model.given) && !folder) return model.given;
-  if (!parts.empty()) return std::string(parts.back());
-  return model.given;
+  return name;
 }
 
 std::string YamlQuoted(std::string_view text) {

@@ -70,14 +70,24 @@ std::string Canonical(const std::string& path) {
   return error ? path : real.string();
 }
 
+// Those of adapters too.
+std::vector<std::string> FoldersOf(const std::vector<PlannedModel>& models) {
+  std::vector<std::string> folders;
+  for (const PlannedModel& model : models) {
+    folders.push_back(model.uri);
+    folders.insert(folders.end(), model.places.begin(), model.places.end());
+  }
+  return folders;
+}
+
 }  // namespace
 
 absl::Status CheckApart(std::string_view output_uri, const std::vector<PlannedModel>& inputs) {
   MERGANSER_ASSIGN_OR_RETURN(const Uri output, AbsoluteUri(output_uri));
   const bool local = output.scheme == "file";
   const std::string output_real = local ? Canonical(output.path) : output.path;
-  for (const PlannedModel& model : inputs) {
-    MERGANSER_ASSIGN_OR_RETURN(const Uri input, AbsoluteUri(model.uri));
+  for (const std::string& folder : FoldersOf(inputs)) {
+    MERGANSER_ASSIGN_OR_RETURN(const Uri input, AbsoluteUri(folder));
     if (input.scheme != output.scheme) continue;
     bool inside = Within(output.path, input.path), around = Within(input.path, output.path);
     if (local) {
@@ -85,7 +95,7 @@ absl::Status CheckApart(std::string_view output_uri, const std::vector<PlannedMo
       inside = inside || Within(output_real, input_real) || WithinOnDisk(output_real, input_real);
       around = around || Within(input_real, output_real) || WithinOnDisk(input_real, output_real);
     }
-    MERGANSER_RETURN_IF_ERROR(Judge(output_uri, model.uri, inside, around));
+    MERGANSER_RETURN_IF_ERROR(Judge(output_uri, folder, inside, around));
   }
   return absl::OkStatus();
 }
@@ -94,11 +104,11 @@ absl::Status CheckPlacesApart(const Stores& stores, std::string_view output_uri,
                               const std::vector<PlannedModel>& inputs) {
   MERGANSER_ASSIGN_OR_RETURN(const std::string output, stores.PlaceOf(output_uri));
   if (output.empty()) return absl::OkStatus();
-  for (const PlannedModel& model : inputs) {
-    MERGANSER_ASSIGN_OR_RETURN(const std::string input, stores.PlaceOf(model.uri));
+  for (const std::string& folder : FoldersOf(inputs)) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::string input, stores.PlaceOf(folder));
     if (input.empty()) continue;
     MERGANSER_RETURN_IF_ERROR(
-        Judge(output_uri, model.uri, Within(output, input), Within(input, output)));
+        Judge(output_uri, folder, Within(output, input), Within(input, output)));
   }
   return absl::OkStatus();
 }

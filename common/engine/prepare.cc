@@ -5,6 +5,7 @@
 #include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -45,6 +46,20 @@ ConfigChanges LayersOf(const std::vector<LayerSlice>& slices, const ModelConfig&
   return layers;
 }
 
+// A base says the same below every adapter.
+void AddModelRemarks(const std::vector<const Checkpoint*>& models, Plan& plan) {
+  std::set<std::string_view> said;
+  for (size_t m = 0; m < models.size(); ++m) {
+    for (const std::string& line : models[m]->warnings) {
+      if (said.insert(line).second) plan.warnings.push_back(line);
+    }
+    for (const std::string& line : models[m]->notes) {
+      if (said.insert(line).second) plan.notes.push_back(line);
+    }
+    plan.models[m].adapters = models[m]->adapters;
+  }
+}
+
 }  // namespace
 
 OutputDonors PreparedMerge::donors() const {
@@ -67,7 +82,8 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   MERGANSER_ASSIGN_OR_RETURN(prepared.recipe,
                              ParseRecipe(recipe_text, source_name, stage != nullptr));
   if (stage != nullptr) prepared.recipe.text = stage->recipe_text;
-  RecipeModels models(directories, stores, stage == nullptr ? nullptr : &stage->outputs);
+  RecipeModels models(prepared.recipe, directories, stores,
+                      stage == nullptr ? nullptr : &stage->outputs);
   MERGANSER_ASSIGN_OR_RETURN(
       const ResolvedMethod resolved,
       ResolveMethod(prepared.recipe, [&](const std::string& m) { return models.Canonical(m); }));
@@ -107,10 +123,7 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   MERGANSER_ASSIGN_OR_RETURN(prepared.plan,
                              MakePlan(prepared.recipe, resolved, pointers, alignment, output));
   prepared.plan.notes.insert(prepared.plan.notes.end(), renamed.begin(), renamed.end());
-  for (const Checkpoint* model : pointers) {
-    prepared.plan.warnings.insert(prepared.plan.warnings.end(), model->warnings.begin(),
-                                  model->warnings.end());
-  }
+  AddModelRemarks(pointers, prepared.plan);
   ConfigComparison configs = CompareConfigs(pointers, resolved.reference, !slices.empty());
   prepared.plan.warnings.insert(prepared.plan.warnings.end(), configs.warnings.begin(),
                                 configs.warnings.end());
@@ -177,12 +190,12 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
 
 absl::Status CheckStageModels(const Recipe& recipe, const std::vector<std::string>& directories,
                               const Stores& stores, const StageContext& stage) {
-  RecipeModels models(directories, stores, &stage.outputs);
+  RecipeModels models(recipe, directories, stores, &stage.outputs);
   const absl::StatusOr<ResolvedMethod> resolved =
       ResolveMethod(recipe, [&](const std::string& model) { return models.Canonical(model); });
   MERGANSER_RETURN_IF_ERROR(resolved.status());
   for (const std::string& name : resolved->inputs()) {
-    if (stage.outputs.contains(name)) continue;
+    if (models.NeedsOutput(name)) continue;
     MERGANSER_RETURN_IF_ERROR(models.Open(name).status());
   }
   return absl::OkStatus();

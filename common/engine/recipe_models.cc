@@ -13,6 +13,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/checkpoint/adapted_model.h"
+#include "common/checkpoint/adapter.h"
 #include "common/engine/token_rules.h"
 #include "common/storage/uri.h"
 
@@ -49,14 +51,19 @@ absl::StatusOr<std::string> ResolveIn(const std::string& model,
   return tried.front();
 }
 
-// NamedModels, and what is read of no more than its tokenizer.
+// The folders of NamedModels, of bases and adapters each its own, and what is read of no more than
+// its tokenizer.
 std::vector<std::string> NamedPlaces(const Recipe& recipe) {
   std::vector<std::string> names = NamedModels(recipe);
   if (recipe.tokenizer.has_value() && !recipe.tokenizer->base) {
     names.push_back(recipe.tokenizer->model);
   }
   for (const std::string& model : ModelsOfTokenRules(recipe)) names.push_back(model);
-  return names;
+  std::vector<std::string> places;
+  for (const std::string& name : names) {
+    for (std::string& part : PartsOfModel(recipe, name)) places.push_back(std::move(part));
+  }
+  return places;
 }
 
 }  // namespace
@@ -74,24 +81,155 @@ const absl::StatusOr<std::string>& RecipeModels::Resolve(const std::string& mode
   return resolutions_.emplace(model, std::move(uri)).first->second;
 }
 
+bool RecipeModels::IsFolderHere(const std::string& model) const {
+  for (const std::string& directory : directories_) {
+    absl::StatusOr<Uri> uri = ParseUri(model);
+    if (uri.ok()) uri = Absolute(*uri, directory);
+    if (!uri.ok() || uri->scheme != "file" || !stores_.roots().Check(uri->path).ok()) continue;
+    std::error_code ignored;
+    if (std::filesystem::is_directory(uri->path, ignored)) return true;
+  }
+  return false;
+}
+
+ModelRef RecipeModels::PartsOf(const std::string& model) {
+  const auto adapted = recipe_.adapted.find(model);
+  const bool output = outputs_ != nullptr && outputs_->contains(model);
+  if (adapted == recipe_.adapted.end() || output ||
+      (adapted->second.may_be_path && IsFolderHere(model))) {
+    return {model, {}, false};
+  }
+  return adapted->second;
+}
+
+bool RecipeModels::IsAdapter(const std::string& uri) {
+  const auto known = adapters_.find(uri);
+  if (known != adapters_.end()) return known->second;
+  const absl::StatusOr<std::shared_ptr<ObjectStore>> store = stores_.Open(uri);
+  return adapters_.emplace(uri, store.ok() && IsAdapterFolder(**store)).first->second;
+}
+
+absl::StatusOr<RecipeModels::Composition> RecipeModels::Compose(const std::string& model,
+                                                                bool look) {
+  const ModelRef ref = PartsOf(model);
+  Composition composition;
+  const absl::StatusOr<std::string>& base = Resolve(ref.path);
+  if (!base.ok()) return Annotate(base.status(), absl::StrCat("model ", Shown(ref.path)));
+  if ((look || !ref.adapters.empty()) && IsAdapter(*base)) {
+    const std::string uri = *base;
+    MERGANSER_ASSIGN_OR_RETURN(composition, BaseOf(uri, ref.path));
+    composition.adapters.push_back({uri, ref.path, 1});
+  } else {
+    composition.base = *base;
+    composition.base_given = ref.path;
+  }
+  for (const ModelAdapter& adapter : ref.adapters) {
+    const absl::StatusOr<std::string>& uri = Resolve(adapter.path);
+    if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("adapter ", Shown(adapter.path)));
+    composition.adapters.push_back({*uri, adapter.path, adapter.weight});
+  }
+  return composition;
+}
+
+absl::StatusOr<RecipeModels::Composition> RecipeModels::BaseOf(const std::string& uri,
+                                                               const std::string& model) {
+  constexpr size_t kDeepest = 8;
+  if (depth_ == kDeepest) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "adapter ", Shown(model), ": found more than ", kDeepest,
+        " adapters one on the other, expected a model below them: name it, as MODEL+ADAPTER"));
+  }
+  ++depth_;
+  absl::StatusOr<Composition> base = absl::UnknownError("");
+  const bool other = recipe_.base_model.has_value() && [&] {
+    const ModelRef own = PartsOf(*recipe_.base_model);
+    const absl::StatusOr<std::string>& at = Resolve(own.path);
+    return !at.ok() || *at != uri;
+  }();
+  if (other) {
+    base = Compose(*recipe_.base_model, /*look=*/true);
+  } else {
+    const absl::StatusOr<std::string> named = BaseNamedByAdapter(uri, model, stores_);
+    base =
+        named.ok() ? Compose(*named, /*look=*/true) : absl::StatusOr<Composition>(named.status());
+    if (named.ok() && !base.ok()) {
+      base = Annotate(base.status(),
+                      absl::StrCat("adapter ", Shown(model),
+                                   ": its adapter_config.json names a base that cannot be taken; "
+                                   "name the base in the recipe, as base_model or as "
+                                   "MODEL+ADAPTER"));
+    }
+  }
+  --depth_;
+  return base;
+}
+
 std::string RecipeModels::Canonical(const std::string& model) {
-  const absl::StatusOr<std::string>& uri = Resolve(model);
-  return uri.ok() ? *uri : model;
+  // Where no model is written with adapters, adapters' folders have one spelling, as others have.
+  const absl::StatusOr<Composition> found = Compose(model, !recipe_.adapted.empty());
+  if (!found.ok()) return model;
+  std::string text = found->base;
+  for (const Composition::Part& adapter : found->adapters) {
+    absl::StrAppend(&text, "+", adapter.weight, "*", adapter.uri);
+  }
+  return text;
+}
+
+absl::StatusOr<std::shared_ptr<const Checkpoint>> RecipeModels::OpenPlain(
+    const std::string& uri, const std::string& given) {
+  const auto known = opened_.find(uri);
+  if (known != opened_.end()) {
+    if (known->second->given == given) return known->second;
+    Checkpoint again = *known->second;
+    again.given = given;
+    return std::make_shared<const Checkpoint>(std::move(again));
+  }
+  MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(uri, given, stores_));
+  return opened_.emplace(uri, std::make_shared<const Checkpoint>(std::move(checkpoint)))
+      .first->second;
+}
+
+absl::StatusOr<std::shared_ptr<const Checkpoint>> RecipeModels::OpenAdapted(
+    const Composition& composition, const std::string& given) {
+  MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> base,
+                             OpenPlain(composition.base, composition.base_given));
+  std::vector<Adapter> adapters;
+  for (const Composition::Part& part : composition.adapters) {
+    MERGANSER_ASSIGN_OR_RETURN(Adapter adapter, OpenAdapter(part.uri, part.given, stores_));
+    adapter.weight = part.weight;
+    adapters.push_back(std::move(adapter));
+  }
+  MERGANSER_ASSIGN_OR_RETURN(Checkpoint model, AdaptedModel(*base, adapters, given));
+  return std::make_shared<const Checkpoint>(std::move(model));
 }
 
 absl::StatusOr<std::shared_ptr<const Checkpoint>> RecipeModels::Open(const std::string& model) {
-  const absl::StatusOr<std::string>& uri = Resolve(model);
-  if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("model ", Shown(model)));
-  MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenCheckpoint(*uri, model, stores_));
-  return std::make_shared<const Checkpoint>(std::move(checkpoint));
+  MERGANSER_ASSIGN_OR_RETURN(const Composition composition, Compose(model, /*look=*/false));
+  if (!composition.adapters.empty()) return OpenAdapted(composition, model);
+  absl::StatusOr<std::shared_ptr<const Checkpoint>> plain = OpenPlain(composition.base, model);
+  if (plain.ok() || !IsAdapter(composition.base)) return plain;
+  MERGANSER_ASSIGN_OR_RETURN(const Composition adapter, Compose(model, /*look=*/true));
+  return OpenAdapted(adapter, model);
 }
 
 absl::StatusOr<std::shared_ptr<const Checkpoint>> RecipeModels::OpenSmall(
     const std::string& model) {
-  const absl::StatusOr<std::string>& uri = Resolve(model);
-  if (!uri.ok()) return Annotate(uri.status(), absl::StrCat("model ", Shown(model)));
-  MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint, OpenSmallFiles(*uri, model, stores_));
+  MERGANSER_ASSIGN_OR_RETURN(const Composition composition, Compose(model, /*look=*/false));
+  MERGANSER_ASSIGN_OR_RETURN(Checkpoint checkpoint,
+                             OpenSmallFiles(composition.base, model, stores_));
   return std::make_shared<const Checkpoint>(std::move(checkpoint));
+}
+
+bool RecipeModels::NeedsOutput(const std::string& model) {
+  if (outputs_ == nullptr) return false;
+  const ModelRef ref = PartsOf(model);
+  if (outputs_->contains(ref.path)) return true;
+  for (const ModelAdapter& adapter : ref.adapters) {
+    if (outputs_->contains(adapter.path)) return true;
+  }
+  if (!recipe_.base_model.has_value() || model == *recipe_.base_model) return false;
+  const absl::StatusOr<std::string>& uri = Resolve(ref.path);
+  return uri.ok() && IsAdapter(*uri) && NeedsOutput(*recipe_.base_model);
 }
 
 std::vector<std::string> NamedModels(const Recipe& recipe) {
@@ -157,7 +295,11 @@ std::vector<std::string> ModelPaths(std::string_view recipe_text, std::string_vi
   std::vector<std::string> paths;
   const absl::StatusOr<Recipe> recipe = ParseRecipe(recipe_text, source_name);
   if (!recipe.ok()) return paths;
-  for (const std::string& model : NamedPlaces(*recipe)) {
+  std::vector<std::string> places = NamedPlaces(*recipe);
+  for (const auto& [name, ref] : recipe->adapted) {
+    if (ref.may_be_path) places.push_back(name);
+  }
+  for (const std::string& model : places) {
     for (const std::string& directory : directories) {
       absl::StatusOr<Uri> uri = ParseUri(model);
       if (uri.ok()) uri = Absolute(*uri, directory);

@@ -103,10 +103,26 @@ Json Model(const PlannedModel& model, bool base) {
                       {"identity", shard.info.identity},
                       {"header", shard.header_digest}});
   }
-  return {{"role", base ? "base" : "expert"},
-          {"model", model.given},
-          {"uri", model.uri},
-          {"shards", std::move(shards)}};
+  Json json = {{"role", base ? "base" : "expert"},
+               {"model", model.given},
+               {"uri", model.uri},
+               {"shards", std::move(shards)}};
+  if (model.adapters.empty()) return json;
+  Json adapters = Json::array();
+  for (const AdapterOrigin& adapter : model.adapters) {
+    adapters.push_back({{"adapter", adapter.given},
+                        {"uri", adapter.uri},
+                        {"weight", Number(adapter.weight)},
+                        {"rank", {adapter.least_rank, adapter.most_rank}},
+                        {"scale", {Number(adapter.least_scale), Number(adapter.most_scale)}},
+                        {"modules", adapter.modules},
+                        {"expected", adapter.expected},
+                        {"dora", adapter.dora},
+                        {"whole", adapter.whole},
+                        {"origin", DescribeAdapter(adapter)}});
+  }
+  json["adapters"] = std::move(adapters);
+  return json;
 }
 
 // A method's own names give way to those of the format.

@@ -50,6 +50,8 @@ struct PlannedModel {
   std::string given;                     // as written in the recipe
   std::vector<CheckpointShard> shards;   // those that are read
   std::vector<std::string> places = {};  // URIs of CheckpointShard::place 1 and above
+  // For what is told of it: where the plan was made alone, they do not travel.
+  std::vector<AdapterOrigin> adapters = {};
 };
 
 // Elements that lie one behind the other in a file.

@@ -188,6 +188,10 @@ std::string PlanText(const Plan& plan, const StorageRequests& requests,
         "%-13s%s\n",
         absl::StrCat(i == 0 && plan.has_base ? "base" : "model", whole ? "" : absl::StrCat(" ", i)),
         OneLine(plan.models[i].uri));
+    for (const AdapterOrigin& adapter : plan.models[i].adapters) {
+      text +=
+          Formatted("%-13s%s: %s\n", "  adapter", OneLine(adapter.uri), DescribeAdapter(adapter));
+    }
   }
   absl::StrAppend(&text, ModesText(plan));
   absl::StrAppend(&text, "elements     ", plan.parameters, "\n");
@@ -233,6 +237,16 @@ std::string PlanJson(const Plan& plan, const StorageRequests& requests) {
     uint64_t bytes = 0;
     for (const CheckpointShard& shard : model.shards) bytes += shard.info.size;
     models.push_back({{"uri", model.uri}, {"shards", model.shards.size()}, {"bytes", bytes}});
+    for (const AdapterOrigin& adapter : model.adapters) {
+      models.back()["adapters"].push_back({{"uri", adapter.uri},
+                                           {"weight", adapter.weight},
+                                           {"rank", {adapter.least_rank, adapter.most_rank}},
+                                           {"scale", {adapter.least_scale, adapter.most_scale}},
+                                           {"modules", adapter.modules},
+                                           {"expected", adapter.expected},
+                                           {"dora", adapter.dora},
+                                           {"whole", adapter.whole}});
+    }
   }
   json["models"] = std::move(models);
   json["rounds"] = plan.rounds;

@@ -28,7 +28,10 @@ constexpr std::string_view kModuleKeys[] = {"models", "parameters", "slices"};
 class Reader : private RecipeMessages {
  public:
   Reader(std::string_view source, bool stage, Recipe& recipe)
-      : RecipeMessages(source), stage_(stage), recipe_(recipe), references_(*this, recipe.notes) {}
+      : RecipeMessages(source),
+        stage_(stage),
+        recipe_(recipe),
+        references_(*this, recipe.notes, recipe.adapted) {}
 
   absl::Status Read(const YamlNode& root) {
     if (root.kind != YamlNode::Kind::kMap) {
@@ -355,7 +358,7 @@ class Reader : private RecipeMessages {
     return absl::OkStatus();
   }
 
-  // The members `model`, which must be there, and `parameters`.
+  // The members `model`, which must be there, `lora` and `parameters`.
   absl::Status ReadModelAndParameters(const YamlNode& item, KeyPlace place, const std::string& key,
                                       RecipeModel& model) {
     for (const YamlNode::Member& part : item.members) {
@@ -371,7 +374,11 @@ class Reader : private RecipeMessages {
     if (ref == nullptr) {
       return Error(item.line, absl::StrCat(key, ".model"), "missing, expected a model's path");
     }
-    return references_.Read(*ref->value, absl::StrCat(key, ".model"), model.model);
+    const std::string ref_key = absl::StrCat(key, ".model");
+    const YamlNode::Member* lora = item.Find("lora");
+    if (lora == nullptr) return references_.Read(*ref->value, ref_key, model.model);
+    return references_.ReadWithAdapters(*ref->value, ref_key, *lora->value,
+                                        absl::StrCat(key, ".lora"), model.model);
   }
 
   absl::Status ReadParameterMap(const YamlNode& node, const std::string& key,
@@ -467,6 +474,14 @@ absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view sourc
                              ParseYaml(text, source_name));
   MERGANSER_RETURN_IF_ERROR(Reader(source_name, stage, recipe).Read(*root));
   return recipe;
+}
+
+std::vector<std::string> PartsOfModel(const Recipe& recipe, const std::string& model) {
+  const auto adapted = recipe.adapted.find(model);
+  if (adapted == recipe.adapted.end()) return {model};
+  std::vector<std::string> parts = {adapted->second.path};
+  for (const ModelAdapter& adapter : adapted->second.adapters) parts.push_back(adapter.path);
+  return parts;
 }
 
 }  // namespace merganser

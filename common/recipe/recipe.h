@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/recipe/model_ref.h"
 #include "common/tensor/dtype.h"
 
 namespace merganser {
@@ -115,6 +116,9 @@ struct Recipe {
   // Either of them is empty.
   std::vector<RecipeModel> models;  // whole
   std::vector<RecipeSlice> slices;  // stacked in this order
+  // What those names of models mean, here and wherever else a model is named, that are models with
+  // adapters on them.
+  std::map<std::string, ModelRef> adapted;
   RecipeParameters parameters;
   std::optional<TokenizerSource> tokenizer;
   std::optional<ChatTemplate> chat_template;
@@ -145,6 +149,9 @@ inline constexpr size_t kMaxRecipeBytes = 1 << 20;
 // `stage`: one of several (stages.h), whose name has its effect.
 absl::StatusOr<Recipe> ParseRecipe(std::string_view text, std::string_view source_name,
                                    bool stage = false);
+
+// The folders that `model`, a name in `recipe`, is made of: itself, or base and adapters.
+std::vector<std::string> PartsOfModel(const Recipe& recipe, const std::string& model);
 
 }  // namespace merganser
 

@@ -126,7 +126,10 @@ constexpr RecipeKey kKeys[] = {
      "a parameter that methods must have, where mergekit ignores it: it belongs under `parameters`",
      "weight: 0.5", "weight: ..., t: ..."},
 
-    {kModel, "model", kAccepted, "a path, a URI, or org/name[@REVISION] in the local cache", ""},
+    {kModel, "model", kAccepted,
+     "a path, a URI, org/name[@REVISION] in the local cache, an adapter's folder, or MODEL+ADAPTER",
+     ""},
+    {kModel, "lora", kAccepted, "ours: adapters on the model, as in its long form", "lora: b"},
     {kModel, "parameters", kAccepted, "of the method, for this model", "parameters: {weight: 1}"},
     {kModel, "revision", kWarned,
      "mergekit ignores it here and takes the main revision, and so does this program; a revision "
@@ -155,6 +158,7 @@ constexpr RecipeKey kKeys[] = {
      "residual_weight: 0.1"},
 
     {kSource, "model", kAccepted, "as under `models`", ""},
+    {kSource, "lora", kAccepted, "ours: adapters on the model, as in its long form", "lora: b"},
     {kSource, "layer_range", kAccepted, "[first, end): the layer behind the last one is the end",
      ""},
     {kSource, "parameters", kAccepted, "of the method, for these layers",
@@ -172,9 +176,18 @@ constexpr RecipeKey kKeys[] = {
      "path: org/name, revision: dpo"},
     {kReference, "override_architecture", kNoted, "tensors are aligned by their names",
      "path: a, override_architecture: LlamaForCausalLM"},
-    {kReference, "lora", kRefused,
-     "not supported by this version; merge the adapter into its model first, and name the result",
-     "path: a, lora: a", "lora, MODEL+ADAPTER"},
+    {kReference, "lora", kAccepted,
+     "adapters on the model: one or a list, each a path or `{path, revision, weight}`; "
+     "`MODEL+ADAPTER` in short",
+     "path: a, lora: b", "lora, MODEL+ADAPTER"},
+
+    {kAdapter, "path", kAccepted, "its folder, taken as it stands", "path: a"},
+    {kAdapter, "weight", kAccepted, "that its deltas are multiplied by; 1 where it is left out",
+     "path: a, weight: 0.5"},
+    {kAdapter, "revision", kAccepted, "of an org/name, as of a model",
+     "path: org/name, revision: dpo"},
+    {kAdapter, "override_architecture", kNoted, "tensors are aligned by their names",
+     "path: a, override_architecture: LlamaForCausalLM"},
 
     {kTokenizer, "source", kAccepted, "as tokenizer_source", "source: base"},
     {kTokenizer, "tokens", kAccepted,
@@ -300,6 +313,8 @@ std::string_view PlaceWord(KeyPlace place) {
       return "a source of a slice";
     case kReference:
       return "a model's long form";
+    case kAdapter:
+      return "an adapter of `lora`";
     case kTokenizer:
       return "`tokenizer`";
     case kTokenRule:

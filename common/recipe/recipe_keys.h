@@ -26,6 +26,7 @@ enum class KeyPlace {
   kSlice,
   kSource,
   kReference,
+  kAdapter,
   kTokenizer,
   kTokenRule,
   kTokenRows,

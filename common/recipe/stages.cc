@@ -70,16 +70,21 @@ bool IsFolderName(std::string_view name) {
          });
 }
 
+// Also those that others are made of.
 std::set<std::string> ModelsOf(const Recipe& recipe) {
   std::set<std::string> models;
-  if (recipe.base_model.has_value()) models.insert(*recipe.base_model);
-  for (const RecipeModel& model : recipe.models) models.insert(model.model);
+  const auto add = [&](const std::string& model) {
+    models.insert(model);
+    for (std::string& part : PartsOfModel(recipe, model)) models.insert(std::move(part));
+  };
+  if (recipe.base_model.has_value()) add(*recipe.base_model);
+  for (const RecipeModel& model : recipe.models) add(model.model);
   for (const RecipeSlice& slice : recipe.slices) {
-    for (const RecipeSource& source : slice.sources) models.insert(source.model);
+    for (const RecipeSource& source : slice.sources) add(source.model);
   }
   if (recipe.tokenizer.has_value()) {
-    models.insert(recipe.tokenizer->model);
-    for (const TokenRule& rule : recipe.tokenizer->rules) models.insert(rule.model);
+    add(recipe.tokenizer->model);
+    for (const TokenRule& rule : recipe.tokenizer->rules) add(rule.model);
   }
   return models;
 }

@@ -23,7 +23,7 @@ constexpr std::string_view kCpu =
     "the merge is computed on the CPU, and --memory bounds what it takes";
 constexpr std::string_view kAlways = "it is done always";
 constexpr std::string_view kAdapter =
-    "adapters are not supported by this version: merge the adapter into its model first";
+    "adapters are read as they are, and no model is merged with its adapter beforehand";
 constexpr std::string_view kStages = "use --stages";
 
 constexpr Flag kFlags[] = {
@@ -51,8 +51,9 @@ constexpr Flag kFlags[] = {
     {"--lazy", true, false, "stages that are complete are not merged again",
      "use --overwrite to merge complete stages again"},
     {"--out-path", false, true, "give OUTPUT behind the recipe"},
-    {"--lora-merge-cache", false, true, kAdapter},
-    {"--lora-merge-dtype", false, true, kAdapter},
+    {"--lora-merge-cache", true, true, kAdapter},
+    {"--lora-merge-dtype", false, true,
+     "deltas of adapters are summed in float64 and rounded once to float32; leave it out"},
     {"--num-threads", false, true, "use --threads"},
     {"-j", false, true, "use --threads"},
     {"--out-shard-size", false, true, "use the recipe's key max_shard_size, in bytes (5GB)"},

@@ -175,6 +175,12 @@ class Reader {
     model.base = Text(value, "role") == "base";
     model.model = Text(value, "model");
     model.uri = Text(value, "uri");
+    if (value.contains("adapters")) {
+      for (const Json& adapter : value.at("adapters")) {
+        model.adapters.push_back(
+            absl::StrCat(Text(adapter, "adapter"), ": ", Text(adapter, "origin")));
+      }
+    }
     if (!value.contains("shards")) return;
     for (const Json& file : value.at("shards")) {
       model.files.push_back(

@@ -28,6 +28,7 @@ struct ReportedModel {
   std::string model;  // as the recipe names it
   std::string uri;
   std::vector<ReportedFile> files;
+  std::vector<std::string> adapters;  // "PATH: LoRA, ...", in the order in which they were added
 };
 
 // Parameters of the method, in the report's order: a name, and a number or a word as text.

@@ -50,6 +50,12 @@ void ToldModels(const MergeReport& report, std::string& out) {
          absl::StrCat(model.base ? "base    " : "expert  ", model.model, "  (",
                       Counted(model.files.size(), "file"), ", ", FormatBytes(bytes), ")"),
          out);
+    for (size_t i = 0; i < std::min(kTold, model.adapters.size()); ++i) {
+      Line("", absl::StrCat("  adapter ", model.adapters[i]), out);
+    }
+    if (model.adapters.size() > kTold) {
+      Line("", absl::StrCat("  and ", model.adapters.size() - kTold, " more adapters"), out);
+    }
   }
 }
 

@@ -80,7 +80,7 @@ def config_is_no_json(b):
     b.then(spoil)
 
 
-@case(2, "expert_0/adapter_config.json", "merge_and_unload")
+@case(2, "expert_0/adapter_config.json", "MODEL+FOLDER", "merge_and_unload")
 def adapter_beside_the_weights(b):
     def put():
         with open(b.path("expert_0", "adapter_config.json"), "w", encoding="utf-8") as f:

@@ -170,16 +170,16 @@ class ChatTemplateTest(harness.Case):
         run = lambda *flags: harness.run("merge", "r.yaml", self.path("out"), "--overwrite", *flags,
                                          cwd=self.dir)
         done = run("--cuda", "--copy-tokenizer", "--device", "cpu", "--no-lazy-unpickle",
-                   "--write-threads=4")
+                   "--write-threads=4", "--lora-merge-cache", "cache")
         self.assertEqual(done.code, 0, str(done))
         for flag in ("--cuda", "--copy-tokenizer", "--device", "--no-lazy-unpickle",
-                     "--write-threads"):
+                     "--write-threads", "--lora-merge-cache"):
             self.assertIn("note: %s is mergekit's and needless here: " % flag, done.err)
         for flags, words in ((["--out-shard-size", "5B"], ["--out-shard-size", "max_shard_size"]),
                              (["--random-seed", "7"], ["--random-seed", "seed"]),
                              (["-j", "4"], ["-j", "--threads"]),
                              (["--no-copy-tokenizer"], ["--no-copy-tokenizer", "copied always"]),
-                             (["--lora-merge-cache=x"], ["--lora-merge-cache", "adapter"])):
+                             (["--lora-merge-dtype=x"], ["--lora-merge-dtype", "adapters"])):
             with self.subTest(flags=flags):
                 self.assertOneError(run(*flags), 2, *words)
         self.assertOneError(harness.run("methods", "--cuda"), 2, "--cuda")

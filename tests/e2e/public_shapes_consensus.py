@@ -61,6 +61,7 @@ models:
 tokenizer_source: base
 """, "name")
 
+# None of these adapters is there.
 shape("model_stock_adapters", "refused", """
 models:
   - model: a+org/adapter
@@ -68,7 +69,7 @@ models:
 merge_method: model_stock
 base_model: base+org/third
 dtype: bfloat16
-""", "adapter")
+""", "org/")
 
 shape("sce_everything_at_once", "warned", """
 models:

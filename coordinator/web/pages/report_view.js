@@ -132,7 +132,8 @@ function inputs(report) {
     { label: 'Identity', code: true, minor: true, text: (each) => shown(each.file.identity) },
   ], { few: 20, cards: true, caption: 'Files that were read' });
   table.set(files);
-  return h('details', { class: 'panel' }, h('summary', {}, h('h2', {}, 'Inputs'), h('span', { class: 'soft' }, `${plural(files.length, 'file')} of ${plural(report.summary.models.length, 'model')}, with their digests`)), h('div', {}, table.element));
+  const adapters = report.summary.models.flatMap((model) => model.adapters ?? []).map((text) => h('li', {}, shown(text)));
+  return h('details', { class: 'panel' }, h('summary', {}, h('h2', {}, 'Inputs'), h('span', { class: 'soft' }, `${plural(files.length, 'file')} of ${plural(report.summary.models.length, 'model')}, with their digests`)), h('div', {}, adapters.length > 0 ? [h('p', {}, 'Adapters that models were read with'), h('ul', {}, adapters)] : null, table.element));
 }
 
 function recipe(report, open) {

@@ -70,7 +70,8 @@ TEST_P(Refusals, OneShardWithoutItsIndex) {
 TEST_P(Refusals, AdapterOnly) {
   Expect({{"adapter_config.json", "{}"}, {"adapter_model.safetensors", "x"}},
          absl::StatusCode::kInvalidArgument,
-         AllOf(HasSubstr("found only an adapter"), HasSubstr("merge the adapter into its base")));
+         AllOf(HasSubstr("found only an adapter"), HasSubstr("MODEL+ADAPTER"),
+               HasSubstr("merge the adapter into its base")));
   Expect({{"adapter_config.json", "{}"}, {"adapter_model.bin", "x"}},
          absl::StatusCode::kInvalidArgument, HasSubstr("found only an adapter"));
 }

@@ -32,6 +32,9 @@ std::string With(KeyPlace place, const std::string& line) {
                           line, "\n");
     case KeyPlace::kReference:
       return absl::StrCat(top, models, "base_model: {", line, "}\n");
+    case KeyPlace::kAdapter:
+      return absl::StrCat(top, models, "base_model: {path: b, lora: {", line,
+                          line.starts_with("path") ? "" : ", path: c", "}}\n");
     case KeyPlace::kTokenizer:
       return absl::StrCat(top, models, "tokenizer:\n  ", line, "\n");
     case KeyPlace::kTokenRule:

@@ -1,0 +1,33 @@
+#include "common/checkpoint/adapter_origin.h"
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace merganser {
+
+std::string DescribeAdapter(const AdapterOrigin& adapter) {
+  std::vector<std::string> parts = {adapter.dora ? "DoRA" : "LoRA"};
+  if (adapter.modules > 0) {
+    parts.push_back(
+        absl::StrCat(adapter.modules,
+                     adapter.expected > 0 ? absl::StrCat(" of ", adapter.expected) : std::string(),
+                     adapter.modules == 1 && adapter.expected <= 1 ? " module" : " modules"));
+    parts.push_back(adapter.least_rank == adapter.most_rank
+                        ? absl::StrCat("r=", adapter.most_rank)
+                        : absl::StrCat("r from ", adapter.least_rank, " to ", adapter.most_rank));
+    parts.push_back(
+        adapter.least_scale == adapter.most_scale
+            ? absl::StrCat("scale ", adapter.most_scale)
+            : absl::StrCat("scale from ", adapter.least_scale, " to ", adapter.most_scale));
+  }
+  if (adapter.weight != 1) parts.push_back(absl::StrCat("weight ", adapter.weight));
+  if (adapter.whole > 0) {
+    parts.push_back(
+        absl::StrCat(adapter.whole, adapter.whole == 1 ? " tensor whole" : " tensors whole"));
+  }
+  return absl::StrJoin(parts, ", ");
+}
+
+}  // namespace merganser
