@@ -11,24 +11,32 @@
 namespace merganser {
 
 // Matrices as the file has them: those of a transposed tensor have the decoded one's columns as
-// rows.
+// rows. Rows are counted through all matrices, and so are rows of scales.
 struct BlockLayout {
   uint64_t matrices = 1;
   uint64_t rows = 1;  // a matrix
   uint64_t cols = 1;
+  uint64_t block_rows = 1;
+  uint64_t block_cols = 1;
   uint64_t scale_rows = 1;  // a matrix
   uint64_t scale_cols = 1;
   // One scale for all of the tensor, however many matrices it has.
   bool single = false;
   uint64_t bits = 8;  // a value
 
-  // Of the scale of row `row` (counted through all matrices), column `col`.
-  uint64_t ScaleOf(const BlockScales& scales, uint64_t row, uint64_t col) const;
-  // Bytes that hold elements [first, first + count) of what is stored: the first of them, and how
-  // many.
-  uint64_t FirstByte(uint64_t first) const { return first * bits / 8; }
-  uint64_t Bytes(uint64_t first, uint64_t count) const;
+  uint64_t ScaleRow(uint64_t row) const {
+    return single ? 0 : row / rows * scale_rows + row % rows / block_rows;
+  }
+  uint64_t ScaleOf(uint64_t row, uint64_t col) const {
+    return single ? 0 : ScaleRow(row) * scale_cols + col / block_cols;
+  }
   uint64_t Scales() const { return single ? 1 : matrices * scale_rows * scale_cols; }
+
+  // The bytes that hold values [first, first + count): the first of them, and how many.
+  uint64_t FirstByte(uint64_t first) const { return first / (8 / bits); }
+  uint64_t Bytes(uint64_t first, uint64_t count) const {
+    return count == 0 ? 0 : FirstByte(first + count - 1) - FirstByte(first) + 1;
+  }
 };
 
 // `decoded` is the tensor's shape. Blocks of no rows or columns count as of one.

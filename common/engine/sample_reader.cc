@@ -30,6 +30,7 @@ double ElementOf(DType dtype, const std::byte* at) {
 
 bool CanSample(const PlannedSource& source) {
   const DType dtype = source.dtype;
+  if (source.scales.has_value() || source.update.has_value() || source.delta) return false;
   return source.parts.empty() && (dtype == DType::kF64 || dtype == DType::kF32 ||
                                   dtype == DType::kF16 || dtype == DType::kBF16);
 }

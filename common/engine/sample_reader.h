@@ -14,7 +14,7 @@
 
 namespace merganser {
 
-// Whether samples can be read of a source: F64, F32, F16, BF16.
+// Whether samples can be read of a source: F64, F32, F16, BF16, as they are stored.
 bool CanSample(const PlannedSource& source);
 
 // Opens each model's store once. `plan` and `stores` must outlive it. Not thread-safe.

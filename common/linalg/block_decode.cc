@@ -82,15 +82,10 @@ const std::array<float, 256>& E5m2Values() {
 }
 
 const std::array<float, 16>& E2m1Values() {
-  static constexpr std::array<float, 16> kValues = {
-      0.0F,  0.5F,  1.0F,  1.5F,  2.0F,  3.0F,  4.0F,  6.0F,
-      -0.0F, -0.5F, -1.0F, -1.5F, -2.0F, -3.0F, -4.0F, -6.0F};
+  static constexpr std::array<float, 16> kValues = {0.0F,  0.5F,  1.0F,  1.5F,  2.0F,  3.0F,
+                                                    4.0F,  6.0F,  -0.0F, -0.5F, -1.0F, -1.5F,
+                                                    -2.0F, -3.0F, -4.0F, -6.0F};
   return kValues;
-}
-
-bool IsScaleType(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16 ||
-         dtype == DType::kF8E8M0;
 }
 
 float ScaleValue(DType dtype, const std::byte* at) {

@@ -19,9 +19,8 @@ const std::array<float, 256>& E5m2Values();
 // E2M1 of OCP Microscaling Formats v1.0: the low three bits are 0, 0.5, 1, 1.5, 2, 3, 4, 6.
 const std::array<float, 16>& E2m1Values();
 
-// Whether ScaleValue knows the type: F32, BF16, F16, F8_E8M0.
-bool IsScaleType(DType dtype);
-// The scale at `at`, exactly. F8_E8M0 is 2 to the power of its byte less 127, and NaN for 255.
+// The scale at `at`, of F32, BF16, F16 or F8_E8M0, exactly. The last is 2 to the power of its byte
+// less 127, and NaN for 255.
 float ScaleValue(DType dtype, const std::byte* at);
 
 // Writes values[codes[i]] * scale, rounded to float32 and then to nearest even as `dtype` (F32,
@@ -29,7 +28,8 @@ float ScaleValue(DType dtype, const std::byte* at);
 void DecodeScaled(const std::array<float, 256>& values, std::span<const std::byte> codes,
                   float scale, DType dtype, std::byte* out);
 
-// The same of `count` codes of 4 bits, two a byte, the lower first, from code `first` of `pairs` on.
+// The same of `count` codes of 4 bits, two a byte, the lower first, from code `first` of `pairs`
+// on.
 void DecodePairs(std::span<const std::byte> pairs, uint64_t first, uint64_t count, float scale,
                  DType dtype, std::byte* out);
 
