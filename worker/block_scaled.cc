@@ -22,6 +22,8 @@ namespace {
 // Codes that are decoded at once: they are moved aside first, as what they become is written over
 // the place that they were read to.
 constexpr uint64_t kRun = 256;
+// Rows and columns of a transposed tensor that are turned at once.
+constexpr uint64_t kTile = 64;
 
 class BlockReader {
  public:
@@ -154,40 +156,64 @@ class BlockReader {
     return (static_cast<uint32_t>(codes[i / 2]) >> (i % 2 * 4) & 7) == 0;
   }
 
-  // Writes what of `band` stored rows [row, end) of its matrix, which lie in band_, have.
+  // Writes what of `band` stored rows [row, end) of its matrix, which lie in band_, have: tile by
+  // tile, so that neither side of it jumps.
   absl::Status Scatter(const TransposedBand& band, uint64_t row, uint64_t end, uint64_t first) {
-    const uint64_t matrix = band.matrix * layout_.rows * layout_.cols;
     const uint64_t above = band.matrix * layout_.rows;
-    const uint64_t row_bytes = layout_.Bytes(0, layout_.cols);
-    for (uint64_t r = row; r < end; ++r) {
-      MERGANSER_RETURN_IF_ERROR(HaveScales(above + r, above + end - 1));
-      const std::span<const std::byte> codes =
-          std::span(band_).subspan((r - row) * row_bytes, row_bytes);
-      // Columns of the file whose element of this row is wanted.
-      const uint64_t begin_col =
-          band.first / layout_.rows + (r < band.first % layout_.rows ? 1 : 0);
-      const uint64_t end_col = band.last / layout_.rows + (r <= band.last % layout_.rows ? 1 : 0);
+    const uint64_t begin_col = band.first / layout_.rows;
+    const uint64_t end_col = band.last / layout_.rows + 1;
+    for (uint64_t top = row; top < end; top += kTile) {
+      const uint64_t bottom = std::min(end, top + kTile);
       for (uint64_t col = begin_col; col < end_col;) {
         const uint64_t count =
-            std::min({end_col - col, kRun, layout_.block_cols - col % layout_.block_cols});
-        const uint64_t scale = layout_.ScaleOf(above + r, col);
-        const std::span<const std::byte> run =
-            codes.subspan(layout_.FirstByte(col), layout_.Bytes(col, count));
-        MERGANSER_RETURN_IF_ERROR(CheckZero(scale, run, col, count));
-        std::array<std::byte, kRun * sizeof(float)> decoded;
-        if (layout_.bits == 4) {
-          DecodePairs(run, col % 2, count, Scale(scale), view_.dtype, decoded.data());
-        } else {
-          DecodeScaled(values_, run, Scale(scale), view_.dtype, decoded.data());
+            std::min({end_col - col, kTile, layout_.block_cols - col % layout_.block_cols});
+        for (uint64_t r = top; r < bottom; ++r) {
+          MERGANSER_RETURN_IF_ERROR(HaveScales(above + r, above + end - 1));
+          MERGANSER_RETURN_IF_ERROR(DecodeInTile(above + r, r - row, r - top, col, count));
         }
         for (uint64_t i = 0; i < count; ++i) {
-          const uint64_t element = matrix + (col + i) * layout_.rows + r;
-          std::memcpy(out_ + (element - first) * width_, decoded.data() + i * width_, width_);
+          // Elements of the decoded matrix are counted along its rows, which are these columns.
+          const uint64_t at = (col + i) * layout_.rows;
+          const uint64_t from = std::max(at + top, band.first);
+          const uint64_t to = std::min(at + bottom, band.last + 1);
+          if (from >= to) continue;
+          std::byte* const out = out_ + (above * layout_.cols + from - first) * width_;
+          if (width_ == sizeof(uint16_t)) {
+            CopyColumn<uint16_t>(from - at - top, to - from, i, out);
+          } else {
+            CopyColumn<uint32_t>(from - at - top, to - from, i, out);
+          }
         }
         col += count;
       }
     }
     return absl::OkStatus();
+  }
+
+  // Decodes `count` values from column `col` of a row of band_ to a row of the tile.
+  absl::Status DecodeInTile(uint64_t stored_row, uint64_t band_row, uint64_t tile_row, uint64_t col,
+                            uint64_t count) {
+    const uint64_t row_bytes = layout_.Bytes(0, layout_.cols);
+    const std::span<const std::byte> run = std::span(band_).subspan(
+        band_row * row_bytes + layout_.FirstByte(col), layout_.Bytes(col, count));
+    const uint64_t scale = layout_.ScaleOf(stored_row, col);
+    MERGANSER_RETURN_IF_ERROR(CheckZero(scale, run, col, count));
+    std::byte* const out = tile_.data() + tile_row * kTile * width_;
+    if (layout_.bits == 4) {
+      DecodePairs(run, col % 2, count, Scale(scale), view_.dtype, out);
+    } else {
+      DecodeScaled(values_, run, Scale(scale), view_.dtype, out);
+    }
+    return absl::OkStatus();
+  }
+
+  // Column `col` of rows [row, row + count) of the tile.
+  template <typename Bits>
+  void CopyColumn(uint64_t row, uint64_t count, uint64_t col, std::byte* out) const {
+    const std::byte* from = tile_.data() + (row * kTile + col) * sizeof(Bits);
+    for (uint64_t i = 0; i < count; ++i) {
+      std::memcpy(out + i * sizeof(Bits), from + i * kTile * sizeof(Bits), sizeof(Bits));
+    }
   }
 
   const JobContext& job_;
@@ -198,6 +224,7 @@ class BlockReader {
   const TensorView& view_;
   const uint64_t width_;
   std::byte* const out_;
+  std::array<std::byte, kTile * kTile * sizeof(float)> tile_;
   std::vector<std::byte> band_;    // of a transposed tensor: stored rows
   std::vector<std::byte> stored_;  // scales of rows [band_begin_, band_end_) of them
   std::vector<float> floats_;

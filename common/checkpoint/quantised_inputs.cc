@@ -76,7 +76,7 @@ class Decoding {
   bool any() const { return any_; }
 
   absl::Status Apply() {
-    std::map<std::string, std::vector<std::string>> kinds;
+    std::map<std::pair<std::string, std::string>, std::vector<std::string>> kinds;
     std::vector<std::string> left_out;
     std::vector<CheckpointTensor> tensors;
     for (size_t t = 0; t < decoded_.size(); ++t) {
@@ -104,8 +104,11 @@ class Decoding {
     }
     const std::string model = absl::StrCat("model ", Quoted(checkpoint_.given), ": ");
     for (const auto& [kind, names] : kinds) {
-      checkpoint_.notes.push_back(absl::StrCat(model, names.size(), kind, " (", FirstFew(names),
-                                               "); they are decoded as they are read"));
+      const bool one = names.size() == 1;
+      checkpoint_.notes.push_back(
+          absl::StrCat(model, names.size(), one ? " tensor" : " tensors", " stored as ", kind.first,
+                       one ? " is" : " are", " decoded to ", kind.second, " as ",
+                       one ? "it is" : "they are", " read (", FirstFew(names), ")"));
     }
     if (!left_out.empty()) {
       checkpoint_.notes.push_back(absl::StrCat(
@@ -116,16 +119,11 @@ class Decoding {
   }
 
  private:
-  // "X tensors are stored as ...": what stands behind their number.
-  static std::string Kind(const CheckpointTensor& tensor) {
-    const BlockScales& scales = *tensor.scales;
-    const std::string to = absl::StrCat(" and are ", std::string(DTypeName(tensor.dtype)));
-    if (scales.code == BlockCode::kMxfp4) {
-      return absl::StrCat(" tensors are stored as MXFP4", scales.transposed ? ", transposed," : "",
-                          to);
-    }
-    const std::string coded(DTypeName(*tensor.coded));
-    return absl::StrCat(" tensors are stored as ", coded, " with scales", to);
+  // What a tensor is stored as, and what it becomes.
+  static std::pair<std::string, std::string> Kind(const CheckpointTensor& tensor) {
+    const bool mx = tensor.scales->code == BlockCode::kMxfp4;
+    return {mx ? "MXFP4" : absl::StrCat(std::string(DTypeName(*tensor.coded)), " with scales"),
+            std::string(DTypeName(tensor.dtype))};
   }
 
   std::string Place(const CheckpointTensor& tensor) const {

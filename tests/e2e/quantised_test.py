@@ -156,7 +156,7 @@ class Fp8Test(QuantisedCase):
         plan = json.loads(self.ok("plan", "--json", harness.recipe(
             self.path("r.yaml"), "passthrough", None, [folder])).out)
         self.assertEqual(plan["warnings"], [])
-        self.assertIn("3 tensors are stored as F8_E4M3 with scales and are BF16", str(plan["notes"]))
+        self.assertIn("3 tensors stored as F8_E4M3 with scales are decoded to BF16", str(plan["notes"]))
 
 
 class Mxfp4Test(QuantisedCase):

@@ -82,7 +82,7 @@ TEST_F(QuantisedInputs, BlocksOfDeepSeek) {
   EXPECT_THAT(model.warnings, IsEmpty());
   EXPECT_THAT(
       model.notes,
-      ElementsAre(AllOf(HasSubstr("1 tensors are stored as F8_E4M3 with scales and are BF16"),
+      ElementsAre(AllOf(HasSubstr("1 tensor stored as F8_E4M3 with scales is decoded to BF16"),
                         HasSubstr(kW))));
   EXPECT_THAT(QuantisedKeys(model), Not(IsEmpty()));
 }
