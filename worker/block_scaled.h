@@ -1,4 +1,5 @@
-// Values with a scale a block, as float elements.
+// Sources that files hold as values of few bits with a scale a block (tensor_origin.h), decoded as
+// they are read.
 #ifndef MERGANSER_WORKER_BLOCK_SCALED_H_
 #define MERGANSER_WORKER_BLOCK_SCALED_H_
 
@@ -11,7 +12,13 @@
 
 namespace merganser {
 
-// Fills `view`, of source.dtype, with elements [first, first + view.size) of a source with scales.
+// Fills `view`, of the source's dtype (F32, BF16 or F16), with elements [first, first + view.size)
+// of the decoded tensor, whose shape is `tensor.spec.shape`. `source` has `scales` and `coded`. Any
+// range; the same bits whatever range is read. Beside the view it takes BlockScratchBytes.
+//
+// kDataLoss for a scale that is NaN, infinite or negative, or zero for values that are not: it
+// names file, tensor and which scale. NaN and infinite values are decoded as they are: what reads
+// them checks. Errors of the store name file and tensor.
 absl::Status ReadBlockScaled(const JobContext& job, const PlannedSource& source,
                              const PlannedTensor& tensor, uint64_t first, const TensorView& view);
 

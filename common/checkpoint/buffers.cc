@@ -49,7 +49,8 @@ class BufferSettler {
     if (tensor.copied && tensor.sources.size() == 1) return absl::OkStatus();
     const bool computed = IsComputedBuffer(tensor.name, tensor.shape);
     if (!computed && !IsIntegral(tensor.dtype)) {
-      if (!MayBeMask(tensor.name)) return absl::OkStatus();
+      // What is decoded as it is read is a weight, and its bytes are none of its dtype.
+      if (!MayBeMask(tensor.name) || IsDecoded(tensor)) return absl::OkStatus();
       MERGANSER_ASSIGN_OR_RETURN(const bool mask, HoldsNonFinite(tensor));
       if (!mask) return absl::OkStatus();
     }
@@ -92,6 +93,13 @@ class BufferSettler {
   }
   const TensorSource& Own(const AlignedTensor& tensor) const {
     return tensor.sources[std::min(reference_, tensor.sources.size() - 1)];
+  }
+
+  bool IsDecoded(const AlignedTensor& tensor) const {
+    return std::any_of(tensor.sources.begin(), tensor.sources.end(),
+                       [&](const TensorSource& source) {
+                         return models_[source.model]->tensors[source.tensor].scales.has_value();
+                       });
   }
 
   absl::StatusOr<bool> HoldsNonFinite(const AlignedTensor& tensor) const {

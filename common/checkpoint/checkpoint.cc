@@ -11,6 +11,7 @@
 #include "common/checkpoint/applied.h"
 #include "common/checkpoint/git_lfs.h"
 #include "common/checkpoint/model_config.h"
+#include "common/checkpoint/quantised_inputs.h"
 #include "common/checkpoint/refusals.h"
 #include "common/checkpoint/shard_headers.h"
 #include "common/checkpoint/weight_files.h"
@@ -166,7 +167,7 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::st
                                                  " is taken as it is, as transformers does"));
     }
   }
-  MERGANSER_RETURN_IF_ERROR(RefuseQuantised(checkpoint));
+  MERGANSER_RETURN_IF_ERROR(DecodeQuantised(checkpoint));
   MERGANSER_RETURN_IF_ERROR(RefuseAppliedTensors(checkpoint));
   return checkpoint;
 }

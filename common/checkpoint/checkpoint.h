@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -64,6 +65,9 @@ struct ModelConfig {
   bool tie_stated = false;
   std::string quantization_method;             // empty if not quantised
   std::vector<std::string> quantization_keys;  // that say so, in their order
+  // Rows and columns that one scale is for, of all kinds that it tells of.
+  std::vector<std::pair<uint64_t, uint64_t>> quantised_blocks;
+  std::optional<DType> dtype;  // `dtype` or `torch_dtype`, also from a nested text_config
   // The file with the weights, or their index, if `transformers_weights` names one.
   std::string weights_file;
   // IsLayerCount and `num_nextn_predict_layers`, also from a nested text_config.
@@ -127,10 +131,11 @@ absl::StatusOr<std::string> ResolveModel(std::string_view model, std::string_vie
 // only other *.safetensors file; other weights beside them are a warning. The folder is never
 // walked. Every header is checked (ParseSafetensorsHeader) and the index that was used is held
 // against the shards: a tensor in another file than the index says, missing from it or from the
-// file is kDataLoss. kInvalidArgument with what to do instead: pickle files alone, quantised
-// checkpoints, and weights that loading would apply to others (adapters beside or among the
-// weights, weight norm and the like); no weights at all is kNotFound. `resolved_uri` comes from
-// ResolveModel, `given` is kept for messages.
+// file is kDataLoss. Tensors that are stored block-scaled (FP8, MXFP4) are those that they are
+// decoded to (`scales`); their scales are none. kInvalidArgument with what to do instead: pickle
+// files alone, checkpoints that are quantised in other ways, and weights that loading would apply
+// to others (adapters beside or among the weights, weight norm and the like); no weights at all is
+// kNotFound. `resolved_uri` comes from ResolveModel, `given` is kept for messages.
 absl::StatusOr<Checkpoint> OpenCheckpoint(std::string_view resolved_uri, std::string_view given,
                                           const Stores& stores = {});
 

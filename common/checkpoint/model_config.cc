@@ -1,5 +1,6 @@
 #include "common/checkpoint/model_config.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -26,6 +27,7 @@ class ConfigHandler final : public JsonHandler {
     switch (event.kind) {
       case Kind::kObjectEnd:
       case Kind::kArrayEnd:
+        TakeBlock();
         path_.pop_back();
         return absl::OkStatus();
       case Kind::kKey:
@@ -46,6 +48,7 @@ class ConfigHandler final : public JsonHandler {
 
   void Finish() {
     if (!config_.layers.has_value()) config_.layers = other_layers_;
+    config_.dtype = dtype_.has_value() ? dtype_ : nested_dtype_;
     if (tie_.has_value() || nested_tie_.has_value()) {
       config_.tie_stated = true;
       config_.tie_word_embeddings = tie_.value_or(nested_tie_.value_or(false));
@@ -58,6 +61,13 @@ class ConfigHandler final : public JsonHandler {
   absl::Status OnValue(const JsonEvent& event) {
     const std::string path = path_.size() <= 2 ? absl::StrJoin(path_, ".") : "";
     if (event.kind == Kind::kNull) return absl::OkStatus();
+    if (event.kind == Kind::kUnsigned && OfBlockSize()) block_.push_back(event.number);
+    if (event.kind == Kind::kString && (path == "torch_dtype" || path == "dtype")) {
+      dtype_ = ParseTorchFloat(event.text);
+    } else if (event.kind == Kind::kString &&
+               (path == "text_config.torch_dtype" || path == "text_config.dtype")) {
+      nested_dtype_ = ParseTorchFloat(event.text);
+    }
     if (path == "transformers_weights") return Text(path, event, config_.weights_file);
     if (path == "model_type") return Text(path, event, config_.model_type);
     if (path == "architectures.*") {
@@ -93,6 +103,27 @@ class ConfigHandler final : public JsonHandler {
     return absl::OkStatus();
   }
 
+  // Whether the value is a side of the blocks that one scale is for: [128, 128] as
+  // `weight_block_size` (fp8), or as `block_structure` of a group of compressed-tensors.
+  bool OfBlockSize() const {
+    if (path_.size() < 3 || path_.back() != "*") return false;
+    const std::string& key = path_[path_.size() - 2];
+    return (key == "weight_block_size" || key == "block_structure") &&
+           std::any_of(path_.begin(), path_.end(), [](const std::string& part) {
+             return part == "quantization_config" || part == "compression_config";
+           });
+  }
+  // At the end of an array.
+  void TakeBlock() {
+    if (!OfBlockSize()) return;
+    if (block_.size() == 2 && block_[0] > 0 && block_[1] > 0) {
+      const std::pair<uint64_t, uint64_t> size = {block_[0], block_[1]};
+      std::vector<std::pair<uint64_t, uint64_t>>& known = config_.quantised_blocks;
+      if (std::find(known.begin(), known.end(), size) == known.end()) known.push_back(size);
+    }
+    block_.clear();
+  }
+
   static absl::Status Text(const std::string& path, const JsonEvent& event, std::string& out) {
     if (event.kind != Kind::kString) {
       return absl::DataLossError(
@@ -114,6 +145,8 @@ class ConfigHandler final : public JsonHandler {
   ModelConfig& config_;
   std::vector<std::string> path_;
   std::optional<bool> tie_, nested_tie_;
+  std::optional<DType> dtype_, nested_dtype_;
+  std::vector<uint64_t> block_;
   std::optional<uint64_t> other_layers_;  // under a name that may mean something else
 };
 

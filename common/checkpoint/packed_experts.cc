@@ -115,6 +115,13 @@ class Packing {
                           "or the lower one; save the model with one tensor an expert"));
       return;
     }
+    for (const uint32_t tensor : packed.pattern->tensors) {
+      if (!model_.tensors[tensor].scales.has_value()) continue;
+      Refuse(absl::StrCat(Describe(packed, *halves[0]),
+                          ": it is stored quantised, and is not taken apart; dequantise the model "
+                          "first and save it as bfloat16"));
+      return;
+    }
     for (size_t i = 0; i < packed.pattern->tensors.size(); ++i) {
       if (!Cut(packed, packed.pattern->tensors[i], halves)) return;
     }

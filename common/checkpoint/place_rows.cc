@@ -44,6 +44,14 @@ std::string PlaceRows(const std::vector<const Checkpoint*>& models, const AlignO
           "merge the adapter into its base with PEFT's merge_and_unload(), and name "
           "the result");
     }
+    const CheckpointTensor& stored = models[source.model]->tensors[source.tensor];
+    if (stored.scales.has_value()) {
+      return absl::StrCat(
+          Name(*models[source.model]), ": tensor ", Quoted(stored.name),
+          " is stored quantised, and its rows are of tokens that have other numbers in the output: "
+          "rows of quantised tensors cannot be matched; dequantise the model first and save it as "
+          "bfloat16");
+    }
     for (const RowRun& run : runs) {
       SourceRows& rows = source.rows.emplace_back();
       rows.rows = run.rows;
@@ -61,6 +69,11 @@ std::string PlaceRows(const std::vector<const Checkpoint*>& models, const AlignO
             return absl::StrCat(Name(model), ": an adapter changes tensor ", Quoted(aligned.name),
                                 ", and a token's row is taken from there, which is not supported "
                                 "by this version; take it from another model");
+          }
+          if (found->scales.has_value()) {
+            return absl::StrCat(Name(model), ": tensor ", Quoted(found->name),
+                                " is stored quantised: no token's row can be taken from it; "
+                                "dequantise the model first and save it as bfloat16");
           }
           known->second = static_cast<uint32_t>(found - model.tensors.data());
         }

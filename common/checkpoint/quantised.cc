@@ -1,58 +1,19 @@
 // Weights that are stored quantised or packed, by what config.json says and by their tensors; and
 // a config.json that says so of weights that are not.
 #include <algorithm>
-#include <iterator>
 #include <string>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status.h"
+#include "common/checkpoint/decoded.h"
+#include "common/checkpoint/quantised_names.h"
 #include "common/checkpoint/refusals.h"
 #include "common/format/text.h"
 
 namespace merganser {
 namespace {
-
-// What GPTQ, AWQ, bitsandbytes, compressed-tensors, fp8, ExLlama, HQQ, QuIP# and quanto writers
-// call the parts of a packed weight: the last component of a tensor's name.
-constexpr std::string_view kPackedParts[] = {"qweight",
-                                             "qzeros",
-                                             "g_idx",
-                                             "weight_packed",
-                                             "weight_scale",
-                                             "weight_scale_2",
-                                             "weight_scales",
-                                             "weight_shape",
-                                             "absmax",
-                                             "quant_map",
-                                             "nested_absmax",
-                                             "SCB",
-                                             "weight_g_idx",
-                                             "weight_scale_inv",
-                                             "weight_zero_point",
-                                             "nested_quant_map",
-                                             "q_weight",
-                                             "q_scale",
-                                             "q_invperm",
-                                             "trellis",
-                                             "Qidxs",
-                                             "bitmask",
-                                             "W_q"};
-
-std::string_view LastComponent(std::string_view name) {
-  const size_t dot = name.rfind('.');
-  return dot == std::string_view::npos ? name : name.substr(dot + 1);
-}
-
-bool IsPackedPart(std::string_view name) {
-  if (name.find(".quant_state.") != std::string_view::npos) return true;
-  const std::string_view last = LastComponent(name);
-  // Of fused experts: gate_up_proj_scale_inv.
-  if (last.ends_with("_scale_inv")) return true;
-  return std::find(std::begin(kPackedParts), std::end(kPackedParts), last) !=
-         std::end(kPackedParts);
-}
 
 bool IsPlainFloat(DType dtype) {
   return dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
@@ -96,13 +57,44 @@ const CheckpointTensor* ScalesOf(const Checkpoint& checkpoint, const CheckpointT
   return nullptr;
 }
 
-constexpr char kDequantise[] =
-    "quantised checkpoints are not supported: dequantise it first and save it as bfloat16";
+// That the weights are of no kind that is decoded, and what to do.
+std::string Unsupported(const Checkpoint& checkpoint) {
+  const std::string kind = QuantisedKind(checkpoint);
+  return absl::StrCat("weights that are quantised this way", kind.empty() ? "" : " (", kind,
+                      kind.empty() ? "" : ")", " are not supported: ", UnpackAdvice(kind));
+}
+
+// Of which tensor `scales` would be the scales, as far as its name tells; empty where it does not.
+std::string ValuesOf(std::string_view scales) {
+  for (const std::string_view ending : {"_scale_inv", "_scale", "_scales"}) {
+    if (!scales.ends_with(ending)) continue;
+    return absl::StrCat(std::string(scales.substr(0, scales.size() - ending.size())),
+                        ending == "_scales" ? "_blocks" : "");
+  }
+  return "";
+}
+
+// Why a tensor that scales others is there and nothing for it; empty where it is none.
+std::string WithoutValues(const Checkpoint& checkpoint, const CheckpointTensor& tensor) {
+  const std::string name = ValuesOf(tensor.name);
+  if (name.empty() || !HasDecoded(checkpoint)) return "";
+  const CheckpointTensor* const values = checkpoint.Find(name);
+  return absl::StrCat(
+      "scales without values to scale: ", Quoted(name),
+      values == nullptr ? " is not there"
+                        : absl::StrCat(" is ", std::string(DTypeName(values->dtype)),
+                                       values->scales.has_value() ? ", with other scales" : ""),
+      ", expected it quantised; was the download or conversion finished? Fetch or quantise "
+      "the model again");
+}
 
 // Why `tensor` is none that can be averaged as it is stored; empty where it can.
 std::string WhyPacked(const Checkpoint& checkpoint, const CheckpointTensor& tensor) {
+  if (tensor.scales.has_value()) return "";
   const CheckpointTensor* scales = nullptr;
-  if (!IsQuantisedFloat(tensor.dtype) && !IsPackedPart(tensor.name)) {
+  const bool of_blocks =
+      tensor.dtype == DType::kU8 && tensor.name.ends_with("_scales") && HasDecoded(checkpoint);
+  if (!IsQuantisedFloat(tensor.dtype) && !IsPackedPart(tensor.name) && !of_blocks) {
     scales = MayBePacked(tensor) ? ScalesOf(checkpoint, tensor) : nullptr;
     if (scales == nullptr) return "";
   }
@@ -129,8 +121,8 @@ absl::Status RefuseConfig(const Checkpoint& checkpoint) {
       std::find_if(checkpoint.tensors.begin(), checkpoint.tensors.end(),
                    [](const CheckpointTensor& tensor) { return IsPlainFloat(tensor.dtype); });
   if (!plain || first == checkpoint.tensors.end()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(where, ": quantization_config (method ", method, "): ", kDequantise));
+    return absl::InvalidArgumentError(absl::StrCat(where, ": quantization_config (method ", method,
+                                                   "): ", Unsupported(checkpoint)));
   }
   return absl::InvalidArgumentError(absl::StrCat(
       where, ": ", Keys(checkpoint.config), " (method ", method,
@@ -145,12 +137,16 @@ absl::Status RefuseConfig(const Checkpoint& checkpoint) {
 }  // namespace
 
 absl::Status RefuseQuantised(const Checkpoint& checkpoint) {
-  if (!checkpoint.config.quantization_method.empty()) return RefuseConfig(checkpoint);
+  if (!checkpoint.config.quantization_method.empty() && !HasDecoded(checkpoint)) {
+    return RefuseConfig(checkpoint);
+  }
   for (const CheckpointTensor& tensor : checkpoint.tensors) {
     const std::string why = WhyPacked(checkpoint, tensor);
     if (why.empty()) continue;
+    const std::string orphan = WithoutValues(checkpoint, tensor);
     return absl::InvalidArgumentError(
-        absl::StrCat(checkpoint.DescribeShard(tensor.shard), ": ", why, ": ", kDequantise));
+        absl::StrCat(checkpoint.DescribeShard(tensor.shard), ": ", why, ": ",
+                     orphan.empty() ? Unsupported(checkpoint) : orphan));
   }
   return absl::OkStatus();
 }

@@ -12,9 +12,10 @@
 
 namespace merganser {
 
-// kInvalidArgument when a tensor or config.json shows that the weights are
-// quantised or packed: values that cannot be averaged as they are stored; and when config.json
-// says so of weights that are plain: then the key is what has to go.
+// kInvalidArgument when a tensor or config.json shows that the weights are quantised or packed in a
+// way that DecodeQuantised has not taken: values that cannot be averaged as they are stored; when
+// scales are left without values; and when config.json says so of weights that are plain: then the
+// key is what has to go.
 absl::Status RefuseQuantised(const Checkpoint& checkpoint);
 
 // The files of a PEFT adapter.

@@ -1,5 +1,6 @@
 #include "common/engine/config_json.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -131,6 +132,13 @@ class Rewriter final : public nlohmann::json_sax<Json> {
     return found == edits_.by_path.end() ? nullptr : &found->second;
   }
 
+  // Whether the object or array that begins here is left out.
+  bool Dropped() const {
+    return !levels_.empty() && levels_.back().text && levels_.back().close == '}' &&
+           std::find(changes_.dropped.begin(), changes_.dropped.end(), levels_.back().key) !=
+               changes_.dropped.end();
+  }
+
   // Writes the value that takes the place of the one that begins here, if there is one.
   bool Replaced() {
     const LayerEdit* edit = levels_.empty() ? nullptr : Find(levels_.back());
@@ -193,7 +201,7 @@ class Rewriter final : public nlohmann::json_sax<Json> {
       error_ = absl::StrCat("nested deeper than ", kMaxJsonDepth);
       return false;
     }
-    if (skipping_ > 0 || Replaced()) {
+    if (skipping_ > 0 || Dropped() || Replaced()) {
       ++skipping_;
       return true;
     }

@@ -30,6 +30,8 @@ struct ConfigChanges {
   std::optional<bool> tie_word_embeddings;
   // Written where the top or text_config has the key: the rows of the embeddings.
   std::optional<uint64_t> vocab_size;
+  // Keys there that are left out: they say that weights are quantised, and the output's are not.
+  std::vector<std::string> dropped;
   // Values of other keys there, as JSON text.
   JsonValues top, text_config;
 };

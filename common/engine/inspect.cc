@@ -55,6 +55,12 @@ std::string ShapeText(const Shape& shape) {
   return out + "]";
 }
 
+// Of what is decoded as it is read.
+std::string StoredText(const CheckpointTensor& tensor) {
+  if (!tensor.coded.has_value()) return "";
+  return absl::StrCat("  (stored as ", std::string(DTypeName(*tensor.coded)), " with scales)");
+}
+
 }  // namespace
 
 std::string InspectText(const Checkpoint& checkpoint) {
@@ -86,7 +92,7 @@ std::string InspectText(const Checkpoint& checkpoint) {
     absl::StrAppend(&out,
                     Formatted("  %-*s  %-4s  ", static_cast<int>(width), OneLine(tensor.name),
                               std::string(DTypeName(tensor.dtype))),
-                    ShapeText(tensor.shape), "\n");
+                    ShapeText(tensor.shape), StoredText(tensor), "\n");
   }
   return out;
 }
@@ -110,6 +116,7 @@ std::string InspectJson(const Checkpoint& checkpoint) {
                        {"file", checkpoint.shards[tensor.shard].key},
                        {"offset", tensor.offset},
                        {"bytes", tensor.size}});
+    if (tensor.coded.has_value()) tensors.back()["stored_as"] = DTypeName(*tensor.coded);
   }
   const Json json = {{"model", checkpoint.given},
                      {"uri", checkpoint.uri},

@@ -13,6 +13,7 @@
 #include "common/base/status.h"
 #include "common/checkpoint/alignment.h"
 #include "common/checkpoint/config_differences.h"
+#include "common/checkpoint/decoded.h"
 #include "common/checkpoint/renamed_model.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/chat_templates.h"
@@ -166,6 +167,7 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   if (!reference.config.text.empty()) {
     prepared.config = LayersOf(slices, reference.config);
     prepared.config.tie_word_embeddings = alignment.tie_word_embeddings;
+    prepared.config.dropped = QuantisedKeys(reference);
     if (tokenizer->rows.has_value()) prepared.config.vocab_size = tokenizer->rows->rows;
     const std::string file = reference.store->Describe("config.json");
     ConfigRemarks said;

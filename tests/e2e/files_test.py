@@ -284,7 +284,7 @@ class QuantisedTest(SmallCase):
         self.ok("plan", self.recipe("a"))
         blocks = np.ones((2, 8, 1, 16), np.uint8)
         stio.save(self.path("mx"), {
-            "model.layers.0.mlp.experts.down_proj_blocks": ("U8", blocks),
+            "model.layers.0.mlp.experts.down_proj_blocks": ("I8", blocks.astype(np.int8)),
             "model.layers.0.mlp.experts.down_proj_scales": ("U8", blocks[..., 0]),
             "model.norm.weight": ("F32", np.ones(8))}, config={"model_type": "gpt_oss"})
         # Equal in all models, so that nothing else would refuse them.

@@ -22,6 +22,10 @@ DTYPES = {
     "I8": np.dtype("i1"),
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("u1"),
+    # Their codes.
+    "F8_E4M3": np.dtype("u1"),
+    "F8_E5M2": np.dtype("u1"),
+    "F8_E8M0": np.dtype("u1"),
 }
 FLOATS = ("F64", "F32", "F16", "BF16")
 MAX_HEADER = 100_000_000

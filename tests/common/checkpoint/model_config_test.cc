@@ -56,6 +56,35 @@ TEST(ModelConfig, QuantisationInEveryForm) {
   EXPECT_EQ(ParseModelConfig(R"({"quantization_config": null})")->quantization_method, "");
 }
 
+TEST(ModelConfig, BlocksThatOneScaleIsFor) {
+  using Blocks = std::vector<std::pair<uint64_t, uint64_t>>;
+  const auto blocks = [](const char* text) { return ParseModelConfig(text)->quantised_blocks; };
+  EXPECT_EQ(blocks(R"({"quantization_config": {"weight_block_size": [128, 64]}})"),
+            (Blocks{{128, 64}}));
+  EXPECT_EQ(blocks(R"({"text_config": {"quantization_config": {"weight_block_size": [1, 32]}}})"),
+            (Blocks{{1, 32}}));
+  EXPECT_EQ(blocks(R"({"quantization_config": {"config_groups": {
+                "group_0": {"weights": {"block_structure": [128, 128]}},
+                "group_1": {"weights": {"block_structure": [64, 64]}},
+                "group_2": {"weights": {"block_structure": [128, 128]}}}}})"),
+            (Blocks{{128, 128}, {64, 64}}));
+  for (const char* none : {R"({"quantization_config": {"weight_block_size": null}})",
+                           R"({"quantization_config": {"weight_block_size": [128]}})",
+                           R"({"quantization_config": {"weight_block_size": [128, 0]}})",
+                           R"({"weight_block_size": [128, 128]})"}) {
+    EXPECT_TRUE(blocks(none).empty()) << none;
+  }
+}
+
+TEST(ModelConfig, TheDtypeOfTheTopGoesFirst) {
+  const auto dtype = [](const char* text) { return ParseModelConfig(text)->dtype; };
+  EXPECT_EQ(dtype(R"({"torch_dtype": "float16"})"), DType::kF16);
+  EXPECT_EQ(dtype(R"({"text_config": {"dtype": "float32"}, "dtype": "bfloat16"})"), DType::kBF16);
+  EXPECT_EQ(dtype(R"({"text_config": {"dtype": "float32"}})"), DType::kF32);
+  EXPECT_EQ(dtype(R"({"dtype": "auto"})"), std::nullopt);
+  EXPECT_EQ(dtype(R"({"vision_config": {"dtype": "float32"}})"), std::nullopt);
+}
+
 TEST(ModelConfig, ToleratesPythonsNumbers) {
   const auto config = ParseModelConfig(
       R"({"time_step_limit": [0.0, Infinity, -Infinity, NaN], "model_type": "NaN \"Infinity"})");

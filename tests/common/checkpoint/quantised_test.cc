@@ -72,7 +72,7 @@ TEST_F(Quantised, PackedWeightsWithoutAConfigAreFoundByTheirScales) {
     TinyTensor packed, scales;
   };
   for (const Case& c : std::vector<Case>{
-           {{"e.gate_up_proj_blocks", DType::kU8, {2, 8, 1, 16}},  // MXFP4 of gpt-oss
+           {{"e.gate_up_proj_blocks", DType::kI8, {2, 8, 1, 16}},  // no MXFP4 of gpt-oss: of U8
             {"e.gate_up_proj_scales", DType::kU8, {2, 8, 1}}},
            {{"l.weight", DType::kU32, {8, 2}}, {"l.scales", DType::kBF16, {8, 1}}},  // MLX
            {{"l.weight", DType::kI8, {8, 8}}, {"l.SCB", DType::kF32, {8}}},

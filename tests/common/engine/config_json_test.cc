@@ -2,6 +2,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "tests/common/engine/small_plan.h"
 
 namespace merganser {
@@ -39,6 +40,20 @@ TEST(RewriteConfig, ReplacesInNestedConfigs) {
           "thinker_config": {"text_config": {"dtype": "float32"}}})");
   EXPECT_THAT(out, Not(HasSubstr("float32")));
   EXPECT_THAT(out, HasSubstr("\"dtype\": \"bfloat16\""));
+}
+
+TEST(RewriteConfig, LeavesOutWhatSaysThatWeightsAreQuantised) {
+  ConfigChanges changes;
+  changes.dropped = {"quantization_config", "quantization"};
+  const auto out = RewriteConfig(
+      R"({"quantization_config": {"quant_method": "fp8", "list": [1, {"a": 2}]}, "a": [1],
+          "text_config": {"quantization_config": {"dtype": "x"}, "b": 2},
+          "other": {"quantization_config": {"c": 3}}, "dtype": "bfloat16", "quantization": {}})",
+      "bfloat16", "config.json", changes);
+  ASSERT_TRUE(out.ok()) << out.status();
+  EXPECT_EQ(nlohmann::json::parse(*out),
+            nlohmann::json::parse(R"({"a": [1], "text_config": {"b": 2},
+                "other": {"quantization_config": {"c": 3}}, "dtype": "bfloat16"})"));
 }
 
 TEST(RewriteConfig, ANestedKeyAloneIsEnough) {

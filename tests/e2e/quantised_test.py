@@ -1,0 +1,245 @@
+"""Models that are stored quantised (FP8, MXFP4) as inputs: the merge of what they are decoded to, byte
+for byte, whichever of the models it is, and the values of numpy's own evaluation."""
+
+import json
+import os
+
+import numpy as np
+
+import harness
+import quantised_models as q
+import stio
+
+METHODS = {
+    "linear": {"weight": 0.5, "normalize": False},
+    "task_arithmetic": {"weight": 0.4},
+    "ties": {"weight": 0.5, "density": 0.4},
+    "resmerge": {"rank_topk": 2},
+}
+FP8 = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic",
+       "weight_block_size": [128, 128]}
+WEIGHTS = ("model.layers.0.self_attn.q_proj.weight", "model.layers.0.mlp.up_proj.weight",
+           "model.layers.1.mlp.up_proj.weight")
+SHAPES = ((129, 130), (7, 33), (260, 130))
+
+
+class QuantisedCase(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.random = np.random.default_rng(5)
+
+    def save(self, name, tensors, shards=1, **config):
+        stio.save(self.path(name), tensors, shards,
+                  dict({"model_type": "llama", "architectures": ["LlamaForCausalLM"],
+                        "torch_dtype": "bfloat16"}, **config))
+        return self.path(name)
+
+    def body(self, near=None):
+        """float64 values of a model, all of bfloat16."""
+        shapes = dict(zip(WEIGHTS, SHAPES), **{"model.embed_tokens.weight": (40, 130),
+                                               "model.norm.weight": (130,)})
+        return {name: q.bf16(self.random.standard_normal(shape) * (0.02 if near else 1) +
+                             (near[name] if near else 0)) for name, shape in shapes.items()}
+
+    def plain(self, name, values):
+        return self.save(name, {n: ("BF16", x) for n, x in values.items()})
+
+    def fp8(self, name, values, how="_scale_inv", shards=1, config=None, dtype="F8_E4M3",
+            blocks=(128, 128), scale_type="F32", extra=None, flat=False):
+        """Writes the weights as FP8; returns the folder and what they are decoded to."""
+        tensors, scales, decoded = {}, {}, dict(values)
+        for n, x in values.items():
+            if n not in WEIGHTS:
+                tensors[n] = ("BF16", x)
+                continue
+            codes, stored, exact = q.fp8(x, dtype, blocks, scale_type)
+            tensors[n] = (dtype, codes)
+            stored = stored.reshape(()) if flat else stored
+            scales[n.replace(".weight", how) if how == ".scale" else n + how] = \
+                q.stored(scale_type, stored)
+            decoded[n] = q.bf16(exact)
+        tensors.update(scales)
+        tensors.update(extra or {})
+        keys = {} if config == {} else {"quantization_config": config or FP8}
+        return self.save(name, tensors, shards, **keys), decoded
+
+    def merged(self, out, method, base, models, parameters=None, *args):
+        recipe = harness.recipe(self.path("r.yaml"), method, base, models,
+                                METHODS[method] if parameters is None else parameters)
+        folder = self.merge(recipe, self.path(out), "--overwrite", *args)
+        self.ok("verify", folder)
+        return folder
+
+    def same(self, method, quantised, plain):
+        """Merges of `quantised` and of `plain`, base first, have the same weights."""
+        bases = (None, None) if method == "linear" else (quantised[0], plain[0])
+        rest = 0 if method == "linear" else 1
+        got = self.merged("got", method, bases[0], quantised[rest:])
+        wanted = self.merged("wanted", method, bases[1], plain[rest:])
+        self.assertEqual(harness.hash_output(got), harness.hash_output(wanted), method)
+        return got
+
+
+class Fp8Test(QuantisedCase):
+    def test_the_merge_of_what_it_is_decoded_to(self):
+        base = self.body()
+        experts = [self.body(base), self.body(base)]
+        quantised, decoded = self.fp8("b8", base, shards=3)
+        bases = {"8": quantised, "16": self.plain("b16", base), "decoded": self.plain("bd", decoded)}
+        e8, of_e8 = self.fp8("e8", experts[0])
+        e16 = [self.plain("e%d" % i, x) for i, x in enumerate(experts)]
+        ed = self.plain("ed", of_e8)
+        for method in METHODS:
+            with self.subTest(method=method):
+                got = self.same(method, [bases["8"]] + e16, [bases["decoded"]] + e16)
+                self.same(method, [bases["16"], e8, e16[1]], [bases["16"], ed, e16[1]])
+                self.same(method, [bases["8"], e8, e16[1]], [bases["decoded"], ed, e16[1]])
+                with open(os.path.join(got, "config.json"), encoding="utf-8") as f:
+                    config = json.load(f)
+                self.assertNotIn("quantization_config", config)
+                self.assertEqual(config["torch_dtype"], "bfloat16")
+
+    def test_the_values_are_numpys(self):
+        base = self.body()
+        expert = self.body(base)
+        quantised, decoded = self.fp8("b", base)
+        e8, of_e8 = self.fp8("e", expert, blocks=(1, None), how="_scale",
+                             config={"quant_method": "compressed-tensors"}, scale_type="BF16")
+        got = stio.Checkpoint(self.merged("out", "task_arithmetic", quantised, [e8], {"weight": 0.25}))
+        for name, x in decoded.items():
+            wanted = stio.encode(x + 0.25 * (of_e8[name] - x), "BF16")
+            np.testing.assert_array_equal(got.raw(name), wanted, name)
+        out = stio.Checkpoint(self.merged("copy", "passthrough", None, [quantised], {}))
+        self.assertEqual(set(out.tensors), set(base))
+        for name, x in decoded.items():
+            self.assertEqual(out.tensors[name].dtype, "BF16")
+            np.testing.assert_array_equal(out.values(name), x, name)
+
+    def test_every_way_to_store_scales(self):
+        values = self.body()
+        activations = {"model.layers.0.self_attn.q_proj.input_scale": ("F32", np.float64(1)),
+                       "model.layers.0.self_attn.k_proj.k_scale": ("F32", np.float64(1))}
+        ways = {
+            "rows": dict(how="_scale", blocks=(1, None), config={"quant_method": "fbgemm_fp8"}),
+            "all": dict(how="_scale", blocks=(None, None), flat=True, extra=activations,
+                        config={"quant_method": "modelopt", "quant_algo": "FP8"}),
+            "f16": dict(how="_scale", blocks=(1, None), scale_type="F16",
+                        config={"quant_method": "compressed-tensors"}),
+            "e5m2": dict(dtype="F8_E5M2"),
+            "ue8m0": dict(how=".scale", scale_type="F8_E8M0"),
+            "mxfp8": dict(blocks=(1, 32), config=dict(FP8, weight_block_size=[1, 32])),
+            "no config": dict(config={}),
+        }
+        for name, way in ways.items():
+            with self.subTest(name):
+                folder, decoded = self.fp8(name.replace(" ", "-"), values, **way)
+                out = stio.Checkpoint(self.merged("out", "passthrough", None, [folder], {}))
+                self.assertEqual(set(out.tensors), set(values))
+                for tensor, x in decoded.items():
+                    np.testing.assert_array_equal(out.values(tensor), x, tensor)
+
+    def test_threads_memory_and_cuts_change_nothing(self):
+        base = self.body()
+        quantised, _ = self.fp8("b", base)
+        experts = [self.fp8("e%d" % i, self.body(base))[0] for i in range(2)]
+        recipe = harness.recipe(self.path("r.yaml"), "resmerge", quantised, experts)
+        wanted = harness.hash_output(self.merge(recipe, self.path("one"), "--threads", "1"))
+        self.assertEqual(wanted, harness.hash_output(
+            self.merge(recipe, self.path("four"), "--threads", "4", "--memory", "1GiB")))
+        with harness.Cluster(2, self.path("state")) as cluster:
+            job = cluster.finish(cluster.submit(recipe, self.path("workers")))
+            self.assertEqual(harness.state_of(job), "SUCCEEDED", job)
+        self.assertEqual(wanted, harness.hash_output(self.path("workers")))
+
+    def test_notes_say_what_is_decoded(self):
+        folder, _ = self.fp8("b", self.body())
+        plan = json.loads(self.ok("plan", "--json", harness.recipe(
+            self.path("r.yaml"), "passthrough", None, [folder])).out)
+        self.assertEqual(plan["warnings"], [])
+        self.assertIn("3 tensors stored as F8_E4M3 with scales are decoded to BF16", str(plan["notes"]))
+
+
+class Mxfp4Test(QuantisedCase):
+    NAMES = ("model.layers.0.mlp.experts.gate_up_proj", "model.layers.0.mlp.experts.down_proj")
+
+    def experts(self, near=None):
+        """Of the bfloat16 form: [experts, in, out]."""
+        return {name: q.bf16(self.random.standard_normal(shape) * (0.05 if near else 1) +
+                             (near[name] if near else 0))
+                for name, shape in zip(self.NAMES, ((3, 64, 24), (3, 32, 70)))}
+
+    def model(self, name, values, packed):
+        tensors, decoded = {"model.norm.weight": ("BF16", np.ones(64))}, dict(values)
+        for n, x in values.items():
+            if not packed:
+                tensors[n] = ("BF16", x)
+                continue
+            turned = x.transpose(0, 2, 1)  # [experts, rows, groups * 32]
+            codes, scales, exact = q.mxfp4(turned)
+            shape = turned.shape[:2] + (turned.shape[2] // 32, 16)
+            tensors[n + "_blocks"] = ("U8", q.pairs(codes).reshape(shape))
+            tensors[n + "_scales"] = ("U8", scales)
+            decoded[n] = q.bf16(exact.transpose(0, 2, 1))
+        config = {"quantization_config": {"quant_method": "mxfp4"}} if packed else {}
+        return self.save(name, tensors, model_type="gpt_oss",
+                         architectures=["GptOssForCausalLM"], **config), decoded
+
+    def test_a_base_of_blocks_and_transposed_experts(self):
+        base = self.experts()
+        packed, decoded = self.model("b4", base, True)
+        plain, _ = self.model("bd", decoded, False)
+        experts = [self.model("e%d" % i, self.experts(base), False)[0] for i in range(2)]
+        for method in METHODS:
+            with self.subTest(method=method):
+                self.same(method, [packed] + experts, [plain] + experts)
+                self.same(method, [plain, packed, experts[0]], [plain, plain, experts[0]])
+        out = stio.Checkpoint(self.merged("out", "passthrough", None, [packed], {}))
+        for name, x in decoded.items():
+            np.testing.assert_array_equal(out.values(name), x, name)
+
+    def test_pairs_of_deepseek(self):
+        values = {"layers.0.ffn.experts.%d.w1.weight" % e: self.random.standard_normal((5, 96))
+                  for e in range(2)}
+        tensors, decoded = {"norm.weight": ("BF16", np.ones(96))}, {}
+        for n, x in values.items():
+            codes, scales, exact = q.mxfp4(x)
+            tensors[n] = ("I8", q.pairs(codes).view(np.int8))
+            tensors[n.replace(".weight", ".scale")] = ("F8_E8M0", scales)
+            decoded[n] = q.bf16(exact)
+        folder = self.save("v4", tensors, model_type="deepseek_v4", quantization_config=FP8)
+        out = stio.Checkpoint(self.merged("out", "passthrough", None, [folder], {}))
+        self.assertEqual(set(out.tensors), set(decoded) | {"norm.weight"})
+        for name, x in decoded.items():
+            np.testing.assert_array_equal(out.values(name), x, name)
+
+
+class DamagedTest(QuantisedCase):
+    """What shows only when it is read."""
+
+    def refused(self, change, *parts):
+        name = WEIGHTS[0]
+        codes, scales, _ = q.fp8(self.body()[name])
+        codes, scales = codes.copy(), scales.astype(np.float64)
+        change(codes, scales)
+        folder = self.save("m", {name: ("F8_E4M3", codes), name + "_scale_inv": ("F32", scales),
+                                 "model.norm.weight": ("BF16", np.ones(130))},
+                           quantization_config=FP8)
+        recipe = harness.recipe(self.path("r.yaml"), "linear", None, [folder, folder])
+        result = harness.run("merge", recipe, self.path("out"), "--overwrite")
+        self.assertNotEqual(result.code, 0)
+        for part in ("m/model.safetensors", name) + parts:
+            self.assertIn(part, result.err)
+        self.assertEqual(harness.weight_files(self.path("out")), [])
+
+    def test_values_and_scales_that_are_no_numbers(self):
+        def code(codes, scales):
+            codes[3, 5] = 0x7F
+        self.refused(code, "element %d is NaN" % (3 * 130 + 5))
+        for value, what in ((np.nan, "NaN"), (np.inf, "infinite"), (-1, "negative"), (0, "zero")):
+            def scale(codes, scales):
+                scales[1, 0] = value
+            self.refused(scale, "scale 2 of tensor", what)
+
+
+if __name__ == "__main__":
+    harness.main()
