@@ -24,7 +24,7 @@
 namespace merganser {
 namespace {
 
-constexpr uint64_t kPiece = uint64_t{8} << 20;    // bytes that are copied at a time
+constexpr uint64_t kPiece = uint64_t{8} << 20;     // bytes that are copied at a time
 constexpr uint64_t kCompare = uint64_t{64} << 20;  // that CompareStored and copying take, about
 constexpr char kWriter[] = "extract";
 
@@ -64,11 +64,11 @@ class Extraction {
       return absl::InvalidArgumentError(absl::StrCat(
           "no layer differs that an adapter can change: ", OneLine(pair_.model->uri), " and ",
           OneLine(pair_.base->uri),
-          found_.beside.empty() ? " are equal"
-                                : absl::StrCat(" differ in ", found_.beside.size(),
-                                               " other tensors, such as ",
-                                               OneLine(found_.beside.front().name), " (",
-                                               found_.beside.front().why, ")")));
+          found_.beside.empty()
+              ? " are equal"
+              : absl::StrCat(" differ in ", found_.beside.size(), " other tensors, such as ",
+                             OneLine(found_.beside.front().name), " (", found_.beside.front().why,
+                             ")")));
     }
     return absl::OkStatus();
   }
@@ -115,9 +115,9 @@ class Extraction {
     return absl::InvalidArgumentError(absl::StrCat(
         "--memory: found ", FormatBytes(options_.memory), ", expected ",
         MemoryFlag(options_.process_memory + need), " or more: ",
-        largest.empty() ? "comparing"
-                        : absl::StrCat("tensor '", OneLine(largest), "' at rank ",
-                                       options_.rank.most),
+        largest.empty()
+            ? "comparing"
+            : absl::StrCat("tensor '", OneLine(largest), "' at rank ", options_.rank.most),
         " takes ", FormatBytes(need), " and the program itself ",
         FormatBytes(options_.process_memory)));
   }
@@ -199,8 +199,8 @@ class Extraction {
                        ": it or the base's holds NaN or infinities, expected finite numbers: the "
                        "model is damaged or its training diverged"));
     }
-    found_.beside.push_back({Aligned(beside.tensor).name, beside.why, difference.elements,
-                             difference.squares, false});
+    found_.beside.push_back(
+        {Aligned(beside.tensor).name, beside.why, difference.elements, difference.squares, false});
     return absl::OkStatus();
   }
 
@@ -275,13 +275,11 @@ class Extraction {
   }
 
   absl::Status WriteWeights(const SafetensorsLayout& layout, ObjectStore& store) {
-    MERGANSER_ASSIGN_OR_RETURN(
-        const PlannedWrite write,
-        store.BeginWrite({kAdapterWeightsKey, layout.file_size}, kWriter));
+    MERGANSER_ASSIGN_OR_RETURN(const PlannedWrite write,
+                               store.BeginWrite({kAdapterWeightsKey, layout.file_size}, kWriter));
     std::vector<WriteReceipt> receipts;
-    MERGANSER_ASSIGN_OR_RETURN(
-        receipts.emplace_back(),
-        store.WriteRange(write, 0, std::as_bytes(std::span(layout.header))));
+    MERGANSER_ASSIGN_OR_RETURN(receipts.emplace_back(),
+                               store.WriteRange(write, 0, std::as_bytes(std::span(layout.header))));
     std::vector<std::byte> piece(std::min(kPiece, spool_->size()));
     for (uint64_t at = 0; at < spool_->size(); at += kPiece) {
       const std::span<std::byte> bytes =

@@ -76,11 +76,11 @@ std::string ExtractText(const ExtractedLora& lora) {
     least = std::min(least, tensor.rank);
     most = std::max(most, tensor.rank);
   }
-  absl::StrAppend(&out, lora.tensors.size(), " layers, ",
-                  least == most ? absl::StrCat("rank ", most)
-                                : absl::StrCat("ranks ", least, " to ", most),
-                  ", ", FormatBytes(lora.bytes), "; keeps ", Percent(lora.kept()),
-                  " of the whole difference\n");
+  absl::StrAppend(
+      &out, lora.tensors.size(), " layers, ",
+      least == most ? absl::StrCat("rank ", most) : absl::StrCat("ranks ", least, " to ", most),
+      ", ", FormatBytes(lora.bytes), "; keeps ", Percent(lora.kept()),
+      " of the whole difference\n");
   return out;
 }
 
@@ -112,12 +112,12 @@ std::vector<std::string> ExtractWarnings(const ExtractedLora& lora) {
     if (reason.count > reason.names.size()) {
       reason.names.push_back(absl::StrCat(reason.count - reason.names.size(), " more"));
     }
-    warnings.push_back(absl::StrCat(
-        reason.count, reason.count == 1 ? " tensor differs" : " tensors differ",
-        " and the adapter does not have ", reason.count == 1 ? "it" : "them", " (",
-        std::string(reason.why), "): ", absl::StrJoin(reason.names, ", "), "; lost with ",
-        reason.count == 1 ? "it" : "them", " is ", Percent(reason.squares / all),
-        " of the whole difference"));
+    warnings.push_back(
+        absl::StrCat(reason.count, reason.count == 1 ? " tensor differs" : " tensors differ",
+                     " and the adapter does not have ", reason.count == 1 ? "it" : "them", " (",
+                     std::string(reason.why), "): ", absl::StrJoin(reason.names, ", "),
+                     "; lost with ", reason.count == 1 ? "it" : "them", " is ",
+                     Percent(reason.squares / all), " of the whole difference"));
   }
   return warnings;
 }

@@ -58,9 +58,9 @@ Json Pattern(const std::vector<LoraModule>& modules, uint64_t common) {
 }  // namespace
 
 std::string LoraKey(std::string_view module, LoraLayer layer, bool is_a) {
-  const std::string_view factor =
-      layer == LoraLayer::kEmbedding ? (is_a ? ".lora_embedding_A" : ".lora_embedding_B")
-                                     : (is_a ? ".lora_A.weight" : ".lora_B.weight");
+  const std::string_view factor = layer == LoraLayer::kEmbedding
+                                      ? (is_a ? ".lora_embedding_A" : ".lora_embedding_B")
+                                      : (is_a ? ".lora_A.weight" : ".lora_B.weight");
   return absl::StrCat(std::string(kPrefix), std::string(module), std::string(factor));
 }
 
@@ -82,8 +82,8 @@ std::string LoraConfigJson(const LoraConfig& config) {
       !config.modules.empty() &&
       std::all_of(config.modules.begin(), config.modules.end(),
                   [](const LoraModule& module) { return module.layer == LoraLayer::kConv1D; });
-  const bool causal = config.architecture.ends_with("ForCausalLM") ||
-                      config.architecture.ends_with("LMHeadModel");
+  const bool causal =
+      config.architecture.ends_with("ForCausalLM") || config.architecture.ends_with("LMHeadModel");
   const Json pattern = Pattern(config.modules, rank);
   const Json json = {{"peft_type", "LORA"},
                      {"task_type", causal ? Json("CAUSAL_LM") : Json(nullptr)},

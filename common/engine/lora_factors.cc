@@ -99,10 +99,10 @@ absl::StatusOr<LoraFactors> FactorDifference(const TaskVector& delta, const Lora
   triplets.k = static_cast<int>(count);
   triplets.u.resize(count * rows);
   triplets.v.resize(count * cols);
-  MERGANSER_RETURN_IF_ERROR(RoundSide(roots, rows, dtype, triplets.u, factors.rank_by_rows,
-                                      factors.rows_by_rank));
-  MERGANSER_RETURN_IF_ERROR(RoundSide(roots, cols, dtype, triplets.v, factors.rank_by_cols,
-                                      factors.cols_by_rank));
+  MERGANSER_RETURN_IF_ERROR(
+      RoundSide(roots, rows, dtype, triplets.u, factors.rank_by_rows, factors.rows_by_rank));
+  MERGANSER_RETURN_IF_ERROR(
+      RoundSide(roots, cols, dtype, triplets.v, factors.rank_by_cols, factors.cols_by_rank));
   triplets.sigma.assign(count, 1.0);
   factors.lost = Rest(delta, triplets, executor);
   return factors;

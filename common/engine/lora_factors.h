@@ -15,15 +15,16 @@
 namespace merganser {
 
 struct LoraRank {
-  uint64_t most = 0;             // at least 1
-  std::optional<double> energy;  // the least rank that keeps this share of the squares, up to `most`
+  uint64_t most = 0;  // at least 1
+  std::optional<double>
+      energy;  // the least rank that keeps this share of the squares, up to `most`
 };
 
 // delta ~ left right^T, the leading singular triplets with the root of each value on either side,
 // rounded to the adapter's dtype. The sign is that of the solver: the largest entry of a left
 // vector is positive before it is rounded.
 struct LoraFactors {
-  uint64_t rank = 0;  // 0: the difference is zero
+  uint64_t rank = 0;                    // 0: the difference is zero
   std::vector<std::byte> rows_by_rank;  // left [rows, rank]
   std::vector<std::byte> rank_by_rows;  // left^T [rank, rows]
   std::vector<std::byte> cols_by_rank;  // right [cols, rank]

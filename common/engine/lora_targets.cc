@@ -18,9 +18,7 @@ namespace {
 constexpr std::string_view kWeight = ".weight";
 
 // A router of experts: transformers has it as a bare parameter, which PEFT cannot wrap.
-bool IsRouter(const NameParts& name) {
-  return name.numbered && name.last().Is({"gate", "router"});
-}
+bool IsRouter(const NameParts& name) { return name.numbered && name.last().Is({"gate", "router"}); }
 
 // An output head is a linear layer; all else of its family is looked up by number.
 bool IsHead(const NamePart& part) {
@@ -136,7 +134,8 @@ absl::StatusOr<LoraTargets> FindLoraTargets(const ModelPair& pair, const LoraMod
       !status.ok()) {
     return status;
   }
-  if (absl::Status status = CheckUsed("--exclude", modules.exclude, exclude, "a module of the base");
+  if (absl::Status status =
+          CheckUsed("--exclude", modules.exclude, exclude, "a module of the base");
       !status.ok()) {
     return status;
   }

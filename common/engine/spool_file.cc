@@ -15,7 +15,8 @@ namespace {
 
 absl::Status Failed(std::string_view what, const std::string& folder) {
   const int error = errno;
-  return ErrnoStatus(error, absl::StrCat(std::string(what), " a temporary file in ", OneLine(folder)));
+  return ErrnoStatus(error,
+                     absl::StrCat(std::string(what), " a temporary file in ", OneLine(folder)));
 }
 
 }  // namespace
@@ -36,8 +37,7 @@ SpoolFile::~SpoolFile() { ::close(fd_); }
 
 absl::Status SpoolFile::Append(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const ssize_t wrote =
-        ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(size_));
+    const ssize_t wrote = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(size_));
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote < 0) return Failed("write", folder_);
     size_ += static_cast<uint64_t>(wrote);

@@ -14,10 +14,10 @@
 namespace merganser {
 namespace {
 
-constexpr uint64_t kPiece = uint64_t{4} << 20;       // bytes of one read
-constexpr uint64_t kWindow = uint64_t{2} << 20;      // elements that are compared at a time
-constexpr uint64_t kBlock = uint64_t{128} << 10;     // elements of one task
-constexpr size_t kChunk = 1024;                      // elements in float64
+constexpr uint64_t kPiece = uint64_t{4} << 20;    // bytes of one read
+constexpr uint64_t kWindow = uint64_t{2} << 20;   // elements that are compared at a time
+constexpr uint64_t kBlock = uint64_t{128} << 10;  // elements of one task
+constexpr size_t kChunk = 1024;                   // elements in float64
 
 // A block's part of the result.
 TensorDifference CompareBlock(const TensorView& before, const TensorView& after) {
@@ -72,10 +72,10 @@ absl::StatusOr<TensorDifference> CompareStored(const Checkpoint& base,
   TensorDifference difference;
   for (uint64_t at = 0; at < elements; at += kWindow) {
     const uint64_t count = std::min(kWindow, elements - at);
-    MERGANSER_RETURN_IF_ERROR(ReadTensorBytes(
-        base, before, at * width, std::span(one).first(count * width), executor));
-    MERGANSER_RETURN_IF_ERROR(ReadTensorBytes(
-        model, after, at * other, std::span(two).first(count * other), executor));
+    MERGANSER_RETURN_IF_ERROR(
+        ReadTensorBytes(base, before, at * width, std::span(one).first(count * width), executor));
+    MERGANSER_RETURN_IF_ERROR(
+        ReadTensorBytes(model, after, at * other, std::span(two).first(count * other), executor));
     const TensorView left{one.data(), before.dtype, count}, right{two.data(), after.dtype, count};
     std::vector<TensorDifference> parts(CeilDiv(count, kBlock));
     executor.ParallelFor(parts.size(), [&](size_t i) {

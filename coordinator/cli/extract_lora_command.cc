@@ -110,9 +110,10 @@ void AddExtractLoraFlags(CLI::App& command, ExtractLoraFlags& flags) {
           "Of the adapter: float32, bfloat16 or float16")
       ->default_str("float32");
   command
-      .add_option("--modules", flags.modules.only,
-                  "Only these layers, by name or its end, such as q_proj,v_proj; also an embedding, "
-                  "output head or router, which are left out otherwise")
+      .add_option(
+          "--modules", flags.modules.only,
+          "Only these layers, by name or its end, such as q_proj,v_proj; also an embedding, "
+          "output head or router, which are left out otherwise")
       ->delimiter(',');
   command.add_option("--exclude", flags.modules.exclude, "Not these layers")->delimiter(',');
   command.add_flag("--save-modules", flags.save_modules,
