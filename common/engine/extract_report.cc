@@ -22,10 +22,11 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kNamed = 3;
 
-// "97.12 %"; never rounded up to a whole that it is not.
+// "97.1234 %"; cut, so that nothing is called whole that is not.
 std::string Percent(double share) {
-  const double percent = std::floor(share * 1e6) / 1e4;
-  return Formatted("%.4f %%", std::max(percent, 0.0));
+  const double percent = std::max(std::floor(share * 1e6) / 1e4, 0.0);
+  if (percent == 0 && share > 0) return "less than 0.0001 %";
+  return Formatted("%.4f %%", percent);
 }
 
 }  // namespace
