@@ -43,7 +43,8 @@ Judgement Judge(const ModelPair& pair, const AlignedTensor& aligned, const Tenso
   }
   if (family == TensorFamily::kEmbedding) {
     // Unmerged, PEFT would change one of the two.
-    if (aligned.tied || !aligned.aliases.empty() || pair.base->config.tie_word_embeddings) {
+    const bool table = spec.hints.vocabulary && pair.base->config.tie_word_embeddings;
+    if (aligned.tied || !aligned.aliases.empty() || table) {
       return {{}, false, "an embedding that is the output head too"};
     }
     const bool head = IsHead(name.last());
