@@ -1,8 +1,13 @@
 // `merganser bake`: base and adapter written as one full model, which is a merge of one.
 #include <CLI/CLI.hpp>
+#include <cmath>
 #include <string>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/format.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/base/utf8.h"
 #include "common/format/text.h"
@@ -18,20 +23,50 @@ namespace {
 // What errors call the recipe.
 constexpr char kSource[] = "bake";
 
+// "ADAPTER" or "ADAPTER:WEIGHT" as an entry of a recipe's `lora`.
+absl::StatusOr<std::string> AdapterEntry(const std::string& lora) {
+  std::string path = lora;
+  double weight = 1;
+  const size_t colon = lora.rfind(':');
+  if (colon != std::string::npos && absl::SimpleAtod(lora.substr(colon + 1), &weight)) {
+    path = lora.substr(0, colon);
+  } else {
+    weight = 1;
+  }
+  if (path.empty() || !std::isfinite(weight)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--lora: found ", Shown(lora), ", expected ADAPTER or ADAPTER:WEIGHT, such as lora:0.5"));
+  }
+  std::string text = "{path: ";
+  AppendJsonString(path, text);
+  absl::StrAppend(&text, ", weight: ", Formatted("%.17g", weight), "}");
+  return text;
+}
+
 absl::StatusOr<std::string> RecipeFor(const BakeFlags& flags) {
-  std::string model = flags.model;
-  for (const std::string& lora : flags.loras) absl::StrAppend(&model, "+", lora);
-  if (FirstInvalidUtf8(model).has_value()) {
+  std::string all = flags.model;
+  for (const std::string& lora : flags.loras) absl::StrAppend(&all, " ", lora);
+  if (FirstInvalidUtf8(all).has_value()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("found ", OneLine(model), ", expected names in UTF-8"));
+        absl::StrCat("found ", Shown(all), ", expected names in UTF-8"));
   }
   std::string text = "merge_method: passthrough\n";
   if (!flags.out_dtype.empty()) {
     absl::StrAppend(&text, "out_dtype: ", flags.out_dtype, "\n");
   }
   absl::StrAppend(&text, "models:\n  - model: ");
-  AppendJsonString(model, text);  // which YAML reads as what it is
-  return text + "\n";
+  if (flags.loras.empty()) {
+    AppendJsonString(flags.model, text);  // which YAML reads as what it is
+    return text + "\n";
+  }
+  absl::StrAppend(&text, "\n      model: ");
+  AppendJsonString(flags.model, text);
+  absl::StrAppend(&text, "\n      lora:\n");
+  for (const std::string& lora : flags.loras) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::string entry, AdapterEntry(lora));
+    absl::StrAppend(&text, "        - ", entry, "\n");
+  }
+  return text;
 }
 
 }  // namespace
