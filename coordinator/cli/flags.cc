@@ -126,6 +126,10 @@ void AddMetricsFlags(CLI::App& command, MetricsFlags& flags) {
 void AddMergeFlags(CLI::App& command, MergeFlags& flags) {
   command.add_option("RECIPE", flags.recipe, "Recipe (YAML)")->required();
   command.add_option("OUTPUT", flags.output, "Folder or URI of the merged checkpoint")->required();
+  AddMergeRunFlags(command, flags);
+}
+
+void AddMergeRunFlags(CLI::App& command, MergeFlags& flags) {
   CLI::Option* overwrite =
       command.add_flag("--overwrite", flags.overwrite, "Replace what OUTPUT holds");
   command

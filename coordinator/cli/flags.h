@@ -31,6 +31,8 @@ void AddMetricsFlags(CLI::App& command, MetricsFlags& flags);
 
 // RECIPE, OUTPUT, and what a merge may do with an output that holds something.
 void AddMergeFlags(CLI::App& command, MergeFlags& flags);
+// The same without RECIPE and OUTPUT.
+void AddMergeRunFlags(CLI::App& command, MergeFlags& flags);
 
 // Parses the command line. An exit code when the program has nothing more to do:
 // help or the version were printed, or `refuse` was told what is wrong. Of commands that read a

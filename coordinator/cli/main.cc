@@ -13,6 +13,7 @@
 #include "coordinator/cli/flags.h"
 #include "coordinator/cli/http_flags.h"
 #include "coordinator/cli/jobs_flags.h"
+#include "coordinator/cli/lora_commands.h"
 #include "coordinator/cli/process_limits.h"
 #include "coordinator/cli/process_log.h"
 #include "coordinator/cli/security_flags.h"
@@ -74,8 +75,25 @@ int Run(int argc, char** argv) {
 
   CLI::App* verify = app.add_subcommand("verify", "Hold an output against its report's checksums");
   verify->add_option("CHECKPOINT", checkpoint, "Folder or URI of a merged checkpoint")->required();
+  VerifyAdapterFlags verify_adapter;
+  AddVerifyAdapterFlags(*verify, verify_adapter);
   AddThreads(*verify, threads);
   AddReadStoreFlags(*verify, storage);
+
+  ExtractLoraFlags extract_flags;
+  CLI::App* extract = app.add_subcommand(
+      "extract-lora", "Write the adapter (LoRA, for PEFT) that makes MODEL of BASE");
+  AddExtractLoraFlags(*extract, extract_flags);
+  AddThreads(*extract, threads);
+  AddMemory(*extract, memory);
+  AddReadStoreFlags(*extract, extract_flags.storage);
+
+  BakeFlags bake_flags;
+  MergeFlags bake_run;
+  CLI::App* bake = app.add_subcommand("bake", "Write the full model that base plus adapter is");
+  AddBakeFlags(*bake, bake_flags, bake_run);
+  AddThreads(*bake, threads);
+  AddMemory(*bake, memory);
 
   ReportFlags report_flags;
   CLI::App* report =
@@ -228,14 +246,15 @@ int Run(int argc, char** argv) {
   }
   if (serve->parsed()) log = serve_flags.log;
   if (merge->parsed()) log = merge_flags.log;
+  if (bake->parsed()) log = bake_run.log;
   if ((serve->parsed() || worker->parsed()) && !log.format.has_value()) {
     log.format = LogFormat::kText;
   }
   StartLog(log);
   for (const std::string& note : notes) Log(LogLevel::kInfo, "note: " + note);
   if (const absl::Status simd = ChooseSimd(); !simd.ok()) return Fail(simd, Phase::kPlanning);
-  merge_flags.threads = threads;
-  merge_flags.memory = memory;
+  merge_flags.threads = bake_run.threads = extract_flags.threads = threads;
+  merge_flags.memory = bake_run.memory = extract_flags.memory = memory;
   // grpc's own lines beside ours: a client's errors are one line. A worker's are for debugging.
   if (!serve->parsed() && log.level != LogLevel::kDebug) {
     setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
@@ -248,12 +267,16 @@ int Run(int argc, char** argv) {
   serve_flags.storage = storage;
   if (plan->parsed()) return RunPlan(stores, plan_flags);
   if (inspect->parsed()) return RunInspect(stores, checkpoint, json);
+  if (verify->parsed() && !verify_adapter.adapter.empty()) {
+    return RunVerifyAdapter(stores, checkpoint, verify_adapter, threads);
+  }
   if (verify->parsed()) return RunVerify(stores, checkpoint, threads);
   if (report->parsed()) return RunReport(stores, report_flags);
   if (uploads->parsed()) return RunUploads(stores, checkpoint, abort);
   if (methods->parsed()) return RunMethods(json, markdown);
   if (keys->parsed()) return RunKeys(json, markdown);
-  if (!merge->parsed() && !analyze->parsed()) {  // all others have gRPC start threads
+  const bool local = merge->parsed() || analyze->parsed() || bake->parsed() || extract->parsed();
+  if (!local) {  // all others have gRPC start threads
     const ProcessLimits limits = ReadProcessLimits();
     ProcessNeeds needs = serve->parsed()    ? CoordinatorNeeds(serve_flags.active_jobs)
                          : worker->parsed() ? WorkerNeeds(threads, memory)
@@ -276,6 +299,8 @@ int Run(int argc, char** argv) {
   if (!watcher.ok()) return Fail(watcher.status(), Phase::kRunning);
   InterruptWatcher& interrupts = **watcher;
   if (merge->parsed()) return RunMergeFile(merge_flags, interrupts);
+  if (bake->parsed()) return RunBake(bake_flags, bake_run, interrupts);
+  if (extract->parsed()) return RunExtractLora(extract_flags, interrupts);
   if (analyze->parsed()) {
     analyze_flags.threads = threads;
     analyze_flags.memory = memory;

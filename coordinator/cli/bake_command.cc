@@ -1,0 +1,97 @@
+// `merganser bake`: base and adapter written as one full model, which is a merge of one.
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/format.h"
+#include "common/base/shown.h"
+#include "common/base/status.h"
+#include "common/base/utf8.h"
+#include "common/format/text.h"
+#include "coordinator/cli/embedded_executor.h"
+#include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/flags.h"
+#include "coordinator/cli/lora_commands.h"
+#include "coordinator/cli/merge_run.h"
+
+namespace merganser::cli {
+namespace {
+
+// What errors call the recipe.
+constexpr char kSource[] = "bake";
+
+// "ADAPTER" or "ADAPTER:WEIGHT" as an entry of a recipe's `lora`.
+absl::StatusOr<std::string> AdapterEntry(const std::string& lora) {
+  std::string path = lora;
+  double weight = 1;
+  const size_t colon = lora.rfind(':');
+  if (colon != std::string::npos && absl::SimpleAtod(lora.substr(colon + 1), &weight)) {
+    path = lora.substr(0, colon);
+  } else {
+    weight = 1;
+  }
+  if (path.empty() || !std::isfinite(weight)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--lora: found ", Shown(lora), ", expected ADAPTER or ADAPTER:WEIGHT, such as lora:0.5"));
+  }
+  std::string text = "{path: ";
+  AppendJsonString(path, text);
+  absl::StrAppend(&text, ", weight: ", Formatted("%.17g", weight), "}");
+  return text;
+}
+
+absl::StatusOr<std::string> RecipeFor(const BakeFlags& flags) {
+  std::string all = flags.model;
+  for (const std::string& lora : flags.loras) absl::StrAppend(&all, " ", lora);
+  if (FirstInvalidUtf8(all).has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("found ", Shown(all), ", expected names in UTF-8"));
+  }
+  std::string text = "merge_method: passthrough\n";
+  if (!flags.out_dtype.empty()) {
+    absl::StrAppend(&text, "out_dtype: ", flags.out_dtype, "\n");
+  }
+  absl::StrAppend(&text, "models:\n  - model: ");
+  if (flags.loras.empty()) {
+    AppendJsonString(flags.model, text);  // which YAML reads as what it is
+    return text + "\n";
+  }
+  absl::StrAppend(&text, "\n      model: ");
+  AppendJsonString(flags.model, text);
+  absl::StrAppend(&text, "\n      lora:\n");
+  for (const std::string& lora : flags.loras) {
+    MERGANSER_ASSIGN_OR_RETURN(const std::string entry, AdapterEntry(lora));
+    absl::StrAppend(&text, "        - ", entry, "\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+void AddBakeFlags(CLI::App& command, BakeFlags& flags, MergeFlags& merge) {
+  command.add_option("MODEL", flags.model, "BASE+ADAPTER, or BASE and --lora")->required();
+  command.add_option("OUT", merge.output, "Folder or URI of the full model")->required();
+  command.add_option("--lora", flags.loras,
+                     "ADAPTER, or ADAPTER:WEIGHT; given again, they are added in this order");
+  command
+      .add_option("--out-dtype", flags.out_dtype,
+                  "Of the full model (default: the base's, tensor "
+                  "by tensor)")
+      ->check(CLI::IsMember({"float64", "float32", "float16", "bfloat16"}));
+  AddMergeRunFlags(command, merge);
+}
+
+int RunBake(const BakeFlags& flags, const MergeFlags& merge, InterruptWatcher& interrupts) {
+  const absl::StatusOr<std::string> recipe = RecipeFor(flags);
+  if (!recipe.ok()) return Fail(recipe.status(), Phase::kPlanning);
+  MergeFlags run = merge;
+  run.recipe = kSource;
+  const StageRun made = {*recipe, {{}, *recipe}};
+  EmbeddedExecutor executor(run.threads);
+  return MergeWith(executor, run, interrupts, &made);
+}
+
+}  // namespace merganser::cli
