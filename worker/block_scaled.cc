@@ -90,13 +90,13 @@ class BlockReader {
     return job_.plan.models[source_.model].shards[shard];
   }
   std::string Describe(uint32_t shard) const {
-    return job_.inputs[source_.model]->Describe(Shard(shard).key);
+    return job_.Input(source_.model, shard).Describe(Shard(shard).key);
   }
 
   absl::Status Read(uint32_t shard, uint64_t offset, std::span<std::byte> out) const {
     const CheckpointShard& file = Shard(shard);
     const absl::Status status =
-        job_.inputs[source_.model]->Read(file.key, offset, out, file.info.identity);
+        job_.Input(source_.model, shard).Read(file.key, offset, out, file.info.identity);
     if (status.ok()) return status;
     return Annotate(status, absl::StrCat("tensor ", Shown(source_.tensor)));
   }

@@ -142,6 +142,8 @@ class Comparison {
     for (uint32_t m = 0; m < plan.models.size(); ++m) {
       if (!seen.insert(plan.models[m].uri).second) continue;
       if (plan.has_base && m == 0) continue;
+      // What it has beside another model's files is not sampled.
+      if (!plan.models[m].places.empty()) continue;
       all.push_back(m);
     }
     if (plan.has_base) as_base_ = all;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "common/base/status.h"
+#include "common/plan/origin_bytes.h"
 #include "common/tensor/float_codec.h"
 
 namespace merganser {
@@ -30,17 +31,19 @@ double ElementOf(DType dtype, const std::byte* at) {
 
 bool CanSample(const PlannedSource& source) {
   const DType dtype = source.dtype;
-  if (source.scales.has_value() || source.update.has_value() || source.delta) return false;
-  return source.parts.empty() && (dtype == DType::kF64 || dtype == DType::kF32 ||
-                                  dtype == DType::kF16 || dtype == DType::kBF16);
+  return source.parts.empty() && !IsDecoded(source) &&
+         (dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
+          dtype == DType::kBF16);
 }
 
 absl::StatusOr<std::vector<double>> SampleReader::Read(const PlannedSource& source, uint64_t begin,
                                                        uint64_t count) {
-  auto [it, fresh] = opened_.try_emplace(source.model);
   const PlannedModel& model = plan_.models[source.model];
+  const uint32_t place = model.shards[source.shard].place;
+  auto [it, fresh] = opened_.try_emplace({source.model, place});
   if (fresh) {
-    MERGANSER_ASSIGN_OR_RETURN(it->second, stores_.Open(model.uri));
+    MERGANSER_ASSIGN_OR_RETURN(it->second,
+                               stores_.Open(place == 0 ? model.uri : model.places[place - 1]));
   }
   if (it->second == nullptr) return absl::UnavailableError("its store was not opened");
   const size_t width = BytesPerElement(source.dtype);

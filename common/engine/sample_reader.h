@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -14,7 +15,7 @@
 
 namespace merganser {
 
-// Whether samples can be read of a source: F64, F32, F16, BF16, as they are stored.
+// Whether samples can be read of a source: F64, F32, F16, BF16 that lie there as they are.
 bool CanSample(const PlannedSource& source);
 
 // Opens each model's store once. `plan` and `stores` must outlive it. Not thread-safe.
@@ -29,7 +30,8 @@ class SampleReader {
  private:
   const Plan& plan_;
   const Stores& stores_;
-  std::map<uint32_t, std::shared_ptr<ObjectStore>> opened_;  // by model
+  // By model and place.
+  std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<ObjectStore>> opened_;
 };
 
 }  // namespace merganser

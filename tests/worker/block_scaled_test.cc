@@ -197,7 +197,8 @@ void ExpectRange(Made& made, const Case& c, uint64_t first, uint64_t count) {
   std::vector<std::byte> out(count * width);
   const absl::Status read = made.Read(first, out);
   ASSERT_TRUE(read.ok()) << read;
-  EXPECT_EQ(made.BytesRead(), BlockReadBytes(made.Scales(), c.shape, first, count));
+  const BlockReads reads = ReadsOfBlocks(made.Scales(), c.shape, first, count);
+  EXPECT_EQ(made.BytesRead(), reads.values + reads.scales);
   for (uint64_t i = 0; i < count; ++i) {
     if (c.dtype == DType::kF32) {
       float value;
