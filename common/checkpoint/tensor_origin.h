@@ -62,8 +62,7 @@ enum class BlockCode : uint8_t {
 };
 
 // Values with a scale a block of rows and columns of the last two dimensions. Scales lie in rows
-// of ceil(cols / block_cols), ceil(rows / block_rows) rows a matrix. A single one is for all of the
-// tensor. Sides and blocks are those of what is stored, where that is transposed (block_layout.h).
+// of ceil(cols / block_cols), ceil(rows / block_rows) rows a matrix.
 struct BlockScales {
   BlockCode code = BlockCode::kScaled;
   StoredBlock scales;
