@@ -450,11 +450,12 @@ TEST_F(AdaptedModelTest, WhatTheConfigurationAsksFor) {
   EXPECT_THAT(part.warnings, ElementsAre(AllOf(HasSubstr("found nothing of 1 modules"),
                                                HasSubstr("'model.layers.1.self_attn.q_proj'"))));
   // Layers that were not chosen.
+  int count = 0;
   for (const std::string chosen :
        {R"("layers_to_transform": [0])", R"("layers_to_transform": 0, "layers_pattern": "layers")",
         R"("exclude_modules": ["layers.1.self_attn.q_proj"])"}) {
     const Checkpoint layer = Good(
-        stage_.WriteAdapter("d" + chosen, q, R"("r": 2, "target_modules": ["q_proj"], )" + chosen));
+        stage_.WriteAdapter(absl::StrCat("d", count++), q, R"("r": 2, "target_modules": ["q_proj"], )" + chosen));
     EXPECT_THAT(layer.notes, ElementsAre(HasSubstr("1 of 1 module")));
     EXPECT_THAT(layer.warnings, IsEmpty());
   }
