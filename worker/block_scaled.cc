@@ -25,6 +25,13 @@ constexpr uint64_t kRun = 256;
 // Rows and columns of a transposed tensor that are turned at once.
 constexpr uint64_t kTile = 64;
 
+// `size` elements, and never room for more than the largest size that was asked for.
+template <typename T>
+void Resize(std::vector<T>& vector, size_t size) {
+  if (vector.capacity() < size) vector = std::vector<T>();
+  vector.resize(size);
+}
+
 class BlockReader {
  public:
   BlockReader(const JobContext& job, const PlannedSource& source, const Shape& shape,
@@ -77,7 +84,7 @@ class BlockReader {
       const uint64_t above = band.matrix * layout_.rows;
       for (uint64_t row = band.row_begin; row < band.row_end; row += most) {
         const uint64_t end = std::min(band.row_end, row + most);
-        band_.resize((end - row) * row_bytes);
+        Resize(band_, (end - row) * row_bytes);
         MERGANSER_RETURN_IF_ERROR(ReadValues((above + row) * row_bytes, band_));
         MERGANSER_RETURN_IF_ERROR(Scatter(band, row, end, first));
       }
@@ -90,13 +97,13 @@ class BlockReader {
     return job_.plan.models[source_.model].shards[shard];
   }
   std::string Describe(uint32_t shard) const {
-    return job_.inputs[source_.model]->Describe(Shard(shard).key);
+    return job_.Input(source_.model, shard).Describe(Shard(shard).key);
   }
 
   absl::Status Read(uint32_t shard, uint64_t offset, std::span<std::byte> out) const {
     const CheckpointShard& file = Shard(shard);
     const absl::Status status =
-        job_.inputs[source_.model]->Read(file.key, offset, out, file.info.identity);
+        job_.Input(source_.model, shard).Read(file.key, offset, out, file.info.identity);
     if (status.ok()) return status;
     return Annotate(status, absl::StrCat("tensor ", Shown(source_.tensor)));
   }
@@ -117,8 +124,8 @@ class BlockReader {
     band_end_ = std::min(wanted + most, layout_.ScaleRow(last_row) + 1);
     first_scale_ = band_begin_ * layout_.scale_cols;
     const uint64_t count = (band_end_ - band_begin_) * layout_.scale_cols;
-    stored_.resize(count * width);
-    floats_.resize(count);
+    Resize(stored_, count * width);
+    Resize(floats_, count);
     MERGANSER_RETURN_IF_ERROR(
         Read(scales_.scales.shard, scales_.scales.offset + first_scale_ * width, stored_));
     for (uint64_t i = 0; i < count; ++i) {

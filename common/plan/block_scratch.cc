@@ -68,23 +68,22 @@ uint64_t BlockScratchBytes(const BlockScales& scales, const Shape& decoded, uint
   return most;
 }
 
-uint64_t BlockReadBytes(const BlockScales& scales, const Shape& decoded, uint64_t first,
-                        uint64_t count) {
-  if (count == 0) return 0;
+BlockReads ReadsOfBlocks(const BlockScales& scales, const Shape& decoded, uint64_t first,
+                         uint64_t count) {
+  if (count == 0) return {};
   const BlockLayout layout = LayOutBlocks(scales, decoded);
   const uint64_t scale_row = RowBytesOfScales(layout, scales);
   if (!scales.transposed) {
-    return layout.Bytes(first, count) +
-           ScaleRows(layout, Straight(layout, first, count)) * scale_row;
+    return {layout.Bytes(first, count),
+            ScaleRows(layout, Straight(layout, first, count)) * scale_row};
   }
-  uint64_t bytes = 0;
+  BlockReads reads;
   for (const TransposedBand& band : BandsOf(layout, first, count)) {
-    const uint64_t rows = band.row_end - band.row_begin;
-    const uint64_t at = band.matrix * layout.rows;
-    bytes += rows * layout.Bytes(0, layout.cols) +
-             ScaleRows(layout, {at + band.row_begin, at + band.row_end}) * scale_row;
+    const uint64_t above = band.matrix * layout.rows;
+    reads.values += (band.row_end - band.row_begin) * layout.Bytes(0, layout.cols);
+    reads.scales += ScaleRows(layout, {above + band.row_begin, above + band.row_end}) * scale_row;
   }
-  return bytes;
+  return reads;
 }
 
 }  // namespace merganser

@@ -31,10 +31,14 @@ std::vector<TransposedBand> BandsOf(const BlockLayout& layout, uint64_t first, u
 uint64_t BlockScratchBytes(const BlockScales& scales, const Shape& decoded, uint64_t first,
                            uint64_t count);
 
-// Bytes that are read from files for it, values and scales. Of a transposed tensor the whole rows
-// in which the elements lie: more than they are, where they are not all of a matrix.
-uint64_t BlockReadBytes(const BlockScales& scales, const Shape& decoded, uint64_t first,
-                        uint64_t count);
+// Bytes that are read from files for it. Of a transposed tensor the whole rows in which the
+// elements lie: more than they are, where they are not all of a matrix.
+struct BlockReads {
+  uint64_t values = 0;
+  uint64_t scales = 0;
+};
+BlockReads ReadsOfBlocks(const BlockScales& scales, const Shape& decoded, uint64_t first,
+                         uint64_t count);
 
 }  // namespace merganser
 

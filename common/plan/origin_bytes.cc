@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/base/checked.h"
+#include "common/plan/block_scratch.h"
 
 namespace merganser {
 namespace {
@@ -12,8 +13,6 @@ namespace {
 constexpr uint64_t kConvertedBytes = uint64_t{256} << 10;
 // Elements of the rows whose lengths are taken at a time, about.
 constexpr uint64_t kWholeRowElements = uint64_t{1} << 17;
-// What decoding of scaled blocks takes beside the values and scales of its range.
-constexpr uint64_t kScaledScratch = uint64_t{256} << 10;
 
 // Entries of a column factor of that rank that are converted at a time.
 uint64_t ConvertedEntries(uint64_t rank) { return rank * ColumnsAtOnce(rank); }
@@ -52,35 +51,6 @@ BlockSpan SpanOf(const LowRankFactor& factor, uint64_t rank, const Rectangle& ne
 
 uint64_t BytesOf(const StoredBlock& block, const BlockSpan& span) {
   return span.elements * BytesPerElement(block.dtype);
-}
-
-// Scaled values and the scales of the block rows that they are in.
-struct ScaledBytes {
-  uint64_t values = 0;
-  uint64_t scales = 0;
-};
-ScaledBytes ScaledRange(const PlannedTensor& tensor, const PlannedSource& source, uint64_t first,
-                        uint64_t count) {
-  const BlockScales& scales = *source.scales;
-  const Shape& shape = tensor.spec.shape;
-  uint64_t rows = shape.size() < 2 ? 1 : shape[shape.size() - 2];
-  uint64_t cols = shape.empty() ? 1 : shape.back();
-  const uint64_t bits = scales.code == BlockCode::kMxfp4 ? 4 : 8;
-  const uint64_t matrix = rows * cols;
-  const uint64_t begin = first / matrix, end = CeilDiv(first + count, matrix);
-  if (scales.transposed) {
-    std::swap(rows, cols);
-    first = begin * matrix;
-    count = (end - begin) * matrix;
-  }
-  const uint64_t down = CeilDiv(rows, scales.block_rows), across = CeilDiv(cols, scales.block_cols);
-  uint64_t block_rows = (end - begin) * down;
-  if (end - begin == 1) {
-    const uint64_t top = first % matrix / cols, bottom = (first + count - 1) % matrix / cols;
-    block_rows = bottom / scales.block_rows - top / scales.block_rows + 1;
-  }
-  return {CeilDiv((first + count) * bits, 8) - first * bits / 8,
-          block_rows * across * BytesPerElement(scales.scales.dtype)};
 }
 
 // Calls `visit(first, count)` for the elements that are read for lengths beside those of a range:
@@ -195,7 +165,7 @@ void ForReads(const PlannedTensor& tensor, const PlannedSource& source, bool sha
     if (!source.scales.has_value()) {
       return visit(source.model, elements * BytesPerElement(ValueType(source)));
     }
-    const ScaledBytes bytes = ScaledRange(tensor, source, from, elements);
+    const BlockReads bytes = ReadsOfBlocks(*source.scales, tensor.spec.shape, from, elements);
     visit(source.model, bytes.values);
     visit(source.model, bytes.scales);
   };
@@ -220,8 +190,7 @@ uint64_t ReadScratch(const PlannedTensor& tensor, const PlannedSource& source, u
   if (count == 0) return 0;
   uint64_t bytes = 0;
   if (source.scales.has_value() && ReadsValues(source)) {
-    const ScaledBytes range = ScaledRange(tensor, source, first, count);
-    bytes += range.values + range.scales + kScaledScratch;
+    bytes += BlockScratchBytes(*source.scales, tensor.spec.shape, first, count);
   }
   if (!source.update.has_value()) return bytes;
   const LowRankUpdate& update = *source.update;
@@ -246,8 +215,8 @@ uint64_t ReadScratch(const PlannedTensor& tensor, const PlannedSource& source, u
   bytes += (rows + 3) * Padded(matrices.cols) * sizeof(double) +
            rows * matrices.cols * BytesPerElement(source.dtype);
   if (source.scales.has_value()) {
-    const ScaledBytes beside = ScaledRange(tensor, source, 0, rows * matrices.cols);
-    bytes += beside.values + beside.scales;
+    // What any such rows take at most.
+    bytes += BlockScratchBytes(*source.scales, tensor.spec.shape, 0, tensor.elements);
   }
   return bytes;
 }

@@ -197,7 +197,8 @@ void ExpectRange(Made& made, const Case& c, uint64_t first, uint64_t count) {
   std::vector<std::byte> out(count * width);
   const absl::Status read = made.Read(first, out);
   ASSERT_TRUE(read.ok()) << read;
-  EXPECT_EQ(made.BytesRead(), BlockReadBytes(made.Scales(), c.shape, first, count));
+  const BlockReads reads = ReadsOfBlocks(made.Scales(), c.shape, first, count);
+  EXPECT_EQ(made.BytesRead(), reads.values + reads.scales);
   for (uint64_t i = 0; i < count; ++i) {
     if (c.dtype == DType::kF32) {
       float value;
@@ -286,11 +287,11 @@ TEST(BlockScaled, AnyRangeOfEveryLayout) {
 // More rows of scales and values than are held at once.
 TEST(BlockScaled, LargeTensorsAreReadInBands) {
   Case flat;
-  flat.shape = {150'000, 3};
+  flat.shape = {60'000, 3};
   flat.block_rows = 1;
   flat.block_cols = 1;
   Case turned;
-  turned.shape = {64, 40'000};
+  turned.shape = {64, 34'000};
   turned.code = BlockCode::kMxfp4;
   turned.coded = DType::kF4;
   turned.block_rows = 1;
@@ -300,7 +301,7 @@ TEST(BlockScaled, LargeTensorsAreReadInBands) {
   for (const Case& c : {flat, turned}) {
     Made made(c);
     ExpectRange(made, c, 0, made.elements());
-    ExpectRange(made, c, 70'001, 200'000);
+    ExpectRange(made, c, 70'001, 100'000);
     EXPECT_LE(BlockScratchBytes(made.Scales(), c.shape, 0, made.elements()), 3 * kBlockBandBytes);
   }
 }
@@ -318,8 +319,8 @@ TEST(BlockScaled, ScalesThatAreNoNumbersAreRefusedWhereTheyAreRead) {
     const absl::Status refused = made.Read(0, all);
     EXPECT_EQ(refused.code(), absl::StatusCode::kDataLoss) << refused;
     EXPECT_THAT(std::string(refused.message()),
-                AllOf(HasSubstr("b.safetensors: scale 3 of tensor 'the.weight' is "),
-                      HasSubstr(what), HasSubstr("expected a finite number")));
+                AllOf(HasSubstr("b.safetensors: scale 3 of tensor the.weight is "), HasSubstr(what),
+                      HasSubstr("expected a finite number")));
     // Rows of which it is no scale.
     EXPECT_TRUE(made.Read(0, top).ok());
   }
@@ -347,7 +348,7 @@ TEST(BlockScaled, AScaleOfZeroIsForZerosAlone) {
     const absl::Status refused = made.Read(0, out);
     EXPECT_EQ(refused.code(), absl::StatusCode::kDataLoss);
     EXPECT_THAT(std::string(refused.message()),
-                HasSubstr("scale 2 of tensor 'the.weight' is zero for values that are not"));
+                HasSubstr("scale 2 of tensor the.weight is zero for values that are not"));
     made.SetCodes(mx ? 0x8 : 0x80);  // -0
     EXPECT_TRUE(made.Read(0, out).ok());
   }
@@ -371,7 +372,7 @@ TEST(BlockScaled, ErrorsOfTheStoreNameTheTensor) {
   c.shape = {2, 3};
   Made made(c);
   std::vector<std::byte> out(600);
-  EXPECT_THAT(std::string(made.Read(2, out).message()), HasSubstr("tensor 'the.weight'"));
+  EXPECT_THAT(std::string(made.Read(2, out).message()), HasSubstr("tensor the.weight"));
 }
 
 }  // namespace

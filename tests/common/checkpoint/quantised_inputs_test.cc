@@ -226,7 +226,7 @@ TEST_F(QuantisedInputs, ScalesOfTheWrongShape) {
               HasSubstr("expected one for each block of 128 x 128"), HasSubstr("[129, 130]")));
   }
   EXPECT_THAT(
-      Refused(Tiny({{kW, DType::kF8E4M3, {129, 130}}, {kScale, DType::kF32, {3, 2}}}, kTensors)),
+      Refused(Tiny({{kW, DType::kF8E4M3, {129, 130}}, {kScale, DType::kF32, {3, 3}}}, kTensors)),
       HasSubstr("expected one for all, for each row"));
   EXPECT_THAT(
       Refused(

@@ -55,7 +55,7 @@ TEST(ScaleBlocks, WhatTheConfigTells) {
 
 TEST(ScaleBlocks, WhatFitsNothing) {
   EXPECT_EQ(Of({129, 130}, {2, 3}), std::nullopt);
-  EXPECT_EQ(Of({129, 130}, {3, 2}), std::nullopt);
+  EXPECT_EQ(Of({129, 130}, {3, 3}), std::nullopt);
   EXPECT_EQ(Of({129, 130}, {130}), std::nullopt);
   EXPECT_EQ(Of({129, 130}, {2, 2, 1}), std::nullopt);
   EXPECT_EQ(Of({129, 130}, {0}), std::nullopt);
