@@ -24,8 +24,8 @@ constexpr std::string_view kAnyModel[] = {
 
 // "Org/Name@commit", "/a/models--Org--Name/snapshots/0a1b", "s3://b/Name/" -> "name".
 std::string LastName(std::string_view text) {
-  std::vector<std::string_view> parts =
-      absl::StrSplit(text.substr(0, text.find('@')), '/', absl::SkipEmpty());
+  const std::vector<std::string> parts =
+      absl::StrSplit(std::string(text.substr(0, text.find('@'))), '/', absl::SkipEmpty());
   std::string_view name;
   for (const std::string_view part : parts) {
     if (part.starts_with("models--")) {
@@ -34,7 +34,7 @@ std::string LastName(std::string_view text) {
     }
     name = part;
   }
-  std::string out = absl::AsciiStrToLower(name);
+  std::string out = absl::AsciiStrToLower(std::string(name));
   for (const std::string_view copy : kCopies) {
     if (out.size() > copy.size() && out.ends_with(copy)) {
       out.resize(out.size() - copy.size());

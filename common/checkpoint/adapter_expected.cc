@@ -9,13 +9,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "common/checkpoint/name_patterns.h"
 #include "common/format/text.h"
 
 namespace merganser {
 namespace {
-
-using Parts = std::vector<std::string_view>;
 
 bool EndsInName(std::string_view module, std::string_view name) {
   if (!module.ends_with(name)) return false;
@@ -32,7 +30,7 @@ std::optional<uint64_t> NumberOf(std::string_view part) {
 // The layer as PEFT tells it for layers_to_transform: the first number behind two names, or behind
 // one of layers_pattern.
 std::optional<uint64_t> LayerOf(std::string_view module, const std::vector<std::string>& patterns) {
-  const Parts parts = absl::StrSplit(module, '.');
+  const NameParts parts = SplitName(module);
   for (size_t i = 1; i + 1 < parts.size(); ++i) {
     const std::optional<uint64_t> number = NumberOf(parts[i]);
     if (!number.has_value()) continue;
@@ -46,7 +44,7 @@ std::optional<uint64_t> LayerOf(std::string_view module, const std::vector<std::
 
 // "model.layers.0.mlp.experts.3.up_proj".
 bool IsSingleExpert(std::string_view module) {
-  const Parts parts = absl::StrSplit(module, '.');
+  const NameParts parts = SplitName(module);
   for (size_t i = 0; i + 1 < parts.size(); ++i) {
     if (parts[i] == "experts" && NumberOf(parts[i + 1]).has_value()) return true;
   }

@@ -6,8 +6,8 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "common/checkpoint/layers.h"
+#include "common/checkpoint/name_patterns.h"
 #include "common/format/text.h"
 
 namespace merganser {
@@ -42,7 +42,7 @@ std::string WhyNoTensor(const Checkpoint& base, std::string_view name) {
           "merge_and_unload(), and name the result");
     }
   }
-  const std::vector<std::string_view> parts = absl::StrSplit(name, '.');
+  const NameParts parts = SplitName(name);
   if (parts.size() >= 2 && (parts[parts.size() - 2] == "score" || parts[0] == "classifier" ||
                             parts[0] == "v_head" || parts[0] == "qa_outputs")) {
     return ": a head that the base does not have; name the base with this head, or take its "

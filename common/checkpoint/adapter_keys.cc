@@ -6,13 +6,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
+#include "common/checkpoint/name_patterns.h"
 
 namespace merganser {
 namespace {
 
-using Parts = std::vector<std::string_view>;
+using Parts = NameParts;
 
 // What DistributedDataParallel, torch.compile, FSDP and activation checkpointing put into names.
 constexpr std::string_view kWrappers[] = {"_orig_mod", "_fsdp_wrapped_module",
@@ -35,23 +34,20 @@ std::optional<AdapterRole> RoleOf(std::string_view part) {
 }
 
 Parts WithoutWrappers(std::string_view key) {
-  Parts parts = absl::StrSplit(key, '.');
+  Parts parts = SplitName(key);
   std::erase_if(parts, [](std::string_view part) {
     return std::find(std::begin(kWrappers), std::end(kWrappers), part) != std::end(kWrappers);
   });
   size_t begin = 0;
-  const auto at = [&](size_t i) { return begin + i < parts.size() ? parts[begin + i] : ""; };
+  const auto at = [&](size_t i) {
+    return begin + i < parts.size() ? parts[begin + i] : std::string_view();
+  };
   while (at(0) == "module") ++begin;
   // An adapter that was wrapped twice has it twice.
   while (at(0) == "base_model" && at(1) == "model") begin += 2;
   while (at(0) == "module") ++begin;
   parts.erase(parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(begin));
   return parts;
-}
-
-std::string Join(const Parts& parts, size_t begin, size_t end) {
-  return absl::StrJoin(parts.begin() + static_cast<std::ptrdiff_t>(begin),
-                       parts.begin() + static_cast<std::ptrdiff_t>(end), ".");
 }
 
 // The module in front of part `end`, less what PEFT put between: counts those at its end.
@@ -62,7 +58,7 @@ std::string Module(Parts parts, size_t end, size_t& depth) {
     ++depth;
   }
   std::erase(parts, std::string_view("base_layer"));
-  return Join(parts, 0, parts.size());
+  return JoinName(parts, 0, parts.size());
 }
 
 }  // namespace
@@ -79,7 +75,7 @@ AdapterKey ParseAdapterKey(std::string_view key) {
       const bool named = last > i + 1 && (parts.back() == "weight" || parts.back() == "bias");
       const bool bias = named && parts.back() == "bias";
       if (named) --last;
-      if (last > i + 1) out.adapter = Join(parts, i + 1, last);
+      if (last > i + 1) out.adapter = JoinName(parts, i + 1, last);
       if (bias) out.role = *role == AdapterRole::kB ? AdapterRole::kBiasB : AdapterRole::kUnknown;
       return out;
     }
@@ -88,24 +84,24 @@ AdapterKey ParseAdapterKey(std::string_view key) {
       out.adapter = std::string(parts[i + 1]);
       Parts whole(parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(i));
       whole.insert(whole.end(), parts.begin() + static_cast<std::ptrdiff_t>(i + 2), parts.end());
-      out.name = Join(whole, 0, whole.size());
+      out.name = JoinName(whole, 0, whole.size());
       return out;
     }
     if (parts[i] == "modules_to_save" && i + 1 < parts.size()) {
       Parts whole = parts;
       whole.erase(whole.begin() + static_cast<std::ptrdiff_t>(i));
-      out.name = Join(whole, 0, whole.size());
+      out.name = JoinName(whole, 0, whole.size());
       return out;
     }
     if (parts[i] == "original_module") {
       out.role = AdapterRole::kOriginal;
-      out.name = Join(parts, 0, i);
+      out.name = JoinName(parts, 0, i);
       return out;
     }
   }
   Parts whole = parts;
   std::erase(whole, std::string_view("base_layer"));
-  out.name = Join(whole, 0, whole.size());
+  out.name = JoinName(whole, 0, whole.size());
   return out;
 }
 
