@@ -4,16 +4,13 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <memory>
 #include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/checked.h"
 #include "common/base/format.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
-#include "common/engine/decoded_weights.h"
 #include "common/engine/tensor_bytes.h"
 #include "common/linalg/block_ops.h"
 #include "common/linalg/convert.h"
@@ -21,7 +18,7 @@
 namespace merganser {
 namespace {
 
-constexpr uint64_t kElements = uint64_t{1} << 20;  // of a block, whole rows; at least one
+constexpr uint64_t kElements = uint64_t{1} << 20;  // of a block
 constexpr size_t kShown = 20;
 
 // Digits of the significand and the exponent of the smallest normal number.
@@ -59,7 +56,7 @@ class TensorCheck {
   // `rounded`: the block's weights in the model's dtype, as doubles.
   void Block(const WeightBlock& block, const std::vector<double>& rounded,
              const std::vector<double>& found) {
-    const size_t count = block.weights.size();
+    const size_t count = block.stored.size();
     for (size_t i = 0; i < count; ++i, ++result_.elements) {
       if (found[i] == rounded[i] || (std::isnan(found[i]) && std::isnan(rounded[i]))) {
         ++result_.exact;
@@ -101,39 +98,33 @@ std::vector<double> ToDoubles(std::span<const std::byte> bytes, DType dtype, uin
 }
 
 absl::StatusOr<CheckedTensor> CheckTensor(const ModelPair& pair, const AlignedTensor& aligned,
-                                          const CheckpointTensor& after, Executor& executor) {
+                                          const CheckpointTensor& after, WeightReader& weights,
+                                          Executor& executor) {
   const CheckpointTensor& before = pair.Before(aligned);
   CheckedTensor result;
   result.name = aligned.name;
   result.adapted = before.update.has_value() || pair.base->shards[before.shard].place != 0;
-  MERGANSER_ASSIGN_OR_RETURN(const std::unique_ptr<DecodedWeights> weights,
-                             DecodedWeights::Open(*pair.base, before, executor));
   TensorCheck check(result, after.dtype, before.update.has_value());
-  const uint64_t width = BytesPerElement(after.dtype), cols = weights->cols();
-  const uint64_t step = std::max<uint64_t>(1, kElements / std::max<uint64_t>(1, cols));
+  const uint64_t width = BytesPerElement(after.dtype), elements = after.size / width;
   std::vector<std::byte> bytes;
   WeightBlock block;
-  uint64_t at = 0;
-  for (uint64_t m = 0; m < weights->matrices(); ++m) {
-    for (uint64_t row = 0; row < weights->rows(); row += step) {
-      const uint64_t rows = std::min(step, weights->rows() - row), count = rows * cols;
-      MERGANSER_RETURN_IF_ERROR(weights->Read(m, row, rows, block));
-      bytes.resize(count * width);
-      MERGANSER_RETURN_IF_ERROR(ReadTensorBytes(*pair.model, after, at * width, bytes, executor));
-      const std::vector<double> found = ToDoubles(bytes, after.dtype, count);
-      block.weights.resize(linalg::PadLanes(count));
-      linalg::StoreDoubles(block.weights.data(), {bytes.data(), after.dtype, count});
-      block.weights.resize(count);
-      check.Block(block, ToDoubles(bytes, after.dtype, count), found);
-      at += count;
-    }
+  for (uint64_t at = 0; at < elements; at += kElements) {
+    const uint64_t count = std::min(kElements, elements - at);
+    MERGANSER_RETURN_IF_ERROR(weights.Read(before, at, count, block));
+    bytes.resize(count * width);
+    MERGANSER_RETURN_IF_ERROR(ReadTensorBytes(*pair.model, after, at * width, bytes, executor));
+    const std::vector<double> found = ToDoubles(bytes, after.dtype, count);
+    block.weights.resize(linalg::PadLanes(count));
+    linalg::StoreDoubles(block.weights.data(), {bytes.data(), after.dtype, count});
+    check.Block(block, ToDoubles(bytes, after.dtype, count), found);
   }
   return result;
 }
 
 }  // namespace
 
-absl::StatusOr<AdapterCheck> CheckAdapter(const ModelPair& pair, Executor& executor) {
+absl::StatusOr<AdapterCheck> CheckAdapter(const ModelPair& pair, WeightReader& weights,
+                                          Executor& executor) {
   AdapterCheck check;
   for (const AlignedTensor& aligned : pair.alignment.tensors) {
     if (aligned.copied) continue;
@@ -153,7 +144,7 @@ absl::StatusOr<AdapterCheck> CheckAdapter(const ModelPair& pair, Executor& execu
                        "not another model with an adapter"));
     }
     MERGANSER_ASSIGN_OR_RETURN(check.tensors.emplace_back(),
-                               CheckTensor(pair, aligned, *after, executor));
+                               CheckTensor(pair, aligned, *after, weights, executor));
   }
   return check;
 }

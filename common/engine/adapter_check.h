@@ -30,15 +30,32 @@ struct CheckedTensor {
   bool fits() const { return !missing && differs == 0; }
 };
 
+// Elements of a tensor, in order.
+struct WeightBlock {
+  std::vector<double> stored;   // before the update, exactly
+  std::vector<double> weights;  // with it, as a merge reads them
+};
+
+// Reads a model's tensors as a merge does. Not thread-safe.
+class WeightReader {
+ public:
+  virtual ~WeightReader() = default;
+  // Elements [first, first + count) of a tensor of the model, at least one.
+  virtual absl::Status Read(const CheckpointTensor& tensor, uint64_t first, uint64_t count,
+                            WeightBlock& out) = 0;
+};
+
 struct AdapterCheck {
   std::vector<CheckedTensor> tensors;  // in the base's order; without those that are copied
 };
 
-// `pair.base` is base+adapter. An element of a tensor with an update fits where it is within half a
-// step of its dtype of the sum, and one step at the size of what was added: PEFT rounds the product
-// and its scaling once each to the adapter's dtype, and their sum to the model's. All others are
-// the base's, rounded to the model's dtype. Holds a few MiB and the factors of one tensor.
-absl::StatusOr<AdapterCheck> CheckAdapter(const ModelPair& pair, Executor& executor);
+// `pair.base` is base+adapter, which `weights` reads. An element of a tensor with an update fits
+// where it is within half a step of its dtype of the sum, and one step at the size of what was
+// added: PEFT rounds the product and its scaling once each to the adapter's dtype, and their sum to
+// the model's. All others are the base's, rounded to the model's dtype. Holds about 50 MiB. The
+// errors of stores and of the reader.
+absl::StatusOr<AdapterCheck> CheckAdapter(const ModelPair& pair, WeightReader& weights,
+                                          Executor& executor);
 
 // A line for every tensor that is not exact (the first of many), and what is so of all.
 std::string AdapterCheckText(const AdapterCheck& check, const ModelPair& pair);

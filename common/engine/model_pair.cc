@@ -4,15 +4,19 @@
 
 #include "common/base/status.h"
 #include "common/engine/recipe_models.h"
+#include "common/recipe/recipe.h"
 
 namespace merganser {
 
-absl::StatusOr<ModelPair> OpenModelPair(const std::string& base, const std::string& model,
+absl::StatusOr<ModelPair> OpenModelPair(const ModelRef& base, const std::string& model,
                                         const Stores& stores) {
   const std::vector<std::string> directories = RecipeDirectories("");
-  RecipeModels models(directories, stores, nullptr);
+  Recipe recipe;
+  const std::string name = ModelRefText(base);
+  if (!base.adapters.empty()) recipe.adapted.emplace(name, base);
+  RecipeModels models(recipe, directories, stores, nullptr);
   ModelPair pair;
-  MERGANSER_ASSIGN_OR_RETURN(pair.base, models.Open(base));
+  MERGANSER_ASSIGN_OR_RETURN(pair.base, models.Open(name));
   MERGANSER_ASSIGN_OR_RETURN(pair.model, models.Open(model));
   AlignOptions options;
   options.is_base = true;

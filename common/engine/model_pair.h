@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "common/checkpoint/alignment.h"
 #include "common/checkpoint/checkpoint.h"
+#include "common/recipe/model_ref.h"
 #include "common/storage/stores.h"
 
 namespace merganser {
@@ -30,9 +31,9 @@ struct ModelPair {
   }
 };
 
-// Opens both as a recipe's models are (a folder, a URI, org/name; base+adapter), and aligns them.
-// Errors are those of a recipe with these two.
-absl::StatusOr<ModelPair> OpenModelPair(const std::string& base, const std::string& model,
+// Opens both as a recipe's models are (a folder, a URI, org/name), and aligns them. The first may
+// have adapters. Errors are those of a recipe with these two.
+absl::StatusOr<ModelPair> OpenModelPair(const ModelRef& base, const std::string& model,
                                         const Stores& stores);
 
 }  // namespace merganser

@@ -124,7 +124,7 @@ int RunExtractLora(const ExtractLoraFlags& flags, InterruptWatcher& interrupts) 
   const Stores stores(flags.storage);
   const absl::StatusOr<std::string> output = OutputPath(flags.output);
   if (!output.ok()) return Fail(output.status(), Phase::kPlanning);
-  const absl::StatusOr<ModelPair> pair = OpenModelPair(flags.base, flags.model, stores);
+  const absl::StatusOr<ModelPair> pair = OpenModelPair({flags.base, {}}, flags.model, stores);
   if (!pair.ok()) return Fail(pair.status(), Phase::kPlanning);
   TellWarnings(pair->warnings);
   ExtractLoraOptions options;

@@ -3,7 +3,6 @@
 #include <cstdio>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "common/base/executor.h"
 #include "common/base/guarded.h"
 #include "common/engine/adapter_check.h"
@@ -11,6 +10,7 @@
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/lora_commands.h"
 #include "coordinator/cli/process_log.h"
+#include "worker/checkpoint_weights.h"
 
 namespace merganser::cli {
 
@@ -27,11 +27,13 @@ void AddVerifyAdapterFlags(CLI::App& command, VerifyAdapterFlags& flags) {
 int RunVerifyAdapter(const Stores& stores, const std::string& model,
                      const VerifyAdapterFlags& flags, int threads) {
   const absl::StatusOr<ModelPair> pair =
-      OpenModelPair(absl::StrCat(flags.base, "+", flags.adapter), model, stores);
+      OpenModelPair({flags.base, {{flags.adapter}}}, model, stores);
   if (!pair.ok()) return Fail(pair.status(), Phase::kPlanning);
   for (const std::string& warning : pair->warnings) Log(LogLevel::kWarn, warning);
   ThreadPool pool(static_cast<size_t>(threads - 1));
-  const absl::StatusOr<AdapterCheck> check = Guarded([&] { return CheckAdapter(*pair, pool); });
+  CheckpointWeights weights(*pair->base, pool);
+  const absl::StatusOr<AdapterCheck> check =
+      Guarded([&] { return CheckAdapter(*pair, weights, pool); });
   if (!check.ok()) return Fail(check.status(), Phase::kRunning);
   std::fputs(AdapterCheckText(*check, *pair).c_str(), stdout);
   const absl::Status fits = AdapterCheckStatus(*check, *pair);

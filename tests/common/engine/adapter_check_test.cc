@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,52 +22,45 @@ using ::testing::HasSubstr;
 
 constexpr double kScale = 0.5;
 
+// Tells what the test says.
+class ToldWeights final : public WeightReader {
+ public:
+  std::map<std::string, WeightBlock> tensors;
+
+  absl::Status Read(const CheckpointTensor& tensor, uint64_t first, uint64_t count,
+                    WeightBlock& out) override {
+    const auto part = [&](const std::vector<double>& from) {
+      const auto begin = from.begin() + static_cast<std::ptrdiff_t>(first);
+      return std::vector<double>(begin, begin + static_cast<std::ptrdiff_t>(count));
+    };
+    const WeightBlock& block = tensors.at(tensor.name);
+    out = {part(block.stored), part(block.weights)};
+    return absl::OkStatus();
+  }
+};
+
 // A matrix 3 x 2 with an update of rank 2, and a norm without one.
 class AdapterCheckTest : public ::testing::Test {
  protected:
-  // Appends values to the model's one file.
-  uint64_t Append(std::string& file, DType dtype, const std::vector<double>& values) {
-    const uint64_t at = file.size();
-    file += EncodeTiny(dtype, values);
-    return at;
-  }
-
-  std::shared_ptr<Checkpoint> Model(const std::string& name) {
+  std::shared_ptr<Checkpoint> Model(const std::string& name, DType dtype) {
     auto model = std::make_shared<Checkpoint>(MakeReference({}));
     model->store = MakeMemoryStore(name, TestTraits());
     model->uri = model->given = name;
+    const uint64_t width = BytesPerElement(dtype);
+    model->tensors = {{"w.weight", dtype, {3, 2}, 0, 0, 6 * width},
+                      {"norm.weight", dtype, {2}, 0, 6 * width, 2 * width}};
+    model->shards = {{"model.safetensors", {8 * width, ""}, ""}};
     return model;
   }
 
-  void Finish(Checkpoint& model, const std::string& file) {
-    ASSERT_TRUE(model.store->Put("model.safetensors", file).ok());
-    const auto info = model.store->Stat("model.safetensors");
-    ASSERT_TRUE(info.ok());
-    model.shards = {{"model.safetensors", **info, ""}};
-  }
-
   void Make(DType dtype, const std::vector<double>& weights, const std::vector<double>& norm) {
-    auto base = Model("base+adapter");
-    std::string file;
-    const uint64_t w = Append(file, dtype, base_);
-    const uint64_t n = Append(file, dtype, norm_);
-    LowRankTerm term;
-    term.row_factor = {{0, Append(file, DType::kF32, left_), DType::kF32, 6}, 0, 2, 1};
-    term.column_factor = {{0, Append(file, DType::kF32, right_), DType::kF32, 4}, 0, 1, 2};
-    term.rank = 2;
-    term.scale = kScale;
-    const uint64_t width = BytesPerElement(dtype);
-    base->tensors = {{"w.weight", dtype, {3, 2}, 0, w, 6 * width},
-                     {"norm.weight", dtype, {2}, 0, n, 2 * width}};
-    base->tensors[0].update = {{term}, {}};
-    Finish(*base, file);
-    auto model = Model("model");
-    std::string other;
-    const uint64_t v = Append(other, dtype, weights);
-    const uint64_t m = Append(other, dtype, norm);
-    model->tensors = {{"w.weight", dtype, {3, 2}, 0, v, 6 * width},
-                      {"norm.weight", dtype, {2}, 0, m, 2 * width}};
-    Finish(*model, other);
+    auto base = Model("base+adapter", dtype);
+    base->tensors[0].update.emplace();
+    reader_.tensors = {{"w.weight", {base_, Sum()}}, {"norm.weight", {norm_, norm_}}};
+    auto model = Model("model", dtype);
+    ASSERT_TRUE(
+        model->store->Put("model.safetensors", EncodeTiny(dtype, weights) + EncodeTiny(dtype, norm))
+            .ok());
     pair_.base = base;
     pair_.model = model;
     pair_.alignment.tensors.clear();
@@ -73,7 +68,9 @@ class AdapterCheckTest : public ::testing::Test {
       AlignedTensor aligned;
       aligned.name = base->tensors[t].name;
       aligned.shape = base->tensors[t].shape;
-      aligned.sources = {{0, t, aligned.name}, {1, t, aligned.name}};
+      aligned.sources.resize(2);
+      aligned.sources[0].tensor = aligned.sources[1].tensor = t;
+      aligned.sources[1].model = 1;
       pair_.alignment.tensors.push_back(aligned);
     }
   }
@@ -92,7 +89,7 @@ class AdapterCheckTest : public ::testing::Test {
 
   AdapterCheck Check() {
     SerialExecutor executor;
-    const auto check = CheckAdapter(pair_, executor);
+    const auto check = CheckAdapter(pair_, reader_, executor);
     EXPECT_TRUE(check.ok()) << check.status();
     return check.ok() ? *check : AdapterCheck{};
   }
@@ -100,6 +97,7 @@ class AdapterCheckTest : public ::testing::Test {
   const std::vector<double> base_ = {1, 2, 3, -4, 5, 0.25}, norm_ = {1, 0.5};
   const std::vector<double> left_ = {1, 0.5, -1, 0.25, 2, 1}, right_ = {0.125, 1, -0.5, 2};
   ModelPair pair_;
+  ToldWeights reader_;
 };
 
 TEST_F(AdapterCheckTest, AcceptsTheSum) {
@@ -163,7 +161,7 @@ TEST_F(AdapterCheckTest, ABaseWithoutTheAdapterDiffers) {
 
 TEST_F(AdapterCheckTest, AMissingTensorIsTold) {
   Make(DType::kF32, Sum(), norm_);
-  pair_.alignment.tensors[1].sources[1] = {0, 1, "norm.weight"};
+  pair_.alignment.tensors[1].sources[1].model = 0;
   const AdapterCheck check = Check();
   EXPECT_TRUE(check.tensors[1].missing);
   EXPECT_THAT(std::string(AdapterCheckStatus(check, pair_).message()),
