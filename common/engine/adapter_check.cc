@@ -57,6 +57,11 @@ class TensorCheck {
   void Block(const WeightBlock& block, const std::vector<double>& rounded,
              const std::vector<double>& found) {
     const size_t count = block.stored.size();
+    double largest = 0;
+    for (size_t i = 0; i < count; ++i) {
+      largest = std::max(largest, std::abs(block.weights[i] - block.stored[i]));
+    }
+    const double order = 2 * StepAt(largest, FormatOf(DType::kF32));
     for (size_t i = 0; i < count; ++i, ++result_.elements) {
       if (found[i] == rounded[i] || (std::isnan(found[i]) && std::isnan(rounded[i]))) {
         ++result_.exact;
@@ -64,7 +69,7 @@ class TensorCheck {
       }
       const double added = block.weights[i] - block.stored[i];
       const double allowed =
-          updated_ ? StepAt(rounded[i], format_) / 2 + StepAt(added, format_) : -1;
+          updated_ ? StepAt(rounded[i], format_) / 2 + StepAt(added, format_) + order : -1;
       const bool rounding = std::abs(found[i] - block.weights[i]) <= allowed;
       if (rounding) {
         ++result_.rounding;
