@@ -74,8 +74,10 @@ absl::StatusOr<std::string> RecipeFor(const BakeFlags& flags) {
 void AddBakeFlags(CLI::App& command, BakeFlags& flags, MergeFlags& merge) {
   command.add_option("MODEL", flags.model, "BASE+ADAPTER, or BASE and --lora")->required();
   command.add_option("OUT", merge.output, "Folder or URI of the full model")->required();
-  command.add_option("--lora", flags.loras,
-                     "ADAPTER, or ADAPTER:WEIGHT; given again, they are added in this order");
+  command
+      .add_option("--lora", flags.loras,
+                  "ADAPTER, or ADAPTER:WEIGHT; given again, they are added in this order")
+      ->allow_extra_args(false);
   command
       .add_option("--out-dtype", flags.out_dtype,
                   "Of the full model (default: the base's, tensor "

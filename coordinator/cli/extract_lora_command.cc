@@ -114,8 +114,11 @@ void AddExtractLoraFlags(CLI::App& command, ExtractLoraFlags& flags) {
           "--modules", flags.modules.only,
           "Only these layers, by name or its end, such as q_proj,v_proj; also an embedding, "
           "output head or router, which are left out otherwise")
-      ->delimiter(',');
-  command.add_option("--exclude", flags.modules.exclude, "Not these layers")->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command.add_option("--exclude", flags.modules.exclude, "Not these layers")
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command.add_flag("--save-modules", flags.save_modules,
                    "Keep norms and other modules that differ whole (PEFT's modules_to_save)");
 }

@@ -2,8 +2,8 @@
 
 import json
 import os
+import shutil
 import signal
-import subprocess
 import time
 
 import numpy as np
@@ -34,6 +34,7 @@ class ExtractCase(harness.Case):
         return tensors
 
     def save(self, name, tensors, dtype="F32", shards=1, **config):
+        shutil.rmtree(self.path(name), ignore_errors=True)
         stio.save(self.path(name), {n: (dtype, x) for n, x in tensors.items()}, shards=shards,
                   config=dict({"model_type": "llama", "architectures": ["LlamaForCausalLM"],
                                "num_hidden_layers": 2, "vocab_size": 40,
@@ -47,6 +48,7 @@ class ExtractCase(harness.Case):
                 for n, x in tensors.items()}
 
     def extract(self, base, model, *flags, out="out", **kw):
+        shutil.rmtree(self.path(out), ignore_errors=True)
         return self.ok("extract-lora", base, model, self.path(out), *flags, **kw)
 
     def report(self, out="out"):
@@ -98,7 +100,6 @@ class ApproximationTest(ExtractCase):
                     # A rounding base differs where training changed nothing: norms, embeddings.
                     products = self.check(base, model, rank, 2.0 ** -24)
                     self.assertEqual(len(products), 8)
-                    subprocess.run(["rm", "-r", self.path("out")], check=True)
 
     def test_factors_in_half_precision(self):
         tensors = self.base()
@@ -108,7 +109,6 @@ class ApproximationTest(ExtractCase):
             entries, _ = stio.read_header(self.path("out", lora_files.WEIGHTS))
             self.assertEqual({e.dtype for e in entries.values()}, {stored})
             self.check(base, model, 4, unit)
-            subprocess.run(["rm", "-r", self.path("out")], check=True)
 
     def test_a_low_rank_update_is_found_again(self):
         tensors = self.base()
@@ -304,7 +304,6 @@ class BytesTest(ExtractCase):
                 self.extract(base, model, "--rank", 5, "--energy", 0.9, "--threads", threads,
                              out="again", env={"MERGANSER_SIMD": name})
                 self.assertEqual(self.hashes(self.path("again")), first)
-                subprocess.run(["rm", "-r", self.path("again")], check=True)
 
     def test_nothing_is_left_of_a_run_that_ends_early(self):
         shapes = (("self_attn.q_proj", (600, 600)), ("mlp.up_proj", (700, 600)))
@@ -317,7 +316,7 @@ class BytesTest(ExtractCase):
         self.extract(base, model, "--rank", 16, "--threads", 1)
         took = time.monotonic() - began
         whole = self.hashes(self.path("out"))
-        subprocess.run(["rm", "-r", self.path("out")], check=True)
+        shutil.rmtree(self.path("out"))
         codes = set()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             for part in (0.1, 0.4, 0.8):
@@ -330,12 +329,12 @@ class BytesTest(ExtractCase):
                 with self.subTest(signal=number, part=part):
                     if os.path.exists(self.path("out")):  # it was done
                         self.assertEqual(self.hashes(self.path("out")), whole)
-                        subprocess.run(["rm", "-r", self.path("out")], check=True)
+                        shutil.rmtree(self.path("out"))
                     left = set(os.listdir(self.dir)) - there
                     if number == signal.SIGKILL:  # within the last moment, under a hidden name
                         for name in left:
                             self.assertRegex(name, r"^\.out\.[0-9a-f]{16}\.partial$")
-                            subprocess.run(["rm", "-r", self.path(name)], check=True)
+                            shutil.rmtree(self.path(name))
                     else:
                         self.assertEqual(left, set(), err)
         self.assertTrue(codes & {130, -signal.SIGINT}, codes)
