@@ -187,12 +187,13 @@ class Mxfp4Test(QuantisedCase):
     def test_a_base_of_blocks_and_transposed_experts(self):
         base = self.experts()
         packed, decoded = self.model("b4", base, True)
-        plain, _ = self.model("bd", decoded, False)
+        # Twice: a model that is the base by its place is none of the experts.
+        plain, expert = [self.model(name, decoded, False)[0] for name in ("bd", "ed")]
         experts = [self.model("e%d" % i, self.experts(base), False)[0] for i in range(2)]
         for method in METHODS:
             with self.subTest(method=method):
                 self.same(method, [packed] + experts, [plain] + experts)
-                self.same(method, [plain, packed, experts[0]], [plain, plain, experts[0]])
+                self.same(method, [plain, packed, experts[0]], [plain, expert, experts[0]])
         out = stio.Checkpoint(self.merged("out", "passthrough", None, [packed], {}))
         for name, x in decoded.items():
             np.testing.assert_array_equal(out.values(name), x, name)
@@ -224,7 +225,7 @@ class DamagedTest(QuantisedCase):
         folder = self.save("m", {name: ("F8_E4M3", codes), name + "_scale_inv": ("F32", scales),
                                  "model.norm.weight": ("BF16", np.ones(130))},
                            quantization_config=FP8)
-        recipe = harness.recipe(self.path("r.yaml"), "linear", None, [folder, folder])
+        recipe = harness.recipe(self.path("r.yaml"), "linear", None, [folder], {"weight": 1})
         result = harness.run("merge", recipe, self.path("out"), "--overwrite")
         self.assertNotEqual(result.code, 0)
         for part in ("m/model.safetensors", name) + parts:
