@@ -17,7 +17,7 @@ using D = hn::ScalableTag<double>;
 using V = hn::Vec<D>;
 constexpr size_t kN = HWY_LANES(double);
 constexpr size_t kParts = kLanes / kN;              // vectors of 16 columns
-constexpr size_t kTileRows = kN >= 8 ? 4 : kN / 2;  // with them 8 accumulators
+constexpr size_t kTileRows = kN >= 8 ? 4 : kN >= 4 ? 2 : 1;  // 8 accumulators with them
 
 // 16 columns of R rows.
 template <size_t R>
