@@ -136,7 +136,7 @@ TEST(PlanOrigins, PlainModelsAreReadAsTheyAlwaysWere) {
     }
     EXPECT_EQ(SharedValues(plan, tensor, 1), std::nullopt);
   }
-  EXPECT_EQ(plan.bytes_read, 3 * (2 * 64 * 48 + 48) * 2);
+  EXPECT_EQ(plan.bytes_read, uint64_t{3 * (2 * 64 * 48 + 48) * 2});
 }
 
 TEST(PlanOrigins, ReadsTheBaseOnceAndTheAdapters) {
@@ -289,7 +289,7 @@ INSTANTIATE_TEST_SUITE_P(
                     s.parts = {{64 * 48, {}}};
                   },
                   "parts"}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& test) { return std::string(test.param.name); });
 
 TEST(PlanOrigins, HostileTaskVectorsAndPlaces) {
   const Plan plan = Must(kTaskArithmetic, Models());
