@@ -16,7 +16,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<double>;
 using V = hn::Vec<D>;
 constexpr size_t kN = HWY_LANES(double);
-constexpr size_t kParts = kLanes / kN;              // vectors of 16 columns
+constexpr size_t kParts = kLanes / kN;                       // vectors of 16 columns
 constexpr size_t kTileRows = kN >= 8 ? 4 : kN >= 4 ? 2 : 1;  // 8 accumulators with them
 
 // 16 columns of R rows.

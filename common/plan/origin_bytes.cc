@@ -73,14 +73,16 @@ ScaledBytes ScaledRange(const PlannedTensor& tensor, const PlannedSource& source
     first = begin * matrix;
     count = (end - begin) * matrix;
   }
+  const ScaledBytes values{CeilDiv((first + count) * bits, 8) - first * bits / 8,
+                           BytesPerElement(scales.scales.dtype)};
+  if (scales.scales.elements == 1) return values;
   const uint64_t down = CeilDiv(rows, scales.block_rows), across = CeilDiv(cols, scales.block_cols);
   uint64_t block_rows = (end - begin) * down;
   if (end - begin == 1) {
     const uint64_t top = first % matrix / cols, bottom = (first + count - 1) % matrix / cols;
     block_rows = bottom / scales.block_rows - top / scales.block_rows + 1;
   }
-  return {CeilDiv((first + count) * bits, 8) - first * bits / 8,
-          block_rows * across * BytesPerElement(scales.scales.dtype)};
+  return {values.values, block_rows * across * values.scales};
 }
 
 // Calls `visit(first, count)` for the elements that are read for lengths beside those of a range:

@@ -20,6 +20,7 @@
 #include "common/plan/layout.h"
 #include "common/plan/pieces.h"
 #include "common/plan/planned_origins.h"
+#include "common/plan/validate_origins.h"
 
 namespace merganser {
 namespace {
@@ -145,6 +146,21 @@ absl::Status CheckParts(const std::vector<const Checkpoint*>& models, const Tens
           " of which rows lie elsewhere than in the output, expected weights that are stored as "
           "they are: write that model out in full first, and merge what was written"));
     }
+  }
+  return absl::OkStatus();
+}
+
+// Before anything counts on it: factors that do not fit their tensor, of an adapter or a
+// checkpoint.
+absl::Status CheckOrigins(const Plan& plan, const PlannedTensor& tensor) {
+  for (size_t s = 0; s < tensor.sources.size(); ++s) {
+    const std::optional<OriginFault> fault = FindOriginFault(plan, tensor, s);
+    if (!fault.has_value()) continue;
+    const PlannedSource& source = tensor.sources[s];
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor ", Shown(source.tensor), " of ",
+                     Shown(plan.models[source.model].given), ", ", fault->field, ": ",
+                     fault->problem, "; write that model out in full first, and merge that"));
   }
   return absl::OkStatus();
 }
@@ -377,6 +393,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
       }
     }
     TakeDeltas(plan, tensor);
+    MERGANSER_RETURN_IF_ERROR(CheckOrigins(plan, tensor));
     plan.tensors.push_back(std::move(tensor));
   }
   for (std::string& remark : remarks.Texts()) plan.warnings.push_back(std::move(remark));

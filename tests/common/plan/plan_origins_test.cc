@@ -205,6 +205,26 @@ TEST(PlanOrigins, DigestsKnowWhereElementsComeFrom) {
             }));
 }
 
+// What does not fit is refused where the plan is made, with the model and the tensor.
+TEST(PlanOrigins, FactorsThatDoNotFitTheirTensor) {
+  const std::vector<std::pair<std::function<void(LowRankUpdate&)>, std::string>> cases = {
+      {[](LowRankUpdate& u) { u.terms.clear(); }, "update.terms: found 0"},
+      {[](LowRankUpdate& u) { u.terms[0].rank = 0; }, "update.terms[0].rank: found 0"},
+      {[](LowRankUpdate& u) { u.terms[0].row_factor.block.elements = 255; },
+       "update.terms[0].row_factor.stride"},
+      {[](LowRankUpdate& u) { u.terms[0].row_factor.block.offset = 1 << 20; },
+       "update.terms[0].row_factor.block.offset"},
+  };
+  for (const auto& [change, wrong] : cases) {
+    std::vector<Checkpoint> models = Models();
+    change(*models[1].tensors[0].update);
+    const absl::StatusOr<Plan> plan = PlanOf(kTaskArithmetic, models);
+    ASSERT_FALSE(plan.ok()) << wrong;
+    EXPECT_THAT(std::string(plan.status().message()),
+                testing::AllOf(HasSubstr("\"a.q_proj.weight\" of \"a\""), HasSubstr(wrong)));
+  }
+}
+
 // --- Plans that lie
 
 struct BadOrigin {
