@@ -46,6 +46,15 @@ void TakeDeltas(const Plan& plan, PlannedTensor& tensor) {
 
 }  // namespace
 
+void SetOrigin(const CheckpointTensor& tensor, PlannedSource& planned) {
+  planned.scales = tensor.scales;
+  planned.coded = tensor.scales.has_value() ? tensor.coded : std::nullopt;
+  planned.update = tensor.update;
+  if (!planned.update.has_value()) return;
+  planned.added_to = planned.dtype;
+  planned.dtype = SumType(planned);
+}
+
 absl::Status AddOrigin(const std::vector<const Checkpoint*>& models, const TensorSource& source,
                        const PlannedTensor& tensor, PlannedSource& planned) {
   for (const SourceRows& run : source.rows) {
@@ -63,13 +72,7 @@ absl::Status AddOrigin(const std::vector<const Checkpoint*>& models, const Tenso
     return Refuse(*models[source.model], where, " for a tensor that is copied as it is",
                   "one that is merged");
   }
-  if (tensor.elements == 0) return absl::OkStatus();
-  planned.scales = where.scales;
-  planned.coded = where.scales.has_value() ? where.coded : std::nullopt;
-  planned.update = where.update;
-  if (!planned.update.has_value()) return absl::OkStatus();
-  planned.added_to = planned.dtype;
-  planned.dtype = SumType(planned);
+  if (tensor.elements > 0) SetOrigin(where, planned);
   return absl::OkStatus();
 }
 

@@ -11,6 +11,9 @@
 
 namespace merganser {
 
+// Scales and update of `tensor`, of which `planned` has shard, offset and dtype.
+void SetOrigin(const CheckpointTensor& tensor, PlannedSource& planned);
+
 // Gives `planned`, which has all else, the scales and the update of the input tensor `source`.
 // kUnimplemented where rows of such a tensor lie elsewhere than in the output, or the tensor is
 // copied: they are decoded as a whole.
