@@ -322,7 +322,8 @@ TEST(PlanOrigins, HostileTaskVectorsAndPlaces) {
   refused([](Plan& p) { p.tensors[0].needs.takes_deltas = false; }, "sources[1].delta");
   refused([](Plan& p) { p.models[1].shards[1].place = 2; }, "plan.models[1].shards[1].place");
   refused([](Plan& p) { p.tensors[1].sources[1].dtype = DType::kBF16; }, "sources[1].dtype");
-  refused([](Plan& p) { p.tensors[0].sources[1].delta = false; }, "plan.units");
+  // Then less is read than the units say.
+  refused([](Plan& p) { p.tensors[0].sources[1].update->terms[0].rank = 3; }, "plan.units");
 }
 
 TEST(PlanOrigins, HostileScales) {
