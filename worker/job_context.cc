@@ -23,6 +23,11 @@ absl::StatusOr<std::shared_ptr<JobContext>> WithInputs(std::string job, std::str
   for (const PlannedModel& model : plan.models) {
     MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> store, stores.Open(model.uri));
     context->inputs.push_back(std::move(store));
+    std::vector<std::shared_ptr<ObjectStore>>& places = context->places.emplace_back();
+    for (const std::string& uri : model.places) {
+      MERGANSER_ASSIGN_OR_RETURN(std::shared_ptr<ObjectStore> place, stores.Open(uri));
+      places.push_back(std::move(place));
+    }
   }
   if (writes.size() != plan.shards.size()) {
     return absl::InternalError(absl::StrCat("job ", context->job, ": ", writes.size(),

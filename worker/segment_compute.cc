@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <iterator>
@@ -15,15 +14,10 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
+#include "worker/source_errors.h"
 
 namespace merganser {
 namespace {
-
-std::string DescribeSource(const JobContext& job, const PlannedSource& source) {
-  const CheckpointShard& shard = job.plan.models[source.model].shards[source.shard];
-  return absl::StrCat(job.inputs[source.model]->Describe(shard.key), ": tensor ",
-                      Shown(source.tensor));
-}
 
 absl::Status CheckFinite(const JobContext& job, const PlannedTensor& tensor, const Segment& segment,
                          const SegmentData& data, Executor& executor) {
@@ -31,11 +25,8 @@ absl::Status CheckFinite(const JobContext& job, const PlannedTensor& tensor, con
     const std::optional<uint64_t> index = FindNonFinite(data.sources[i], executor);
     if (!index.has_value()) continue;
     const double value = ElementAt(data.sources[i], *index);
-    return absl::DataLossError(
-        absl::StrCat(DescribeSource(job, tensor.sources[i]), ": element ",
-                     segment.leaf_begin * tensor.leaf_elements + *index, " is ",
-                     std::isnan(value) ? "NaN" : "infinite",
-                     ", expected a finite number: the model is damaged or its training diverged"));
+    return NonFiniteElement(DescribeSource(job, tensor.sources[i]),
+                            segment.leaf_begin * tensor.leaf_elements + *index, value);
   }
   return absl::OkStatus();
 }

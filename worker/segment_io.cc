@@ -13,7 +13,8 @@
 #include "common/base/status.h"
 #include "common/engine/keepsake.h"
 #include "common/engine/working_folder.h"
-#include "worker/source_parts.h"
+#include "common/plan/origin_bytes.h"
+#include "worker/decode_source.h"
 
 namespace merganser {
 namespace {
@@ -43,6 +44,12 @@ uint64_t SegmentBytes(const Plan& plan, const Segment& segment) {
   return bytes;
 }
 
+// Whether the elements are more than one range of a file that is read for them.
+bool IsMade(const JobContext& job, const PlannedTensor& tensor, size_t source) {
+  return !tensor.sources[source].parts.empty() || IsDecoded(tensor.sources[source]) ||
+         SharedValues(job.plan, tensor, source).has_value();
+}
+
 // Of every source, the bytes of a run before its last segment.
 std::vector<uint64_t> Leads(const Plan& plan, const SegmentRun& run) {
   std::vector<uint64_t> leads;
@@ -67,9 +74,9 @@ bool MayJoin(const JobContext& job, const Segment& segment, const Segment& next)
   for (size_t i = 0; i < tensor.sources.size(); ++i) {
     const PlannedSource& source = tensor.sources[i];
     const PlannedSource& other = behind.sources[i];
-    if (!source.parts.empty() || !other.parts.empty()) return false;
+    if (IsMade(job, tensor, i) || IsMade(job, behind, i)) return false;
     const uint64_t bytes = SourceBytes(tensor, segment, source);
-    if (bytes > kSmall || job.inputs[source.model]->traits().read_size == 0 ||
+    if (bytes > kSmall || job.Input(source.model, source.shard).traits().read_size == 0 ||
         source.model != other.model || source.shard != other.shard ||
         SourceOffset(tensor, segment, source) + bytes != SourceOffset(behind, next, other)) {
       return false;
@@ -100,7 +107,7 @@ void LayOutRun(const Plan& plan, const SegmentRun& run, std::byte* at,
     for (size_t s = 0; s < tensor.sources.size(); ++s) {
       // What is read before it lies before it, until it is copied to its places.
       if (i + 1 == run.size()) at += Aligned(leads[s]);
-      data[i]->sources.push_back({at, tensor.sources[s].dtype, elements});
+      data[i]->sources.push_back({at, tensor.sources[s].dtype, elements, tensor.sources[s].delta});
       at += Aligned(data[i]->sources.back().bytes());
     }
     data[i]->output = {at, tensor.dtype, elements};
@@ -114,20 +121,24 @@ absl::Status ReadRun(const JobContext& job, const SegmentRun& run,
   const std::vector<uint64_t> leads = Leads(job.plan, run);
   const PlannedTensor& first = job.plan.tensors[run.front()->tensor];
   const PlannedTensor& last = job.plan.tensors[run.back()->tensor];
+  const uint64_t first_element = run.front()->leaf_begin * first.leaf_elements;
+  // What is made of others' elements has them before they become a sum.
+  std::vector<size_t> updates;
   for (size_t s = 0; s < last.sources.size(); ++s) {
     const PlannedSource& source = first.sources[s];
     const CheckpointShard& shard = job.plan.models[source.model].shards[source.shard];
     const TensorView& view = data.back()->sources[s];
-    if (!source.parts.empty()) {
-      const uint64_t first_element = run.front()->leaf_begin * first.leaf_elements;
-      MERGANSER_RETURN_IF_ERROR(ReadParts(job, source, first_element, view));
+    if (IsMade(job, first, s)) {
+      MERGANSER_RETURN_IF_ERROR(ReadValues(job, first, s, first_element, data.back()->sources));
+      if (source.update.has_value()) updates.push_back(s);
       continue;
     }
     // The views are const to everybody else; this is where their bytes come from.
     std::byte* at = const_cast<std::byte*>(view.data) - leads[s];
-    const absl::Status status = job.inputs[source.model]->Read(
-        shard.key, SourceOffset(first, *run.front(), source),
-        std::span<std::byte>(at, leads[s] + view.bytes()), shard.info.identity);
+    const absl::Status status =
+        job.Input(source.model, source.shard)
+            .Read(shard.key, SourceOffset(first, *run.front(), source),
+                  std::span<std::byte>(at, leads[s] + view.bytes()), shard.info.identity);
     if (!status.ok()) {
       std::string what = absl::StrCat("tensor ", Shown(source.tensor));
       if (run.size() > 1) {
@@ -141,6 +152,9 @@ absl::Status ReadRun(const JobContext& job, const SegmentRun& run,
       std::memcpy(const_cast<std::byte*>(place.data), at, place.bytes());
       at += place.bytes();
     }
+  }
+  for (const size_t s : updates) {
+    MERGANSER_RETURN_IF_ERROR(ApplyUpdate(job, first, s, first_element, data.back()->sources[s]));
   }
   return absl::OkStatus();
 }

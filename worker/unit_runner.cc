@@ -151,6 +151,11 @@ class Runner {
     for (const std::shared_ptr<ObjectStore>& input : job.inputs) {
       readers = std::max<size_t>(readers, input->traits().reads_in_flight);
     }
+    for (const auto& places : job.places) {
+      for (const std::shared_ptr<ObjectStore>& place : places) {
+        readers = std::max<size_t>(readers, place->traits().reads_in_flight);
+      }
+    }
     if (const size_t have = readers_ + widened_.readers.size(); readers > have) {
       widened_.readers.Start(readers - have, [this] { ReadLoop(); }).IgnoreError();
     }

@@ -30,8 +30,16 @@ struct JobContext {
   Plan plan;
   std::optional<PlanMethods> methods;                // always set
   std::vector<std::shared_ptr<ObjectStore>> inputs;  // one a Plan::models
+  // Of each model one a PlannedModel::places; none where no model has any.
+  std::vector<std::vector<std::shared_ptr<ObjectStore>>> places;
   std::shared_ptr<ObjectStore> output;
   std::vector<PlannedWrite> writes;  // one a Plan::shards
+
+  // The store that a model's shard is in.
+  ObjectStore& Input(uint32_t model, uint32_t shard) const {
+    const uint32_t place = plan.models[model].shards[shard].place;
+    return place == 0 ? *inputs[model] : *places[model][place - 1];
+  }
 };
 
 // Opens the stores and makes the method. `output_uri` as ParseUri takes it.

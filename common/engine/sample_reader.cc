@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "common/base/status.h"
+#include "common/plan/origin_bytes.h"
 #include "common/tensor/float_codec.h"
 
 namespace merganser {
@@ -30,11 +31,9 @@ double ElementOf(DType dtype, const std::byte* at) {
 
 bool CanSample(const PlannedSource& source) {
   const DType dtype = source.dtype;
-  // Others are decoded by the worker alone.
-  const bool stored = source.parts.empty() && !source.update.has_value() &&
-                      !source.scales.has_value() && !source.delta;
-  return stored && (dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
-                    dtype == DType::kBF16);
+  return source.parts.empty() && !IsDecoded(source) &&
+         (dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
+          dtype == DType::kBF16);
 }
 
 absl::StatusOr<std::vector<double>> SampleReader::Read(const PlannedSource& source, uint64_t begin,

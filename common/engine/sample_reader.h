@@ -15,7 +15,7 @@
 
 namespace merganser {
 
-// Whether samples can be read of a source: F64, F32, F16, BF16 that lie in a file as they are.
+// Whether samples can be read of a source: F64, F32, F16, BF16 that lie there as they are.
 bool CanSample(const PlannedSource& source);
 
 // Opens each model's store once. `plan` and `stores` must outlive it. Not thread-safe.
@@ -30,7 +30,7 @@ class SampleReader {
  private:
   const Plan& plan_;
   const Stores& stores_;
-  // By model and place of its shards.
+  // By model and place.
   std::map<std::pair<uint32_t, uint32_t>, std::shared_ptr<ObjectStore>> opened_;
 };
 

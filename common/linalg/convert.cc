@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "common/linalg/block_ops.h"
+#include "common/linalg/computable.h"
 #include "common/linalg/simd_config.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -185,69 +186,71 @@ bool NonFiniteRange(const std::byte* in, size_t n, Raw exponent) {
 }
 
 void LoadDoublesImpl(const TensorView& in, double* out) {
-  switch (in.dtype) {
-    case DType::kBF16:
+  switch (ComputableOf(in.dtype)) {
+    case Computable::kBF16:
       return LoadRange<Bf16>(in.data, in.size, out);
-    case DType::kF16:
+    case Computable::kF16:
       return LoadRange<F16>(in.data, in.size, out);
-    case DType::kF32:
+    case Computable::kF32:
       return LoadRange<F32>(in.data, in.size, out);
-    default:
+    case Computable::kF64:
       return LoadRange<F64>(in.data, in.size, out);
   }
 }
 
 template <class B>
 void DeltaFrom(const TensorView& base, const TensorView& expert, double* out) {
-  switch (expert.dtype) {
-    case DType::kBF16:
+  switch (ComputableOf(expert.dtype)) {
+    case Computable::kBF16:
       return DeltaRange<B, Bf16>(base.data, expert.data, base.size, out);
-    case DType::kF16:
+    case Computable::kF16:
       return DeltaRange<B, F16>(base.data, expert.data, base.size, out);
-    case DType::kF32:
+    case Computable::kF32:
       return DeltaRange<B, F32>(base.data, expert.data, base.size, out);
-    default:
+    case Computable::kF64:
       return DeltaRange<B, F64>(base.data, expert.data, base.size, out);
   }
 }
 
 void LoadDeltaImpl(const TensorView& base, const TensorView& expert, double* out) {
-  switch (base.dtype) {
-    case DType::kBF16:
+  switch (ComputableOf(base.dtype)) {
+    case Computable::kBF16:
       return DeltaFrom<Bf16>(base, expert, out);
-    case DType::kF16:
+    case Computable::kF16:
       return DeltaFrom<F16>(base, expert, out);
-    case DType::kF32:
+    case Computable::kF32:
       return DeltaFrom<F32>(base, expert, out);
-    default:
+    case Computable::kF64:
       return DeltaFrom<F64>(base, expert, out);
   }
 }
 
 bool StoreDoublesImpl(const double* in, MutableTensorView out) {
-  switch (out.dtype) {
-    case DType::kBF16:
+  switch (ComputableOf(out.dtype)) {
+    case Computable::kBF16:
       return StoreRange<Bf16>(in, out.size, out.data);
-    case DType::kF16:
+    case Computable::kF16:
       return StoreRange<F16>(in, out.size, out.data);
-    case DType::kF32:
+    case Computable::kF32:
       return StoreRange<F32>(in, out.size, out.data);
-    default:
+    case Computable::kF64:
       return StoreRange<F64>(in, out.size, out.data);
   }
+  return false;  // not reached
 }
 
 bool HasNonFiniteImpl(const TensorView& in) {
-  switch (in.dtype) {
-    case DType::kBF16:
+  switch (ComputableOf(in.dtype)) {
+    case Computable::kBF16:
       return NonFiniteRange<uint16_t>(in.data, in.size, 0x7f80);
-    case DType::kF16:
+    case Computable::kF16:
       return NonFiniteRange<uint16_t>(in.data, in.size, 0x7c00);
-    case DType::kF32:
+    case Computable::kF32:
       return NonFiniteRange<uint32_t>(in.data, in.size, 0x7f800000u);
-    default:
+    case Computable::kF64:
       return NonFiniteRange<uint64_t>(in.data, in.size, uint64_t{0x7ff} << 52);
   }
+  return false;  // not reached
 }
 
 }  // namespace HWY_NAMESPACE
@@ -268,6 +271,11 @@ void LoadDoubles(const TensorView& in, double* out) {
 
 void LoadDelta(const TensorView& base, const TensorView& expert, double scale, double* out) {
   if (base.size == 0) return;
+  if (expert.delta) {
+    LoadDoubles(expert, out);
+    if (scale != 1.0) Scale(scale, out, expert.size, out);
+    return;
+  }
   if (scale == 1.0) return HWY_DYNAMIC_DISPATCH(LoadDeltaImpl)(base, expert, out);
   // Rare (F64 inputs of extreme size): through a small buffer.
   constexpr uint64_t kChunk = 256;

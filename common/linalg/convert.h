@@ -16,7 +16,8 @@ namespace merganser::linalg {
 void LoadDoubles(const TensorView& in, double* out);
 
 // out[e] = expert[e] - base[e] in float64, padded like LoadDoubles. With a
-// `scale` other than 1 (a power of two): expert * scale - base * scale.
+// `scale` other than 1 (a power of two): expert * scale - base * scale. An expert that is a task
+// vector (TensorView::delta) has nothing subtracted from it.
 void LoadDelta(const TensorView& base, const TensorView& expert, double scale, double* out);
 
 // out = in, rounded once to nearest even. Returns the index of the first

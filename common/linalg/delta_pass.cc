@@ -392,7 +392,7 @@ void AddPart(const float* part, size_t n, double* sum) {
 
 void PassRows(const TensorView& base, const TensorView& expert, double scale, size_t rows,
               size_t cols, const double* x, size_t count, double* scratch, double* t, double* z) {
-  if (base.dtype == DType::kBF16 && expert.dtype == DType::kBF16 && scale == 1) {
+  if (HasDeltaF32(base, expert) && scale == 1) {
     return HWY_DYNAMIC_DISPATCH(PassBf16Impl)(base, expert, rows, cols, x, count, scratch, t, z);
   }
   const size_t length = PackedLength<double>(cols);
@@ -408,7 +408,7 @@ void PassRows(const TensorView& base, const TensorView& expert, double scale, si
 }
 
 bool HasDeltaF32(const TensorView& base, const TensorView& expert) {
-  return base.dtype == DType::kBF16 && expert.dtype == DType::kBF16;
+  return base.dtype == DType::kBF16 && expert.dtype == DType::kBF16 && !expert.delta;
 }
 
 void PassRowsF32(const TensorView& base, const TensorView& expert, size_t rows, size_t cols,

@@ -56,7 +56,7 @@ void AddPart(const float* part, size_t n, double* sum);
 void PassRows(const TensorView& base, const TensorView& expert, double scale, size_t rows,
               size_t cols, const double* x, size_t count, double* scratch, double* t, double* z);
 
-// True for pairs of dtypes whose difference float32 can start from.
+// True for pairs of bf16, whose difference float32 can start from; not for a task vector.
 bool HasDeltaF32(const TensorView& base, const TensorView& expert);
 
 // The same in float32, for iterations whose result float64 refines and which

@@ -10,6 +10,7 @@
 
 #include "common/linalg/bf16_stream.h"
 #include "common/linalg/block_ops.h"
+#include "common/linalg/computable.h"
 #include "common/linalg/convert.h"
 #include "common/linalg/delta_pass.h"
 #include "common/linalg/lane_buffer.h"
@@ -55,11 +56,13 @@ bool IsFinite(const TensorView& tensor, uint64_t index) {
   return !linalg::HasNonFinite(tensor.Slice(index, 1));
 }
 
-// Whether the loops of bf16_stream.h take the tensors.
-bool CanStream(std::span<const TensorView> tensors, size_t most) {
+// Whether the loops of bf16_stream.h take the tensors; those of them that subtract a base do so
+// from all.
+bool CanStream(std::span<const TensorView> tensors, size_t most, bool subtracts = true) {
   return !tensors.empty() && tensors.size() <= most &&
-         std::all_of(tensors.begin(), tensors.end(),
-                     [](const TensorView& t) { return t.dtype == DType::kBF16; });
+         std::all_of(tensors.begin(), tensors.end(), [&](const TensorView& t) {
+           return t.dtype == DType::kBF16 && !(subtracts && t.delta);
+         });
 }
 
 // Where element `index` of every tensor stands.
@@ -185,25 +188,27 @@ std::optional<uint64_t> FindNonFinite(const TensorView& tensor, Executor& execut
 
 double ElementAt(const TensorView& tensor, uint64_t index) {
   const std::byte* p = tensor.data + index * BytesPerElement(tensor.dtype);
-  if (tensor.dtype == DType::kF64 || tensor.dtype == DType::kF32) {
-    if (tensor.dtype == DType::kF64) {
-      double value;
-      std::memcpy(&value, p, sizeof(value));
-      return value;
-    }
-    float value;
+  const auto stored = [p](auto value) {
     std::memcpy(&value, p, sizeof(value));
-    return static_cast<double>(value);
+    return value;
+  };
+  switch (linalg::ComputableOf(tensor.dtype)) {
+    case linalg::Computable::kF64:
+      return stored(double());
+    case linalg::Computable::kF32:
+      return static_cast<double>(stored(float()));
+    case linalg::Computable::kBF16:
+      return static_cast<double>(Bf16ToFloat(stored(uint16_t())));
+    case linalg::Computable::kF16:
+      return static_cast<double>(HalfToFloat(stored(uint16_t())));
   }
-  uint16_t raw;
-  std::memcpy(&raw, p, sizeof(raw));
-  return static_cast<double>(tensor.dtype == DType::kBF16 ? Bf16ToFloat(raw) : HalfToFloat(raw));
+  return 0;  // not reached
 }
 
 std::optional<uint64_t> WeightedSum(std::span<const TensorView> inputs,
                                     std::span<const double> weights, double divisor,
                                     MutableTensorView out, Executor& executor) {
-  const bool stream = CanStream(inputs, linalg::kStreamTerms) && out.dtype == DType::kBF16;
+  const bool stream = CanStream(inputs, linalg::kStreamTerms, false) && out.dtype == DType::kBF16;
   return ForBlocks(out.size, kBlock, executor, [&](uint64_t begin, uint64_t end) {
     if (stream) {
       std::array<const std::byte*, linalg::kStreamTerms> at;

@@ -10,7 +10,8 @@
 
 namespace merganser {
 
-// delta = expert - base, rows x cols, row-major. Both views hold rows * cols
+// delta = expert - base, rows x cols, row-major, or the expert itself where that is a task vector
+// (TensorView::delta). Both views hold rows * cols
 // elements of a computable dtype (F64, F32, F16, BF16; they may differ). All
 // values are finite: the caller has checked (FindNonFinite).
 struct TaskVector {

@@ -39,6 +39,7 @@ absl::StatusOr<TensorNeeds> GramMethod::Needs(const TensorSpec& tensor) const {
   TensorNeeds needs;
   needs.mode = std::string(name_);
   needs.reads_base = vectors_ != Vectors::kModels;
+  needs.takes_deltas = vectors_ == Vectors::kTaskVectors;
   // A tensor of one dimension is one row, which may be cut like any long vector.
   if (extent_ == Extent::kRow && tensor.shape.size() > 1) {
     needs.split = Split::kRows;

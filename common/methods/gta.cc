@@ -50,6 +50,7 @@ class Gta final : public MergeMethod {
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
     TensorNeeds needs;
     needs.mode = p_.name;
+    needs.takes_deltas = true;
     if (!drops_) return needs;
     MERGANSER_RETURN_IF_ERROR(sparsifier_->Describe(tensor, needs));
     if (p_.rescale) ++needs.rounds;

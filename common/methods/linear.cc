@@ -47,6 +47,7 @@ class TaskArithmetic final : public Elementwise {
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec&) const override {
     TensorNeeds needs;
     needs.mode = "task_arithmetic";
+    needs.takes_deltas = true;
     return needs;
   }
 

@@ -96,7 +96,7 @@ class NuslerpColumns final : public MergeMethod {
     if (tensor.shape.size() < 2) return whole_->Needs(tensor);
     TensorNeeds needs;
     needs.mode = "nuslerp";
-    needs.reads_base = has_base_;
+    needs.reads_base = needs.takes_deltas = has_base_;
     if (tensor.shape.size() > 2) {
       needs.split = Split::kWhole;
       return needs;

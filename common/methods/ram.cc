@@ -34,6 +34,7 @@ class Ram final : public MergeMethod {
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
     TensorNeeds needs;
     needs.mode = std::string(name());
+    needs.takes_deltas = true;
     if (!p_.plus) return needs;
     needs.rounds = 1;
     needs.group = tensor.name;

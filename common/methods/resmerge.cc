@@ -96,6 +96,7 @@ class ResMerge final : public MergeMethod {
       return needs;
     }
     needs.mode = "spectral";
+    needs.takes_deltas = true;
     needs.split = mode.split;
     needs.rounds = 1;
     needs.keeps = true;

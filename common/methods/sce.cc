@@ -47,6 +47,7 @@ class Sce final : public MergeMethod {
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
     TensorNeeds needs;
     needs.mode = "sce";
+    needs.takes_deltas = true;
     needs.group = tensor.name;
     needs.rounds = 1;
     needs.retained_bytes = models_ * sizeof(double);

@@ -28,6 +28,8 @@ class Skeleton final : public MergeMethod {
   absl::StatusOr<TensorNeeds> Needs(const TensorSpec& tensor) const override {
     TensorNeeds needs;
     needs.mode = "skeleton";
+    // Experts are looked at through Gram and AddTaskVectors alone, which know task vectors.
+    needs.takes_deltas = true;
     needs.split = Split::kElements;
     needs.rounds = 1;
     // A norm spans the tensor, so its leaves share a gate. Without a group every

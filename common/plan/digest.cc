@@ -7,6 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
+#include "common/plan/origin_bytes.h"
+#include "common/tensor/dtype.h"
 
 namespace merganser {
 namespace {
@@ -33,6 +35,43 @@ void AddMethod(const MethodConfig& method, Digester& digest) {
   }
 }
 
+std::string Block(const StoredBlock& block) {
+  return absl::StrCat(block.shard, " ", block.offset, " ", std::string(DTypeName(block.dtype)), " ",
+                      block.elements);
+}
+
+void AddFactor(const LowRankFactor& factor, Digester& digest) {
+  digest.UpdateField(Block(factor.block));
+  digest.UpdateField(
+      absl::StrCat(factor.matrix_stride, " ", factor.stride, " ", factor.rank_stride));
+}
+
+// How a source is decoded.
+void AddOrigin(const PlannedSource& source, Digester& digest) {
+  digest.UpdateField(absl::StrCat(source.delta ? "task vector as " : "decoded to ",
+                                  std::string(DTypeName(source.dtype))));
+  if (source.scales.has_value()) {
+    const BlockScales& scales = *source.scales;
+    digest.UpdateField(absl::StrCat("scales ", static_cast<int>(scales.code), " of ",
+                                    std::string(DTypeName(source.coded.value_or(DType::kU8))), " ",
+                                    scales.block_rows, " ", scales.block_cols,
+                                    scales.transposed ? " transposed" : ""));
+    digest.UpdateField(Block(scales.scales));
+  }
+  if (!source.update.has_value()) return;
+  digest.UpdateField(absl::StrCat("added to ", std::string(DTypeName(ValueType(source)))));
+  for (const LowRankTerm& term : source.update->terms) {
+    digest.UpdateField(absl::StrCat("term ", term.rank, " ", term.matrices, " ", Number(term.scale),
+                                    " ", term.column_factor.has_value() ? 2 : 1));
+    AddFactor(term.row_factor, digest);
+    if (term.column_factor.has_value()) AddFactor(*term.column_factor, digest);
+  }
+  if (!source.update->magnitudes.has_value()) return;
+  digest.UpdateField(source.update->magnitudes->of_columns ? "columns as long as"
+                                                           : "rows as long as");
+  digest.UpdateField(Block(source.update->magnitudes->magnitude));
+}
+
 }  // namespace
 
 std::string MethodDigest(const MethodConfig& method) {
@@ -53,6 +92,9 @@ std::string PlanDigest(const Plan& plan, const std::vector<std::string>& asked) 
       digest.UpdateField(absl::StrCat(shard.info.size));
       digest.UpdateField(shard.info.identity);
       digest.UpdateField(shard.header_digest);
+      if (shard.place > 0) {
+        digest.UpdateField(absl::StrCat("in ", model.places[shard.place - 1]));
+      }
     }
   }
   for (const PlannedTensor& tensor : plan.tensors) {
@@ -61,6 +103,7 @@ std::string PlanDigest(const Plan& plan, const std::vector<std::string>& asked) 
     digest.UpdateField(absl::StrCat(tensor.method, " ", tensor.group));
     for (const PlannedSource& source : tensor.sources) {
       digest.UpdateField(absl::StrCat(source.model, " ", source.shard, " ", source.offset));
+      if (IsDecoded(source)) AddOrigin(source, digest);
       for (const SourcePart& part : source.parts) {
         digest.UpdateField(absl::StrCat("part of ", part.elements, " from ", part.of.size()));
         for (const StoredElements& stored : part.of) {

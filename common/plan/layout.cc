@@ -12,6 +12,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/format/safetensors.h"
+#include "common/plan/origin_bytes.h"
 #include "common/plan/pieces.h"
 
 namespace merganser {
@@ -111,12 +112,13 @@ Segment MakeSegment(const Plan& plan, uint32_t index, uint64_t leaf_begin, uint6
   segment.leaf_end = leaf_end;
   const uint64_t elements = SegmentElements(tensor, segment);
   segment.bytes_out = elements * BytesPerElement(tensor.dtype);
-  for (const PlannedSource& source : tensor.sources) {
-    segment.bytes_in += elements * BytesPerElement(source.dtype);
-  }
+  const ReadCost cost = CostOfReading(plan, tensor, leaf_begin * tensor.leaf_elements, elements);
+  segment.bytes_in = cost.read;
+  // What reading takes beside the elements is given back before the method begins.
   segment.workspace =
-      tensor.needs.workspace_bytes + (leaf_end - leaf_begin) * tensor.needs.retained_bytes;
-  segment.memory = segment.bytes_in + segment.bytes_out + segment.workspace +
+      std::max(cost.scratch, tensor.needs.workspace_bytes +
+                                 (leaf_end - leaf_begin) * tensor.needs.retained_bytes);
+  segment.memory = cost.elements + segment.bytes_out + segment.workspace +
                    (tensor.sources.size() + 1) * kBufferPadding;
   return segment;
 }

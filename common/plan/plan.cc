@@ -19,6 +19,7 @@
 #include "common/plan/folded_lines.h"
 #include "common/plan/layout.h"
 #include "common/plan/pieces.h"
+#include "common/plan/planned_origins.h"
 
 namespace merganser {
 namespace {
@@ -130,6 +131,22 @@ void AddParts(const std::vector<const Checkpoint*>& models, const TensorSource& 
   }
   if (!out.parts.empty() && !exact) out.dtype = wide ? DType::kF64 : DType::kF32;
   if (!out.parts.empty() && exact && dtype.has_value()) out.dtype = *dtype;
+}
+
+// Values with scales and products are decoded as whole tensors.
+absl::Status CheckParts(const std::vector<const Checkpoint*>& models, const TensorSource& source) {
+  for (const SourceRows& run : source.rows) {
+    for (const SourceRows::Origin& origin : run.of) {
+      const CheckpointTensor& tensor = models[origin.model]->tensors[origin.tensor];
+      if (!tensor.scales.has_value() && !tensor.update.has_value()) continue;
+      return absl::UnimplementedError(absl::StrCat(
+          "tensor ", Shown(tensor.name), " of ", Shown(models[origin.model]->given), ": found ",
+          tensor.update.has_value() ? "an adapter's product" : "values with scales",
+          " of which rows lie elsewhere than in the output, expected weights that are stored as "
+          "they are: write that model out in full first, and merge what was written"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // `as`: another name of the tensor, in the output and in all models; or empty.
@@ -294,7 +311,9 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
   plan.warnings.insert(plan.warnings.end(), resolved.warnings.begin(), resolved.warnings.end());
   plan.warnings.insert(plan.warnings.end(), alignment.warnings.begin(), alignment.warnings.end());
   for (const Checkpoint* model : models) {
-    plan.models.push_back({model->uri, model->given, model->shards});
+    PlannedModel& planned = plan.models.emplace_back();
+    planned = {model->uri, model->given, model->shards};
+    for (const CheckpointPlace& place : model->places) planned.places.push_back(place.uri);
   }
 
   const bool mostly_half = MostlyHalfPrecision(alignment);
@@ -340,7 +359,15 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
       const CheckpointTensor& where = models[source.model]->tensors[source.tensor];
       PlannedSource& planned = tensor.sources.emplace_back();
       planned = {source.model, where.shard, where.offset, where.dtype, where.name, {}};
+      MERGANSER_RETURN_IF_ERROR(CheckParts(models, source));
       AddParts(models, source, tensor.elements, planned);
+      if (aligned.copied && (where.scales.has_value() || where.update.has_value())) {
+        return absl::UnimplementedError(absl::StrCat(
+            "tensor ", Shown(where.name), " of ", Shown(models[source.model]->given), ": found ",
+            where.update.has_value() ? "an adapter's product" : "values with scales",
+            " for a tensor that is copied as it is, expected one that is merged"));
+      }
+      if (tensor.elements > 0) AddOrigin(where, planned);
       parts += planned.parts.size();
       if (parts > kMaxSourceParts) {
         return absl::InvalidArgumentError(absl::StrCat(
@@ -349,6 +376,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
             "in common to be matched row by row; bring the models to one vocabulary first"));
       }
     }
+    TakeDeltas(plan, tensor);
     plan.tensors.push_back(std::move(tensor));
   }
   for (std::string& remark : remarks.Texts()) plan.warnings.push_back(std::move(remark));

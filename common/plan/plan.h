@@ -87,6 +87,9 @@ struct PlannedSource {
   std::optional<BlockScales> scales = {};
   std::optional<DType> coded = {};
   std::optional<LowRankUpdate> update = {};
+  // With `update`: the type of the values that it is added to, decoded. `dtype` is then F32, or F64
+  // where the values are F64 and read.
+  std::optional<DType> added_to = {};
   // A task vector rather than weights (TensorView::delta). Without `update`, zeros: a model that
   // has the base's own tensor.
   bool delta = false;

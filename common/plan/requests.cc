@@ -1,9 +1,11 @@
 #include "common/plan/requests.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <vector>
 
 #include "common/base/checked.h"
+#include "common/plan/origin_bytes.h"
 #include "common/plan/pieces.h"
 
 namespace merganser {
@@ -19,17 +21,18 @@ uint64_t ReadsOf(const Plan& plan, const Segment& segment, std::span<const Store
   if (segment.header) return 0;
   const PlannedTensor& tensor = plan.tensors[segment.tensor];
   const uint64_t elements = SegmentElements(tensor, segment);
+  const uint64_t first = segment.leaf_begin * tensor.leaf_elements;
   uint64_t reads = 0;
-  for (const PlannedSource& source : tensor.sources) {
+  for (size_t s = 0; s < tensor.sources.size(); ++s) {
+    const PlannedSource& source = tensor.sources[s];
     const auto of = [&](uint32_t model, uint64_t bytes) {
       const uint64_t size = model < inputs.size() ? inputs[model].read_size : 0;
       reads += size == 0 ? 1 : std::max<uint64_t>(1, CeilDiv(bytes, size));
     };
     if (source.parts.empty()) {
-      of(source.model, elements * BytesPerElement(source.dtype));
+      ForReads(tensor, source, SharedValues(plan, tensor, s).has_value(), first, elements, of);
       continue;
     }
-    const uint64_t first = segment.leaf_begin * tensor.leaf_elements;
     ForParts(source, first, elements, [&](const SourcePart& part, uint64_t, uint64_t count) {
       for (const StoredElements& stored : part.of) {
         of(stored.model, count * BytesPerElement(stored.dtype));

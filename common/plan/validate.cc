@@ -10,7 +10,9 @@
 #include "common/base/checked.h"
 #include "common/base/status.h"
 #include "common/plan/layout.h"
+#include "common/plan/origin_bytes.h"
 #include "common/plan/pieces.h"
+#include "common/plan/validate_origins.h"
 
 namespace merganser {
 namespace {
@@ -71,6 +73,7 @@ class Validator {
     if (plan_.has_base && plan_.models.empty()) {
       return Malformed("plan.has_base", "found true without any model");
     }
+    MERGANSER_RETURN_IF_ERROR(CheckPlaces());
     for (size_t s = 0; s < plan_.shards.size(); ++s) {
       const PlannedShard& shard = plan_.shards[s];
       if (shard.header.size() > shard.size) {
@@ -95,6 +98,17 @@ class Validator {
   }
 
  private:
+  absl::Status CheckPlaces() const {
+    for (size_t m = 0; m < plan_.models.size(); ++m) {
+      const PlannedModel& model = plan_.models[m];
+      for (size_t s = 0; s < model.shards.size(); ++s) {
+        MERGANSER_RETURN_IF_ERROR(Below({"models", m, "shards", s}, "place", model.shards[s].place,
+                                        model.places.size() + 1));
+      }
+    }
+    return absl::OkStatus();
+  }
+
   // Pieces so small that their list would not fit.
   absl::Status CheckOutput() const {
     if (!plan_.output.whole_pieces) return absl::OkStatus();
@@ -203,6 +217,10 @@ class Validator {
                        tensor.needs.mode == "copy" ? std::string(DTypeName(tensor.dtype))
                                                    : "a type that can be merged"));
     }
+    if (std::optional<OriginFault> fault = FindOriginFault(plan_, tensor, place.inner_index)) {
+      return Malformed(place.Of(fault->field.c_str()), fault->problem);
+    }
+    if (IsDecoded(source)) return absl::OkStatus();
     if (!source.parts.empty()) return CheckParts(place, tensor, source);
     return CheckStored(place, tensor.elements,
                        StoredElements{source.model, source.shard, source.offset, source.dtype});

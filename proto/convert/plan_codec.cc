@@ -1,55 +1,18 @@
 #include "proto/convert/plan_codec.h"
 
-#include <array>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/plan/pieces.h"
 #include "common/plan/validate.h"
+#include "proto/convert/dtype_codec.h"
+#include "proto/convert/origin_codec.h"
 
 namespace merganser {
 namespace {
-
-struct DTypePair {
-  DType native;
-  v1::DType proto;
-};
-
-// Written out, so that reordering either enum cannot shift the meaning of bytes
-// between two versions of the program.
-constexpr std::array<DTypePair, 22> kDTypes = {{
-    {DType::kBool, v1::DTYPE_BOOL},
-    {DType::kF4, v1::DTYPE_F4},
-    {DType::kF6E2M3, v1::DTYPE_F6_E2M3},
-    {DType::kF6E3M2, v1::DTYPE_F6_E3M2},
-    {DType::kU8, v1::DTYPE_U8},
-    {DType::kI8, v1::DTYPE_I8},
-    {DType::kF8E5M2, v1::DTYPE_F8_E5M2},
-    {DType::kF8E4M3, v1::DTYPE_F8_E4M3},
-    {DType::kF8E8M0, v1::DTYPE_F8_E8M0},
-    {DType::kF8E4M3FNUZ, v1::DTYPE_F8_E4M3FNUZ},
-    {DType::kF8E5M2FNUZ, v1::DTYPE_F8_E5M2FNUZ},
-    {DType::kI16, v1::DTYPE_I16},
-    {DType::kU16, v1::DTYPE_U16},
-    {DType::kF16, v1::DTYPE_F16},
-    {DType::kBF16, v1::DTYPE_BF16},
-    {DType::kI32, v1::DTYPE_I32},
-    {DType::kU32, v1::DTYPE_U32},
-    {DType::kF32, v1::DTYPE_F32},
-    {DType::kC64, v1::DTYPE_C64},
-    {DType::kF64, v1::DTYPE_F64},
-    {DType::kI64, v1::DTYPE_I64},
-    {DType::kU64, v1::DTYPE_U64},
-}};
-
-v1::DType EncodeDType(DType dtype) {
-  for (const DTypePair& pair : kDTypes) {
-    if (pair.native == dtype) return pair.proto;
-  }
-  return v1::DTYPE_UNSPECIFIED;
-}
 
 v1::Split EncodeSplit(Split split) {
   switch (split) {
@@ -84,9 +47,7 @@ absl::Status Malformed(const Place& place, const char* field, const std::string&
 }
 
 absl::StatusOr<DType> DecodeDType(const Place& place, v1::DType proto) {
-  for (const DTypePair& pair : kDTypes) {
-    if (pair.proto == proto) return pair.native;
-  }
+  if (const std::optional<DType> dtype = DTypeOf(proto)) return *dtype;
   return Malformed(place, "dtype",
                    absl::StrCat("found the unknown element type ", static_cast<int>(proto),
                                 ", expected one that this program knows (is it older than the "
@@ -179,6 +140,7 @@ void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
   needs.set_group(tensor.needs.group);
   needs.set_keeps(tensor.needs.keeps);
   needs.set_retained_bytes(tensor.needs.retained_bytes);
+  needs.set_takes_deltas(tensor.needs.takes_deltas);
   proto.set_method(tensor.method);
   proto.set_group(static_cast<uint32_t>(tensor.group + 1));
   proto.set_tied(tensor.tied);
@@ -190,6 +152,7 @@ void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
     EncodeStored(source, s);
     s.set_tensor(source.tensor);
     for (const SourcePart& part : source.parts) EncodePart(part, *s.add_parts());
+    EncodeOrigin(source, s);
   }
   proto.set_has_base_source(tensor.has_base_source);
   proto.set_shard(tensor.shard);
@@ -212,6 +175,7 @@ absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::Planned
   tensor.needs.group = needs.group();
   tensor.needs.keeps = needs.keeps();
   tensor.needs.retained_bytes = needs.retained_bytes();
+  tensor.needs.takes_deltas = needs.takes_deltas();
   tensor.method = proto.method();
   tensor.group = static_cast<int32_t>(proto.group() - 1);  // 0 stands for none
   tensor.tied = proto.tied();
@@ -226,6 +190,10 @@ absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::Planned
     for (const v1::SourcePart& part : s.parts()) {
       MERGANSER_ASSIGN_OR_RETURN(SourcePart decoded, DecodePart({&place, "sources", i}, part));
       source.parts.push_back(std::move(decoded));
+    }
+    if (const std::optional<std::string> fault = DecodeOrigin(s, source)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(Place{&place, "sources", i}.Path(), ".", *fault));
     }
     tensor.sources.push_back(std::move(source));
   }
@@ -301,7 +269,9 @@ v1::Plan EncodePlan(const Plan& plan) {
       s.set_size(shard.info.size);
       s.set_identity(shard.info.identity);
       s.set_header_digest(shard.header_digest);
+      s.set_place(shard.place);
     }
+    for (const std::string& uri : model.places) m.add_places(uri);
   }
   for (const PlannedTensor& tensor : plan.tensors) EncodeTensor(tensor, *proto.add_tensors());
   for (const PlannedShard& shard : plan.shards) {
@@ -348,8 +318,9 @@ absl::StatusOr<Plan> DecodePlan(const v1::Plan& proto) {
     model.uri = m.uri();
     model.given = m.given();
     for (const v1::InputShard& s : m.shards()) {
-      model.shards.push_back({s.key(), {s.size(), s.identity()}, s.header_digest()});
+      model.shards.push_back({s.key(), {s.size(), s.identity()}, s.header_digest(), s.place()});
     }
+    model.places.assign(m.places().begin(), m.places().end());
     plan.models.push_back(std::move(model));
   }
   for (const v1::PlannedShard& s : proto.shards()) {

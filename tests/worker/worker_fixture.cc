@@ -72,7 +72,8 @@ T Must(absl::StatusOr<T> value) {
 }  // namespace
 
 TestJob::TestJob(std::string_view recipe_text, const std::map<std::string, TinyCheckpoint>& models,
-                 const StoreTraits& output_traits) {
+                 const StoreTraits& output_traits,
+                 const std::function<void(std::vector<Checkpoint>&)>& change) {
   static std::atomic<int> jobs = 0;
   const std::string place = absl::StrCat("memory://worker-test-", ++jobs, "-");
   const Recipe recipe = Must(ParseRecipe(recipe_text, "r.yaml"));
@@ -89,8 +90,22 @@ TestJob::TestJob(std::string_view recipe_text, const std::map<std::string, TinyC
     inputs_.push_back(Wrap(store));
     context_->inputs.push_back(inputs_.back().calls);
   }
+  std::vector<std::string> uris;
+  for (const Checkpoint& checkpoint : checkpoints) uris.push_back(checkpoint.uri);
+  if (change != nullptr) change(checkpoints);
   std::vector<const Checkpoint*> pointers;
-  for (const Checkpoint& checkpoint : checkpoints) pointers.push_back(&checkpoint);
+  for (size_t i = 0; i < checkpoints.size(); ++i) {
+    const Checkpoint& checkpoint = checkpoints[i];
+    pointers.push_back(&checkpoint);
+    if (checkpoint.uri != uris[i]) {
+      inputs_[i] = Wrap(checkpoint.store);
+      context_->inputs[i] = inputs_[i].calls;
+    }
+    context_->places.emplace_back();
+    for (const CheckpointPlace& place : checkpoint.places) {
+      context_->places.back().push_back(place.store);
+    }
+  }
   context_->job = "jobs/test";
   context_->uid = "test";
   context_->plan = Must(MakePlan(

@@ -4,6 +4,7 @@
 #define MERGANSER_TESTS_WORKER_WORKER_FIXTURE_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -14,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
+#include "common/checkpoint/checkpoint.h"
 #include "tests/testing/fault_store.h"
 #include "tests/testing/recording_store.h"
 #include "tests/testing/test_traits.h"
@@ -23,12 +25,13 @@
 
 namespace merganser {
 
-// `recipe` names its models as the keys of `models`. Any failure to get so far
-// fails the test.
+// `recipe` names its models as the keys of `models`; `change` is called on them before they are
+// planned. Any failure to get so far fails the test.
 class TestJob {
  public:
   TestJob(std::string_view recipe, const std::map<std::string, TinyCheckpoint>& models,
-          const StoreTraits& output = TestTraits());
+          const StoreTraits& output = TestTraits(),
+          const std::function<void(std::vector<Checkpoint>&)>& change = nullptr);
 
   const std::shared_ptr<JobContext>& context() const { return context_; }
   const Plan& plan() const { return context_->plan; }

@@ -126,7 +126,7 @@ TEST_F(RecipeModelsTest, AFolderThatIsReallyCalledSoIsAPath) {
 
 TEST_F(RecipeModelsTest, RootsHoldForBasesAndAdaptersAlike) {
   std::filesystem::create_directories(dir_.File("in"));
-  const auto roots = AllowedRoots::Make({dir_.File("in")}, "/");
+  const auto roots = AllowedRoots::Make({dir_.File("in")}, "/", "the test");
   ASSERT_TRUE(roots.ok()) << roots.status();
   for (const std::string& model : {absl::StrCat(dir_.File("in"), "/base+", dir_.File("x")),
                                    absl::StrCat(dir_.File("base"), "+", dir_.File("in"), "/x")}) {

@@ -74,7 +74,14 @@ absl::StatusOr<MethodResult> RunMethod(const MergeMethod& method, const MethodRu
 
   const Stored base(run.in, run.base);
   std::vector<Stored> experts;
-  for (const auto& expert : run.experts) experts.emplace_back(run.in, expert);
+  for (const auto& expert : run.experts) {
+    experts.emplace_back(run.in, expert);
+    if (!run.deltas) continue;
+    std::vector<double> delta = experts.back().values();
+    const std::vector<double> from = base.values();
+    for (size_t e = 0; e < delta.size(); ++e) delta[e] -= from[e];
+    experts.back() = Stored(DType::kF64, delta);
+  }
   Stored out(run.out, size);
   const uint64_t leaf_elements = LeafElements(run, spec.shape, needs.split, size);
   std::vector<LeafWork> leaves((size + leaf_elements - 1) / leaf_elements);
@@ -82,7 +89,10 @@ absl::StatusOr<MethodResult> RunMethod(const MergeMethod& method, const MethodRu
     LeafWork& work = leaves[i];
     const uint64_t begin = i * leaf_elements;
     const uint64_t count = std::min(leaf_elements, size - begin);
-    for (const Stored& expert : experts) work.experts.push_back(expert.view().Slice(begin, count));
+    for (const Stored& expert : experts) {
+      work.experts.push_back(expert.view().Slice(begin, count));
+      work.experts.back().delta = run.deltas;
+    }
     const bool flat = needs.split == Split::kElements || spec.shape.empty();
     work.leaf.tensor = &spec;
     work.leaf.needs = &needs;

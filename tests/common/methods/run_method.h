@@ -25,6 +25,7 @@ struct MethodRun {
   std::vector<std::vector<double>> experts;
   DType in = DType::kF64;  // the inputs are rounded to this dtype
   DType out = DType::kF64;
+  bool deltas = false;                     // experts reach the method as task vectors of float64
   uint64_t leaf_elements = kLeafElements;  // kRows: whole rows of about so many, at least one
   size_t helpers = 0;                      // threads beside the calling one
 };
