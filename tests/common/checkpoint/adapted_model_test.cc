@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -454,8 +455,8 @@ TEST_F(AdaptedModelTest, WhatTheConfigurationAsksFor) {
   for (const std::string chosen :
        {R"("layers_to_transform": [0])", R"("layers_to_transform": 0, "layers_pattern": "layers")",
         R"("exclude_modules": ["layers.1.self_attn.q_proj"])"}) {
-    const Checkpoint layer = Good(
-        stage_.WriteAdapter(absl::StrCat("d", count++), q, R"("r": 2, "target_modules": ["q_proj"], )" + chosen));
+    const Checkpoint layer = Good(stage_.WriteAdapter(
+        absl::StrCat("d", count++), q, R"("r": 2, "target_modules": ["q_proj"], )" + chosen));
     EXPECT_THAT(layer.notes, ElementsAre(HasSubstr("1 of 1 module")));
     EXPECT_THAT(layer.warnings, IsEmpty());
   }
@@ -522,11 +523,13 @@ TEST_F(AdaptedModelTest, FoldersOfAdapters) {
   EXPECT_FALSE(IsAdapterFolder(**Stores().Open(stage_.Write("m", Base()))));
 
   const std::string pickled = stage_.Write(
-      "p", {{"adapter_config.json", R"({"peft_type": "LORA"})"}, {"adapter_model.bin", "x"}});
+      "p", std::map<std::string, std::string>{{"adapter_config.json", R"({"peft_type": "LORA"})"},
+                                              {"adapter_model.bin", "x"}});
   const absl::Status status = OpenAdapter(pickled, "p", Stores()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("save_pretrained(...)"));
-  const std::string none = stage_.Write("n", {{"adapter_config.json", R"({"peft_type": "LORA"})"}});
+  const std::string none = stage_.Write(
+      "n", std::map<std::string, std::string>{{"adapter_config.json", R"({"peft_type": "LORA"})"}});
   EXPECT_EQ(OpenAdapter(none, "n", Stores()).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(OpenAdapter(stage_.Write("w", Base()), "w", Stores()).status().code(),
             absl::StatusCode::kNotFound);
