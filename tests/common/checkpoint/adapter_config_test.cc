@@ -150,7 +150,6 @@ TEST(AdapterConfig, ValuesThatCannotBe) {
            {R"("r": "4")", "key 'r': found '4'"},
            {R"("r": 99999999999)", "key 'r'"},
            {R"("lora_alpha": "8")", "key 'lora_alpha'"},
-           {R"("lora_alpha": 1e999)", "lora_alpha"},
            {R"("rank_pattern": [1])", "key 'rank_pattern': found a list of 1"},
            {R"("rank_pattern": {"q": 0})", "key 'rank_pattern.q': found 0"},
            {R"("alpha_pattern": {"(": 1})", "key 'alpha_pattern': found '('"},
