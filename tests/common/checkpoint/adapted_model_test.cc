@@ -6,17 +6,20 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "common/checkpoint/alignment.h"
 #include "tests/common/checkpoint/adapter_stage.h"
 
 namespace merganser {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -486,6 +489,23 @@ TEST_F(AdaptedModelTest, ATiedHeadTakesWhatIsAddedToIt) {
   const Checkpoint own = Good(stage_.WriteAdapter("z", {{"lm_head.weight", {7, 6}}}));
   ASSERT_NE(own.Find("lm_head.weight"), nullptr);
   EXPECT_EQ(own.shards[own.Find("lm_head.weight")->shard].place, 1u);
+}
+
+TEST_F(AdaptedModelTest, AHeadThatIsStoredTooIsNoLongerItsEmbedding) {
+  TinyCheckpoint tiny = Base(R"({"model_type": "llama", "tie_word_embeddings": true,
+                                 "architectures": ["LlamaForCausalLM"]})");
+  tiny.tensors.push_back({"lm_head.weight", DType::kF32, {7, 6}, TinyBytes(tiny.tensors[0], 1)});
+  base_ = stage_.Make("both", tiny);
+  const Checkpoint model =
+      Good(stage_.WriteAdapter("x", {{"model.embed_tokens.lora_embedding_A", {2, 7}},
+                                     {"model.embed_tokens.lora_embedding_B", {6, 2}}}));
+  const auto plain = AlignModels({&base_, &base_});
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->tie_word_embeddings, std::nullopt);
+  const auto alignment = AlignModels({&base_, &model});
+  ASSERT_TRUE(alignment.ok()) << alignment.status();
+  EXPECT_EQ(alignment->tie_word_embeddings, false);
+  EXPECT_THAT(alignment->warnings, Contains(HasSubstr("with other values")));
 }
 
 TEST_F(AdaptedModelTest, AnotherBaseIsAWarningWhereNamesTell) {
