@@ -159,6 +159,7 @@ if [ "$mode" = full ]; then
   interop reflection_test.py
   interop moto_test.py
   interop hf_test.py
+  interop lora_test.py
   interop mergekit_test.py
   interop public_recipes_test.py
   interop tokenizer_union_test.py

@@ -35,7 +35,7 @@ PlannedTensor PlanOf(const CheckpointTensor& tensor) {
   planned.elements = 1;
   for (const uint64_t side : tensor.shape) planned.elements *= side;
   planned.sources = {{0, tensor.shard, tensor.offset, tensor.dtype, tensor.name, {}}};
-  AddOrigin(tensor, planned.sources[0]);
+  SetOrigin(tensor, planned.sources[0]);
   return planned;
 }
 

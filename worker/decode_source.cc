@@ -25,6 +25,10 @@ std::byte* BytesOf(const TensorView& view) { return const_cast<std::byte*>(view.
 // Element by element from the front. The types hold the values exactly. `from` may be the end of
 // `to`: none is written over before it was taken.
 void Convert(const TensorView& from, const TensorView& to) {
+  if (from.dtype == to.dtype) {
+    std::memmove(BytesOf(to), from.data, to.bytes());
+    return;
+  }
   double values[linalg::PadLanes(kChunk)];
   for (uint64_t at = 0; at < to.size; at += kChunk) {
     const uint64_t n = std::min(kChunk, to.size - at);

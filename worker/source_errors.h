@@ -11,7 +11,7 @@
 
 namespace merganser {
 
-// "/models/a/model.safetensors: tensor "model.norm.weight"".
+// "/models/a/model.safetensors: tensor model.norm.weight".
 std::string DescribeSource(const JobContext& job, const PlannedSource& source);
 
 // The same of a block, whose name the plan does not have: it is looked up in its file's header, and

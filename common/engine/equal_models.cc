@@ -141,11 +141,9 @@ class Comparison {
     std::vector<uint32_t> all;
     for (uint32_t m = 0; m < plan.models.size(); ++m) {
       // What an adapter leaves alone is its base's by design.
-      if (!plan.models[m].adapters.empty() || !plan.models[m].places.empty()) continue;
+      if (!plan.models[m].places.empty()) continue;
       if (!seen.insert(plan.models[m].uri).second) continue;
       if (plan.has_base && m == 0) continue;
-      // What it has beside another model's files is not sampled.
-      if (!plan.models[m].places.empty()) continue;
       all.push_back(m);
     }
     if (plan.has_base) as_base_ = all;

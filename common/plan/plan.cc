@@ -133,22 +133,6 @@ void AddParts(const std::vector<const Checkpoint*>& models, const TensorSource& 
   if (!out.parts.empty() && exact && dtype.has_value()) out.dtype = *dtype;
 }
 
-// Values with scales and products are decoded as whole tensors.
-absl::Status CheckParts(const std::vector<const Checkpoint*>& models, const TensorSource& source) {
-  for (const SourceRows& run : source.rows) {
-    for (const SourceRows::Origin& origin : run.of) {
-      const CheckpointTensor& tensor = models[origin.model]->tensors[origin.tensor];
-      if (!tensor.scales.has_value() && !tensor.update.has_value()) continue;
-      return absl::UnimplementedError(absl::StrCat(
-          "tensor ", Shown(tensor.name), " of ", Shown(models[origin.model]->given), ": found ",
-          tensor.update.has_value() ? "an adapter's product" : "values with scales",
-          " of which rows lie elsewhere than in the output, expected weights that are stored as "
-          "they are: write that model out in full first, and merge what was written"));
-    }
-  }
-  return absl::OkStatus();
-}
-
 // `as`: another name of the tensor, in the output and in all models; or empty.
 TensorPlace PlaceOf(const AlignedTensor& aligned, const std::string& as) {
   TensorPlace place;
@@ -359,15 +343,8 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
       const CheckpointTensor& where = models[source.model]->tensors[source.tensor];
       PlannedSource& planned = tensor.sources.emplace_back();
       planned = {source.model, where.shard, where.offset, where.dtype, where.name, {}};
-      MERGANSER_RETURN_IF_ERROR(CheckParts(models, source));
       AddParts(models, source, tensor.elements, planned);
-      if (aligned.copied && (where.scales.has_value() || where.update.has_value())) {
-        return absl::UnimplementedError(absl::StrCat(
-            "tensor ", Shown(where.name), " of ", Shown(models[source.model]->given), ": found ",
-            where.update.has_value() ? "an adapter's product" : "values with scales",
-            " for a tensor that is copied as it is, expected one that is merged"));
-      }
-      if (tensor.elements > 0) AddOrigin(where, planned);
+      MERGANSER_RETURN_IF_ERROR(AddOrigin(models, source, tensor, planned));
       parts += planned.parts.size();
       if (parts > kMaxSourceParts) {
         return absl::InvalidArgumentError(absl::StrCat(
@@ -376,7 +353,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
             "in common to be matched row by row; bring the models to one vocabulary first"));
       }
     }
-    TakeDeltas(plan, tensor);
+    MERGANSER_RETURN_IF_ERROR(SettleOrigins(plan, tensor));
     plan.tensors.push_back(std::move(tensor));
   }
   for (std::string& remark : remarks.Texts()) plan.warnings.push_back(std::move(remark));

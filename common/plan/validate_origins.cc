@@ -117,12 +117,13 @@ class OriginCheck {
       return Found("coded", absl::StrCat("found ", std::string(DTypeName(coded)), ", expected ",
                                          scaled ? "F8_E4M3 or F8_E5M2" : "U8 or F4"));
     }
+    if (Fault fault = CheckBlock("scales.scales", scales.scales, false)) return fault;
+    if (scales.scales.elements == 1) return std::nullopt;  // of all values, whatever the blocks
     if (scales.block_rows == 0 || scales.block_cols == 0) {
       return Found("scales.block_rows",
                    absl::StrCat("found blocks of ", scales.block_rows, " x ", scales.block_cols,
                                 ", expected at least 1 x 1"));
     }
-    if (Fault fault = CheckBlock("scales.scales", scales.scales, false)) return fault;
     const Shape& shape = tensor_.spec.shape;
     uint64_t rows = shape.size() < 2 ? 1 : shape[shape.size() - 2];
     uint64_t cols = shape.empty() ? 1 : shape.back();
@@ -130,8 +131,7 @@ class OriginCheck {
     if (scales.transposed) std::swap(rows, cols);
     const uint64_t expected =
         matrices * CeilDiv(rows, scales.block_rows) * CeilDiv(cols, scales.block_cols);
-    // Or one for all matrices.
-    if (scales.scales.elements == expected || scales.scales.elements == 1) return std::nullopt;
+    if (scales.scales.elements == expected) return std::nullopt;
     return Found("scales.scales.elements",
                  absl::StrCat("found ", scales.scales.elements, ", expected ", expected));
   }

@@ -32,7 +32,7 @@ bool Separates(std::string_view part, std::string_view next) {
 std::string ModelRefText(const ModelRef& ref) {
   std::string text = ref.path;
   for (const ModelAdapter& adapter : ref.adapters) {
-    absl::StrAppend(&text, "+",
+    absl::StrAppend(&text, ref.may_be_path ? "+" : " + ",
                     adapter.weight == 1 ? std::string() : absl::StrCat(adapter.weight, "*"),
                     adapter.path);
   }

@@ -29,7 +29,9 @@ struct ModelRef {
   bool operator==(const ModelRef&) const = default;
 };
 
-// "BASE+ADAPTER", "BASE+0.5*ADAPTER": what messages, reports and the plan call the model.
+// "BASE + ADAPTER", "BASE + 0.5*ADAPTER": what messages, reports and the plan call a model whose
+// parts are written one by one. One that is written as one text is called as it is written, which
+// this gives for those that may be a path.
 std::string ModelRefText(const ModelRef& ref);
 
 // "BASE+ADAPTER+ADAPTER", taken apart; nullopt where nothing separates. A '+' separates what

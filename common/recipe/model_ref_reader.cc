@@ -61,7 +61,8 @@ absl::Status ModelRefReader::Read(const YamlNode& node, const std::string& key,
                                   std::string& out) const {
   ModelRef ref;
   MERGANSER_RETURN_IF_ERROR(ReadRef(node, key, ref));
-  return Name(node.line, key, ref, out);
+  out = node.kind == YamlNode::Kind::kMap ? ModelRefText(ref) : node.text;
+  return TakeName(node.line, key, ref, out);
 }
 
 absl::Status ModelRefReader::ReadWithAdapters(const YamlNode& node, const std::string& key,
@@ -70,23 +71,23 @@ absl::Status ModelRefReader::ReadWithAdapters(const YamlNode& node, const std::s
   ModelRef ref;
   MERGANSER_RETURN_IF_ERROR(ReadRef(node, key, ref));
   MERGANSER_RETURN_IF_ERROR(ReadAdapters(lora, lora_key, ref));
-  return Name(node.line, key, ref, out);
+  out = ModelRefText(ref);
+  return TakeName(node.line, key, ref, out);
 }
 
-absl::Status ModelRefReader::Name(int line, const std::string& key, const ModelRef& ref,
-                                  std::string& out) const {
-  out = ModelRefText(ref);
+absl::Status ModelRefReader::TakeName(int line, const std::string& key, const ModelRef& ref,
+                                      const std::string& name) const {
   bool clear = true;
   if (ref.adapters.empty()) {
-    plain_.insert(out);
-    clear = !adapted_.contains(out);
+    plain_.insert(name);
+    clear = !adapted_.contains(name);
   } else {
-    const auto [known, added] = adapted_.emplace(out, ref);
-    clear = !plain_.contains(out) && (added || known->second == ref);
+    const auto [known, added] = adapted_.emplace(name, ref);
+    clear = !plain_.contains(name) && (added || known->second == ref);
   }
   if (clear) return absl::OkStatus();
   return messages_.Error(line, key,
-                         absl::StrCat("found ", Shown(out),
+                         absl::StrCat("found ", Shown(name),
                                       ", which is written otherwise elsewhere in the recipe and "
                                       "then means another model (a path with '+', or a model with "
                                       "adapters); expected one form for it: {path: ...} for the "
@@ -220,9 +221,9 @@ absl::Status ModelRefReader::ReadRevision(const YamlNode::Member& revision, cons
 // One adapter or a list of them.
 absl::Status ModelRefReader::ReadAdapters(const YamlNode& node, const std::string& key,
                                           ModelRef& out) const {
-  // What is said of the model itself is no text that may be a path.
-  out.may_be_path = false;
   if (node.kind == YamlNode::Kind::kNull) return absl::OkStatus();
+  // What is taken apart is no text that may be a path.
+  out.may_be_path = false;
   if (node.kind != YamlNode::Kind::kSequence) return ReadAdapter(node, key, out);
   for (size_t i = 0; i < node.items.size(); ++i) {
     MERGANSER_RETURN_IF_ERROR(ReadAdapter(*node.items[i], absl::StrCat(key, "[", i, "]"), out));

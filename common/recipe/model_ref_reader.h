@@ -42,8 +42,9 @@ class ModelRefReader {
   absl::Status ReadAdapter(const YamlNode& node, const std::string& key, ModelRef& out) const;
   absl::Status CheckPart(const YamlNode& node, const std::string& key,
                          const std::string& part) const;
-  // The name of `ref` for the rest of the recipe.
-  absl::Status Name(int line, const std::string& key, const ModelRef& ref, std::string& out) const;
+  // `name` means `ref` in the rest of the recipe.
+  absl::Status TakeName(int line, const std::string& key, const ModelRef& ref,
+                        const std::string& name) const;
 
   const RecipeMessages& messages_;
   std::vector<std::string>& notes_;

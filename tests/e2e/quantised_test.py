@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 import harness
+import lora_models
 import quantised_models as q
 import stio
 
@@ -151,12 +152,35 @@ class Fp8Test(QuantisedCase):
             self.assertEqual(harness.state_of(job), "SUCCEEDED", job)
         self.assertEqual(wanted, harness.hash_output(self.path("workers")))
 
+    def test_adapters_on_a_quantised_base(self):
+        base = self.body()
+        quantised, decoded = self.fp8("b", base)
+        plain = self.plain("bd", decoded)
+        adapters = []
+        for seed, dora in ((1, False), (2, True)):
+            adapter = lora_models.Adapter(seed)
+            for name, shape in zip(WEIGHTS, SHAPES):
+                adapter.linear(name.removesuffix(".weight"), shape, dora=dora)
+            if dora:
+                adapter.config["use_dora"] = True
+            adapters.append(adapter.save(self.path("a%d" % seed)))
+        for method in METHODS:
+            with self.subTest(method=method):
+                self.same(method, [quantised] + [quantised + "+" + a for a in adapters],
+                          [plain] + [plain + "+" + a for a in adapters])
+
     def test_notes_say_what_is_decoded(self):
-        folder, _ = self.fp8("b", self.body())
+        base = self.body()
+        folder, _ = self.fp8("b", base)
+        adapter = lora_models.Adapter(1).linear(WEIGHTS[0].removesuffix(".weight"), SHAPES[0])
+        adapter = folder + "+" + adapter.save(self.path("a"))
         plan = json.loads(self.ok("plan", "--json", harness.recipe(
-            self.path("r.yaml"), "passthrough", None, [folder])).out)
+            self.path("r.yaml"), "task_arithmetic", folder,
+            [adapter, self.plain("e", self.body(base))])).out)
         self.assertEqual(plan["warnings"], [])
-        self.assertIn("3 tensors stored as F8_E4M3 with scales are decoded to BF16", str(plan["notes"]))
+        # Once, for the base and what adapters are on.
+        notes = [n for n in plan["notes"] if "3 tensors stored as F8_E4M3 with scales are decoded" in n]
+        self.assertEqual(len(notes), 1, plan["notes"])
 
 
 class Mxfp4Test(QuantisedCase):
@@ -187,12 +211,13 @@ class Mxfp4Test(QuantisedCase):
     def test_a_base_of_blocks_and_transposed_experts(self):
         base = self.experts()
         packed, decoded = self.model("b4", base, True)
-        plain, _ = self.model("bd", decoded, False)
+        # Twice: a model that is the base by its place is none of the experts.
+        plain, expert = [self.model(name, decoded, False)[0] for name in ("bd", "ed")]
         experts = [self.model("e%d" % i, self.experts(base), False)[0] for i in range(2)]
         for method in METHODS:
             with self.subTest(method=method):
                 self.same(method, [packed] + experts, [plain] + experts)
-                self.same(method, [plain, packed, experts[0]], [plain, plain, experts[0]])
+                self.same(method, [plain, packed, experts[0]], [plain, expert, experts[0]])
         out = stio.Checkpoint(self.merged("out", "passthrough", None, [packed], {}))
         for name, x in decoded.items():
             np.testing.assert_array_equal(out.values(name), x, name)
@@ -224,7 +249,7 @@ class DamagedTest(QuantisedCase):
         folder = self.save("m", {name: ("F8_E4M3", codes), name + "_scale_inv": ("F32", scales),
                                  "model.norm.weight": ("BF16", np.ones(130))},
                            quantization_config=FP8)
-        recipe = harness.recipe(self.path("r.yaml"), "linear", None, [folder, folder])
+        recipe = harness.recipe(self.path("r.yaml"), "linear", None, [folder], {"weight": 1})
         result = harness.run("merge", recipe, self.path("out"), "--overwrite")
         self.assertNotEqual(result.code, 0)
         for part in ("m/model.safetensors", name) + parts:

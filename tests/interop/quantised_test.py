@@ -124,16 +124,56 @@ class QuantisedTest(unittest.TestCase):
                            quantization_config=FP8)
         self.assertSameBits(got["l.weight"], dequantize(codes, scales, torch.bfloat16), "pairs")
 
+    def assertLoadsAlike(self, folder, tensors, quantization):
+        """What transformers loads of a model whose weights are replaced, without an accelerator, is
+        what the program passes through, and what it loads of that."""
+        safetensors.torch.save_file(tensors, os.path.join(folder, "model.safetensors"),
+                                    {"format": "pt"})
+        config = os.path.join(folder, "config.json")
+        with open(config, encoding="utf-8") as f:
+            body = json.load(f)
+        with open(config, "w", encoding="utf-8") as f:
+            json.dump(dict(body, quantization_config=quantization), f)
+        load = transformers.AutoModelForCausalLM.from_pretrained
+        theirs = load(folder, dtype="auto").state_dict()
+        ours = self.passed_through(folder)
+        out = os.path.join(self.dir, "out")
+        with open(os.path.join(out, "config.json"), encoding="utf-8") as f:
+            self.assertNotIn("quantization_config", json.load(f))
+        merged = load(out, dtype="auto").state_dict()
+        self.assertEqual(set(merged), set(theirs))
+        for tensors in (ours, merged):
+            for name, tensor in tensors.items():
+                self.assertSameBits(tensor, theirs[name], name)
+        return ours
+
+    def test_gpt_oss_loads_as_it_is_decoded(self):
+        config = transformers.GptOssConfig(
+            hidden_size=64, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+            num_key_value_heads=2, head_dim=32, vocab_size=64, num_local_experts=3,
+            num_experts_per_tok=1, layer_types=["full_attention"], dtype="bfloat16")
+        folder = os.path.join(self.dir, "gpt-oss")
+        transformers.GptOssForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+        tensors = safetensors.torch.load_file(os.path.join(folder, "model.safetensors"))
+        names = [n for n in tensors if n.endswith(("experts.gate_up_proj", "experts.down_proj"))]
+        self.assertEqual(len(names), 2)
+        for name in names:
+            experts, groups, rows = tensors[name].shape[0], tensors[name].shape[1] // 32, \
+                tensors.pop(name).shape[2]
+            tensors[name + "_blocks"] = torch.randint(0, 256, (experts, rows, groups, 16),
+                                                      dtype=torch.uint8)
+            tensors[name + "_scales"] = torch.randint(110, 130, (experts, rows, groups),
+                                                      dtype=torch.uint8)
+        ours = self.assertLoadsAlike(folder, tensors, {"quant_method": "mxfp4"})
+        self.assertTrue(set(names) <= set(ours))
+
     def test_a_model_loads_as_it_is_decoded(self):
-        """A tiny Llama of FP8, as transformers loads it without an accelerator."""
         config = transformers.LlamaConfig(
             hidden_size=128, intermediate_size=256, num_hidden_layers=1, num_attention_heads=2,
             num_key_value_heads=2, vocab_size=64, dtype="bfloat16")
-        model = transformers.LlamaForCausalLM(config).to(torch.bfloat16)
         folder = os.path.join(self.dir, "llama")
-        model.save_pretrained(folder)
-        path = os.path.join(folder, "model.safetensors")
-        tensors = safetensors.torch.load_file(path)
+        transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+        tensors = safetensors.torch.load_file(os.path.join(folder, "model.safetensors"))
         for name in [n for n in tensors if "_proj.weight" in n]:
             weight = tensors[name].float()
             rows, cols = weight.shape[0] // 128, weight.shape[1] // 128
@@ -142,22 +182,7 @@ class QuantisedTest(unittest.TestCase):
             tensors[name] = (tiles / scales[:, None, :, None]).reshape(weight.shape).to(
                 torch.float8_e4m3fn)
             tensors[name + "_scale_inv"] = scales
-        safetensors.torch.save_file(tensors, path, {"format": "pt"})
-        with open(os.path.join(folder, "config.json"), encoding="utf-8") as f:
-            body = json.load(f)
-        with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as f:
-            json.dump(dict(body, quantization_config=FP8), f)
-        theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto").state_dict()
-        ours = self.passed_through(folder)
-        with open(os.path.join(self.dir, "out", "config.json"), encoding="utf-8") as f:
-            self.assertNotIn("quantization_config", json.load(f))
-        for name, tensor in ours.items():
-            self.assertSameBits(tensor, theirs[name], name)
-        merged = transformers.AutoModelForCausalLM.from_pretrained(
-            os.path.join(self.dir, "out"), dtype="auto").state_dict()
-        self.assertEqual(set(merged), set(theirs))
-        for name, tensor in merged.items():
-            self.assertSameBits(tensor, theirs[name], name)
+        self.assertLoadsAlike(folder, tensors, FP8)
 
 
 if __name__ == "__main__":

@@ -222,7 +222,7 @@ TEST_P(LowRankSource, ReadsWhatThePlanSays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, LowRankSource, ::testing::ValuesIn(Cases()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 // --- What is wrong
 

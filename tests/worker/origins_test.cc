@@ -211,7 +211,7 @@ TEST(Origins, TaskVectorsAreTheProductsThemselves) {
 
 TEST(Origins, BytesDoNotDependOnThreadsMemoryOrCuts) {
   AdapterJob job;
-  for (const std::string recipe :
+  for (const std::string& recipe :
        {std::string(kTaskArithmetic), std::string(kLinear),
         std::string("merge_method: ties\nbase_model: base\nmodels: [a, b]\n"
                     "parameters: {density: 0.5, weight: 1}\n"),

@@ -102,8 +102,8 @@ TestJob::TestJob(std::string_view recipe_text, const std::map<std::string, TinyC
       context_->inputs[i] = inputs_[i].calls;
     }
     context_->places.emplace_back();
-    for (const CheckpointPlace& place : checkpoint.places) {
-      context_->places.back().push_back(place.store);
+    for (const CheckpointPlace& folder : checkpoint.places) {
+      context_->places.back().push_back(folder.store);
     }
   }
   context_->job = "jobs/test";

@@ -5,17 +5,21 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "common/checkpoint/alignment.h"
 #include "tests/common/checkpoint/adapter_stage.h"
 
 namespace merganser {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -454,8 +458,8 @@ TEST_F(AdaptedModelTest, WhatTheConfigurationAsksFor) {
   for (const std::string chosen :
        {R"("layers_to_transform": [0])", R"("layers_to_transform": 0, "layers_pattern": "layers")",
         R"("exclude_modules": ["layers.1.self_attn.q_proj"])"}) {
-    const Checkpoint layer = Good(
-        stage_.WriteAdapter(absl::StrCat("d", count++), q, R"("r": 2, "target_modules": ["q_proj"], )" + chosen));
+    const Checkpoint layer = Good(stage_.WriteAdapter(
+        absl::StrCat("d", count++), q, R"("r": 2, "target_modules": ["q_proj"], )" + chosen));
     EXPECT_THAT(layer.notes, ElementsAre(HasSubstr("1 of 1 module")));
     EXPECT_THAT(layer.warnings, IsEmpty());
   }
@@ -485,6 +489,23 @@ TEST_F(AdaptedModelTest, ATiedHeadTakesWhatIsAddedToIt) {
   const Checkpoint own = Good(stage_.WriteAdapter("z", {{"lm_head.weight", {7, 6}}}));
   ASSERT_NE(own.Find("lm_head.weight"), nullptr);
   EXPECT_EQ(own.shards[own.Find("lm_head.weight")->shard].place, 1u);
+}
+
+TEST_F(AdaptedModelTest, AHeadThatIsStoredTooIsNoLongerItsEmbedding) {
+  TinyCheckpoint tiny = Base(R"({"model_type": "llama", "tie_word_embeddings": true,
+                                 "architectures": ["LlamaForCausalLM"]})");
+  tiny.tensors.push_back({"lm_head.weight", DType::kF32, {7, 6}, TinyBytes(tiny.tensors[0], 1)});
+  base_ = stage_.Make("both", tiny);
+  const Checkpoint model =
+      Good(stage_.WriteAdapter("x", {{"model.embed_tokens.lora_embedding_A", {2, 7}},
+                                     {"model.embed_tokens.lora_embedding_B", {6, 2}}}));
+  const auto plain = AlignModels({&base_, &base_});
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->tie_word_embeddings, std::nullopt);
+  const auto alignment = AlignModels({&base_, &model});
+  ASSERT_TRUE(alignment.ok()) << alignment.status();
+  EXPECT_EQ(alignment->tie_word_embeddings, false);
+  EXPECT_THAT(alignment->warnings, Contains(HasSubstr("with other values")));
 }
 
 TEST_F(AdaptedModelTest, AnotherBaseIsAWarningWhereNamesTell) {
@@ -522,11 +543,13 @@ TEST_F(AdaptedModelTest, FoldersOfAdapters) {
   EXPECT_FALSE(IsAdapterFolder(**Stores().Open(stage_.Write("m", Base()))));
 
   const std::string pickled = stage_.Write(
-      "p", {{"adapter_config.json", R"({"peft_type": "LORA"})"}, {"adapter_model.bin", "x"}});
+      "p", std::map<std::string, std::string>{{"adapter_config.json", R"({"peft_type": "LORA"})"},
+                                              {"adapter_model.bin", "x"}});
   const absl::Status status = OpenAdapter(pickled, "p", Stores()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("save_pretrained(...)"));
-  const std::string none = stage_.Write("n", {{"adapter_config.json", R"({"peft_type": "LORA"})"}});
+  const std::string none = stage_.Write(
+      "n", std::map<std::string, std::string>{{"adapter_config.json", R"({"peft_type": "LORA"})"}});
   EXPECT_EQ(OpenAdapter(none, "n", Stores()).status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(OpenAdapter(stage_.Write("w", Base()), "w", Stores()).status().code(),
             absl::StatusCode::kNotFound);

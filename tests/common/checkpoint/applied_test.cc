@@ -141,10 +141,10 @@ TEST(AppliedWeights, AdapterFilesBesideTheWeights) {
     tiny.files = {{file, "{}"}};
     const auto checkpoint = OpenCheckpoint(stage.Write("m", tiny), "m");
     EXPECT_EQ(checkpoint.status().code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(std::string(checkpoint.status().message()),
-                AllOf(HasSubstr(file), HasSubstr("beside the weights"),
-                      HasSubstr("name MODEL+FOLDER"), HasSubstr("merge_and_unload()"),
-                      HasSubstr("move its files away")));
+    EXPECT_THAT(
+        std::string(checkpoint.status().message()),
+        AllOf(HasSubstr(file), HasSubstr("beside the weights"), HasSubstr("name MODEL+FOLDER"),
+              HasSubstr("merge_and_unload()"), HasSubstr("move its files away")));
   }
   // That of another run, in a folder of its own, is no part of the model.
   Stage stage;

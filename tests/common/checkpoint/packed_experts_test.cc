@@ -163,6 +163,19 @@ TEST_F(PackedExpertsTest, WhatShapesAndNamesDoNotSayIsRefusedByName) {
   EXPECT_THAT(Refusal(singles, packed), HasSubstr("does not tell whether"));
 }
 
+TEST_F(PackedExpertsTest, QuantisedOnesAreNotTakenApart) {
+  Tensors packed = Packed();
+  const size_t count = packed.size();
+  for (size_t i = 0; i < count; ++i) {
+    if (packed[i].shape.size() != 3) continue;
+    packed[i].dtype = DType::kF8E4M3;
+    packed.push_back({absl::StrCat(packed[i].name, "_scale_inv"), DType::kF32, {3, 1, 1}});
+  }
+  EXPECT_THAT(Refusal(Singles(), packed),
+              AllOf(HasSubstr("'model.layers.0.mlp.experts.gate_up_proj'"),
+                    HasSubstr("it is stored quantised"), HasSubstr("dequantise the model first")));
+}
+
 TEST_F(PackedExpertsTest, ABaseThatPacksThemIsToBeAnExpert) {
   EXPECT_THAT(Refusal(Packed(), Singles()),
               AllOf(HasSubstr("model 'base' packs its experts"),

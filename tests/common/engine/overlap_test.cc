@@ -38,6 +38,18 @@ class OverlapOnDisk : public ::testing::Test {
   fs::path root_;
 };
 
+TEST(CheckApart, FoldersOfAdaptersAreInputsToo) {
+  PlannedModel model;
+  model.uri = "/models/base";
+  model.places = {"/adapters/a", "s3://bucket/b"};
+  EXPECT_TRUE(CheckApart("/out", {model}).ok());
+  for (const std::string output : {"/adapters/a/out", "/adapters", "s3://bucket/b"}) {
+    const absl::Status apart = CheckApart(output, {model});
+    EXPECT_TRUE(absl::IsFailedPrecondition(apart)) << output << ": " << apart;
+  }
+  EXPECT_TRUE(CheckApart("/adapters/ab", {model}).ok());
+}
+
 // One bucket has many names: that of another scheme at the same endpoint, and a web address.
 TEST(CheckPlacesApart, ComparesHostAndPath) {
   ::setenv("AWS_ENDPOINT_URL", "https://storage.googleapis.com", 1);

@@ -52,7 +52,9 @@ TEST(BlockDecode, EveryCodeOfE5m2) {
     } else {
       EXPECT_EQ(value, Value(code, 5, 2)) << code;
     }
-    if (size <= 0x7c) EXPECT_EQ(std::signbit(value), code >= 128) << code;
+    if (size <= 0x7c) {
+      EXPECT_EQ(std::signbit(value), code >= 128) << code;
+    }
   }
   EXPECT_EQ(E5m2Values()[0x7b], 57344);
   EXPECT_EQ(E5m2Values()[0x01], std::pow(2.0F, -16));

@@ -136,7 +136,7 @@ TEST(PlanOrigins, PlainModelsAreReadAsTheyAlwaysWere) {
     }
     EXPECT_EQ(SharedValues(plan, tensor, 1), std::nullopt);
   }
-  EXPECT_EQ(plan.bytes_read, 3 * (2 * 64 * 48 + 48) * 2);
+  EXPECT_EQ(plan.bytes_read, uint64_t{3 * (2 * 64 * 48 + 48) * 2});
 }
 
 TEST(PlanOrigins, ReadsTheBaseOnceAndTheAdapters) {
@@ -203,6 +203,26 @@ TEST(PlanOrigins, DigestsKnowWhereElementsComeFrom) {
   EXPECT_NE(digest, changed([](Checkpoint& m) {
               m.tensors[0].update->magnitudes = Magnitudes{{1, 2000, DType::kF32, 64}, false};
             }));
+}
+
+// What does not fit is refused where the plan is made, with the model and the tensor.
+TEST(PlanOrigins, FactorsThatDoNotFitTheirTensor) {
+  const std::vector<std::pair<std::function<void(LowRankUpdate&)>, std::string>> cases = {
+      {[](LowRankUpdate& u) { u.terms.clear(); }, "update.terms: found 0"},
+      {[](LowRankUpdate& u) { u.terms[0].rank = 0; }, "update.terms[0].rank: found 0"},
+      {[](LowRankUpdate& u) { u.terms[0].row_factor.block.elements = 255; },
+       "update.terms[0].row_factor.stride"},
+      {[](LowRankUpdate& u) { u.terms[0].row_factor.block.offset = 1 << 20; },
+       "update.terms[0].row_factor.block.offset"},
+  };
+  for (const auto& [change, wrong] : cases) {
+    std::vector<Checkpoint> models = Models();
+    change(*models[1].tensors[0].update);
+    const absl::StatusOr<Plan> plan = PlanOf(kTaskArithmetic, models);
+    ASSERT_FALSE(plan.ok()) << wrong;
+    EXPECT_THAT(std::string(plan.status().message()),
+                testing::AllOf(HasSubstr("tensor a.q_proj.weight of a, "), HasSubstr(wrong)));
+  }
 }
 
 // --- Plans that lie
@@ -289,7 +309,7 @@ INSTANTIATE_TEST_SUITE_P(
                     s.parts = {{64 * 48, {}}};
                   },
                   "parts"}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& test) { return std::string(test.param.name); });
 
 TEST(PlanOrigins, HostileTaskVectorsAndPlaces) {
   const Plan plan = Must(kTaskArithmetic, Models());
@@ -302,7 +322,8 @@ TEST(PlanOrigins, HostileTaskVectorsAndPlaces) {
   refused([](Plan& p) { p.tensors[0].needs.takes_deltas = false; }, "sources[1].delta");
   refused([](Plan& p) { p.models[1].shards[1].place = 2; }, "plan.models[1].shards[1].place");
   refused([](Plan& p) { p.tensors[1].sources[1].dtype = DType::kBF16; }, "sources[1].dtype");
-  refused([](Plan& p) { p.tensors[0].sources[1].delta = false; }, "plan.units");
+  // Then less is read than the units say.
+  refused([](Plan& p) { p.tensors[0].sources[1].update->terms[0].rank = 3; }, "plan.units");
 }
 
 TEST(PlanOrigins, HostileScales) {

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "common/recipe/recipe.h"
 
 namespace merganser {
@@ -49,7 +48,7 @@ TEST(ModelRef, OnlyTextWithoutSchemeMayBeAPath) {
 }
 
 TEST(ModelRef, NamesTellWeights) {
-  EXPECT_EQ(ModelRefText({"b", {{"x", 1}, {"y", 0.5}, {"z", -2}}, false}), "b+x+0.5*y+-2*z");
+  EXPECT_EQ(ModelRefText({"b", {{"x", 1}, {"y", 0.5}, {"z", -2}}, false}), "b + x + 0.5*y + -2*z");
 }
 
 Recipe Parse(const std::string& models) {
@@ -66,13 +65,17 @@ TEST(ModelRef, EveryFormOfARecipe) {
   - {model: b, lora: x}
   - {model: b, lora: [{path: x, weight: 0.5}, {path: org/y, revision: dpo}]}
   - {model: b+x, lora: z, parameters: {weight: 1}}
+  - {model: {model: b+x, lora: null}}
 )");
   std::vector<std::string> names;
   for (const RecipeModel& model : recipe.models) names.push_back(model.model);
-  EXPECT_THAT(names, ElementsAre("b+x", "b+x", "b+x", "b+x", "b+0.5*x+org/y@dpo", "b+x+z"));
-  EXPECT_EQ(recipe.adapted.size(), 3u);
-  EXPECT_THAT(PartsOfModel(recipe, "b+0.5*x+org/y@dpo"), ElementsAre("b", "x", "org/y@dpo"));
-  EXPECT_EQ(recipe.adapted.at("b+0.5*x+org/y@dpo").adapters[0].weight, 0.5);
+  EXPECT_THAT(names, ElementsAre("b+x", "b + x", "b + x", "b + x", "b + 0.5*x + org/y@dpo",
+                                 "b + x + z", "b+x"));
+  EXPECT_EQ(recipe.adapted.size(), 4u);
+  EXPECT_TRUE(recipe.adapted.at("b+x").may_be_path);
+  EXPECT_FALSE(recipe.adapted.at("b + x").may_be_path);
+  EXPECT_THAT(PartsOfModel(recipe, "b + 0.5*x + org/y@dpo"), ElementsAre("b", "x", "org/y@dpo"));
+  EXPECT_EQ(recipe.adapted.at("b + 0.5*x + org/y@dpo").adapters[0].weight, 0.5);
   EXPECT_THAT(PartsOfModel(recipe, "c"), ElementsAre("c"));
   EXPECT_TRUE(recipe.warnings.empty());
 }
@@ -110,7 +113,7 @@ TEST(ModelRef, WhatCannotBeMeant) {
               HasSubstr("key 'models[0].lora[0].weight': found \"much\", expected a number"));
   EXPECT_THAT(Refused("{model: a, lora: [{path: x, weight: .inf}]}"),
               HasSubstr("models[0].lora[0].weight"));
-  EXPECT_THAT(Refused("{model: a, lora: [{path: x, wait: 1}]}"),
+  EXPECT_THAT(Refused("{model: a, lora: [{path: x, wieght: 1}]}"),
               HasSubstr("did you mean 'weight'?"));
   EXPECT_THAT(Refused("{model: a, lora: {path: /x, revision: y}}"),
               HasSubstr("key 'models[0].lora.revision': found \"y\": a revision of /x"));
@@ -120,9 +123,8 @@ TEST(ModelRef, WhatCannotBeMeant) {
 }
 
 TEST(ModelRef, OneNameMeansOneModel) {
-  const auto recipe = ParseRecipe(
-      "merge_method: m\nmodels: [{model: {path: a+b}}]\nbase_model: {model: a, lora: b}\n",
-      "r.yaml");
+  const auto recipe =
+      ParseRecipe("merge_method: m\nmodels: [{model: {path: a+b}}]\nbase_model: a+b\n", "r.yaml");
   EXPECT_EQ(recipe.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(recipe.status().message()), HasSubstr("written otherwise elsewhere"));
 }

@@ -1,0 +1,168 @@
+"""Adapters that PEFT itself makes, merged by the program and by PEFT's merge_and_unload in float32:
+elements agree within BOUND, one rounding of either and float32's own sums. What PEFT cannot be asked
+for is refused, and the outputs load.
+
+usage: lora_test.py      environment: MERGANSER_BIN, MERGANSER_SOURCE_DIR
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
+
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
+
+import stio  # noqa: E402
+
+SOURCE = os.environ.get("MERGANSER_SOURCE_DIR", os.path.dirname(os.path.dirname(HERE)))
+BIN = os.environ.get("MERGANSER_BIN", os.path.join(SOURCE, "build", "bin", "merganser"))
+# Of the tensor's greatest magnitude: PEFT sums r products in float32 and rounds the sum, and DoRA's
+# lengths are float32 sums of a row.
+BOUND = 4 * 2.0**-24
+
+torch.set_num_threads(1)
+transformers.logging.set_verbosity_error()
+
+
+def llama(**more):
+    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**dict(
+        {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+         "num_key_value_heads": 2, "vocab_size": 64, "tie_word_embeddings": False,
+         "attention_bias": True}, **more)))
+
+
+def gpt2():
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(
+        n_embd=32, n_layer=2, n_head=4, vocab_size=64, n_positions=16, n_inner=32))
+
+
+def mixture():
+    return transformers.Qwen3MoeForCausalLM(transformers.Qwen3MoeConfig(
+        hidden_size=32, intermediate_size=48, moe_intermediate_size=24, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, num_experts=4, num_experts_per_tok=2,
+        vocab_size=64, head_dim=8, tie_word_embeddings=False))
+
+
+CASES = {
+    "linear": (llama, {"target_modules": ["q_proj", "down_proj"]}),
+    "conv1d": (gpt2, {"target_modules": ["c_attn", "c_proj", "c_fc"]}),
+    "embedding": (llama, {"target_modules": ["embed_tokens", "lm_head"]}),
+    "dora": (llama, {"target_modules": ["q_proj", "k_proj", "down_proj"], "use_dora": True}),
+    "dora_conv1d": (gpt2, {"target_modules": ["c_attn", "c_proj"], "use_dora": True}),
+    "rslora": (llama, {"target_modules": ["v_proj"], "use_rslora": True, "r": 7}),
+    "patterns": (llama, {"target_modules": ["q_proj", "v_proj", "o_proj"],
+                         "rank_pattern": {"layers.1.self_attn.q_proj": 3, "o_proj": 5},
+                         "alpha_pattern": {"^model.layers.0.self_attn.v_proj": 32}}),
+    "expression": (llama, {"target_modules": r".*layers\.1\..*(q_proj|up_proj)"}),
+    "some_layers": (llama, {"target_modules": ["q_proj"], "layers_to_transform": [1]}),
+    "bias": (llama, {"target_modules": ["q_proj"], "bias": "lora_only"}),
+    "all_biases": (llama, {"target_modules": ["q_proj"], "bias": "all"}),
+    "lora_bias": (llama, {"target_modules": ["q_proj"], "lora_bias": True}),
+    "modules_to_save": (llama, {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "norm"]}),
+    "target_parameters": (mixture, {"target_modules": ["q_proj"],
+                                    "target_parameters": ["mlp.experts.gate_up_proj",
+                                                          "mlp.experts.down_proj"]}),
+}
+
+
+class LoraTest(unittest.TestCase):
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="lora-")
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+
+    def path(self, *parts):
+        return os.path.join(self.dir, *parts)
+
+    def train(self, make, options, name="adapter", seed=0):
+        """A base and an adapter whose every tensor is random, as PEFT saves both."""
+        torch.manual_seed(seed)
+        base = make().float()
+        base.save_pretrained(self.path("base"))
+        model = get_peft_model(base, LoraConfig(**dict({"r": 4, "lora_alpha": 6}, **options)))
+        generator = torch.Generator().manual_seed(seed + 1)
+        with torch.no_grad():
+            for key, value in model.named_parameters():
+                if value.requires_grad:
+                    value.copy_(torch.randn(value.shape, generator=generator) * 0.1
+                                + (value if "magnitude" in key else 0))
+        model.save_pretrained(self.path(name))
+        return type(base)
+
+    def unloaded(self, kind, name="adapter"):
+        base = kind.from_pretrained(self.path("base"), dtype=torch.float32)
+        merged = PeftModel.from_pretrained(base, self.path(name)).merge_and_unload()
+        merged.save_pretrained(self.path("theirs"))
+        return stio.Checkpoint(self.path("theirs"))
+
+    def merge(self, body):
+        with open(self.path("r.yaml"), "w", encoding="utf-8") as f:
+            json.dump(body, f)
+        shutil.rmtree(self.path("ours"), ignore_errors=True)
+        done = subprocess.run([BIN, "merge", "r.yaml", "ours"], cwd=self.dir, text=True,
+                              capture_output=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return stio.Checkpoint(self.path("ours"))
+
+    def hold(self, ours, theirs):
+        self.assertEqual(sorted(ours.tensors), sorted(theirs.tensors))
+        changed, base = 0, stio.Checkpoint(self.path("base"))
+        for name in theirs.tensors:
+            a, b = ours.values(name), theirs.values(name)
+            self.assertEqual(a.shape, b.shape, name)
+            size = abs(b).max() if b.size else 0
+            self.assertLessEqual(abs(a - b).max() if b.size else 0, BOUND * size, name)
+            changed += int((a != base.values(name)).any())
+        return changed
+
+    def test_as_peft_merges_it(self):
+        for name, (make, options) in CASES.items():
+            with self.subTest(case=name):
+                kind = self.train(make, options)
+                theirs = self.unloaded(kind)
+                for model, base in (("base+adapter", None), ("adapter", "base")):
+                    body = {"merge_method": "task_arithmetic" if base else "passthrough",
+                            "models": [{"model": model}], "out_dtype": "float32"}
+                    if base:
+                        body.update({"base_model": base, "parameters": {"weight": 1}})
+                    self.assertGreater(self.hold(self.merge(body), theirs), 0)
+                kind.from_pretrained(self.path("ours"))
+                for folder in ("base", "adapter", "theirs"):
+                    shutil.rmtree(self.path(folder))
+
+    def test_several_adapters_as_peft_adds_them(self):
+        options = {"target_modules": ["q_proj", "down_proj"]}
+        kind = self.train(llama, options, "a")
+        self.train(llama, dict(options, r=3), "b", seed=0)
+        model = PeftModel.from_pretrained(kind.from_pretrained(self.path("base"), dtype=torch.float32),
+                                          self.path("a"), adapter_name="a")
+        model.load_adapter(self.path("b"), adapter_name="b")
+        model.add_weighted_adapter(["a", "b"], [0.5, 0.75], "both", combination_type="cat")
+        model.set_adapter("both")
+        model.merge_and_unload().save_pretrained(self.path("theirs"))
+        ours = self.merge({"merge_method": "passthrough", "out_dtype": "float32", "models": [{
+            "model": {"model": "base", "lora": [{"path": "a", "weight": 0.5},
+                                                {"path": "b", "weight": 0.75}]}}]})
+        self.assertGreater(self.hold(ours, stio.Checkpoint(self.path("theirs"))), 0)
+
+    def test_initialisations_that_change_the_base_are_refused(self):
+        for init in ("pissa", "olora"):
+            self.train(llama, {"target_modules": ["q_proj"], "init_lora_weights": init})
+            with open(self.path("r.yaml"), "w", encoding="utf-8") as f:
+                json.dump({"merge_method": "passthrough", "models": ["base+adapter"]}, f)
+            done = subprocess.run([BIN, "plan", "r.yaml"], cwd=self.dir, text=True,
+                                  capture_output=True, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("path_initial_model_for_weight_conversion", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
