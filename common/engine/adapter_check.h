@@ -50,11 +50,11 @@ struct AdapterCheck {
 };
 
 // `pair.base` is base+adapter, which `weights` reads. An element of a tensor with an update fits
-// where it is off the sum by no more than half a step of its dtype, one step at the size of what was
-// added, and two steps of float32 at the size of the most that was added around it. PEFT rounds the
-// product and its scaling once each to the adapter's dtype, and their sum to the model's; it adds
-// the terms of a product up in float32, in an order of its own. All others are the base's, rounded
-// to the model's dtype. Holds about 50 MiB. The errors of stores and of the reader.
+// where it is off the sum by no more than half a step of its dtype, one step at the size of what
+// was added, and two steps of float32 at the size of the most that was added around it. PEFT rounds
+// the product and its scaling once each to the adapter's dtype, and their sum to the model's; it
+// adds the terms of a product up in float32, in an order of its own. All others are the base's,
+// rounded to the model's dtype. Holds about 50 MiB. The errors of stores and of the reader.
 absl::StatusOr<AdapterCheck> CheckAdapter(const ModelPair& pair, WeightReader& weights,
                                           Executor& executor);
 
