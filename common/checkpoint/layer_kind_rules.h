@@ -38,6 +38,9 @@ struct LayerKindRule {
 
 std::span<const LayerKindRule> LayerKindRules();
 
+// "gemma3" of "gemma3_text".
+std::string_view WithoutTextSuffix(std::string_view model_type);
+
 // Of a model of this type, with or without "_text", with these values at its top; those of a
 // nested text_config stand there too. `layers` 0: as many as a list or a string has entries.
 std::vector<LayerKinds> LayerKindsIn(std::string_view model_type, const ConfigValues& values,

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <initializer_list>
 #include <optional>
 #include <set>
-#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,13 +18,6 @@ using How = LayerKindRule::How;
 
 // No model has as many; files that are made up may say so.
 constexpr uint64_t kMostLayers = 100000;
-
-bool Is(std::string_view key, std::span<const std::string_view> names) {
-  return std::find(names.begin(), names.end(), key) != names.end();
-}
-bool Is(std::string_view key, std::initializer_list<std::string_view> names) {
-  return Is(key, std::span(names.begin(), names.size()));
-}
 
 // Between what opens, closes and parts the text of a list.
 std::vector<std::string> Words(std::string_view list) {
@@ -59,15 +50,10 @@ bool HasWord(std::string_view words, std::string_view word) {
   return false;
 }
 
-std::string_view WithoutText(std::string_view model_type) {
-  if (model_type.ends_with("_text")) model_type.remove_suffix(5);
-  return model_type;
-}
-
 class Finder {
  public:
   Finder(std::string_view model_type, const ConfigValues& values, uint64_t layers)
-      : type_(WithoutText(model_type)), values_(values), layers_(layers) {}
+      : type_(WithoutTextSuffix(model_type)), values_(values), layers_(layers) {}
 
   std::vector<LayerKinds> Find() const {
     std::vector<LayerKinds> found;
@@ -92,7 +78,7 @@ class Finder {
 
   // One list has two names.
   std::string_view ListKey(std::string_view list) const {
-    if (Value(list) == nullptr && Is(list, {"layer_types", "layers_block_type"})) {
+    if (Value(list) == nullptr && (list == "layer_types" || list == "layers_block_type")) {
       return list == "layer_types" ? "layers_block_type" : "layer_types";
     }
     return list;
@@ -236,30 +222,6 @@ class Finder {
   const uint64_t layers_;
 };
 
-// Whatever the class: a file with such a list says with it what these keys said before. Of
-// attention, and of feed-forward layers.
-constexpr std::string_view kOfTypes[] = {"_sliding_window_pattern",
-                                         "attn_layer_offset",
-                                         "attn_layer_period",
-                                         "attn_type_list",
-                                         "full_attention_interval",
-                                         "full_attn_idxs",
-                                         "full_attn_layers",
-                                         "global_attn_every_n_layers",
-                                         "hybrid_layer_ids",
-                                         "hybrid_override_pattern",
-                                         "kda_layers",
-                                         "layer_group_size",
-                                         "layer_switch",
-                                         "local_layer_ids",
-                                         "max_window_layers",
-                                         "order_of_interleaved_layers",
-                                         "prefix_dense_sliding_window_pattern",
-                                         "sliding_window_pattern"};
-constexpr std::string_view kOfMlps[] = {
-    "decoder_sparse_step", "dense_mlp_idx",      "first_k_dense_replace", "moe_layer_end_index",
-    "moe_layer_freq",      "moe_layer_interval", "moe_layer_start_index", "num_hash_layers"};
-
 }  // namespace
 
 std::vector<LayerKinds> LayerKindsIn(std::string_view model_type, const ConfigValues& values,
@@ -310,20 +272,6 @@ std::string KindsJson(const LayerKinds& one, const std::vector<std::string>& kin
     }
   }
   return absl::StrCat("[", absl::StrJoin(entries, ", "), "]");
-}
-
-std::vector<std::string_view> ListsInsteadOf(std::string_view model_type, std::string_view key) {
-  if (ReadsLayerNumbers(WithoutText(model_type))) {
-    // What has no list in these classes.
-    if (Is(key, {"attn_layer_offset", "attn_layer_period"}) || Is(key, kOfMlps)) return {};
-  }
-  if (Is(key, kOfTypes)) return {"layer_types", "layers_block_type"};
-  if (Is(key, kOfMlps)) return {"mlp_layer_types"};
-  if (key == "no_rope_layer_interval") return {"no_rope_layers"};
-  if (key == "interleave_moe_layer_step") return {"moe_layers"};
-  if (Is(key, {"moe_layer_offset", "moe_every_n_layer"})) return {"moe_layers_enum"};
-  if (key == "attention_types") return {"attention_layers"};
-  return {};
 }
 
 }  // namespace merganser
