@@ -147,6 +147,12 @@ TEST(EditLayers, KeepsWithAWarningWhatCannotBeSaid) {
   }
 }
 
+TEST(EditLayers, APeriodAndItsOffsetAreWarnedOfOnce) {
+  EXPECT_THAT(
+      Rewritten(R"("attn_layer_period":2,"attn_layer_offset":1)", {0, 1, 1, 2}).remarks.warnings,
+      ElementsAre(HasSubstr("'attn_layer_period'")));
+}
+
 TEST(EditLayers, TakesNamesForWhatTheySayAndSaysSo) {
   const Case kCases[] = {
       {R"("some_layer_kinds":["a","b","c","d"])", R"("some_layer_kinds":["c","d"])", kEnd},
@@ -258,10 +264,10 @@ TEST(EditLayers, AddsTheListThatTheClassReadsWherePeriodsCannotSayIt) {
     EXPECT_THAT(made.remarks.warnings, ElementsAre(HasSubstr("is added, with the kind of each")))
         << one.from;
   }
-  const Made nested = Rewritten(R"("text_config":{"model_type":"gemma3_text"})",
-                                {0, 1, 2, 3, 0, 1, 2, 3}, R"("model_type":"gemma3")");
-  EXPECT_THAT(nested.text,
-              HasSubstr(R"("text_config":{"model_type":"gemma3_text","layer_types":[)"));
+  const Made nested =
+      Rewritten(R"("text_config":{"num_hidden_layers":4,"model_type":"gemma3_text"})",
+                {0, 1, 2, 3, 0, 1, 2, 3}, R"("model_type":"gemma3")");
+  EXPECT_THAT(nested.text, HasSubstr(R"("model_type":"gemma3_text","layer_types":[)"));
 }
 
 TEST(EditLayers, PeriodsThatStillFitAreKept) {
