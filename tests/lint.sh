@@ -81,7 +81,7 @@ check_tidy() {
   local only=()
   [ -z "$since" ] || only=(--since "$since")
   /usr/bin/python3 tests/lint/over_sources.py --build "$build" "${only[@]}" -- \
-    "clang-tidy-$version" --quiet -p "$build" --extra-arg=-Wno-unknown-warning-option
+    "clang-tidy-$version" --quiet
 }
 
 failed=()

@@ -70,7 +70,8 @@ struct ModelConfig {
   std::optional<DType> dtype;  // `dtype` or `torch_dtype`, also from a nested text_config
   // The file with the weights, or their index, if `transformers_weights` names one.
   std::string weights_file;
-  // IsLayerCount and `num_nextn_predict_layers`, also from a nested text_config.
+  // IsLayerCount, also nested in text_config, else how many kinds are listed; and
+  // `num_nextn_predict_layers`.
   std::optional<uint64_t> layers;
   uint64_t next_token_layers = 0;
   // `vocab_size`, also of nested configs (text_config and the like).

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,6 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/checkpoint/config_keys.h"
+#include "common/checkpoint/layer_kind_rules.h"
+#include "common/checkpoint/layer_kinds.h"
 
 namespace merganser {
 namespace {
@@ -31,6 +35,10 @@ std::string Join(std::string_view prefix, std::string_view key) {
 bool Is(const ConfigValues& values, const std::string& key, std::string_view value) {
   const auto found = values.find(key);
   return found != values.end() && found->second.value == value;
+}
+
+std::string ListText(const std::vector<std::string>& entries) {
+  return absl::StrCat("[", absl::StrJoin(entries, ", "), "]");
 }
 
 // The entries of a list's text.
@@ -179,12 +187,54 @@ void SettleWindows(std::string_view model_type, ConfigValues& values) {
     values.erase("sliding_window");
     values.erase("max_window_layers");
   }
+}
+
+// The lists of layers' kinds, whichever keys say them, in place of these keys.
+void SettleKinds(std::string_view model_type, ConfigValues& values) {
   const auto types = values.find("layer_types");
-  if (types == values.end()) return;
-  const std::vector<std::string_view> entries = Entries(types->second.value);
+  if (types != values.end() && types->second.value.starts_with('[')) {
+    types->second.value = ListText(CommonKinds(types->second.value));
+  }
+  const uint64_t layers = WholeValue(values, "num_hidden_layers").value_or(0);
+  bool by_class = false;  // what layer_types are where they are missing is known
+  for (const LayerKinds& one : LayerKindsIn(model_type, values, layers)) {
+    const std::string list(CommonKey(one.list));
+    ConfigValue value;
+    value.key = list;
+    if (const auto said = values.find(CommonKey(one.key)); said != values.end()) {
+      value = said->second;
+    }
+    value.value = ListText(one.kinds);
+    values[list] = std::move(value);
+    by_class |= list == "layer_types";
+  }
+  std::erase_if(values, [&](const auto& entry) {
+    const std::string_view leaf = KeyLeaf(entry.first);
+    const std::vector<std::string_view> lists = ListsInsteadOf(model_type, leaf);
+    return std::any_of(lists.begin(), lists.end(),
+                       [&](std::string_view list) { return values.contains(list); });
+  });
+  const auto full = values.find("layer_types");
+  if (by_class || full == values.end()) return;
+  const std::vector<std::string_view> entries = Entries(full->second.value);
   if (std::all_of(entries.begin(), entries.end(),
                   [](std::string_view entry) { return entry == "full_attention"; })) {
-    values.erase(types);
+    values.erase(full);
+  }
+}
+
+// Kimi-Linear's first files had these in an object of their own.
+void SettleLinearAttention(std::string_view model_type, ConfigValues& values) {
+  if (model_type != "kimi_linear") return;
+  constexpr std::pair<std::string_view, std::string_view> kMoved[] = {
+      {"linear_attn_config.head_dim", "linear_head_dim"},
+      {"linear_attn_config.num_attention_heads", "linear_num_heads"},
+      {"linear_attn_config.short_conv_kernel_size", "linear_conv_kernel_dim"}};
+  for (const auto& [from, to] : kMoved) {
+    const auto found = values.find(from);
+    if (found == values.end()) continue;
+    values[std::string(to)] = found->second;
+    values.erase(found);
   }
 }
 
@@ -204,6 +254,8 @@ ConfigValues CommonConfigValues(const ConfigValues& file) {
   SettleTokens(values);
   SettleActivations(model_type, values);
   SettleWindows(model_type, values);
+  SettleKinds(model_type, values);
+  SettleLinearAttention(model_type, values);
   return values;
 }
 

@@ -14,6 +14,7 @@
 #include "common/checkpoint/config_common.h"
 #include "common/checkpoint/config_keys.h"
 #include "common/checkpoint/config_values.h"
+#include "common/checkpoint/layer_kinds.h"
 #include "common/format/text.h"
 
 namespace merganser {
@@ -38,8 +39,9 @@ class Comparer {
       const auto own = own_.find(path);
       if (own == own_.end()) {
         if (!Skips(theirs, path, value, own_, reference_)) Differ(path, nullptr, &value, model);
-      } else if (own->second.value != value.value && !IsLeftToOthers(path)) {
-        Differ(path, &own->second, &value, model);
+      } else if (own->second.value != value.value && !IsLeftToOthers(path) &&
+                 !IsSameOfOthers(own->second, value)) {
+        Differ(path, Written(own->second), Written(value), model);
       }
     }
     for (const auto& [path, value] : own_) {
@@ -78,6 +80,29 @@ class Comparer {
 
   bool IsLeftToOthers(std::string_view path) const { return sliced_ && IsOfLayers(KeyLeaf(path)); }
 
+  // None where the class alone says a value.
+  static const ConfigValue* Written(const ConfigValue& value) {
+    return value.shown.empty() ? nullptr : &value;
+  }
+
+  // Kinds that the same key tells, of more layers or fewer: their number is told by itself.
+  static bool IsSameOfOthers(const ConfigValue& one, const ConfigValue& other) {
+    return one.key == other.key && one.shown == other.shown;
+  }
+
+  // Kinds of layers by another key than their list: the class alone does not say them.
+  static bool IsToldOtherwise(std::string_view path, const ConfigValue& value) {
+    const std::string_view leaf = KeyLeaf(value.key);
+    return CommonKey(leaf) != KeyLeaf(path) && !ListsInsteadOf("", leaf).empty();
+  }
+
+  // Whether a list of `without` says in another way what `path` does, and how is not known.
+  static bool IsListed(const ConfigValues& without, std::string_view path) {
+    const std::vector<std::string_view> lists = ListsInsteadOf("", KeyLeaf(path));
+    return std::any_of(lists.begin(), lists.end(),
+                       [&](std::string_view list) { return without.contains(list); });
+  }
+
   // A window that one of the two does not use is told once, by the key that says so.
   static bool IsSwitched(const ConfigValues& one, const ConfigValues& other,
                          std::string_view path) {
@@ -90,8 +115,9 @@ class Comparer {
   // Whether nothing is to be said of a value that `without`, of models_[lacking], has not.
   bool Skips(const ConfigValues& with, const std::string& path, const ConfigValue& value,
              const ConfigValues& without, size_t lacking) {
-    if (IsLeftToOthers(path) || IsDefault(with, path, value.value)) return true;
-    if (IsSwitched(with, without, path)) return true;
+    if (IsLeftToOthers(path) || value.shown.empty()) return true;
+    if (!IsToldOtherwise(path, value) && IsDefault(with, path, value.value)) return true;
+    if (IsSwitched(with, without, path) || IsListed(without, path)) return true;
     // Parts beside the text are mostly written as far as they differ from their class, and some
     // models lack them.
     if (!KeyPrefix(path).empty()) return true;

@@ -64,6 +64,7 @@ constexpr Renamed kCommon[] = {
     {"rotary_pct", "partial_rotary_factor"},
     {"rope_pct", "partial_rotary_factor"},
     {"in_chans", "in_channels"},
+    {"layers_block_type", "layer_types"},
 };
 
 // What classes take where a key is missing, beside false and 0: values that leave what they are
@@ -266,10 +267,9 @@ bool IsDefault(const ConfigValues& values, std::string_view path, std::string_vi
   if (leaf.ends_with("token_id")) return false;
   if (Is(value, {"false", "0", "none", "None", "default"})) return true;
   // The class makes the one of the others.
-  if (Is(leaf,
-         {"layer_types", "sliding_window_pattern", "_sliding_window_pattern", "max_window_layers",
-          "layers_block_type", "mlp_layer_types", "no_rope_layers", "no_rope_layer_interval",
-          "layer_switch", "full_attention_interval", "moe_layers"})) {
+  if (Is(leaf, {"layer_types", "sliding_window_pattern", "_sliding_window_pattern",
+                "max_window_layers", "mlp_layer_types", "no_rope_layers", "no_rope_layer_interval",
+                "layer_switch", "full_attention_interval", "moe_layers", "attention_layers"})) {
     return true;
   }
   const bool listed =
@@ -288,6 +288,7 @@ std::string_view MeaningOf(std::string_view leaf) {
     return "which token stands for it";
   }
   if (Holds(leaf, {"heads", "head_dim"})) return "the same rows of weights are other heads";
+  if (leaf.starts_with("mlp_layer_types")) return "which layers have experts";
   if (Holds(leaf, {"window", "layer_types"})) return "how far back attention looks";
   if (Holds(leaf, {"expert", "topk", "top_k"})) return "which experts of a layer are used, and how";
   return "the same weights compute something else";

@@ -49,6 +49,8 @@ class ConfigHandler final : public JsonHandler {
   void Finish() {
     if (!config_.layers.has_value()) config_.layers = other_layers_;
     config_.dtype = dtype_.has_value() ? dtype_ : nested_dtype_;
+    const uint64_t listed = listed_layers_ > 0 ? listed_layers_ : lettered_layers_;
+    if (!config_.layers.has_value() && listed > 0) config_.layers = listed;
     if (tie_.has_value() || nested_tie_.has_value()) {
       config_.tie_stated = true;
       config_.tie_word_embeddings = tie_.value_or(nested_tie_.value_or(false));
@@ -76,8 +78,10 @@ class ConfigHandler final : public JsonHandler {
     }
     if (path == "tie_word_embeddings") return Flag(path, event, tie_);
     for (const std::string_view prefix : {"", "text_config."}) {
-      if (!path.starts_with(prefix) || event.kind != Kind::kUnsigned) continue;
+      if (!path.starts_with(prefix)) continue;
       const std::string_view key = std::string_view(path).substr(prefix.size());
+      if (event.kind == Kind::kString) CountListed(key, event);
+      if (event.kind != Kind::kUnsigned) continue;
       if (key == "num_hidden_layers" || key == "n_layer") {
         config_.layers = event.number;
       } else if (IsLayerCount(key)) {
@@ -124,6 +128,12 @@ class ConfigHandler final : public JsonHandler {
     block_.clear();
   }
 
+  // Nemotron-H's class counts its layers by their kinds alone.
+  void CountListed(std::string_view key, const JsonEvent& event) {
+    if (key == "hybrid_override_pattern") lettered_layers_ = event.text.size();
+    if (key == "layers_block_type.*") ++listed_layers_;
+  }
+
   static absl::Status Text(const std::string& path, const JsonEvent& event, std::string& out) {
     if (event.kind != Kind::kString) {
       return absl::DataLossError(
@@ -148,6 +158,8 @@ class ConfigHandler final : public JsonHandler {
   std::optional<DType> dtype_, nested_dtype_;
   std::vector<uint64_t> block_;
   std::optional<uint64_t> other_layers_;  // under a name that may mean something else
+  // In a list of their kinds, and in a text with a letter each.
+  uint64_t listed_layers_ = 0, lettered_layers_ = 0;
 };
 
 }  // namespace

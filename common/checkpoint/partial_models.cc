@@ -93,7 +93,7 @@ std::string OfferOfKinds(const Checkpoint& model, const Checkpoint& reference) {
 
 absl::StatusOr<std::string> CheckKinds(const Checkpoint& model, const Checkpoint& reference,
                                        bool allow_partial) {
-  const absl::StatusOr<std::string> kinds = CompareKinds(model, reference);
+  absl::StatusOr<std::string> kinds = CompareKinds(model, reference);
   if (kinds.ok()) return kinds;
   const std::string message(kinds.status().message());
   if (!allow_partial) {

@@ -98,6 +98,7 @@ std::string DescribeRule(const FoundRule& found, const Checkpoint& reference) {
 std::string DescribeRenaming(const Renaming& renaming, const Checkpoint& reference,
                              const Checkpoint& model) {
   std::vector<std::string> parts;
+  parts.reserve(renaming.rules.size() + 1);
   for (const FoundRule& found : renaming.rules) {
     parts.push_back(DescribeRule(found, reference));
   }

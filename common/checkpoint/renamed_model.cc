@@ -28,6 +28,7 @@ absl::StatusOr<std::vector<std::string>> RenameModels(
     models[m] = std::make_shared<const Checkpoint>(RenamedView(*models[m], renaming));
   }
   std::vector<std::string> notes;
+  notes.reserve(done.size());
   for (const auto& [what, which] : done) {
     notes.push_back(absl::StrCat(which.size() == 1 ? "model " : "models ",
                                  absl::StrJoin(which, ", "), ": taken under the names of model ",

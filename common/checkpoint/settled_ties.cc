@@ -57,6 +57,10 @@ class TieSettler {
     if (!kept && !copy) return absl::OkStatus();
     SettledTie& settled = settled_.ties.emplace_back();
     settled.tie = tie;
+    if (kept && copy && tie.by_config && KeepsHeadApart(reference_.config.model_type)) {
+      settled.one = false;
+      return absl::OkStatus();
+    }
     if (kept && copy) return SettleStored(settled);
     settled.one = MayFill(reference_, tie) || kept;
     if (settled.one) return RefuseOthers(tie);

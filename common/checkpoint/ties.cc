@@ -311,7 +311,9 @@ std::string EmbeddingOf(const Names& names, std::string_view prefix, const Shape
 std::string HeadOf(std::string_view embedding) {
   if (EndsInComponent(embedding, "embed_in.weight")) return "embed_out.weight";
   if (embedding.starts_with("language_model.model.")) return "language_model.lm_head.weight";
-  if (embedding == "rwkv.embeddings.weight") return "head.weight";
+  for (const OddHead& odd : kOddHeads) {
+    if (embedding == odd.embedding) return std::string(odd.head);
+  }
   for (const std::string_view prefix : {"model.", "transformer.", "backbone."}) {
     if (embedding.starts_with(prefix)) return "lm_head.weight";
   }
@@ -380,6 +382,8 @@ std::optional<bool> TiesByClass(std::string_view model_type) {
   }
   return std::nullopt;
 }
+
+bool KeepsHeadApart(std::string_view model_type) { return model_type == "luke"; }
 
 std::optional<Tie> ImpliedTie(const Checkpoint& model) {
   const ModelConfig& config = model.config;

@@ -37,6 +37,11 @@ bool IsOutputHead(std::string_view name);
 // config.json does not say so; nullopt of types that are not known.
 std::optional<bool> TiesByClass(std::string_view model_type);
 
+// Whether a class ties other parameters where config.json says tie_word_embeddings, and never
+// head and embedding: a head that is stored is one of its own, and tie_word_embeddings: false
+// would cut the other ties. LUKE's in transformers 5; versions before tied all of them.
+bool KeepsHeadApart(std::string_view model_type);
+
 }  // namespace merganser
 
 #endif  // MERGANSER_COMMON_CHECKPOINT_TIES_H_

@@ -246,10 +246,13 @@ class Rewriter final : public nlohmann::json_sax<Json> {
   std::vector<Level> levels_;
 };
 
-// What of `changes` is one key's value.
+// What of `changes` and `edits` is one key's value.
 absl::StatusOr<std::string> WithOtherKeys(std::string text, const ConfigChanges& changes,
-                                          std::string_view what) {
+                                          const LayerEdits& edits, std::string_view what) {
   JsonValues top = changes.top, text_config = changes.text_config;
+  for (const auto& [key, json] : edits.added) {
+    (edits.nested ? text_config : top)[key] = {json, /*add=*/true};
+  }
   if (changes.vocab_size.has_value()) {
     top["vocab_size"] = text_config["vocab_size"] = {std::to_string(*changes.vocab_size)};
   }
@@ -299,14 +302,17 @@ absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_vie
           rewriter.error().empty() ? std::string("another value") : OneLine(rewriter.error())));
     }
     if (!add && rewriter.replaced() == 0 && !torch_dtype.empty()) continue;
-    if (!changes.origins.empty() && rewriter.counts() == 0) {
+    // Nemotron-H's class counts its layers by their kinds alone.
+    const bool counted = rewriter.counts() > 0 || edits.by_path.contains("/layers_block_type") ||
+                         edits.by_path.contains("/hybrid_override_pattern");
+    if (!changes.origins.empty() && !counted) {
       return absl::InvalidArgumentError(
           absl::StrCat(OneLine(what),
                        ": key 'num_hidden_layers': missing, expected the number of "
                        "layers, which is another in the output"));
     }
     if (remarks != nullptr) *remarks = {std::move(edits.warnings), std::move(edits.notes)};
-    return WithOtherKeys(rewriter.Take(), changes, what);
+    return WithOtherKeys(rewriter.Take(), changes, edits, what);
   }
   return absl::InternalError("unreachable");
 }

@@ -52,9 +52,9 @@ struct ConfigRemarks {
 // has it; what that warns of and notes goes to `remarks`, unless null.
 //
 // All other keys and values, their order and the spelling of fractional numbers
-// are kept; white space is not. kInvalidArgument when `text` is no JSON object,
-// has no number of layers to replace, or a list that lacks a layer; `what` names
-// the file.
+// are kept; white space is not. kInvalidArgument when `text` is no JSON object, has
+// neither a number of layers nor a list that counts them, or a list that lacks a
+// layer; `what` names the file.
 absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_view torch_dtype,
                                           std::string_view what, const ConfigChanges& changes = {},
                                           ConfigRemarks* remarks = nullptr);

@@ -1,5 +1,6 @@
 #include "common/engine/config_layers.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
+#include "common/checkpoint/layer_kinds.h"
 #include "common/engine/json_text.h"
 #include "common/engine/layer_edit_log.h"
 #include "common/engine/layer_keys.h"
@@ -25,15 +27,57 @@ class LayerEditor : public LayerNumberEdits {
  public:
   explicit LayerEditor(const MovedLayers& layers) : LayerNumberEdits(layers) {}
 
-  void EditModel(const Json& config) {
+  // `config` was read of `written`.
+  void EditModel(std::string_view written, const Json& config) {
     const auto text = config.find("text_config");
     const bool nested = text != config.end() && text->is_object();
+    const Json& model = nested ? *text : config;
+    edits().nested = nested;
+    const auto type = model.find("model_type");
+    if (type != model.end() && type->is_string()) SetModelType(type->get<std::string>());
+    AddLists(written, model);
     Edit(config, "");
     if (nested) Edit(*text, JsonPath("", "text_config"));
-    CheckAlternating(config, nested ? *text : config);
+    CheckAlternating(config, model);
   }
 
  private:
+  // Where periods and counts can tell the kinds of layers no longer, the lists that the class
+  // reads in their place.
+  void AddLists(std::string_view written, const Json& model) {
+    if (layers().Unmoved()) return;
+    uint64_t reach = layers().before();
+    for (uint64_t layer = 0; layer < layers().size(); ++layer) {
+      reach = std::max(reach, layers().origin(layer) + 1);
+    }
+    const std::vector<LayerKinds> was = LayerKindsOf(written, layers().before());
+    const std::vector<LayerKinds> beyond = LayerKindsOf(written, reach);
+    const std::vector<LayerKinds> now = LayerKindsOf(written, layers().size());
+    for (size_t i = 0; i < was.size() && i < beyond.size() && i < now.size(); ++i) {
+      const LayerKinds& one = was[i];
+      const bool derived = one.periodic || one.counted;
+      if (!derived || one.list != beyond[i].list || one.list != now[i].list) continue;
+      std::vector<std::string> kinds;
+      for (uint64_t layer = 0; layer < layers().size(); ++layer) {
+        const uint64_t origin = layers().origin(layer);
+        kinds.push_back((origin < layers().before() ? one : beyond[i]).kinds[origin]);
+      }
+      if (kinds == now[i].kinds) {
+        Fits(one.list);
+      } else if (!one.counted || !CountFits(one, model)) {
+        Add(one.key, one.list, KindsJson(one, kinds));
+      }
+    }
+  }
+
+  // Whether another count says it: EditNumber writes that.
+  bool CountFits(const LayerKinds& one, const Json& model) const {
+    const auto count = model.find(one.key);
+    if (one.key.empty() || count == model.end()) return false;
+    const std::optional<uint64_t> number = Whole(*count);
+    return number.has_value() && layers().First(*number).has_value();
+  }
+
   void Edit(const Json& object, const std::string& path) {
     for (const auto& [key, value] : object.items()) {
       const std::string at = JsonPath(path, key);
@@ -211,7 +255,7 @@ class LayerEditor : public LayerNumberEdits {
     const std::string name = type->get<std::string>();
     const AlternatingType found = FindAlternating(name);
     for (const std::string_view key : found.keys) {
-      if (Said(text, key) || Said(config, key)) return;
+      if (Said(text, key) || Said(config, key) || Added(key) || IsFitting(key)) return;
     }
     if (found.period == 0 ? layers().Unmoved() : layers().Repeats(found.period)) return;
     edits().warnings.push_back(absl::StrCat(
@@ -253,7 +297,7 @@ absl::StatusOr<LayerEdits> EditLayers(std::string_view config, uint64_t layers,
   if (!parsed.is_object()) return LayerEdits();  // the caller says what is wrong
   const MovedLayers moved(layers, origins);
   LayerEditor editor(moved);
-  editor.EditModel(parsed);
+  editor.EditModel(config, parsed);
   MERGANSER_RETURN_IF_ERROR(editor.status());
   return editor.Take();
 }

@@ -26,6 +26,10 @@ std::string JsonPath(std::string_view parent, std::string_view key);
 
 struct LayerEdits {
   std::map<std::string, LayerEdit> by_path;  // JsonPath
+  // Lists that are to stand in the text_config where there is one (`nested`), else at the top:
+  // JSON, by keys.
+  std::map<std::string, std::string> added;
+  bool nested = false;
   // Without the file's name, "key 'x' ...": what is kept though it may not fit any more, and what
   // is kept because another key says the same.
   std::vector<std::string> warnings;
@@ -41,12 +45,14 @@ struct LayerEdits {
 //   layer_types            a list or string with one entry a layer follows its layers
 //   mlp_only_layers        a list of layers' numbers is numbered anew
 //   first_k_dense_replace  a count from the first or the last layer becomes another count
-//   full_attention_interval, attn_layer_offset   every n-th layer: kept if it still holds
+//   full_attention_interval, attn_layer_offset   every n-th layer: kept if it still holds; else,
+//                          where the class reads a list with an entry a layer in its place
+//                          (LayerKindsOf), that list is added, with a warning
 //   pruned_heads           a map by layers' numbers is numbered anew
 //
 // Keys that nobody here knows count as such by their names ("..._layers", "..._pattern"); a list
 // that has one entry a layer and no such name is kept with a warning. A model whose class
-// alternates kinds of layers with no key for it (gemma2) is warned of as well.
+// alternates kinds of layers with no key for it (gemma2) gets a list, or is warned of as well.
 //
 // kInvalidArgument, "key 'x': ...", when a list lacks an entry for a layer. The number of layers
 // itself is left to the caller.

@@ -73,6 +73,7 @@ std::vector<Sample> Samples(const Plan& plan) {
   std::stable_sort(order.begin(), order.end(),
                    [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
   std::vector<Sample> samples;
+  samples.reserve(3 * order.size());
   for (const auto* tensors : order)
     samples.push_back(Middle(plan, (*tensors)[tensors->size() / 2]));
   for (const auto* tensors : order) {

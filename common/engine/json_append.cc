@@ -37,10 +37,7 @@ size_t SkipValue(std::string_view text, size_t at) {
       if (depth == 0) return at;  // behind a number or a word
       --depth;
       ++at;
-    } else if (depth > 0) {
-      ++at;
-      continue;
-    } else if (c == ',' || kSpaces.find(c) != kSpaces.npos) {
+    } else if (depth == 0 && (c == ',' || kSpaces.find(c) != kSpaces.npos)) {
       return at;
     } else {
       ++at;

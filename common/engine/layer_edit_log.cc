@@ -4,7 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/status.h"
-#include "common/engine/layer_keys.h"
+#include "common/checkpoint/layer_kinds.h"
 #include "common/format/text.h"
 #include "nlohmann/json.hpp"
 
@@ -72,6 +72,15 @@ void LayerEditLog::Warn(const std::string& key, std::string_view what) {
   edits_.warnings.push_back(absl::StrCat("key ", Quoted(key), " ", std::string(what)));
 }
 
+void LayerEditLog::Add(const std::string& key, const std::string& list, const std::string& json) {
+  edits_.added[list] = json;
+  edits_.warnings.push_back(absl::StrCat(
+      key.empty() ? absl::StrCat("model type ", Quoted(model_type_))
+                  : absl::StrCat("key ", Quoted(key)),
+      " tells kinds of layers by their number, which the slices move: key ", Quoted(list),
+      " is added, with the kind of each; programs that do not read it take other kinds"));
+}
+
 void LayerEditLog::Guessed(const std::string& key, std::string_view what) {
   Warn(key, absl::StrCat("is taken for ", std::string(what),
                          ", by its name, and was put together anew"));
@@ -79,7 +88,13 @@ void LayerEditLog::Guessed(const std::string& key, std::string_view what) {
 
 void LayerEditLog::Keep(const Json& object, const std::string& key, std::string_view what,
                         bool whole) {
-  for (const std::string_view other : InsteadOf(key)) {
+  for (const std::string_view other : ListsInsteadOf(model_type_, key)) {
+    if (Added(other)) return;  // which tells of it
+    if (IsFitting(other)) {
+      edits_.notes.push_back(absl::StrCat("key ", Quoted(key), " is kept: it fits the layers of ",
+                                          "the output as well"));
+      return;
+    }
     if (!Said(object, other)) continue;
     edits_.notes.push_back(absl::StrCat("key ", Quoted(key), " is kept: ", Quoted(other),
                                         ", which follows the layers, counts in its place"));

@@ -5,7 +5,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,6 +35,7 @@ class LayerEditLog {
 
  protected:
   LayerEdits& edits() { return edits_; }
+  void SetModelType(const std::string& model_type) { model_type_ = model_type; }
 
   // Whether the object has a value at the key.
   static bool Said(const nlohmann::ordered_json& object, std::string_view key);
@@ -42,12 +45,22 @@ class LayerEditLog {
   void Warn(const std::string& key, std::string_view what);
   // Something was written anew as what its name alone tells of.
   void Guessed(const std::string& key, std::string_view what);
+  // `list`, which the model's class reads, is added with `json`, as what told the kinds of layers
+  // (`key`; empty: the class itself) can tell them no longer.
+  void Add(const std::string& key, const std::string& list, const std::string& json);
+  bool Added(std::string_view list) const { return edits_.added.contains(std::string(list)); }
+  // What tells the kinds of layers in place of `list` says of the output's layers what they are.
+  void Fits(const std::string& list) { fitting_.insert(list); }
+  bool IsFitting(std::string_view list) const { return fitting_.contains(list); }
+
   // A key of `object` that may not fit any more is kept: a note where it does not count. `whole`:
   // nothing has to be said beside `what`.
   void Keep(const nlohmann::ordered_json& object, const std::string& key, std::string_view what,
             bool whole = false);
 
  private:
+  std::string model_type_;
+  std::set<std::string, std::less<>> fitting_;
   LayerEdits edits_;
   absl::Status status_;
 };

@@ -52,6 +52,10 @@ constexpr Known kKnown[] = {
     {"swiglu_limits", LayerRule::kEntries},
     {"swiglu_limits_shared", LayerRule::kEntries},
     {"compress_ratios", LayerRule::kEntries},
+    {"indexer_types", LayerRule::kEntries},
+    {"num_attention_heads_per_layer", LayerRule::kEntries},
+    {"layer_rope_theta", LayerRule::kEntries},
+    {"attn_layers", LayerRule::kEntries},
     {"block_types", LayerRule::kCycle},
     {"attention_types", LayerRule::kRuns},
     {"mlp_only_layers", LayerRule::kNumbers},
@@ -65,6 +69,7 @@ constexpr Known kKnown[] = {
     {"cross_attention_layers", LayerRule::kNumbers},
     {"hybrid_layer_ids", LayerRule::kNumbers},
     {"kda_layers", LayerRule::kNumbers},
+    {"local_layer_ids", LayerRule::kNumbers},
     {"full_attn_layers", LayerRule::kNumbers},
     {"full_attention_layers", LayerRule::kNumbers},
     {"slstm_at", LayerRule::kNumbers},
@@ -177,27 +182,6 @@ LayerKey FindLayerKey(std::string_view key) {
   return {layers ? LayerRule::kUnknown : LayerRule::kNone, false};
 }
 
-std::vector<std::string_view> InsteadOf(std::string_view key) {
-  if (Is(key, {"sliding_window_pattern", "_sliding_window_pattern", "full_attention_interval",
-               "max_window_layers", "global_attn_every_n_layers", "layer_switch",
-               "order_of_interleaved_layers", "full_attn_idxs", "attn_type_list"})) {
-    return {"layer_types"};
-  }
-  if (Is(key, {"attn_layer_period", "attn_layer_offset", "hybrid_override_pattern",
-               "hybrid_layer_ids", "block_types"})) {
-    return {"layers_block_type", "layer_types"};
-  }
-  if (key == "no_rope_layer_interval") return {"no_rope_layers"};
-  if (key == "interleave_moe_layer_step") return {"moe_layers"};
-  if (Is(key, {"first_k_dense_replace", "decoder_sparse_step", "moe_layer_freq",
-               "moe_layer_start_index", "moe_layer_end_index", "moe_layer_interval"})) {
-    return {"mlp_layer_types"};
-  }
-  if (Is(key, {"moe_layer_offset", "moe_every_n_layer"})) return {"moe_layers_enum"};
-  if (key == "attention_types") return {"attention_layers"};
-  return {};
-}
-
 std::string PeriodOf(std::string_view key) {
   if (key == "moe_layer_offset") return "moe_every_n_layer";
   std::string period(key);
@@ -217,8 +201,9 @@ bool IsOtherPart(std::string_view key) {
 }
 
 bool IsNoListOfLayers(std::string_view key) {
-  return key == "architectures" || key.find("token") != std::string_view::npos ||
-         key.find("rope") != std::string_view::npos ||
+  const bool rope =
+      key.find("rope") != std::string_view::npos && key.find("layer") == std::string_view::npos;
+  return key == "architectures" || key.find("token") != std::string_view::npos || rope ||
          Is(key, {"mrope_section", "time_step_limit", "languages", "suppress_tokens",
                   "begin_suppress_tokens", "bad_words_ids", "keys_to_ignore_at_inference"});
 }

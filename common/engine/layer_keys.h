@@ -34,10 +34,6 @@ struct LayerKey {
 };
 LayerKey FindLayerKey(std::string_view key);
 
-// Keys of the same object of which one makes `key` say nothing: the class derives them from it
-// where they are missing.
-std::vector<std::string_view> InsteadOf(std::string_view key);
-
 // For kOffset: the key with the period.
 std::string PeriodOf(std::string_view key);
 

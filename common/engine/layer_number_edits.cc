@@ -105,7 +105,7 @@ void LayerNumberEdits::EditOffset(const Json& object, const std::string& key, ui
       period.has_value() ? layers_.Offset(*period, offset) : std::nullopt;
   if (anew.has_value()) {
     if (*anew != offset) Replace(path, Json(*anew));
-  } else if (!layers_.Begins()) {
+  } else if (!period.has_value() && !layers_.Begins()) {  // else the period tells of it
     Keep(object, key, "tells kinds of layers by their number");
   }
 }

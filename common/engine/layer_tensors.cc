@@ -17,6 +17,17 @@ std::string ShapeText(const Shape& shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
 
+// Zamba's block that several layers use and the first of them stores: which one a layer used is
+// not to be said of an output whose layers are others.
+bool IsShared(std::string_view name) { return name.find(".shared_transf") != std::string::npos; }
+
+absl::Status SharedBlock(const Checkpoint& reference, const CheckpointTensor& tensor) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      reference.DescribeShard(tensor.shard), ": tensor ", Quoted(tensor.name),
+      " is of a block that several layers share: slices that move layers are not supported for "
+      "such models"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> CheckLayerTensors(const Checkpoint& reference,
@@ -29,6 +40,7 @@ absl::StatusOr<std::vector<std::string>> CheckLayerTensors(const Checkpoint& ref
   for (const CheckpointTensor& tensor : reference.tensors) {
     const Shape& shape = tensor.shape;
     if (ParseLayer(tensor.name).has_value()) {
+      if (IsShared(tensor.name)) return SharedBlock(reference, tensor);
       ordinary |= std::find(shape.begin(), shape.end(), layers) != shape.end();
       continue;
     }

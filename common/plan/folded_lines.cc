@@ -42,6 +42,7 @@ void FoldedLines::Add(std::string_view tensor, std::string_view what) {
 
 std::vector<std::string> FoldedLines::Texts() const {
   std::vector<std::string> texts;
+  texts.reserve(lines_.size());
   for (const Line& line : lines_) {
     texts.push_back(line.tensors == 1
                         ? absl::StrCat("tensor ", Shown(line.first), ": ", line.what)

@@ -295,6 +295,23 @@ class ConfigsTest(harness.Case):
         # Whole they merge.
         self.warnings(self.recipe("expert"))
 
+    def test_a_block_that_layers_share_is_refused(self):
+        extra = {"model.layers.1.shared_transf.input_layernorm.weight": np.zeros(HIDDEN)}
+        for name in ("base", "expert"):
+            self.model(name, extra=extra)
+        self.assertOneError(harness.run("plan", self.stack(), cwd=self.dir), 2, "base/",
+                            "shared_transf", "not supported")
+        self.warnings(self.recipe("expert"))
+
+    def test_kinds_of_layers_are_one_whoever_spells_them(self):
+        self.model("base", model_type="cohere2", architectures=["Cohere2ForCausalLM"], head_dim=4,
+                   layer_types=["sliding_attention"] * 3 + ["full_attention"])
+        older = {"model_type": "cohere2", "architectures": ["Cohere2ForCausalLM"], "head_dim": 4}
+        self.model("expert", NEAR, sliding_window_pattern=4, **older)
+        self.assertEqual(self.warnings(self.recipe("expert")), [])
+        self.model("expert", NEAR, sliding_window_pattern=2, **older)
+        self.assertIn("(as 'sliding_window_pattern')", self.warnings(self.recipe("expert"))[0])
+
     def test_a_tensor_with_a_row_for_each_layer_is_warned_of(self):
         for name in ("base", "expert"):
             self.model(name, extra={"model.scalings": np.ones((LAYERS, 7))})

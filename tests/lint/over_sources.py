@@ -3,8 +3,9 @@
 usage: over_sources.py --build FOLDER [--including HEADER] [--since COMMIT] -- TOOL ARGUMENT...
 
 The sources are those of the folder's compile_commands.json, less tests and what is
-generated. A compiler gets each one's include paths and definitions; clang-tidy reads
-them by itself. Prints what the tool says where it fails; exits 1 if it failed anywhere.
+generated. The tool gets each one's include paths and definitions, and no more of how GCC
+compiles it: precompiled headers are GCC's own. Prints what the tool says where it fails;
+exits 1 if it failed anywhere.
 """
 
 import argparse
@@ -85,7 +86,8 @@ def main():
     def run(source):
         path, words, _ = source
         tidy = "tidy" in os.path.basename(args.tool[0])
-        command = args.tool + ([] if tidy else preprocessing(words)) + [os.path.join(root, path)]
+        file, flags = [os.path.join(root, path)], preprocessing(words)
+        command = args.tool + (file + ["--"] + flags if tidy else flags + file)
         done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE if tidy else subprocess.STDOUT, text=True)
         return path, done.returncode, done.stdout

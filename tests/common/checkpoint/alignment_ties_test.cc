@@ -274,6 +274,22 @@ TEST_F(TiesTest, FamiliesThatDoNotTieByThemselvesTieWhereTheConfigSaysSo) {
   EXPECT_THAT(Names(*tied), ElementsAre("gpt_neox.embed_in.weight"));
 }
 
+TEST_F(TiesTest, AClassThatKeepsItsHeadApartKeepsItsOtherTies) {
+  const auto model = [](int value, int head) {
+    return Model({Matrix("luke.embeddings.word_embeddings.weight", value),
+                  Matrix("lm_head.decoder.weight", head)},
+                 R"({"model_type": "luke", "tie_word_embeddings": true})");
+  };
+  for (const int head : {1, 2}) {
+    const auto alignment = Align({model(1, head), model(3, 4)});
+    ASSERT_TRUE(alignment.ok()) << alignment.status();
+    EXPECT_THAT(Names(*alignment), UnorderedElementsAre("luke.embeddings.word_embeddings.weight",
+                                                        "lm_head.decoder.weight"));
+    EXPECT_FALSE(alignment->tie_word_embeddings.has_value());
+    EXPECT_THAT(alignment->warnings, IsEmpty());
+  }
+}
+
 TEST_F(TiesTest, ABiasThatHeadAndDecoderShareIsOne) {
   const auto model = [](int value) {
     return Model({Matrix("cls.predictions.bias", value, {8}),
@@ -358,6 +374,19 @@ TEST_F(TiesTest, SlicesOfAReferenceThatStoresItsHeadAloneUntieToo) {
   EXPECT_THAT(Stored(*alignment, kEmbedding), ElementsAre("0:lm_head.weight"));
   EXPECT_THAT(Stored(*alignment, kHead), ElementsAre("1:model.embed_tokens.weight"));
   EXPECT_EQ(alignment->tie_word_embeddings, false);
+}
+
+TEST_F(TiesTest, SlicesThatUntieCallTheHeadAsItsClassDoes) {
+  const std::vector<LayerSlice> slices = {{{{0, 0}}, 1}, {{{1, 1}}, 1}};
+  const auto model = [](int value) {
+    return Model({Matrix("model.embeddings.tok_embeddings.weight", value)},
+                 R"({"model_type": "modernbert-decoder", "tie_word_embeddings": true,
+                     "architectures": ["ModernBertDecoderForCausalLM"]})");
+  };
+  const auto alignment = Align({model(1), model(2)}, slices);
+  ASSERT_TRUE(alignment.ok()) << alignment.status();
+  EXPECT_THAT(Names(*alignment),
+              UnorderedElementsAre("model.embeddings.tok_embeddings.weight", "decoder.weight"));
 }
 
 TEST_F(TiesTest, SlicesWithOtherParametersAtTheirEndsUntie) {

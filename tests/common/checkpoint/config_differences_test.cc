@@ -193,6 +193,135 @@ TEST_F(ConfigDifferencesTest, FamiliesHaveTheirOwnWays) {
               SizeIs(1));
 }
 
+// Kinds of layers in lists and as older files tell them: what the class makes of both is compared.
+struct Spelled {
+  const char* type;
+  const char* listed;  // beside what transformers 5 leaves of the older keys, where it does
+  const char* older;
+  const char* other;  // the older keys, of other layers
+};
+constexpr Spelled kSpelled[] = {
+    {"afmoe", R"("layer_types": ["sliding_attention", "sliding_attention", "sliding_attention",
+                 "full_attention"], "global_attn_every_n_layers": 2)",
+     R"("global_attn_every_n_layers": 4)", R"("global_attn_every_n_layers": 3)"},
+    {"bailing_hybrid", R"("layer_types": ["linear_attention", "linear_attention",
+                          "linear_attention", "full_attention"], "layer_group_size": 6)",
+     R"("layer_group_size": 4)", R"("layer_group_size": 2)"},
+    {"bailing_hybrid", R"("mlp_layer_types": ["dense", "dense", "sparse", "sparse"],
+                          "first_k_dense_replace": 1)",
+     R"("first_k_dense_replace": 2)", R"("first_k_dense_replace": 3)"},
+    {"bailing_hybrid", R"("mlp_layer_types": ["dense", "dense", "sparse", "sparse"])", "",
+     R"("first_k_dense_replace": 1)"},
+    {"cohere2", R"("layer_types": ["sliding_attention", "sliding_attention", "sliding_attention",
+                   "full_attention"])",
+     R"("sliding_window_pattern": 4)", R"("sliding_window_pattern": 2)"},
+    {"deepseek_v32", R"("mlp_layer_types": ["dense", "dense", "dense", "sparse"],
+                        "first_k_dense_replace": 1)",
+     R"("first_k_dense_replace": 3)", R"("first_k_dense_replace": 2)"},
+    {"glm4_moe_lite", R"("mlp_layer_types": ["dense", "sparse", "sparse", "sparse"])",
+     R"("first_k_dense_replace": 1)", R"("first_k_dense_replace": 2)"},
+    {"hy_v3", R"("mlp_layer_types": ["dense", "sparse", "sparse", "sparse"])",
+     R"("first_k_dense_replace": 1)", R"("first_k_dense_replace": 0)"},
+    // Of a type that nobody here knows.
+    {"of_tomorrow", R"("mlp_layer_types": ["dense", "sparse", "sparse", "sparse"])",
+     R"("first_k_dense_replace": 1)", R"("first_k_dense_replace": 2)"},
+    {"gemma2", R"("layer_types": ["sliding_attention", "full_attention", "sliding_attention",
+                  "full_attention"])",
+     "", R"("layer_types": ["full_attention", "full_attention", "sliding_attention",
+                            "full_attention"])"},
+    {"gemma3_text", R"("layer_types": ["sliding_attention", "full_attention", "sliding_attention",
+                       "full_attention"], "_sliding_window_pattern": 6)",
+     R"("sliding_window_pattern": 2)", R"("sliding_window_pattern": 6)"},
+    {"gpt_neo", R"("attention_layers": ["global", "local", "global", "local"],
+                   "attention_types": [[["global", "local"], 12]])",
+     R"("attention_types": [[["global", "local"], 2]])",
+     R"("attention_types": [[["global"], 2], [["local"], 2]])"},
+    {"granitemoehybrid", R"("layer_types": ["linear_attention", "full_attention",
+                            "linear_attention", "linear_attention"])",
+     R"("layers_block_type": ["mamba", "attention", "mamba", "mamba"])",
+     R"("layers_block_type": ["mamba", "mamba", "attention", "mamba"])"},
+    {"kimi_linear", R"("layer_types": ["linear_attention", "linear_attention", "linear_attention",
+                       "full_attention"], "linear_head_dim": 8, "linear_num_heads": 4)",
+     R"("linear_attn_config": {"kda_layers": [1, 2, 3], "full_attn_layers": [4], "head_dim": 8,
+                               "num_heads": 4})",
+     R"("linear_head_dim": 8, "linear_num_heads": 4,
+        "linear_attn_config": {"kda_layers": [1, 2, 4], "full_attn_layers": [3]})"},
+    {"lfm2", R"("layer_types": ["conv", "full_attention", "conv", "full_attention"])",
+     R"("full_attn_idxs": [1, 3])", R"("full_attn_idxs": [1, 2])"},
+    {"llama4_text", R"("no_rope_layers": [1, 1, 1, 0])", R"("no_rope_layer_interval": 4)",
+     R"("no_rope_layer_interval": 2)"},
+    {"llama4_text", R"("moe_layers": [1, 3], "interleave_moe_layer_step": 1)",
+     R"("interleave_moe_layer_step": 2)", R"("interleave_moe_layer_step": 1)"},
+    {"modernbert", R"("layer_types": ["full_attention", "sliding_attention", "sliding_attention",
+                      "full_attention"])",
+     R"("global_attn_every_n_layers": 3)", R"("global_attn_every_n_layers": 2)"},
+    {"nemotron_h", R"("layers_block_type": ["linear_attention", "moe", "full_attention", "mlp"])",
+     R"("hybrid_override_pattern": "ME*-")", R"("hybrid_override_pattern": "MEE-")"},
+    {"qwen2", R"("use_sliding_window": true, "sliding_window": 8, "layer_types":
+                 ["full_attention", "full_attention", "sliding_attention", "sliding_attention"])",
+     R"("use_sliding_window": true, "sliding_window": 8, "max_window_layers": 2)",
+     R"("use_sliding_window": true, "sliding_window": 8, "max_window_layers": 3)"},
+    {"qwen3_next", R"("layer_types": ["linear_attention", "linear_attention", "linear_attention",
+                      "full_attention"])",
+     R"("full_attention_interval": 4)", R"("full_attention_interval": 2)"},
+    {"smollm3", R"("no_rope_layers": [1, 1, 1, 0], "no_rope_layer_interval": 2)",
+     R"("no_rope_layer_interval": 4)", R"("no_rope_layer_interval": 3)"},
+    {"zamba2", R"("layers_block_type": ["linear_attention", "hybrid", "linear_attention",
+                  "hybrid"], "hybrid_layer_ids": [1, 3])",
+     R"("layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"])",
+     R"("layers_block_type": ["mamba", "mamba", "hybrid", "hybrid"])"},
+};
+
+TEST_F(ConfigDifferencesTest, KindsOfLayersAreComparedAsTheClassReadsThem) {
+  for (const Spelled& one : kSpelled) {
+    const std::string plain = absl::StrCat(
+        R"("num_attention_heads": 4, "num_hidden_layers": 4, "model_type": ")", one.type, "\"");
+    const auto warnings = [&](const char* a, const char* b) {
+      return Compare({Config(a, plain), Config(b, plain)}).warnings;
+    };
+    for (const auto& [a, b] : {std::pair(one.listed, one.older), std::pair(one.older, one.listed),
+                               std::pair(one.older, one.older)}) {
+      EXPECT_THAT(warnings(a, b), IsEmpty()) << one.type << ": " << a << " / " << b;
+    }
+    EXPECT_THAT(warnings(one.listed, one.other), SizeIs(1)) << one.type << ": " << one.other;
+    EXPECT_THAT(warnings(one.other, one.listed), SizeIs(1)) << one.type << ": " << one.other;
+    EXPECT_THAT(warnings(one.older, one.other), SizeIs(1)) << one.type << ": " << one.other;
+  }
+}
+
+TEST_F(ConfigDifferencesTest, OtherKindsOfLayersAreToldByTheKeysThatSayThem) {
+  const std::string plain =
+      R"("num_attention_heads": 4, "num_hidden_layers": 4, "model_type": "bailing_hybrid")";
+  const auto warnings = [&](const char* a, const char* b) {
+    return Compare({Config(a, plain), Config(b, plain)}).warnings;
+  };
+  EXPECT_THAT(warnings(R"("mlp_layer_types": ["dense", "sparse", "sparse", "sparse"])",
+                       R"("first_k_dense_replace": 2)"),
+              ElementsAre(AllOf(HasSubstr("key 'mlp_layer_types' is 2 in model 'm1'"),
+                                HasSubstr("(as 'first_k_dense_replace') and [\"dense\", "),
+                                HasSubstr("which layers have experts"))));
+  EXPECT_THAT(warnings(R"("first_k_dense_replace": 1)", R"("first_k_dense_replace": 3)"),
+              ElementsAre(HasSubstr("key 'first_k_dense_replace' is 3 in model 'm1' (")));
+  // What the class takes where nothing is said.
+  EXPECT_THAT(warnings(R"("first_k_dense_replace": 2)", ""), IsEmpty());
+  EXPECT_THAT(warnings("", R"("first_k_dense_replace": 3)"),
+              ElementsAre(AllOf(HasSubstr("key 'first_k_dense_replace' is 3"),
+                                HasSubstr("missing in model 'm0'"))));
+}
+
+TEST_F(ConfigDifferencesTest, AListSaysNothingWhereTheClassReadsTheCount) {
+  const std::string plain =
+      R"("num_attention_heads": 4, "num_hidden_layers": 4, "model_type": "deepseek_v3")";
+  EXPECT_THAT(Compare({Config(R"("mlp_layer_types": ["dense", "dense", "sparse", "sparse"],
+                         "first_k_dense_replace": 1)",
+                              plain),
+                       Config(R"("mlp_layer_types": ["dense", "dense", "sparse", "sparse"],
+                         "first_k_dense_replace": 2)",
+                              plain)})
+                  .warnings,
+              ElementsAre(HasSubstr("first_k_dense_replace")));
+}
+
 TEST_F(ConfigDifferencesTest, OneLineForModelsThatSayTheSame) {
   const ConfigComparison found =
       Compare({Config(R"("rope_theta": 1e4)"), Config(R"("rope_theta": 1e6)"),

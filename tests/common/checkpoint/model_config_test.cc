@@ -44,6 +44,11 @@ TEST(ModelConfig, CountsLayers) {
   EXPECT_EQ(ParseModelConfig(R"({"num_layers": 14})")->layers, 14u);
   EXPECT_EQ(ParseModelConfig(R"({"num_hidden_layers": 15, "num_layers": 14})")->layers, 15u);
   EXPECT_FALSE(ParseModelConfig(R"({"num_hidden_layers": null})")->layers.has_value());
+  // Without a number, as many as there are kinds.
+  EXPECT_EQ(ParseModelConfig(R"({"layers_block_type": ["a", "b", "a"]})")->layers, 3u);
+  EXPECT_EQ(ParseModelConfig(R"({"hybrid_override_pattern": "ME*-"})")->layers, 4u);
+  EXPECT_EQ(ParseModelConfig(R"({"layers_block_type": ["a"], "num_hidden_layers": 2})")->layers,
+            2u);
 }
 
 TEST(ModelConfig, QuantisationInEveryForm) {

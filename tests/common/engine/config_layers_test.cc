@@ -56,6 +56,8 @@ TEST(EditLayers, WritesValuesAnew) {
   const Case kCases[] = {
       // One entry a layer, whatever the entries are.
       {R"("layer_types":["a","b","c","d"])", R"("layer_types":["a","b","c","b","c","d"])"},
+      {R"("indexer_types":["a","b","c","d"])", R"("indexer_types":["c","d"])", kEnd},
+      {R"("layer_rope_theta":[1,0,2,0])", R"("layer_rope_theta":[1,0,2,0,2,0])"},
       {R"("no_rope_layers":[1,1,1,0])", R"("no_rope_layers":[1,1,1,1,1,0])"},
       {R"("intermediate_size":[1,2,3,4])", R"("intermediate_size":[1,2,3,2,3,4])"},
       {R"("num_key_value_heads":[8,0,0,8])", R"("num_key_value_heads":[8,0,0,0,0,8])"},
@@ -133,6 +135,7 @@ TEST(EditLayers, KeepsWithAWarningWhatCannotBeSaid) {
       {R"("some_new_layers":2)", kStacked},
       {R"("mamba_every_n":3)", kStacked},
       {R"("deepstack_visual_indexes":[1,2,3,4])", kStacked},
+      {R"("rope_theta_per_kind_of_layer":[1,2,3,4])", kStacked},
       {R"("steps":{"0":1,"2":3})", kStacked},
   };
   for (const auto& [more, origins] : kCases) {
@@ -142,6 +145,12 @@ TEST(EditLayers, KeepsWithAWarningWhatCannotBeSaid) {
     // Whose layers did not move it warns of nothing.
     EXPECT_THAT(Rewritten(more, {}).remarks.warnings, IsEmpty()) << more;
   }
+}
+
+TEST(EditLayers, APeriodAndItsOffsetAreWarnedOfOnce) {
+  EXPECT_THAT(
+      Rewritten(R"("attn_layer_period":2,"attn_layer_offset":1)", {0, 1, 1, 2}).remarks.warnings,
+      ElementsAre(HasSubstr("'attn_layer_period'")));
 }
 
 TEST(EditLayers, TakesNamesForWhatTheySayAndSaysSo) {
@@ -217,10 +226,69 @@ TEST(EditLayers, WarnsOfClassesThatAlternateByThemselves) {
   EXPECT_THAT(warnings(R"("model_type":"gemma2")", {0, 1, 2, 3, 2, 3}), IsEmpty());
   EXPECT_THAT(warnings(R"("model_type":"gemma2","layer_types":["a","b","c","d"])", {0, 1, 1, 2}),
               IsEmpty());
-  EXPECT_THAT(warnings(R"("text_config":{"model_type":"gemma3_text"})", kEnd),
-              ElementsAre(HasSubstr("layer_types")));
+  EXPECT_THAT(warnings(R"("model_type":"recurrent_gemma")", {0, 1, 1, 2}),
+              ElementsAre(HasSubstr("block_types")));
   EXPECT_THAT(warnings(R"("model_type":"diffllama")", kEnd), SizeIs(1));
   EXPECT_THAT(warnings(R"("model_type":"llama")", kStacked), IsEmpty());
+}
+
+TEST(EditLayers, AddsTheListThatTheClassReadsWherePeriodsCannotSayIt) {
+  const Case kCases[] = {
+      {R"("model_type":"gemma2")",
+       R"("layer_types":["sliding_attention","full_attention","full_attention",)"
+       R"("sliding_attention"])",
+       {0, 1, 1, 2}},
+      {R"("model_type":"afmoe","global_attn_every_n_layers":3)",
+       R"("layer_types":["sliding_attention","sliding_attention","full_attention",)"
+       R"("sliding_attention","full_attention","sliding_attention"])"},
+      {R"("model_type":"modernbert","global_attn_every_n_layers":3)",
+       R"("layer_types":["full_attention","sliding_attention","sliding_attention",)"
+       R"("sliding_attention","sliding_attention","full_attention"])"},
+      {R"("model_type":"qwen3_next","full_attention_interval":4)",
+       R"("layer_types":["linear_attention","linear_attention","linear_attention",)"
+       R"("linear_attention","linear_attention","full_attention"])"},
+      {R"("model_type":"smollm3","no_rope_layer_interval":4)", R"("no_rope_layers":[1,1,1,1,1,0])"},
+      {R"("model_type":"llama4_text","no_rope_layer_interval":1,"interleave_moe_layer_step":2)",
+       R"("moe_layers":[0,2])",
+       {1, 2, 3}},
+      {R"("model_type":"kimi_linear","first_k_dense_replace":2)",
+       R"("mlp_layer_types":["dense","dense","sparse","dense","sparse","sparse"])"},
+      // Layer 5 is another model's.
+      {R"("model_type":"olmo3")",
+       R"("layer_types":["full_attention","sliding_attention","sliding_attention"])",
+       {3, 4, 5}},
+  };
+  for (const Case& one : kCases) {
+    const Made made = Rewritten(one.from, one.origins);
+    EXPECT_THAT(made.text, HasSubstr("," + one.to + "}")) << one.from;
+    EXPECT_THAT(made.remarks.warnings, ElementsAre(HasSubstr("is added, with the kind of each")))
+        << one.from;
+  }
+  const Made nested =
+      Rewritten(R"("text_config":{"num_hidden_layers":4,"model_type":"gemma3_text"})",
+                {0, 1, 2, 3, 0, 1, 2, 3}, R"("model_type":"gemma3")");
+  EXPECT_THAT(nested.text, HasSubstr(R"("model_type":"gemma3_text","layer_types":[)"));
+}
+
+TEST(EditLayers, PeriodsThatStillFitAreKept) {
+  for (const std::string more : {R"("model_type":"gemma3_text","sliding_window_pattern":6)",
+                                 R"("model_type":"qwen3_next","full_attention_interval":2)",
+                                 R"("model_type":"kimi_linear","first_k_dense_replace":4)"}) {
+    const Made made = Rewritten(more, {0, 1, 0, 3});
+    EXPECT_THAT(made.text, HasSubstr("," + more + "}")) << more;
+    EXPECT_THAT(made.remarks.warnings, IsEmpty()) << more;
+  }
+  // A class that reads no such list gets none.
+  const Made made = Rewritten(R"("model_type":"deepseek_v3","first_k_dense_replace":2)", kStacked);
+  EXPECT_THAT(made.text, ::testing::Not(HasSubstr("mlp_layer_types")));
+  EXPECT_THAT(made.remarks.warnings, ElementsAre(HasSubstr("first_k_dense_replace")));
+}
+
+TEST(EditLayers, AListOfKindsMayBeTheNumberOfLayers) {
+  const Made made =
+      Rewritten(R"("layers_block_type":["a","b","c","d"])", kEnd, R"("model_type":"nemotron_h")");
+  EXPECT_THAT(made.text, HasSubstr(R"("layers_block_type":["c","d"]})"));
+  EXPECT_THAT(made.remarks.warnings, IsEmpty());
 }
 
 TEST(EditLayers, PythonsNumbersStayThemselves) {

@@ -73,6 +73,7 @@ CHANGES = {
                           "hybrid_layer_ids": [1, 3], "attention_hidden_size": 64, "attention_head_dim": 16},
     "ZambaForCausalLM": {"attention_hidden_size": 64, "attention_head_dim": 16,
                          "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid"]},
+    "Blip2ForConditionalGeneration": {"image_token_index": 90},
     "AriaForConditionalGeneration": {"projector_patch_to_query_dict": {4: 2}},
     "Gemma3ForConditionalGeneration": {"mm_tokens_per_image": 4},
     "LlavaNextForConditionalGeneration": _PINPOINTS,
