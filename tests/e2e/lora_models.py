@@ -57,8 +57,10 @@ class Adapter:
         return stio.decode(stio.encode(self.rng.standard_normal(shape) * 0.2, self.dtype), self.dtype)
 
     def put(self, key, values):
-        self.tensors["base_model.model." + key] = values
-        return values
+        """Returns them as they are stored."""
+        stored = stio.decode(stio.encode(values, self.dtype), self.dtype)
+        self.tensors["base_model.model." + key] = stored
+        return stored
 
     def scale(self, r):
         return self.alpha / (np.sqrt(r) if self.config.get("use_rslora") else r)
