@@ -141,12 +141,26 @@ class Fp8Test(QuantisedCase):
 
     def test_threads_memory_and_cuts_change_nothing(self):
         base = self.body()
+        others = [self.body(base) for _ in range(2)]
+        # Of several leaves: more than 2^20 elements.
+        base[WEIGHTS[2]] = q.bf16(self.random.standard_normal((1030, 1100)))
+        for values in others:
+            near = self.random.standard_normal((1030, 1100)) * 0.02
+            values[WEIGHTS[2]] = q.bf16(base[WEIGHTS[2]] + near)
         quantised, _ = self.fp8("b", base)
-        experts = [self.fp8("e%d" % i, self.body(base))[0] for i in range(2)]
-        recipe = harness.recipe(self.path("r.yaml"), "resmerge", quantised, experts)
-        wanted = harness.hash_output(self.merge(recipe, self.path("one"), "--threads", "1"))
-        self.assertEqual(wanted, harness.hash_output(
-            self.merge(recipe, self.path("four"), "--threads", "4", "--memory", "1GiB")))
+        experts = [self.fp8("e0", others[0])[0], self.plain("e1", others[1])]
+        for method in METHODS:
+            with self.subTest(method=method):
+                base = None if method == "linear" else quantised
+                recipe = harness.recipe(self.path("r.yaml"), method, base, experts, METHODS[method])
+                wanted = harness.hash_output(self.merge(recipe, self.path("one-" + method),
+                                                        "--threads", "1"))
+                self.assertEqual(wanted, harness.hash_output(self.merge(
+                    recipe, self.path("four-" + method), "--threads", "4", "--memory", "1GiB")))
+                harness.recipe(self.path("r.yaml"), method, base, experts, METHODS[method],
+                               split_size="64KiB", unit_size="16MiB")
+                self.assertEqual(wanted, harness.hash_output(self.merge(
+                    recipe, self.path("cut-" + method))))
         with harness.Cluster(2, self.path("state")) as cluster:
             job = cluster.finish(cluster.submit(recipe, self.path("workers")))
             self.assertEqual(harness.state_of(job), "SUCCEEDED", job)
