@@ -66,6 +66,14 @@ std::vector<std::string> NamedPlaces(const Recipe& recipe) {
   return places;
 }
 
+// What an adapter's own file says its base is cannot be taken.
+absl::Status BadBase(const absl::Status& status, const std::string& adapter) {
+  return Annotate(status, absl::StrCat("adapter ", Shown(adapter),
+                                       ": its adapter_config.json names a base that cannot be "
+                                       "taken; name the base in the recipe, as base_model or as "
+                                       "MODEL+ADAPTER"));
+}
+
 }  // namespace
 
 const absl::StatusOr<std::string>& RecipeModels::Resolve(const std::string& model) {
@@ -152,13 +160,8 @@ absl::StatusOr<RecipeModels::Composition> RecipeModels::BaseOf(const std::string
     const absl::StatusOr<std::string> named = BaseNamedByAdapter(uri, model, stores_);
     base =
         named.ok() ? Compose(*named, /*look=*/true) : absl::StatusOr<Composition>(named.status());
-    if (named.ok() && !base.ok()) {
-      base = Annotate(base.status(),
-                      absl::StrCat("adapter ", Shown(model),
-                                   ": its adapter_config.json names a base that cannot be taken; "
-                                   "name the base in the recipe, as base_model or as "
-                                   "MODEL+ADAPTER"));
-    }
+    if (named.ok() && !base.ok()) base = BadBase(base.status(), model);
+    if (base.ok() && base->named_by.empty()) base->named_by = model;
   }
   --depth_;
   return base;
@@ -191,15 +194,19 @@ absl::StatusOr<std::shared_ptr<const Checkpoint>> RecipeModels::OpenPlain(
 
 absl::StatusOr<std::shared_ptr<const Checkpoint>> RecipeModels::OpenAdapted(
     const Composition& composition, const std::string& given) {
-  MERGANSER_ASSIGN_OR_RETURN(const std::shared_ptr<const Checkpoint> base,
-                             OpenPlain(composition.base, composition.base_given));
+  const absl::StatusOr<std::shared_ptr<const Checkpoint>> base =
+      OpenPlain(composition.base, composition.base_given);
+  if (!base.ok() && !composition.named_by.empty()) {
+    return BadBase(base.status(), composition.named_by);
+  }
+  MERGANSER_RETURN_IF_ERROR(base.status());
   std::vector<Adapter> adapters;
   for (const Composition::Part& part : composition.adapters) {
     MERGANSER_ASSIGN_OR_RETURN(Adapter adapter, OpenAdapter(part.uri, part.given, stores_));
     adapter.weight = part.weight;
     adapters.push_back(std::move(adapter));
   }
-  MERGANSER_ASSIGN_OR_RETURN(Checkpoint model, AdaptedModel(*base, adapters, given));
+  MERGANSER_ASSIGN_OR_RETURN(Checkpoint model, AdaptedModel(**base, adapters, given));
   return std::make_shared<const Checkpoint>(std::move(model));
 }
 

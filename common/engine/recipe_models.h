@@ -52,6 +52,8 @@ class RecipeModels {
       double weight = 1;
     };
     std::vector<Part> adapters;
+    // The adapter whose adapter_config.json named `base`; empty where the recipe does.
+    std::string named_by;
   };
 
   const absl::StatusOr<std::string>& Resolve(const std::string& model);
