@@ -14,7 +14,7 @@ packages=(
   libgrpc++-dev libssl-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc libabsl-dev
   libeigen3-dev libhwy-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev
   libxxhash-dev libsqlitecpp-dev libsqlite3-dev libnghttp2-dev libmicrohttpd-dev libcurl4-openssl-dev
-  libpugixml-dev libisal-dev prometheus-cpp-dev libopenmpi-dev openmpi-bin
+  libpugixml-dev libisal-dev libre2-dev prometheus-cpp-dev libopenmpi-dev openmpi-bin
 )
 tests=(
   libgtest-dev libgmock-dev python3 python3-numpy python3-yaml procps openssl iproute2

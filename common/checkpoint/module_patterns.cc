@@ -59,26 +59,28 @@ absl::StatusOr<ModulePattern> ModulePattern::Parse(std::string_view text) {
     pattern.plain_ = *std::move(plain);
     return pattern;
   }
-  // Breadth first: what backtracks may take longer than anyone waits.
-  constexpr auto kFlags = std::regex::ECMAScript | std::regex_constants::__polynomial;
-  try {
-    pattern.whole_ = std::make_shared<const std::regex>(pattern.text_, kFlags);
-    pattern.end_ = std::make_shared<const std::regex>(
-        absl::StrCat("(?:.*\\.)?(?:", pattern.text_, ")"), kFlags);
-  } catch (const std::regex_error&) {
-    return wrong(" that this program reads (of Python's: no named groups, flags or look-behind)");
+  RE2::Options options;
+  options.set_log_errors(false);
+  pattern.whole_ = std::make_shared<const RE2>(pattern.text_, options);
+  pattern.end_ =
+      std::make_shared<const RE2>(absl::StrCat("(?:.*\\.)?(?:", pattern.text_, ")"), options);
+  if (!pattern.whole_->ok() || !pattern.end_->ok()) {
+    return wrong(absl::StrCat(" that this program reads, without look-around and back references (",
+                              pattern.whole_->error(), ")"));
   }
   return pattern;
 }
 
 bool ModulePattern::FitsAll(std::string_view name) const {
   if (whole_ == nullptr) return Fits(plain_, name);
-  return name.size() <= kLongestName && std::regex_match(name.begin(), name.end(), *whole_);
+  return name.size() <= kLongestName &&
+         RE2::FullMatch(re2::StringPiece(name.data(), name.size()), *whole_);
 }
 
 bool ModulePattern::FitsEnd(std::string_view name) const {
   if (end_ != nullptr) {
-    return name.size() <= kLongestName && std::regex_match(name.begin(), name.end(), *end_);
+    return name.size() <= kLongestName &&
+           RE2::FullMatch(re2::StringPiece(name.data(), name.size()), *end_);
   }
   if (anchored_ || plain_.size() >= name.size()) return Fits(plain_, name);
   const size_t begin = name.size() - plain_.size();

@@ -68,7 +68,7 @@ struct TensorNeeds {
   // Experts are only ever looked at less the base (LoadDelta): those that are a task vector come
   // as one (TensorView::delta). Else their weights are made of it, rounded once to float32.
   bool takes_deltas = false;
-  int rounds = 0;          // analysis rounds before Apply, at most
+  int rounds = 0;  // analysis rounds before Apply, at most
   // Whose gate the leaves share: all leaves of all tensors with this key. Empty:
   // every leaf has a gate of its own.
   std::string group;
