@@ -120,6 +120,7 @@ class Selection {
                         FirstNames(keys), "; copy by hand what is needed"));
     }
     std::vector<std::string> kinds;
+    kinds.reserve(left_out_.size() + 1);
     for (const auto& [reason, keys] : left_out_) {
       kinds.push_back(absl::StrCat(FirstNames(keys), " (", std::string(reason), ")"));
     }

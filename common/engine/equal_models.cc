@@ -65,6 +65,7 @@ std::vector<Sample> Samples(const Plan& plan) {
     if (AllHave(plan, plan.tensors[i])) kinds[KindOf(plan.tensors[i].spec.name)].push_back(i);
   }
   std::vector<const std::vector<uint32_t>*> order;
+  order.reserve(kinds.size());
   for (const auto& [kind, tensors] : kinds) order.push_back(&tensors);
   const auto rank = [&](const std::vector<uint32_t>* tensors) {
     const PlannedTensor& first = plan.tensors[tensors->front()];

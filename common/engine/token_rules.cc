@@ -30,6 +30,7 @@ absl::Status CheckTokenRules(const Recipe& recipe, const std::vector<std::string
     if (merged) continue;
     const std::string key = absl::StrCat("tokenizer.tokens.", Shown(rule.token), ".source");
     std::vector<std::string> names;
+    names.reserve(inputs.size());
     for (const std::string& input : inputs) names.push_back(Shown(input));
     return WithPlace(absl::InvalidArgumentError(absl::StrCat(
                          Shown(recipe.source_name), ":", rule.line, ": key '", key,
