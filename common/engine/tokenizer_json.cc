@@ -31,7 +31,7 @@ class TableReader final : public JsonHandler {
       case Kind::kObjectEnd:
       case Kind::kArrayEnd: {
         levels_.pop_back();
-        const absl::Status status = End();
+        absl::Status status = End();
         Next();
         return status;
       }
