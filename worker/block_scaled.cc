@@ -102,7 +102,7 @@ class BlockReader {
 
   absl::Status Read(uint32_t shard, uint64_t offset, std::span<std::byte> out) const {
     const CheckpointShard& file = Shard(shard);
-    const absl::Status status =
+    absl::Status status =
         job_.Input(source_.model, shard).Read(file.key, offset, out, file.info.identity);
     if (status.ok()) return status;
     return Annotate(status, absl::StrCat("tensor ", Shown(source_.tensor)));

@@ -43,7 +43,7 @@ class PartReader {
   absl::Status ReadStored(const StoredElements& stored, uint64_t skipped,
                           std::span<std::byte> out) const {
     const CheckpointShard& shard = job_.plan.models[stored.model].shards[stored.shard];
-    const absl::Status status =
+    absl::Status status =
         job_.Input(stored.model, stored.shard)
             .Read(shard.key, stored.offset + skipped * BytesPerElement(stored.dtype), out,
                   shard.info.identity);

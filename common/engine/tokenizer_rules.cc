@@ -154,7 +154,8 @@ std::string TokenizerRules::Mark(const std::string& option) const {
 }
 
 TokenizerRules ReadTokenizerRules(std::string_view text, std::string_view kind) {
-  TokenizerRules::Parts rules;
+  const auto parts = std::make_shared<TokenizerRules::Parts>();
+  TokenizerRules::Parts& rules = *parts;
   const auto parsed = [&](const JsonMember& member) {
     return Json::parse(text.substr(member.begin, member.end - member.begin), nullptr,
                        /*allow_exceptions=*/false);
@@ -180,7 +181,7 @@ TokenizerRules ReadTokenizerRules(std::string_view text, std::string_view kind) 
       for (Json& step : rules.post_processor) DropNumbers(step);
     }
   }
-  return TokenizerRules(std::make_shared<const TokenizerRules::Parts>(std::move(rules)));
+  return TokenizerRules(parts);
 }
 
 std::vector<RuleDifference> CompareRules(const TokenizerRules& mine, const TokenizerRules& theirs) {

@@ -140,6 +140,7 @@ class Union {
 
   void TakeTokens(const TokenizerFiles& files, TokenTable& other, NamedFew& plain) {
     std::vector<TokenEntry*> order;
+    order.reserve(other.tokens.size());
     for (TokenEntry& token : other.tokens) order.push_back(&token);
     std::stable_sort(order.begin(), order.end(),
                      [](const auto* a, const auto* b) { return a->number < b->number; });
@@ -190,6 +191,7 @@ class Union {
           "; ", Remedy()));
     }
     std::vector<std::string> texts;
+    texts.reserve(differences.size());
     for (const RuleDifference& rule : differences) {
       texts.push_back(absl::StrCat(rule.key, " (", rule.what, ")"));
     }

@@ -161,6 +161,7 @@ std::optional<std::string> TokenizerText(const std::string& text, const TokenTab
   }
   additions.push_back({{"model", "vocab"}, std::move(vocabulary)});
   std::vector<std::string> merges;
+  merges.reserve(more.merges.size());
   for (const auto& [left, right] : more.merges) {
     merges.push_back(table.merges_are_pairs
                          ? EncloseJson(layout, 3, '[', ']', {QuotedJson(left), QuotedJson(right)})

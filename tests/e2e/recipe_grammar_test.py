@@ -471,8 +471,7 @@ class RecipeGrammarTest(harness.Case):
     def test_what_is_not_supported_is_refused_by_name(self):
         self.refuse(self.linear(modules={"text_decoder": {"models": [ADD]}}), "r.yaml:", "'modules'",
                     "not supported")
-        for ref in (ADD + "+lora", ADD + "@main"):
-            self.refuse(self.linear(models=[ref]), "models[0]", "not supported")
+        self.refuse(self.linear(models=[ADD + "@main"]), "models[0]", "not supported")
         one = self.slices([(SAMPLE_BASE, [0, 2]), (ADD, [0, 2])], method="task_arithmetic",
                           base_model=SAMPLE_BASE)
         one["slices"][0]["base_model"] = ADD

@@ -153,7 +153,7 @@ TEST(AdapterConfig, ValuesThatCannotBe) {
            {R"("rank_pattern": [1])", "key 'rank_pattern': found a list of 1"},
            {R"("rank_pattern": {"q": 0})", "key 'rank_pattern.q': found 0"},
            {R"("alpha_pattern": {"(": 1})", "key 'alpha_pattern': found '('"},
-           {R"x("target_modules": "(?P<x>q)")x", "key 'target_modules'"},
+           {R"x("target_modules": "(?=q)q")x", "key 'target_modules'"},
            {R"("target_modules": [3])", "key 'target_modules': found 3"},
            {R"("bias": "some")", "key 'bias': found 'some'"},
            {R"("use_dora": 1)", "key 'use_dora': found 1"},
@@ -163,6 +163,20 @@ TEST(AdapterConfig, ValuesThatCannotBe) {
     EXPECT_FALSE(config.ok()) << more;
     EXPECT_THAT(std::string(config.status().message()), HasSubstr(text));
   }
+}
+
+// They come from anywhere: neither depth nor repetition may cost more than a moment.
+TEST(AdapterConfig, PatternsThatAreMadeToHarm) {
+  const std::string head = R"({"peft_type": "LORA", "r": 4, "target_modules": ")";
+  const std::string name(1000, 'a');
+  const auto fits = [&](const std::string& pattern) {
+    const auto config = ParseAdapterConfig(absl::StrCat(head, pattern, "\"}"));
+    return config.ok() && config->target_modules.Find(name) != nullptr;
+  };
+  EXPECT_TRUE(fits("(?P<x>a+)+"));
+  EXPECT_FALSE(fits("(a|a?)+b"));
+  EXPECT_FALSE(fits("(a{0,1000}){0,90}b"));
+  EXPECT_FALSE(fits(absl::StrCat(std::string(2000, '('), "b", std::string(2000, ')'))));
 }
 
 TEST(AdapterConfig, WhatIsNoSuchFile) {
