@@ -234,6 +234,19 @@ class LoraTest(harness.Case):
                 seen.add(b"".join(whole.raw(n).tobytes() for n in sorted(whole.tensors)))
             self.assertEqual(len(seen), 1, method)
 
+    def test_workers_of_a_service_give_the_same_bytes(self):
+        self.write("a", attention(5))
+        dora = Adapter(6, use_dora=True)
+        dora.linear(LAYER % 1 + "mlp.up_proj", (WIDE, HIDDEN), dora=True)
+        self.write("b", dora)
+        base = self.path("base")
+        wanted = harness.hash_output(self.run_merge(
+            "ties", [base + "+" + self.path(n) for n in "ab"], None, {"weight": 0.5}, base=base))
+        with harness.Cluster(2, self.path("state")) as cluster:
+            job = cluster.finish(cluster.submit(self.path("r.yaml"), self.path("workers")))
+            self.assertEqual(harness.state_of(job), "SUCCEEDED", job)
+        self.assertEqual(harness.hash_output(self.path("workers")), wanted)
+
     def test_what_is_told(self):
         self.write("a", attention(5))
         output = self.run_merge("task_arithmetic", ["a"], None, {"weight": 1})
