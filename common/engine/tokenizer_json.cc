@@ -22,7 +22,8 @@ constexpr uint64_t kMaxNumber = UINT32_MAX;  // the library's type
 // Follows the names of open objects and the indices of open arrays.
 class TableReader final : public JsonHandler {
  public:
-  TableReader(TokenTable& table, bool with_merges) : table_(table), with_merges_(with_merges) {}
+  TableReader(TokenizerTokens& table, bool with_merges)
+      : table_(table), with_merges_(with_merges) {}
 
   absl::Status On(const JsonEvent& event) override {
     switch (event.kind) {
@@ -279,7 +280,7 @@ class TableReader final : public JsonHandler {
     return token;
   }
 
-  TokenTable& table_;
+  TokenizerTokens& table_;
   const bool with_merges_;
   std::vector<Level> levels_;
   std::set<std::string> seen_;
@@ -300,7 +301,7 @@ bool IsKnownKind(std::string_view kind) {
 }
 
 absl::StatusOr<std::vector<TokenEntry>> ReadTokenizerJson(std::string_view text, bool with_merges,
-                                                          TokenTable& table) {
+                                                          TokenizerTokens& table) {
   table.merges_are_pairs = true;
   TableReader reader(table, with_merges);
   MERGANSER_RETURN_IF_ERROR(ReadJson(text, kMaxDepth, reader));

@@ -17,7 +17,7 @@ bool IsKnownKind(std::string_view kind);
 // wanted. The result: its added tokens, in order, unnumbered but for what the file says. kDataLoss
 // naming the key where something is not as the `tokenizers` library would read it.
 absl::StatusOr<std::vector<TokenEntry>> ReadTokenizerJson(std::string_view text, bool with_merges,
-                                                          TokenTable& table);
+                                                          TokenizerTokens& table);
 
 }  // namespace merganser
 

@@ -14,7 +14,7 @@ namespace {
 constexpr char kTokenizerFile[] = "tokenizer.json";
 
 // Takes an added token up among the tokens, unless it is among the added ones.
-TokenEntry& Join(const TokenEntry& token, TokenTable& table) {
+TokenEntry& Join(const TokenEntry& token, TokenizerTokens& table) {
   const auto [at, fresh] = table.index.emplace(token.text, table.tokens.size());
   if (fresh) table.tokens.push_back(token);
   TokenEntry& joined = table.tokens[at->second];
@@ -27,7 +27,7 @@ TokenEntry& Join(const TokenEntry& token, TokenTable& table) {
   return joined;
 }
 
-void NumberTokens(TokenTable& table) {
+void NumberTokens(TokenizerTokens& table) {
   std::vector<std::optional<uint64_t>> in_vocabulary;
   for (const size_t at : table.added) {
     const TokenEntry& token = table.tokens[at];
@@ -53,7 +53,7 @@ std::string TokenizerPlace(const TokenizerFiles& files, std::string_view name) {
   return Shown(absl::StrCat(files.where, files.where.ends_with('/') ? "" : "/", std::string(name)));
 }
 
-const TokenEntry* TokenTable::Find(const std::string& text) const {
+const TokenEntry* TokenizerTokens::Find(const std::string& text) const {
   const auto at = index.find(text);
   return at == index.end() ? nullptr : &tokens[at->second];
 }
@@ -74,8 +74,8 @@ std::vector<uint64_t> NumberAdded(const std::vector<std::optional<uint64_t>>& in
   return numbers;
 }
 
-absl::StatusOr<TokenTable> ReadTokenTable(const TokenizerFiles& files, bool with_merges) {
-  TokenTable table;
+absl::StatusOr<TokenizerTokens> ReadTokenTable(const TokenizerFiles& files, bool with_merges) {
+  TokenizerTokens table;
   const std::string& text = files.texts.find(kTokenizerFile)->second;
   absl::StatusOr<std::vector<TokenEntry>> added = ReadTokenizerJson(text, with_merges, table);
   if (!added.ok()) return Annotate(added.status(), TokenizerPlace(files, kTokenizerFile));

@@ -40,7 +40,7 @@ struct TokenEntry {
 };
 
 // What a tokenizer.json holds, in the order of the file, and what the other files add to it.
-struct TokenTable {
+struct TokenizerTokens {
   std::string kind;  // BPE, Unigram, WordPiece or WordLevel
   std::vector<TokenEntry> tokens;
   std::unordered_map<std::string, size_t> index;  // by text
@@ -63,7 +63,7 @@ struct TokenTable {
 // follow in the order of the file, whatever number it gives them. Behind these come tokens that
 // only tokenizer_config.json (added_tokens_decoder, else special_tokens_map.json and
 // added_tokens.json) has, by their numbers there, and special tokens that nothing else has.
-absl::StatusOr<TokenTable> ReadTokenTable(const TokenizerFiles& files, bool with_merges);
+absl::StatusOr<TokenizerTokens> ReadTokenTable(const TokenizerFiles& files, bool with_merges);
 
 // How the library numbers added tokens that are no vocabulary: versions before 0.23 behind the
 // largest number of an added token, if that is behind the vocabulary; later ones from the

@@ -42,7 +42,7 @@ absl::Status CheckHasFast(const TokenizerFiles& files) {
 
 class Union {
  public:
-  Union(const TokenizerFiles& first, TokenTable table)
+  Union(const TokenizerFiles& first, TokenizerTokens table)
       : first_(first),
         table_(std::move(table)),
         rules_(ReadTokenizerRules(TextOf(first), table_.kind)) {
@@ -56,7 +56,7 @@ class Union {
   }
 
   absl::Status Take(const TokenizerFiles& files) {
-    MERGANSER_ASSIGN_OR_RETURN(TokenTable other, ReadTokenTable(files, table_.kind == "BPE"));
+    MERGANSER_ASSIGN_OR_RETURN(TokenizerTokens other, ReadTokenTable(files, table_.kind == "BPE"));
     if (other.kind != table_.kind) {
       return absl::InvalidArgumentError(
           absl::StrCat("model ", Quoted(files.model), ": its tokenizer is of kind ", other.kind,
@@ -115,7 +115,7 @@ class Union {
                         ", or bring both to one vocabulary first (mergekit-tokensurgeon)");
   }
 
-  void NoteStaleNumbers(const TokenizerFiles& files, const TokenTable& table) {
+  void NoteStaleNumbers(const TokenizerFiles& files, const TokenizerTokens& table) {
     NamedFew stale;
     std::string example;
     for (const size_t at : table.added) {
@@ -138,7 +138,7 @@ class Union {
     return at == index_.end() ? nullptr : &more_.tokens[at->second];
   }
 
-  void TakeTokens(const TokenizerFiles& files, TokenTable& other, NamedFew& plain) {
+  void TakeTokens(const TokenizerFiles& files, TokenizerTokens& other, NamedFew& plain) {
     std::vector<TokenEntry*> order;
     order.reserve(other.tokens.size());
     for (TokenEntry& token : other.tokens) order.push_back(&token);
@@ -203,7 +203,7 @@ class Union {
   }
 
   // Those of `other` that make one of the tokens from the `before`-th on.
-  absl::Status TakeMerges(const TokenizerFiles& files, TokenTable& other, size_t before) {
+  absl::Status TakeMerges(const TokenizerFiles& files, TokenizerTokens& other, size_t before) {
     const std::string prefix = rules_.Mark("continuing_subword_prefix");
     for (auto& [left, right] : other.merges) {
       const size_t cut = right.starts_with(prefix) ? prefix.size() : 0;
@@ -247,7 +247,7 @@ class Union {
   }
 
   const TokenizerFiles& first_;
-  const TokenTable table_;
+  const TokenizerTokens table_;
   const TokenizerRules rules_;
   uint64_t next_ = 0;
   TokenAdditions more_;
@@ -261,7 +261,8 @@ class Union {
 absl::StatusOr<UnitedTokenizer> UniteTokenizers(const std::vector<TokenizerFiles>& models) {
   if (models.empty()) return absl::InvalidArgumentError("found no models, expected at least one");
   for (const TokenizerFiles& files : models) MERGANSER_RETURN_IF_ERROR(CheckHasFast(files));
-  MERGANSER_ASSIGN_OR_RETURN(TokenTable table, ReadTokenTable(models[0], /*with_merges=*/false));
+  MERGANSER_ASSIGN_OR_RETURN(TokenizerTokens table,
+                             ReadTokenTable(models[0], /*with_merges=*/false));
   Union united(models[0], std::move(table));
   for (size_t i = 1; i < models.size(); ++i) {
     // Most models of a merge have one tokenizer; equal files say nothing new.

@@ -59,8 +59,8 @@ std::string TokenObject(const JsonLayout& layout, size_t depth, const TokenEntry
 // Which tokens that are no vocabulary of the first are put into the output's: none, so that they
 // are numbered behind it; all, with their numbers; or, of a list in which a number is a place,
 // those that stand before the last plain token.
-std::vector<const TokenEntry*> IntoVocabulary(const TokenTable& table, const TokenAdditions& more,
-                                              bool all) {
+std::vector<const TokenEntry*> IntoVocabulary(const TokenizerTokens& table,
+                                              const TokenAdditions& more, bool all) {
   std::vector<const TokenEntry*> into;
   uint64_t last = 0;  // plain token
   for (const TokenEntry& token : more.tokens) {
@@ -84,7 +84,7 @@ std::vector<const TokenEntry*> IntoVocabulary(const TokenTable& table, const Tok
 
 // Whether all versions of the library give every token its number when they load the tokens of
 // `table` and `more`, `into` in the vocabulary.
-bool NumbersHold(const TokenTable& table, const TokenAdditions& more,
+bool NumbersHold(const TokenizerTokens& table, const TokenAdditions& more,
                  const std::vector<const TokenEntry*>& into) {
   std::unordered_map<std::string_view, uint64_t> put;
   for (size_t i = 0; i < into.size(); ++i) {
@@ -113,7 +113,7 @@ bool NumbersHold(const TokenTable& table, const TokenAdditions& more,
 
 // A score for tokens that only fill their places in Unigram's list: the least there is, so that
 // neither they are preferred nor the score of unknown characters, which hangs on it, changes.
-std::string LeastScore(const TokenTable& table) {
+std::string LeastScore(const TokenizerTokens& table) {
   std::string least = "0.0";
   double value = std::numeric_limits<double>::infinity();
   for (const TokenEntry& token : table.tokens) {
@@ -126,7 +126,7 @@ std::string LeastScore(const TokenTable& table) {
 }
 
 // nullopt where the text has not the keys that its reader saw.
-std::optional<std::string> TokenizerText(const std::string& text, const TokenTable& table,
+std::optional<std::string> TokenizerText(const std::string& text, const TokenizerTokens& table,
                                          const TokenAdditions& more,
                                          const std::vector<const TokenEntry*>& into) {
   const JsonLayout layout = LayoutOf(text);
@@ -178,7 +178,7 @@ std::optional<std::string> TokenizerText(const std::string& text, const TokenTab
 
 // Added tokens whose numbers are not the vocabulary's and that `has` not.
 template <typename Has>
-std::vector<const TokenEntry*> Behind(const TokenTable& table, const TokenAdditions& more,
+std::vector<const TokenEntry*> Behind(const TokenizerTokens& table, const TokenAdditions& more,
                                       const Has& has) {
   std::vector<const TokenEntry*> tokens;
   for (const size_t at : table.added) {
@@ -191,7 +191,7 @@ std::vector<const TokenEntry*> Behind(const TokenTable& table, const TokenAdditi
   return tokens;
 }
 
-void WriteConfig(const std::string& text, const TokenTable& table, const TokenAdditions& more,
+void WriteConfig(const std::string& text, const TokenizerTokens& table, const TokenAdditions& more,
                  UnitedTokenizer& united) {
   // Without the key the files beside it are read, which have the new ones; with it they are not.
   const std::optional<std::string_view> decoder = JsonAt(text, {kDecoder});
@@ -207,8 +207,8 @@ void WriteConfig(const std::string& text, const TokenTable& table, const TokenAd
   if (auto written = AppendJson(text, {addition})) united.written[kConfigFile] = *written;
 }
 
-void WriteAdded(const TokenizerFiles& first, const TokenTable& table, const TokenAdditions& more,
-                bool slow, UnitedTokenizer& united) {
+void WriteAdded(const TokenizerFiles& first, const TokenizerTokens& table,
+                const TokenAdditions& more, bool slow, UnitedTokenizer& united) {
   const auto file = first.texts.find(kAddedFile);
   const bool there = file != first.texts.end();
   if (!there && !slow) return;
@@ -239,7 +239,7 @@ bool IsSlowTokenizerFile(std::string_view name) {
                      [&](std::string_view ending) { return name.ends_with(ending); });
 }
 
-absl::Status WriteTokenizer(const TokenizerFiles& first, const TokenTable& table,
+absl::Status WriteTokenizer(const TokenizerFiles& first, const TokenizerTokens& table,
                             const TokenAdditions& more, UnitedTokenizer& united) {
   std::vector<const TokenEntry*> into = IntoVocabulary(table, more, /*all=*/false);
   if (!NumbersHold(table, more, into)) {

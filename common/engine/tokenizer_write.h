@@ -27,7 +27,7 @@ bool IsSlowTokenizerFile(std::string_view name);
 // Sets `written` and `left_out` of `united`, and notes what is left out. `table` is of `first`;
 // there is at least one token more. kInvalidArgument naming the first model where no tokenizer.json
 // gives every token its number.
-absl::Status WriteTokenizer(const TokenizerFiles& first, const TokenTable& table,
+absl::Status WriteTokenizer(const TokenizerFiles& first, const TokenizerTokens& table,
                             const TokenAdditions& more, UnitedTokenizer& united);
 
 }  // namespace merganser

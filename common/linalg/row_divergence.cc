@@ -75,7 +75,7 @@ HWY_INLINE V Remainder(V y) {
 }
 
 // Sums of 16 fixed lanes.
-struct Lanes {
+struct LaneSums {
   alignas(64) double at[kLanes] = {};
   HWY_INLINE void Add(size_t lane, V x) {
     hn::StoreU(hn::Add(hn::LoadU(D(), at + lane), x), D(), at + lane);
@@ -140,7 +140,7 @@ void AddExponentialsImpl(const double* w, size_t n, double max, double* terms, d
 template <int kTerms>
 double SumExpm1(const double* terms, const double* delta, size_t padded) {
   const D d;
-  Lanes lanes;
+  LaneSums lanes;
   for (size_t i = 0; i < padded; i += kLanes) {
     for (size_t l = 0; l < kLanes; l += kN) {
       const V x = hn::LoadU(d, delta + i + l);
@@ -156,7 +156,7 @@ double SumRemainders(const double* terms, const double* delta, size_t padded, do
                      double inverse, double* each) {
   const D d;
   const V shift = hn::Set(d, level), scale = hn::Set(d, inverse);
-  Lanes lanes;
+  LaneSums lanes;
   for (size_t i = 0; i < padded; i += kLanes) {
     for (size_t l = 0; l < kLanes; l += kN) {
       const V p = hn::Mul(hn::LoadU(d, terms + i + l), scale);
@@ -188,7 +188,7 @@ double SumLargeImpl(const SoftmaxRow& row, const double* w, const double* terms,
   const V shift = hn::Set(d, other.max), by = hn::Set(d, level);
   const V small = hn::Set(d, 0.5);
   const size_t padded = PadLanes(n);
-  Lanes lanes;
+  LaneSums lanes;
   alignas(64) double block[kLanes];
   for (size_t i = 0; i < padded; i += kLanes) {
     for (size_t l = 0; l < kLanes; l += kN) {
@@ -217,7 +217,7 @@ double SumLargeImpl(const SoftmaxRow& row, const double* w, const double* terms,
 double SumExpImpl(const double* w, const double* delta, size_t n, double max) {
   const D d;
   const V shift = hn::Set(d, max);
-  Lanes lanes;
+  LaneSums lanes;
   alignas(64) double block[kLanes];
   for (size_t i = 0; i < PadLanes(n); i += kLanes) {
     for (size_t l = 0; l < kLanes; l += kN) {

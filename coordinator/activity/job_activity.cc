@@ -117,7 +117,7 @@ void JobActivity::Troubled(const UnitTrouble& trouble, WallTime wall) {
                    Cut(OneLine(std::string(trouble.why.message())), Fleet::kMostShown)};
 }
 
-void JobActivity::Sample(const JobPlace& place, MonotonicTime now) {
+void JobActivity::Sample(const JobBytes& place, MonotonicTime now) {
   // A unit in flight has read as much by byte done as those that are done.
   const RoundProgress* const round = rounds_.empty() ? nullptr : &rounds_.back();
   Moved estimate = completed_;

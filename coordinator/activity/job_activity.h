@@ -47,7 +47,7 @@ struct JobWorker {
 };
 
 // How far a job is, as the schedule knows it; in bytes as JobProgress counts them.
-struct JobPlace {
+struct JobBytes {
   uint64_t bytes_total = 0;  // of all rounds
   uint64_t bytes_done = 0;   // of these, with what is in flight
   uint64_t in_flight = 0;
@@ -75,7 +75,7 @@ class JobActivity {
   void Recorded(const UnitResult& result, std::string_view tensor, uint64_t bytes);
   void Troubled(const UnitTrouble& trouble, WallTime wall);
   // To be called every few hundred milliseconds.
-  void Sample(const JobPlace& place, MonotonicTime now);
+  void Sample(const JobBytes& place, MonotonicTime now);
 
   // The job ends: what is in flight comes to nothing.
   void End(MonotonicTime now);
@@ -105,7 +105,7 @@ class JobActivity {
   struct Point {
     MonotonicTime time{};
     Moved moved;
-    uint64_t done = 0;  // JobPlace::bytes_done
+    uint64_t done = 0;  // JobBytes::bytes_done
   };
   struct Share {
     Moved moved;
@@ -135,7 +135,7 @@ class JobActivity {
   std::deque<double> unit_seconds_;  // of the last units
   Moved completed_;
   Moved estimate_;
-  uint64_t total_ = 0;        // JobPlace::bytes_total
+  uint64_t total_ = 0;        // JobBytes::bytes_total
   uint64_t done_here_ = 0;    // units, by this process
   std::deque<Point> points_;  // of the last minute, a few seconds apart
   History history_;

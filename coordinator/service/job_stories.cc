@@ -83,7 +83,7 @@ void JobManager::Sample(Job& job) {
   if (!job.activity.has_value()) return;
   Guarded([&] {
     mutex_.AssertHeld();
-    JobPlace place = {job.progress.bytes_total, job.progress.bytes_done, 0};
+    JobBytes place = {job.progress.bytes_total, job.progress.bytes_done, 0};
     const auto status =
         job.scheduled ? schedule_.Status(job.record.info.uid) : std::optional<ScheduleStatus>();
     if (status.has_value()) {

@@ -1,5 +1,5 @@
-"""Who may include what: the folders' rules, checked over every #include line; and what no
-file may use."""
+"""Who may include what: the folders' rules, checked over every #include line; what no file may
+use; and that a name stands for one type."""
 
 import os
 import re
@@ -43,6 +43,7 @@ THIRD_PARTY = [
     (r"gtest/|gmock/", ["tests"], False),
     (r"benchmark/", ["tests/bench"], True),
     (r"curl/", ["common/storage/http"], True),
+    (r"re2/", ["common/checkpoint"], False),
     (r"pugixml", ["common/storage/s3"], True),
     (r"isa-l", ["common/storage/s3"], True),
     (r"sqlite|SQLiteCpp/", ["coordinator/journal", "tests/coordinator/journal"], True),
@@ -178,6 +179,25 @@ def sources(root):
                         yield os.path.relpath(full, root), f.read()
 
 
+NAMESPACE = re.compile(r"(?:inline )?namespace ?([\w:]*) ?\{")
+TYPE = re.compile(r"(?:class|struct|union|enum class) (?:MERGANSER_\w+(?:\([^)]*\))? )?(\w+)"
+                  r"(?: final)?\s*(?:\{|:(?!:)|$)")
+
+
+def types(path, text):
+    """Full names of the types that a file defines outside of others and of functions. Of those in
+    an anonymous namespace the file is part of the name."""
+    inside = []
+    for line in text.splitlines():
+        opened, defined = NAMESPACE.match(line), TYPE.match(line)
+        if opened and "}" not in line:
+            inside.append(opened.group(1) or path)
+        elif line.startswith("}  // namespace") and inside:
+            inside.pop()
+        elif defined and not line.endswith(";"):
+            yield "::".join(inside + [defined.group(1)])
+
+
 def cmake_words(root):
     words = {}
     for at, folders, names in os.walk(root):
@@ -244,6 +264,23 @@ class LayeringTest(unittest.TestCase):
             if path.startswith("tests/") and re.search(r"GTEST_SKIP|\bDISABLED_", text):
                 found.append(path)
         self.assertEqual(found, [])
+
+    def test_a_name_stands_for_one_type(self):
+        """Where two have one, the linker takes the inline functions of either for both."""
+        places = {}
+        for path, text in sources(SOURCE):
+            # Every program of the tests is linked of its own files.
+            if not path.startswith("tests/"):
+                for name in types(path, text):
+                    places.setdefault(name, []).append(path)
+        self.assertGreater(len(places), 500)
+        self.assertEqual({n: p for n, p in places.items() if len(p) > 1}, {})
+        for text in ("namespace a {\nstruct B {\n};\n}  // namespace a\n",
+                     "namespace a {\nclass B final : public C {\n",
+                     "namespace a {\nnamespace {\n}  // namespace\nclass MERGANSER_X(\"y\") B {"):
+            self.assertEqual(list(types("f.cc", text)), ["a::B"])
+        self.assertEqual(list(types("f.cc", "namespace a {\nnamespace {\nstruct B {")), ["a::f.cc::B"])
+        self.assertEqual(list(types("f.cc", "class B;\nstruct A::B {\n")), [])
 
     def test_the_rules_can_fail(self):
         cases = [
