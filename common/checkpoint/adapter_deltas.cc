@@ -130,7 +130,7 @@ class Adder {
       return;
     }
     if (!tensor->update.has_value()) tensor->update.emplace();
-    tensor->update->terms.push_back(*std::move(term));
+    tensor->update->terms.push_back(*term);
     if (module.bias != nullptr) AddBias(module);
     if (to_.tie.has_value() && target.name == to_.tie->kept && module.embedding) {
       to_.model.warnings.push_back(
@@ -258,7 +258,7 @@ class Adder {
     term.rank = 1;
     term.scale = to_.adapter.weight * config_.ScaleOf(module.name);
     if (!tensor->update.has_value()) tensor->update.emplace();
-    tensor->update->terms.push_back(std::move(term));
+    tensor->update->terms.push_back(term);
   }
 
   StoredBlock Block(const CheckpointTensor& tensor) const {

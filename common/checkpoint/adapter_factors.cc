@@ -90,7 +90,7 @@ LowRankTerm TermOf(FactorLayout layout, const Shape& shape, const CheckpointTens
                       layout == FactorLayout::kExpertsInOut;
   LowRankTerm term;
   term.row_factor = turned ? of_a : of_b;
-  term.column_factor = turned ? std::move(of_b) : std::move(of_a);
+  term.column_factor = turned ? of_b : of_a;
   term.rank = rank;
   term.matrices = matrices;
   return term;

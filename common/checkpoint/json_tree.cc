@@ -22,16 +22,11 @@ class TreeHandler final : public JsonHandler {
   absl::Status On(const JsonEvent& event) override {
     using Kind = JsonEvent::Kind;
     if (event.kind == Kind::kKey) {
-      const std::string key(event.text);
-      const auto& members = open_.back()->members;
-      if (std::any_of(members.begin(), members.end(),
-                      [&](const auto& member) { return member.first == key; })) {
-        return absl::DataLossError(absl::StrCat("key ", Quoted(key), " is there twice"));
-      }
-      open_.back()->members.emplace_back(key, JsonNode());
+      open_.back()->members.push_back({std::string(event.text), JsonNode()});
       return absl::OkStatus();
     }
     if (event.kind == Kind::kObjectEnd || event.kind == Kind::kArrayEnd) {
+      MERGANSER_RETURN_IF_ERROR(CheckKeys(*open_.back()));
       open_.pop_back();
       return absl::OkStatus();
     }
@@ -73,11 +68,21 @@ class TreeHandler final : public JsonHandler {
   }
 
  private:
+  static absl::Status CheckKeys(const JsonNode& node) {
+    std::vector<std::string_view> keys;
+    keys.reserve(node.members.size());
+    for (const JsonNode::Member& member : node.members) keys.emplace_back(member.key);
+    std::sort(keys.begin(), keys.end());
+    const auto twice = std::adjacent_find(keys.begin(), keys.end());
+    if (twice == keys.end()) return absl::OkStatus();
+    return absl::DataLossError(absl::StrCat("key ", Quoted(*twice), " is there twice"));
+  }
+
   // Where the next value goes. Nodes that are open are the last of theirs, so that they stay.
   JsonNode& Place() {
     if (open_.empty()) return root_;
     JsonNode& parent = *open_.back();
-    if (parent.kind == JsonNode::Kind::kObject) return parent.members.back().second;
+    if (parent.kind == JsonNode::Kind::kObject) return parent.members.back().value;
     return parent.items.emplace_back();
   }
 

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -13,6 +12,7 @@
 namespace merganser {
 
 struct JsonNode {
+  struct Member;
   enum class Kind { kNull, kBool, kUnsigned, kNumber, kString, kArray, kObject };
   Kind kind = Kind::kNull;
   bool boolean = false;
@@ -20,12 +20,17 @@ struct JsonNode {
   double number = 0;   // kUnsigned, kNumber
   std::string text;
   std::vector<JsonNode> items;
-  std::vector<std::pair<std::string, JsonNode>> members;
+  std::vector<Member> members;
 
   // null, false, "", [] and {}: a key that holds no more says nothing.
   bool says_nothing() const;
   // "the string \"x\"", "an array", for messages.
   std::string Describe() const;
+};
+
+struct JsonNode::Member {
+  std::string key;
+  JsonNode value;
 };
 
 // kDataLoss as ReadJson; also of a text that has more than 100,000 values or a key twice.
