@@ -95,6 +95,7 @@ absl::StatusOr<LoraFactors> FactorDifference(const TaskVector& delta, const Lora
   factors.sigma.assign(triplets.sigma.begin(),
                        triplets.sigma.begin() + static_cast<std::ptrdiff_t>(count));
   std::vector<double> roots;
+  roots.reserve(factors.sigma.size());
   for (const double value : factors.sigma) roots.push_back(std::sqrt(value));
   triplets.k = static_cast<int>(count);
   triplets.u.resize(count * rows);

@@ -94,6 +94,7 @@ bool MatchesModule(std::string_view module, std::string_view entry) {
 
 absl::StatusOr<LoraTargets> FindLoraTargets(const ModelPair& pair, const LoraModules& modules) {
   std::vector<TensorSpec> specs;
+  specs.reserve(pair.alignment.tensors.size());
   for (const AlignedTensor& aligned : pair.alignment.tensors) {
     specs.push_back({aligned.name, aligned.shape});
   }

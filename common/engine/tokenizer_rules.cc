@@ -135,6 +135,8 @@ const std::vector<Option>& Options() {
 }  // namespace
 
 struct TokenizerRules::Parts {
+  Parts() : model(Json::object()) {}
+
   Steps normalizer, pre_tokenizer, decoder, post_processor;
   Json truncation, padding;
   Json model;  // an object: options of the vocabulary's kind
@@ -160,7 +162,6 @@ TokenizerRules ReadTokenizerRules(std::string_view text, std::string_view kind) 
     return Json::parse(text.substr(member.begin, member.end - member.begin), nullptr,
                        /*allow_exceptions=*/false);
   };
-  rules.model = Json::object();
   for (const Option& option : Options()) rules.model[option.key] = option.usual;
   if (kind == "WordPiece") rules.model["continuing_subword_prefix"] = "##";
   for (const JsonMember& member : JsonMembers(text)) {

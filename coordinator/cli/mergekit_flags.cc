@@ -16,7 +16,7 @@ struct Flag {
   bool needless;          // with "no-" too, unless `no` says otherwise
   bool takes_value;
   std::string_view about;    // why it is needless, or what to use instead
-  std::string_view no = "";  // what to do instead of --no-NAME, where that is no needless one
+  std::string_view no = {};  // what to do instead of --no-NAME, where that is no needless one
 };
 
 constexpr std::string_view kCpu =
