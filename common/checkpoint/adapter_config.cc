@@ -356,15 +356,16 @@ uint64_t AdapterConfig::RankOf(std::string_view module) const {
   return rank;
 }
 
-double AdapterConfig::ScaleOf(std::string_view module) const {
-  double own = alpha;
+double AdapterConfig::AlphaOf(std::string_view module) const {
   for (const auto& [pattern, value] : alpha_pattern) {
-    if (!pattern.FitsEnd(module)) continue;
-    own = value;
-    break;
+    if (pattern.FitsEnd(module)) return value;
   }
+  return alpha;
+}
+
+double AdapterConfig::ScaleOf(std::string_view module) const {
   const auto ranks = static_cast<double>(RankOf(module));
-  return own / (rslora ? std::sqrt(ranks) : ranks);
+  return AlphaOf(module) / (rslora ? std::sqrt(ranks) : ranks);
 }
 
 absl::StatusOr<AdapterConfig> ParseAdapterConfig(std::string_view text) {

@@ -48,6 +48,7 @@ struct AdapterConfig {
   std::vector<std::string> layers_pattern;
 
   uint64_t RankOf(std::string_view module) const;
+  double AlphaOf(std::string_view module) const;
   // lora_alpha / r of the module, or by the square root of r.
   double ScaleOf(std::string_view module) const;
 };

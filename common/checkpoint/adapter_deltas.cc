@@ -68,6 +68,17 @@ class Adder {
     return parameter.empty() ? module.name : absl::StrCat(module.name, ".", parameter);
   }
 
+  // One more module, of what is told.
+  static void Count(uint64_t rank, double alpha, double scale, AdapterOrigin& origin) {
+    const bool first = origin.modules++ == 0;
+    origin.least_rank = first ? rank : std::min(origin.least_rank, rank);
+    origin.most_rank = std::max(origin.most_rank, rank);
+    origin.least_alpha = first ? alpha : std::min(origin.least_alpha, alpha);
+    origin.most_alpha = first ? alpha : std::max(origin.most_alpha, alpha);
+    origin.least_scale = first ? scale : std::min(origin.least_scale, scale);
+    origin.most_scale = first ? scale : std::max(origin.most_scale, scale);
+  }
+
   // The term of the module in a tensor of `shape`; nullopt, with a fault, where it does not fit.
   // `layout` is settled, unless it is given.
   std::optional<LowRankTerm> TermFor(const AdapterModule& module, const std::string& parameter,
@@ -106,13 +117,7 @@ class Adder {
     term.row_factor.block.shard = term.column_factor->block.shard = to_.shard;
     const double scale = config_.ScaleOf(key);
     term.scale = to_.adapter.weight * scale;
-    to_.origin.least_rank = to_.origin.modules == 0 ? rank : std::min(to_.origin.least_rank, rank);
-    to_.origin.most_rank = std::max(to_.origin.most_rank, rank);
-    to_.origin.least_scale =
-        to_.origin.modules == 0 ? scale : std::min(to_.origin.least_scale, scale);
-    to_.origin.most_scale =
-        to_.origin.modules == 0 ? scale : std::max(to_.origin.most_scale, scale);
-    ++to_.origin.modules;
+    Count(rank, config_.AlphaOf(key), scale, to_.origin);
     return term;
   }
 

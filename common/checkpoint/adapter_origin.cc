@@ -1,11 +1,21 @@
 #include "common/checkpoint/adapter_origin.h"
 
+#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
 namespace merganser {
+
+namespace {
+
+std::string Range(std::string_view what, double least, double most) {
+  if (least == most) return absl::StrCat(what, " ", most);
+  return absl::StrCat(what, " from ", least, " to ", most);
+}
+
+}  // namespace
 
 std::string DescribeAdapter(const AdapterOrigin& adapter) {
   std::vector<std::string> parts = {adapter.dora ? "DoRA" : "LoRA"};
@@ -17,10 +27,8 @@ std::string DescribeAdapter(const AdapterOrigin& adapter) {
     parts.push_back(adapter.least_rank == adapter.most_rank
                         ? absl::StrCat("r=", adapter.most_rank)
                         : absl::StrCat("r from ", adapter.least_rank, " to ", adapter.most_rank));
-    parts.push_back(
-        adapter.least_scale == adapter.most_scale
-            ? absl::StrCat("scale ", adapter.most_scale)
-            : absl::StrCat("scale from ", adapter.least_scale, " to ", adapter.most_scale));
+    parts.push_back(Range("alpha", adapter.least_alpha, adapter.most_alpha));
+    parts.push_back(Range("scale", adapter.least_scale, adapter.most_scale));
   }
   if (adapter.weight != 1) parts.push_back(absl::StrCat("weight ", adapter.weight));
   if (adapter.whole > 0) {

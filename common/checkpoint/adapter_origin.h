@@ -14,12 +14,13 @@ struct AdapterOrigin {
   uint64_t modules = 0;   // that it changes by products of low rank
   uint64_t expected = 0;  // that its configuration asks for; 0 where it does not tell
   uint64_t least_rank = 0, most_rank = 0;
+  double least_alpha = 0, most_alpha = 0;  // lora_alpha, alpha_pattern
   double least_scale = 0, most_scale = 0;  // lora_alpha / r and the like, without `weight`
   bool dora = false;
   uint64_t whole = 0;  // tensors that it brings whole (modules_to_save, biases)
 };
 
-// "LoRA, 224 of 224 modules, r=16, scale 2".
+// "LoRA, 224 of 224 modules, r=16, alpha 32, scale 2".
 std::string DescribeAdapter(const AdapterOrigin& adapter);
 
 }  // namespace merganser

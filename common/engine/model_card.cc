@@ -131,6 +131,11 @@ void AppendModels(const Plan& plan, std::string& out) {
     for (const AdapterOrigin& adapter : plan.models[i].adapters) {
       absl::StrAppend(&role, "; ", DescribeAdapter(adapter));
     }
+    const std::vector<StoredFormat>& stored = plan.models[i].stored;
+    if (std::any_of(stored.begin(), stored.end(),
+                    [](const StoredFormat& format) { return format.scales.has_value(); })) {
+      absl::StrAppend(&role, "; stored as ", DescribeFormats(stored));
+    }
     AppendRow(DisplayModel(plan.models[i]), role, out);
   }
   if (!whole) out += "\nLayers are stacked from slices of these models, as the recipe says.\n";

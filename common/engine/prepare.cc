@@ -15,6 +15,7 @@
 #include "common/checkpoint/config_differences.h"
 #include "common/checkpoint/decoded.h"
 #include "common/checkpoint/renamed_model.h"
+#include "common/checkpoint/stored_formats.h"
 #include "common/engine/auxiliary_files.h"
 #include "common/engine/chat_templates.h"
 #include "common/engine/config_json.h"
@@ -58,6 +59,7 @@ void AddModelRemarks(const std::vector<const Checkpoint*>& models, Plan& plan) {
       if (said.insert(line).second) plan.notes.push_back(line);
     }
     plan.models[m].adapters = models[m]->adapters;
+    plan.models[m].stored = StoredFormatsOf(*models[m]);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "common/engine/low_rank.h"
 #include "common/engine/report.h"
 #include "common/format/text.h"
+#include "common/plan/model_origin.h"
 #include "common/tensor/dtype.h"
 #include "nlohmann/json.hpp"
 
@@ -107,6 +108,7 @@ Json Model(const PlannedModel& model, bool base) {
                {"model", model.given},
                {"uri", model.uri},
                {"shards", std::move(shards)}};
+  if (!DescribeOrigin(model).empty()) json["origin"] = OriginJson(model);
   if (model.adapters.empty()) return json;
   Json adapters = Json::array();
   for (const AdapterOrigin& adapter : model.adapters) {
@@ -114,6 +116,7 @@ Json Model(const PlannedModel& model, bool base) {
                         {"uri", adapter.uri},
                         {"weight", Number(adapter.weight)},
                         {"rank", {adapter.least_rank, adapter.most_rank}},
+                        {"alpha", {Number(adapter.least_alpha), Number(adapter.most_alpha)}},
                         {"scale", {Number(adapter.least_scale), Number(adapter.most_scale)}},
                         {"modules", adapter.modules},
                         {"expected", adapter.expected},

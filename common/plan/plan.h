@@ -15,6 +15,7 @@
 #include "common/checkpoint/alignment.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/checkpoint/config_differences.h"
+#include "common/checkpoint/stored_formats.h"
 #include "common/methods/merge_method.h"
 #include "common/methods/registry.h"
 #include "common/recipe/recipe.h"
@@ -50,8 +51,9 @@ struct PlannedModel {
   std::string given;                     // as written in the recipe
   std::vector<CheckpointShard> shards;   // those that are read
   std::vector<std::string> places = {};  // URIs of CheckpointShard::place 1 and above
-  // For what is told of it: where the plan was made alone, they do not travel.
+  // For what is told of it (model_origin.h): where the plan was made alone, they do not travel.
   std::vector<AdapterOrigin> adapters = {};
+  std::vector<StoredFormat> stored = {};  // of the folder at `uri`
 };
 
 // Elements that lie one behind the other in a file.

@@ -16,6 +16,7 @@
 #include "common/base/status.h"
 #include "common/checkpoint/layers.h"
 #include "common/format/text.h"
+#include "common/plan/model_origin.h"
 
 namespace merganser {
 namespace {
@@ -188,6 +189,9 @@ std::string PlanText(const Plan& plan, const StorageRequests& requests,
         "%-13s%s\n",
         absl::StrCat(i == 0 && plan.has_base ? "base" : "model", whole ? "" : absl::StrCat(" ", i)),
         OneLine(plan.models[i].uri));
+    if (!plan.models[i].stored.empty()) {
+      absl::StrAppend(&text, "  stored as  ", DescribeFormats(plan.models[i].stored), "\n");
+    }
     for (const AdapterOrigin& adapter : plan.models[i].adapters) {
       text +=
           Formatted("%-13s%s: %s\n", "  adapter", OneLine(adapter.uri), DescribeAdapter(adapter));
@@ -237,10 +241,12 @@ std::string PlanJson(const Plan& plan, const StorageRequests& requests) {
     uint64_t bytes = 0;
     for (const CheckpointShard& shard : model.shards) bytes += shard.info.size;
     models.push_back({{"uri", model.uri}, {"shards", model.shards.size()}, {"bytes", bytes}});
+    if (!DescribeOrigin(model).empty()) models.back()["origin"] = OriginJson(model);
     for (const AdapterOrigin& adapter : model.adapters) {
       models.back()["adapters"].push_back({{"uri", adapter.uri},
                                            {"weight", adapter.weight},
                                            {"rank", {adapter.least_rank, adapter.most_rank}},
+                                           {"alpha", {adapter.least_alpha, adapter.most_alpha}},
                                            {"scale", {adapter.least_scale, adapter.most_scale}},
                                            {"modules", adapter.modules},
                                            {"expected", adapter.expected},

@@ -11,6 +11,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/base/utf8.h"
+#include "common/plan/model_origin.h"
 #include "common/tensor/dtype.h"
 #include "coordinator/service/job_limits.h"
 #include "coordinator/service/requests.h"
@@ -43,6 +44,7 @@ void EncodeModels(const Plan& plan, v1::PlanJobResponse& response) {
     uint64_t bytes = 0;
     for (const CheckpointShard& shard : plan.models[i].shards) bytes += shard.info.size;
     model.set_bytes(bytes);
+    model.set_origin(TextOf(DescribeOrigin(plan.models[i])));
   }
 }
 

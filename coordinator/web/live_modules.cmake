@@ -7,4 +7,4 @@ set(LIVE_VIEWS live/progress.js live/over_time.js live/where_time_goes.js live/h
     live/job_workers.js live/dialogs.js live/job_view.js live/workers_view.js live/editor.js
     live/plan_panel.js live/submit_view.js live/compare_view.js)
 set(LIVE_PICTURE data.js scales.js words.js grid.js heat_map.js legend.js bars.js table.js read_out.js
-    picture.js report_view.js comparison_table.js comparison_view.js live/live_picture.js)
+    picture.js origins.js report_view.js comparison_table.js comparison_view.js live/live_picture.js)

@@ -181,6 +181,10 @@ class Reader {
             absl::StrCat(Text(adapter, "adapter"), ": ", Text(adapter, "origin")));
       }
     }
+    if (const auto origin = value.find("origin"); origin != value.end() && origin->is_object()) {
+      model.origin = Text(*origin, "text");
+      model.stored_as = Text(*origin, "stored_as");
+    }
     if (!value.contains("shards")) return;
     for (const Json& file : value.at("shards")) {
       model.files.push_back(

@@ -29,6 +29,9 @@ struct ReportedModel {
   std::string uri;
   std::vector<ReportedFile> files;
   std::vector<std::string> adapters;  // "PATH: LoRA, ...", in the order in which they were added
+  // What it is made of, adapters included, and how the files of its folder hold it alone: "stored
+  // as BF16" and "BF16". Empty in reports of older programs.
+  std::string origin, stored_as;
 };
 
 // Parameters of the method, in the report's order: a name, and a number or a word as text.

@@ -50,6 +50,7 @@ void ToldModels(const MergeReport& report, std::string& out) {
          absl::StrCat(model.base ? "base    " : "expert  ", model.model, "  (",
                       Counted(model.files.size(), "file"), ", ", FormatBytes(bytes), ")"),
          out);
+    if (!model.stored_as.empty()) Line("", absl::StrCat("  stored as ", model.stored_as), out);
     for (size_t i = 0; i < std::min(kTold, model.adapters.size()); ++i) {
       Line("", absl::StrCat("  adapter ", model.adapters[i]), out);
     }

@@ -32,6 +32,7 @@ Json ModelsJson(const MergeReport& report) {
                       {"model", model.model},
                       {"uri", model.uri},
                       {"files", std::move(files)}});
+    if (!model.origin.empty()) models.back()["origin"] = model.origin;
     if (!model.adapters.empty()) models.back()["adapters"] = model.adapters;
   }
   return models;

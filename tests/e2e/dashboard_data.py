@@ -474,6 +474,7 @@ PLAN = {
             "base": True,
             "shards": 4,
             "bytes": str(14 * GIB),
+            "origin": "stored as BF16",
         },
         {
             "given": "/shared/rl-math",
@@ -481,6 +482,7 @@ PLAN = {
             "base": False,
             "shards": 4,
             "bytes": str(14 * GIB),
+            "origin": "LoRA, 224 of 224 modules, r=16, alpha 32, scale 2, on /shared/qwen2.5-7b, stored as BF16",
         },
     ],
     "tensors": [],

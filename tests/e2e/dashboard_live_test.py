@@ -169,7 +169,7 @@ class SafetyTest(PagesCase):
             made.PLAN,
             warnings=[{"text": HOSTILE, "line": 1, "key": HOSTILE}],
             modes=[{"mode": HOSTILE, "family": HOSTILE, "tensors": 1, "parameters": "1"}],
-            models=[{"given": HOSTILE, "uri": HOSTILE, "shards": 1}],
+            models=[{"given": HOSTILE, "uri": HOSTILE, "shards": 1, "origin": HOSTILE}],
         )
         for path in (
             "/jobs",

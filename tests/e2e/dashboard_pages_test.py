@@ -157,6 +157,14 @@ class JobTest(PagesCase):
         )
         self.assertIn("3.2\u00a0\u00d7 slower", self.text(".workers-now tbody tr"))
         self.assertIn("node-05", self.text(".workers-now tbody tr"))
+        self.assertIn(
+            "base base: stored as FP8 E4M3 with 128x128 blocks (253 tensors), BF16 (1 tensor)",
+            self.text(".origins"),
+        )
+        self.assertIn(
+            "expert rl-math: LoRA, 224 of 224 modules, r=16, alpha 32, scale 2, on /models/base,",
+            self.text(".origins"),
+        )
         self.feed.change(
             RUNNING,
             pace={"time_left": "41s", "bytes_read_per_second": str(420 * made.MIB)},
@@ -342,6 +350,7 @@ class SubmitTest(PagesCase):
         self.find("[name=output]").send_keys("/shared/merged/new")
         self.until_text(".plan-body", "99.0\u00a0GiB")
         self.assertIn("Line 9, rank_topk", self.text(".warn-note"))
+        self.assertIn("r=16, alpha 32, scale 2, on /shared/qwen2.5-7b", self.text(".plan-body"))
         self.find(".line-link").click()
         self.assertEqual(
             self.browser.run(

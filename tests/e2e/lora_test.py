@@ -250,7 +250,7 @@ class LoraTest(harness.Case):
     def test_what_is_told(self):
         self.write("a", attention(5))
         output = self.run_merge("task_arithmetic", ["a"], None, {"weight": 1})
-        phrase = "LoRA, 8 of 8 modules, r=2, scale 2"
+        phrase = "LoRA, 8 of 8 modules, r=2, alpha 4, scale 2"
         model = [m for m in harness.report(output)["models"] if "adapters" in m]
         self.assertEqual([m["adapters"][0]["origin"] for m in model], [phrase])
         self.assertIn(phrase, self.ok("report", output).out)
@@ -258,6 +258,23 @@ class LoraTest(harness.Case):
             self.assertIn(phrase, f.read())
         self.assertIn(phrase, self.ok("plan", "r.yaml", cwd=self.dir).out)
         self.ok("verify", output)
+        # Of the base how it is stored, of the adapter on what it is, for people and programs.
+        told = ["stored as BF16", "%s, on %s, stored as BF16" % (phrase, self.path("base"))]
+        planned = json.loads(self.ok("plan", "r.yaml", "--json", cwd=self.dir).out)["models"]
+        reported = harness.report(output)["models"]
+        for models in (planned, reported):
+            self.assertEqual([m["origin"]["text"] for m in models], told)
+            self.assertEqual(models[1]["origin"]["on"], self.path("base"))
+            self.assertEqual([m["origin"]["stored"] for m in models], 2 * [[
+                {"format": "BF16", "tensors": len(self.base),
+                 "elements": sum(x.size for x in self.base.values())}]])
+            self.assertEqual((models[1]["adapters"][0]["rank"], models[1]["adapters"][0]["alpha"]),
+                             ([2, 2], [4, 4]))
+        self.assertEqual(self.ok("plan", "r.yaml", cwd=self.dir).out.count("  stored as  BF16\n"), 2)
+        self.assertIn("  stored as BF16\n", self.ok("report", output).out)
+        summary = json.loads(self.ok("report", output, "--json").out)
+        self.assertEqual([m["origin"] for m in summary["models"]], told)
+        self.assertIn(phrase + ", on ", self.ok("report", output, "--html", "-").out)
 
     def test_a_rank_that_resmerge_takes_for_the_head_is_warned_of(self):
         self.write("a", attention(5, r=1, alpha=1))

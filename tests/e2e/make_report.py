@@ -60,8 +60,12 @@ def report(layers, experts, seed=1):
     random_ = random.Random(seed)
     listed = list(tensors(random_, layers, experts))
     elements = sum(t["elements"] for t in listed)
+    stored = "FP8 E4M3 with 128x128 blocks (%d tensors), BF16 (1 tensor)" % (len(listed) - 1)
+    adapter = "LoRA, 224 of 224 modules, r=16, alpha 32, scale 2, on /models/base, "
     model = lambda role, name: {
         "role": role, "model": name, "uri": "/models/" + name,
+        "origin": {"text": (adapter if role == "expert" else "") + "stored as " + stored,
+                   "stored_as": stored},
         "shards": [{"file": "model.safetensors", "size": 2 * elements, "identity": "%s-1" % name,
                     "header": "942fadab6827b80eb57faa6f40ae4a7d"}]}
     return {

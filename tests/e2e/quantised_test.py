@@ -196,6 +196,34 @@ class Fp8Test(QuantisedCase):
         notes = [n for n in plan["notes"] if "3 tensors stored as F8_E4M3 with scales are decoded" in n]
         self.assertEqual(len(notes), 1, plan["notes"])
 
+    def test_what_is_told_of_how_it_is_stored(self):
+        base = self.body()
+        folder, _ = self.fp8("b", base)
+        rows, _ = self.fp8("e", self.body(base), blocks=(1, None), how="_scale", scale_type="BF16",
+                           config={"quant_method": "compressed-tensors"})
+        recipe = harness.recipe(self.path("r.yaml"), "task_arithmetic", folder,
+                                [rows, self.plain("p", self.body(base))])
+        output = self.merge(recipe, self.path("out"))
+        wanted = ["FP8 E4M3 with 128x128 blocks (3 tensors), BF16 (2 tensors)",
+                  "FP8 E4M3 with a scale a row (3 tensors), BF16 (2 tensors)", "BF16"]
+        plan = json.loads(self.ok("plan", recipe, "--json").out)
+        for models in (plan["models"], harness.report(output)["models"]):
+            self.assertEqual([m["origin"]["stored_as"] for m in models], wanted)
+            first, second = [m["origin"]["stored"][0] for m in models[:2]]
+            self.assertEqual((first["scales"], first["block"]), ("F32", [128, 128]))
+            self.assertEqual((second["scales"], second["block"]), ("BF16", [1, None]))
+            self.assertEqual(first["elements"], sum(a * b for a, b in SHAPES))
+        text = self.ok("plan", recipe).out
+        told = self.ok("report", output).out
+        with open(os.path.join(output, "README.md"), encoding="utf-8") as f:
+            card = f.read()
+        for words in wanted[:2]:
+            self.assertIn("  stored as  %s\n" % words, text)
+            self.assertIn("  stored as %s\n" % words, told)
+            self.assertIn("stored as " + words, card)
+        self.assertNotIn("stored as BF16", card)
+        self.assertIn(wanted[0], self.ok("report", output, "--html", "-").out)
+
 
 class Mxfp4Test(QuantisedCase):
     NAMES = ("model.layers.0.mlp.experts.gate_up_proj", "model.layers.0.mlp.experts.down_proj")
@@ -250,6 +278,14 @@ class Mxfp4Test(QuantisedCase):
         self.assertEqual(set(out.tensors), set(decoded) | {"norm.weight"})
         for name, x in decoded.items():
             np.testing.assert_array_equal(out.values(name), x, name)
+
+
+    def test_what_is_told_of_how_they_are_stored(self):
+        packed, _ = self.model("b4", self.experts(), True)
+        plan = json.loads(self.ok("plan", "--json", harness.recipe(
+            self.path("r.yaml"), "passthrough", None, [packed])).out)
+        self.assertEqual(plan["models"][0]["origin"]["text"],
+                         "stored as MXFP4 with blocks of 32 (2 tensors), BF16 (1 tensor)")
 
 
 class DamagedTest(QuantisedCase):

@@ -259,6 +259,7 @@ class BrowserTest(ReportCase):
                 self.assertNotEqual(*grounds)
         # As the README has it.
         self.browser.open(self.page(self.merged("resmerge")))
+        self.assertRegex(self.text(".terms"), r"base \S*base: stored as (F32|BF16)")
         self.shot("report", height=1060)
         self.browser.open(page, dark=True)
         # The button does what the system's setting does.
@@ -470,6 +471,7 @@ class BrowserTest(ReportCase):
         report["method"]["parameters"][HOSTILE] = HOSTILE
         for model in report["models"]:
             model["model"] += HOSTILE
+            model["origin"] = {"text": HOSTILE, "stored_as": HOSTILE}
             model["shards"][0]["header"] = HOSTILE
         report["run"]["simd"] = report["run"]["finished"] = HOSTILE
         make_report.write(self.path("hostile"), report)

@@ -2,6 +2,7 @@
 import { button, figures, h, isNarrow, panel } from './dom.js';
 import { byExpert } from './bars.js';
 import { bytes, count, duration, fixed, plural, sentence, shape, shortCount, shown, time } from './format.js';
+import { originTexts } from './origins.js';
 import { Picture } from './picture.js';
 import { PagedTable } from './table.js';
 import { readState, writeState } from './view_state.js';
@@ -108,6 +109,8 @@ function warnings(list) {
 function inAndOut(report) {
   const { summary } = report;
   const terms = [['Parameters', parametersText(summary.method.parameters)]];
+  const origins = originTexts(summary);
+  if (origins.length > 0) terms.unshift(['Models', folded(origins, 8)]);
   if (summary.method.per_model.some((each) => Object.keys(each).length > 0)) terms.push(['Per model', perModel(report)]);
   if (summary.method.overrides > 0) terms.push(['For some tensors', `${plural(summary.method.overrides, 'other set')} of parameters (merge_report.json)`]);
   terms.push(['Treated as', h('ul', {}, summary.tensors.by_mode.map((mode) =>
@@ -132,7 +135,8 @@ function inputs(report) {
     { label: 'Identity', code: true, minor: true, text: (each) => shown(each.file.identity) },
   ], { few: 20, cards: true, caption: 'Files that were read' });
   table.set(files);
-  const adapters = report.summary.models.flatMap((model) => model.adapters ?? []).map((text) => h('li', {}, shown(text)));
+  // Reports that tell origins have them above.
+  const adapters = report.summary.models.filter((model) => !model.origin).flatMap((model) => model.adapters ?? []).map((text) => h('li', {}, shown(text)));
   return h('details', { class: 'panel' }, h('summary', {}, h('h2', {}, 'Inputs'), h('span', { class: 'soft' }, `${plural(files.length, 'file')} of ${plural(report.summary.models.length, 'model')}, with their digests`)), h('div', {}, adapters.length > 0 ? [h('p', {}, 'Adapters that models were read with'), h('ul', {}, adapters)] : null, table.element));
 }
 

@@ -111,8 +111,9 @@ TEST_F(AdaptedModelTest, ALinearModule) {
     EXPECT_EQ(tensor.shard, base_.Find(tensor.name)->shard);
   }
   ASSERT_EQ(model.adapters.size(), 1u);
-  EXPECT_EQ(DescribeAdapter(model.adapters[0]), "LoRA, 1 module, r=2, scale 2, weight 0.5");
-  EXPECT_THAT(model.notes, ElementsAre(HasSubstr("LoRA, 1 module, r=2, scale 2")));
+  EXPECT_EQ(DescribeAdapter(model.adapters[0]),
+            "LoRA, 1 module, r=2, alpha 4, scale 2, weight 0.5");
+  EXPECT_THAT(model.notes, ElementsAre(HasSubstr("LoRA, 1 module, r=2, alpha 4, scale 2")));
   EXPECT_THAT(model.warnings, IsEmpty());
 }
 
@@ -195,7 +196,7 @@ TEST_F(AdaptedModelTest, ParametersOfExperts) {
                                               R"("r": 2, "lora_alpha": 4, "target_modules": [],
          "target_parameters": ["mlp.experts.down_proj", "mlp.experts.gate_up_proj"])");
   const Checkpoint model = Good(uri);
-  EXPECT_EQ(DescribeAdapter(model.adapters[0]), "LoRA, 2 of 2 modules, r=2, scale 2");
+  EXPECT_EQ(DescribeAdapter(model.adapters[0]), "LoRA, 2 of 2 modules, r=2, alpha 4, scale 2");
   for (const auto& [key, name, out, in] :
        std::vector<std::tuple<std::string, std::string, uint64_t, uint64_t>>{
            {experts + ".base_layer", experts + ".gate_up_proj", 8, 5},

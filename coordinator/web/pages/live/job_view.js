@@ -179,11 +179,12 @@ export class JobView {
     const times = h('div', { class: 'time-columns' }, this.chart.element, this.where.element);
     this.slowest = new Slowest();
     this.low = h('div', { hidden: true });
+    this.models = h('div', { hidden: true });
     this.pair = h('div', { class: 'pair' }, this.low, this.slowest.element);
     if (kind === 'GOING') {
       this.progress = new Progress();
       this.workers = new JobWorkers();
-      this.body.replaceChildren(this.progress.element, times, this.pictureHost, this.pair, this.workers.element, this.happened.element, this.recipe());
+      this.body.replaceChildren(this.progress.element, times, this.pictureHost, this.pair, this.workers.element, this.models, this.happened.element, this.recipe());
     } else if (kind === 'SUCCEEDED') {
       this.body.replaceChildren(this.pictureHost, h('details', { class: 'panel fold' }, h('summary', {}, h('h2', {}, 'Time and events'), h('span', { class: 'soft' }, 'how the merge went')),
         h('div', { class: 'view inner' }, times, this.slowest.element, this.happened.element)));
@@ -259,6 +260,8 @@ export class JobView {
       this.pictureHost.replaceChildren(this.picture.element);
       this.low.replaceWith(this.picture.low);
       this.low = this.picture.low;
+      this.models.replaceWith(this.picture.models);
+      this.models = this.picture.models;
       if (kind === 'GOING') this.picture.setBusy(this.heldTensors());
     }
     this.picture.update(answer.page, kind === 'GOING');

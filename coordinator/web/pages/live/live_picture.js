@@ -2,8 +2,9 @@
 import { byExpert } from '../bars.js';
 import { comparisonView } from '../comparison_view.js';
 import { Report } from '../data.js';
-import { h } from '../dom.js';
+import { h, panel } from '../dom.js';
 import { count, plural } from '../format.js';
+import { originTexts } from '../origins.js';
 import { Picture } from '../picture.js';
 import { fellBack, reportView } from '../report_view.js';
 
@@ -28,6 +29,8 @@ export class LivePicture {
     this.element = h('div', { class: 'view' });
     // What fell back so far: the page says where it stands.
     this.low = h('div', { hidden: true });
+    // What the models are made of: likewise.
+    this.models = h('div', { hidden: true });
     this.picture = null;
     this.held = [];
   }
@@ -42,6 +45,7 @@ export class LivePicture {
     this.report = report;
     this.bars();
     this.fallen();
+    this.origins();
     this.progress.textContent = `${measuredTensors(report, this.picture.measures[0])} ${goesOn ? 'so far' : 'were measured'}`;
     this.setBusy(this.held);
     performance.measure('merganser-picture', 'picture-from');
@@ -77,6 +81,15 @@ export class LivePicture {
     const found = fellBack(this.report, this.picture);
     this.low.replaceChildren(...found === null ? [] : [found]);
     this.low.hidden = found === null;
+  }
+
+  // They stay what they are.
+  origins() {
+    if (!this.models.hidden) return;
+    const texts = originTexts(this.report.summary);
+    if (texts.length === 0) return;
+    this.models.replaceChildren(panel('Models', 'how each is stored, and the adapters on it', h('ul', { class: 'origins' }, texts.map((text) => h('li', {}, text)))));
+    this.models.hidden = false;
   }
 
   // Names of tensors that are with workers.

@@ -70,6 +70,6 @@ export class PlanPanel {
     table([['Treated as'], ['Family'], ['Tensors', 1], ['Parameters', 1]], modes.map((mode) =>
       [shown(mode.mode), shown(mode.family === 'ffn' ? 'feed-forward' : mode.family || ''), count(num(mode.tensors)), count(num(mode.parameters))])),
     h('h3', {}, 'Models'),
-    table([['Role'], ['Model'], ['Files', 1], ['Size', 1]], models.map((model, i) => [model.base ? 'base' : `${based ? 'expert' : 'model'} ${i + (based ? 0 : 1)}`, h('span', { class: 'wrap', title: shown(model.uri) }, shown(model.given)), count(num(model.shards)), num(model.bytes) > 0 ? bytes(num(model.bytes)) : DASH])));
+    table([['Role'], ['Model'], ['Files', 1], ['Size', 1]], models.map((model, i) => [model.base ? 'base' : `${based ? 'expert' : 'model'} ${i + (based ? 0 : 1)}`, [h('span', { class: 'wrap', title: shown(model.uri) }, shown(model.given)), model.origin ? h('div', { class: 'small soft wrap' }, shown(model.origin)) : null], count(num(model.shards)), num(model.bytes) > 0 ? bytes(num(model.bytes)) : DASH])));
   }
 }
