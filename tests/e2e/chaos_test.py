@@ -20,11 +20,14 @@ import threading
 import time
 
 import harness
+import origin_models
 
 SEEDS = int(os.environ.get("MERGANSER_SEEDS",
                            "50" if harness.CHAOS else "5"))
 TIMEOUT = 2  # --worker-timeout, seconds
-RECIPES = (("resmerge", None), ("resmerge", {"scope": "model"}), ("scf_rkl", {"scope": "model"}))
+# Those of a method merge what was generated, the others models that are decoded as they are read.
+RECIPES = (("resmerge", None), ("resmerge", {"scope": "model"}), ("scf_rkl", {"scope": "model"}),
+           ("adapters", None), ("quantised", None))
 
 
 class Proxy:
@@ -281,12 +284,16 @@ class ChaosTest(harness.Case):
     def test_seeds(self):
         only = os.environ.get("MERGANSER_SEED")
         seeds = [int(only)] if only else range(1, SEEDS + 1)
-        models = harness.data("generated")
         undisturbed, times = {}, {}
         counts = {}
         for number, (method, parameters) in enumerate(RECIPES):
-            file = harness.recipe(self.path("r%d.yaml" % number), method, models[0], models[1:],
-                                  parameters, max_shard_size="8MB", unit_size="1MB")
+            file = self.path("r%d.yaml" % number)
+            cuts = {"max_shard_size": "8MB", "unit_size": "1MB"}
+            if method in origin_models.RECIPES:
+                origin_models.recipe(file, method, harness.data(method), **cuts)
+            else:
+                models = harness.data("generated")
+                harness.recipe(file, method, models[0], models[1:], parameters, **cuts)
             with harness.Cluster(3, self.path("calm-state-%d" % number)) as cluster:
                 begin = time.monotonic()
                 output = self.path("calm-%d" % number)

@@ -125,7 +125,7 @@ def wait_for(what, probe, limit=LIMIT, pause=0.01):
 def data(family, whole=False, **arguments):
     """Folders of a generated set, base first; made once and kept where MERGANSER_DATA says.
     `whole`: as large in sanitized builds, for a job that lasts and has many units."""
-    if family == "generated" and SLOW and not whole:
+    if family in ("generated", "adapters", "quantised") and SLOW and not whole:
         arguments.setdefault("scale", 0.34)
     if DATA is None:
         raise RuntimeError("MERGANSER_DATA is not set")

@@ -5,6 +5,7 @@ import os
 import re
 
 import harness
+import origin_models
 from harness import EXPERTS, SAMPLE, SAMPLE_BASE
 
 
@@ -17,14 +18,20 @@ class IdentityTest(harness.Case):
         return hashes
 
     def recipes(self):
-        """resmerge of the samples and of a set with every oddity."""
+        """resmerge of the samples and of a set with every oddity; models that are decoded."""
         tiny = harness.data("tiny", seed=13, experts=3)
         return [
             harness.recipe(self.path("sample.yaml"), "resmerge", SAMPLE_BASE, SAMPLE,
                            out_dtype="bfloat16"),
             harness.recipe(self.path("tiny.yaml"), "resmerge", tiny[0], tiny[1:],
                            {"rank_topk": 2}, out_dtype="float64"),
-        ]
+        ] + self.decoded_recipes(scale=0.34)
+
+    def decoded_recipes(self, **size):
+        """Adapters on a base, and FP8 with MXFP4: merges in several rounds."""
+        return [origin_models.recipe(self.path(family + ".yaml"), family,
+                                     harness.data(family, **size), unit_size="1MB")
+                for family in origin_models.RECIPES]
 
     def generated_recipe(self, method="resmerge"):
         models = harness.data("generated")
@@ -47,6 +54,12 @@ class IdentityTest(harness.Case):
         file = self.generated_recipe()
         wanted = self.merge_hash(file, "--threads", "2", "--memory", "4GiB")
         self.assertEqual(self.merge_hash(file, "--threads", "1", "--memory", "300MiB"), wanted)
+
+    def test_memory_of_models_that_are_decoded(self):
+        for file in self.decoded_recipes():
+            with self.subTest(recipe=file):
+                wanted = self.merge_hash(file, "--threads", "2", "--memory", "4GiB")
+                self.assertEqual(self.merge_hash(file, "--threads", "1", "--memory", "1GiB"), wanted)
 
     def test_instruction_sets(self):
         version = self.ok("--version").out
@@ -88,6 +101,16 @@ class IdentityTest(harness.Case):
 
     def test_three_workers_task_arithmetic(self):
         self.cluster(self.generated_recipe("task_arithmetic"), 3, "three-ta")
+
+    def test_three_workers_on_models_that_are_decoded(self):
+        files = self.decoded_recipes()
+        with harness.Cluster(3, self.path("state")) as cluster:
+            jobs = [cluster.submit(file, file + "-workers") for file in files]
+            for file, job in zip(files, jobs):
+                last = cluster.finish(job)
+                self.assertEqual(harness.state_of(last), "SUCCEEDED", str(last) + cluster.log())
+        for file in files:
+            self.assertEqual(harness.hash_output(file + "-workers"), self.merge_hash(file))
 
     def test_submit_and_watch(self):
         file = self.recipes()[0]

@@ -9,6 +9,7 @@ families
   adversarial  what ranking, counting and comparing stumble over (adversarial_models.py)
   adversarial-big   three tensors of several leaves each, 33 MB in four models
   generated    about 330 MB (times F) in four models: merging it takes seconds
+  adapters, quantised   24 MB and 40 MB: origin_models.py
   wide         340 MB in two models: matrices of 16 MiB, which have 32 in float32
   qwen2-0.5b   Qwen2.5-0.5B's shapes in bf16, about 1 GB a model
 
@@ -28,6 +29,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import adversarial_models  # noqa: E402
+import origin_models  # noqa: E402
 import stio  # noqa: E402
 
 VERSION = 1
@@ -319,6 +321,8 @@ FAMILIES = {
     "adversarial": (adversarial_models.write_adversarial, dict(seed=21, experts=3)),
     "adversarial-big": (adversarial_models.write_adversarial_big, dict(seed=22, experts=3)),
     "generated": (write_generated, dict(seed=7, experts=3, scale=1.0)),
+    "adapters": (origin_models.write_adapters, dict(seed=31, experts=2, scale=1.0)),
+    "quantised": (origin_models.write_quantised, dict(seed=33, experts=2, scale=1.0)),
     "wide": (write_wide, dict(seed=9, experts=1)),
     "qwen2-0.5b": (write_qwen2_05b, dict(seed=5, experts=3)),
 }
@@ -356,10 +360,10 @@ def main():
     parser.add_argument("dir")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--experts", type=int)
-    parser.add_argument("--scale", type=float, help="generated only: 1 is 330 MB")
+    parser.add_argument("--scale", type=float, help="generated, adapters, quantised: 1 is the whole")
     args = parser.parse_args()
-    if args.scale is not None and args.family != "generated":
-        parser.error("--scale is for the family generated")
+    if args.scale is not None and args.family not in ("generated", "adapters", "quantised"):
+        parser.error("--scale is for the families generated, adapters and quantised")
     started = time.monotonic()
     extra = {} if args.scale is None else {"scale": args.scale}
     models = make(args.family, args.dir, seed=args.seed, experts=args.experts, **extra)

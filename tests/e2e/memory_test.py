@@ -3,6 +3,7 @@
 import re
 
 import harness
+import origin_models
 
 UNITS = {"B": 1, "": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9,
          "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
@@ -17,12 +18,7 @@ def sizes(text):
             for number, unit in re.findall(r"(\d+(?:\.\d+)?) ?([KMG]?i?B)\b", text)]
 
 
-class MemoryTest(harness.Case):
-    def setUp(self):
-        super().setUp()
-        models = harness.data("generated")
-        self.recipe = harness.recipe(self.path("r.yaml"), "resmerge", models[0], models[1:])
-
+class MemoryCase(harness.Case):
     def measure(self, budget, threads):
         result, peak = harness.run_measured(
             "merge", self.recipe, self.path("out-%d-%s" % (budget, threads)),
@@ -39,6 +35,13 @@ class MemoryTest(harness.Case):
         told = [s for s in sizes(line) if s > 1 << 20]
         self.assertTrue(told, line)
         return max(told)
+
+
+class MemoryTest(MemoryCase):
+    def setUp(self):
+        super().setUp()
+        models = harness.data("generated")
+        self.recipe = harness.recipe(self.path("r.yaml"), "resmerge", models[0], models[1:])
 
     def test_a_budget_that_just_fits(self):
         least = self.needed()
@@ -58,6 +61,30 @@ class MemoryTest(harness.Case):
                 result, peak = self.measure(budget, threads)
                 self.assertEqual(result.code, 0, str(result))
                 self.assertLessEqual(peak, budget)
+
+
+class DecodedTest(MemoryCase):
+    """The least budget for models whose tensors are decoded as they are read gives the bytes that a
+    roomy one gives."""
+
+    def hold(self, family):
+        self.recipe = origin_models.recipe(self.path("r.yaml"), family, harness.data(family))
+        least = self.needed()
+        budget = (int(least) + (1 << 20) - 1) >> 20 << 20
+        outputs = []
+        for size, threads in ((budget, 1), (1 << 30, 2)):
+            result, peak = self.measure(size, threads)
+            self.assertEqual(result.code, 0, str(result))
+            self.assertLessEqual(peak, size)
+            outputs.append(harness.hash_output(self.path("out-%d-%s" % (size, threads))))
+        self.assertTrue(outputs[0])
+        self.assertEqual(*outputs)
+
+    def test_adapters(self):
+        self.hold("adapters")
+
+    def test_quantised_models(self):
+        self.hold("quantised")
 
 
 if __name__ == "__main__":

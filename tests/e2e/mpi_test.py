@@ -13,6 +13,7 @@ import subprocess
 import time
 
 import harness
+import origin_models
 import stio
 from harness import SAMPLE, SAMPLE_BASE
 
@@ -86,12 +87,12 @@ class MpiCase(harness.Case):
 
 
 class MpiTest(MpiCase):
-    def same_bytes(self, file, spread):
+    def same_bytes(self, file, spread, numbers=(1, 2, 4)):
         embedded = self.path("embedded")
         self.merge(file, embedded)
         wanted = harness.hash_output(embedded)
         self.assertTrue(wanted)
-        for ranks in (1, 2, 4):
+        for ranks in numbers:
             with self.subTest(recipe=os.path.basename(file), ranks=ranks):
                 output = self.path("mpi-%d" % ranks)
                 self.mpi_ok(ranks, file, output)
@@ -117,6 +118,12 @@ class MpiTest(MpiCase):
         for method in ("resmerge", "scf_rkl"):
             for scope in ("tensor", "model"):
                 self.same_bytes(self.sample(method, scope), spread=False)
+
+    def test_same_bytes_of_models_that_are_decoded(self):
+        for family in origin_models.RECIPES:
+            file = origin_models.recipe(self.path(family + ".yaml"), family, harness.data(family),
+                                        unit_size="1MB", max_shard_size="8MB")
+            self.same_bytes(file, spread=True, numbers=(3,))
 
     def test_several_threads_a_rank(self):
         file = self.generated("scf_rkl", "model")

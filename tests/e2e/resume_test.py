@@ -11,6 +11,7 @@ import threading
 import time
 
 import harness
+import origin_models
 
 RECORD = ("--record-every", "0.02")
 
@@ -79,25 +80,33 @@ class ResumeTest(harness.Case):
         for method, parameters in (("resmerge", None), ("resmerge", {"scope": "model"}),
                                    ("scf_rkl", {"scope": "model"})):
             file = self.recipe(method, parameters, "%s-%d.yaml" % (method, killed))
-            wanted = harness.hash_output(self.merge(file, self.path("wanted-%d" % killed)))
-            output = self.path("out-%d" % killed)
-            done = [0]
             with self.subTest(method=method, parameters=parameters, seed=self.seed):
-                args = ()
-                for _ in range(3):
-                    # Every run adds to the records of those before it.
-                    records = self.records(output) + self.random.randint(1, 4)
-                    err = self.disturb(file, output, records, signal.SIGKILL, *args)
-                    if err is None:
-                        break
-                    killed += 1
-                    args = ("--resume",)
-                if os.path.exists(os.path.join(output, ".merganser", "claim")):
-                    done.append(self.resume(file, output))
-                    self.assertGreater(done[-1], 0)
-                self.check(output, wanted)
+                killed += self.kill_and_resume(file, 3)
         print("killed %d times" % killed)
         self.assertGreaterEqual(killed, 3)
+
+    def test_kill_9_while_models_are_decoded(self):
+        for family in origin_models.RECIPES:
+            file = origin_models.recipe(self.path(family + ".yaml"), family, harness.data(family),
+                                        unit_size="1MB", max_shard_size="8MB")
+            with self.subTest(family=family, seed=self.seed):
+                self.assertGreaterEqual(self.kill_and_resume(file, 2), 1)
+
+    def kill_and_resume(self, file, most):
+        """How often a merge was killed, at most so many times, before it was gone on with."""
+        wanted = harness.hash_output(self.merge(file, file + "-wanted"))
+        output, args, killed = file + "-out", (), 0
+        for _ in range(most):
+            # Every run adds to the records of those before it.
+            records = self.records(output) + self.random.randint(1, 4)
+            if self.disturb(file, output, records, signal.SIGKILL, *args) is None:
+                break
+            killed += 1
+            args = ("--resume",)
+        if os.path.exists(os.path.join(output, ".merganser", "claim")):
+            self.assertGreater(self.resume(file, output), 0)
+        self.check(output, wanted)
+        return killed
 
     def test_an_interrupt_keeps_what_is_done_and_says_how_to_go_on(self):
         file, output = self.recipe(), self.path("out")

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import threading
@@ -13,6 +14,7 @@ import time
 
 import harness
 import metrics_test
+import origin_models
 import readme_blocks
 import radosgw
 import s3_client
@@ -77,6 +79,28 @@ class S3Test(BucketCase):
             log = cluster.log()
         self.check("out/workers", wanted)
         self.assertNotIn(self.server.secret_key, log)
+
+    def test_models_that_are_decoded(self):
+        """Adapters on a base, and FP8 with MXFP4, embedded and with workers."""
+        roots = ("--allow-root", "s3://models/in", "--allow-root", "s3://models/out")
+        jobs = {}
+        with harness.Cluster(2, self.path("state"), coordinator_args=roots) as cluster:
+            for family in origin_models.RECIPES:
+                models = harness.data(family, scale=0.34)
+                places = ["in/%s/%s" % (family, os.path.basename(path)) for path in models]
+                for path, place in zip(models, places):
+                    self.s3.put_folder("models", place, path)
+                wanted = self.wanted(origin_models.recipe(self.path("local.yaml"), family, models))
+                shutil.rmtree(self.path("local-out"))
+                remote = origin_models.recipe(self.path(family + ".yaml"), family,
+                                              ["s3://models/" + place for place in places])
+                jobs[family] = (wanted, cluster.submit(remote, "s3://models/out/workers-" + family))
+                self.ok("merge", remote, "s3://models/out/" + family)
+                self.check("out/" + family, wanted)
+            for family, (wanted, job) in jobs.items():
+                last = cluster.finish(job)
+                self.assertEqual(harness.state_of(last), "SUCCEEDED", str(last) + cluster.log())
+                self.check("out/workers-" + family, wanted)
 
     def test_ranks(self):
         local, remote = self.sample()

@@ -72,18 +72,21 @@ TEST(ModelOriginTest, SeveralAdaptersHaveNamesAndManyAreCounted) {
 
 TEST(ModelOriginTest, FieldsForPrograms) {
   PlannedModel model = Model();
-  EXPECT_EQ(OriginJson(model),
-            Json::parse(R"({"text": "stored as FP8 E4M3 with 128x128 blocks (3 tensors), BF16 (1 tensor)",
-                "stored_as": "FP8 E4M3 with 128x128 blocks (3 tensors), BF16 (1 tensor)",
-                "stored": [{"format": "FP8 E4M3", "tensors": 3, "elements": 3000,
-                            "scales": "F32", "block": [128, 128]},
-                           {"format": "BF16", "tensors": 1, "elements": 8}]
-})"));
+  const Json fp8 = {{"format", "FP8 E4M3"},
+                    {"tensors", 3},
+                    {"elements", 3000},
+                    {"scales", "F32"},
+                    {"block", {128, 128}}};
+  const Json bf16 = {{"format", "BF16"}, {"tensors", 1}, {"elements", 8}};
+  const std::string stored = "FP8 E4M3 with 128x128 blocks (3 tensors), BF16 (1 tensor)";
+  EXPECT_EQ(OriginJson(model), (Json{{"text", "stored as " + stored},
+                                     {"stored_as", stored},
+                                     {"stored", Json::array({fp8, bf16})}}));
   model.adapters = {Lora("math")};
-model.stored = {{"FP8 E4M3", ScalesOfFormat{DType::kBF16, 1, 0}, 3, 3000}};
-const Json json = OriginJson(model);
-EXPECT_EQ(json["on"], "/models/base");
-EXPECT_EQ(json["stored"][0]["block"], Json::parse("[1, null]"));
+  model.stored = {{"FP8 E4M3", ScalesOfFormat{DType::kBF16, 1, 0}, 3, 3000}};
+  const Json json = OriginJson(model);
+  EXPECT_EQ(json["on"], "/models/base");
+  EXPECT_EQ(json["stored"][0]["block"], Json::parse("[1, null]"));
 }
 
 TEST(ModelOriginTest, PlansSayItForEveryModel) {
