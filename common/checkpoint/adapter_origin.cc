@@ -1,6 +1,5 @@
 #include "common/checkpoint/adapter_origin.h"
 
-#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -10,7 +9,7 @@ namespace merganser {
 
 namespace {
 
-std::string Range(std::string_view what, double least, double most) {
+std::string Range(const char* what, double least, double most) {
   if (least == most) return absl::StrCat(what, " ", most);
   return absl::StrCat(what, " from ", least, " to ", most);
 }
@@ -29,6 +28,9 @@ std::string DescribeAdapter(const AdapterOrigin& adapter) {
                         : absl::StrCat("r from ", adapter.least_rank, " to ", adapter.most_rank));
     parts.push_back(Range("alpha", adapter.least_alpha, adapter.most_alpha));
     parts.push_back(Range("scale", adapter.least_scale, adapter.most_scale));
+  }
+  if (adapter.rounded_to.has_value()) {
+    parts.push_back(absl::StrCat("rounded to ", std::string(TorchName(*adapter.rounded_to))));
   }
   if (adapter.weight != 1) parts.push_back(absl::StrCat("weight ", adapter.weight));
   if (adapter.whole > 0) {
