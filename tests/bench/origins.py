@@ -20,7 +20,7 @@ tables, each of one workload:
             written as FP8.
 
 What is compared alternates, the one or the other first in turn, after a round that is not counted and
-leaves the inputs in the page cache. Tables give medians of seconds; bytes read are those of the
+leaves the inputs in the page cache; of `others` one round is. Tables give medians of seconds; bytes read are those of the
 merge's report, memory is the peak of the process.
 """
 
@@ -74,7 +74,7 @@ class Bench:
 
     def recipe(self, name, method, base, models, **top):
         body = {"merge_method": method, "models": [{"model": m} for m in models],
-                "parameters": METHODS[method], "dtype": "bfloat16", **top}
+                "parameters": METHODS[method], **(top or {"dtype": "bfloat16"})}
         if method != "linear":
             body["base_model"] = base
         path = os.path.join(self.dir, name + ".yaml")
@@ -90,10 +90,10 @@ class Bench:
             read = json.load(f)["run"]["bytes_read"]
         return seconds, peak, read
 
-    def alternate(self, steps):
+    def alternate(self, steps, runs=None):
         """`steps`: name -> what returns a tuple. name -> its tuples of the counted runs."""
         found = {name: [] for name in steps}
-        for run in range(-1, self.args.runs):
+        for run in range(-1, runs or self.args.runs):
             order = list(steps)
             if run % 2:
                 order.reverse()
@@ -143,9 +143,9 @@ class Bench:
             steps = {"FP8": self.recipe("fp8-" + method, method, models[0], models[1:]),
                      "bf16": self.recipe("bf16-" + method, method, plain[0], plain[1:])}
             if self.args.out_dtype:
-                body = {"out_dtype": self.args.out_dtype, "dtype": None}
                 steps["FP8, out_dtype " + self.args.out_dtype] = self.recipe(
-                    "fp8-out-" + method, method, models[0], models[1:], **body)
+                    "fp8-out-" + method, method, models[0], models[1:],
+                    out_dtype=self.args.out_dtype)
             for name, runs in self.alternate({n: lambda r=r: self.merge(r)
                                               for n, r in steps.items()}).items():
                 rows.append((method, name) + self.middle(runs))
@@ -174,7 +174,7 @@ class Bench:
             "PEFT": lambda: run("PEFT", os.path.join(here, "others_peft.py"), base, outputs["PEFT"],
                                 threads, *loras),
             "mergekit": lambda: run("mergekit", mergekit, recipe, outputs["mergekit"], "--quiet",
-                                    "--no-copy-tokenizer", "--lora-merge-cache", cache)})
+                                    "--no-copy-tokenizer", "--lora-merge-cache", cache)}, runs=1)
         imports = {"PEFT": "import torch, transformers, peft", "mergekit":
                    "import mergekit.scripts.run_yaml, peft"}
         rows = []
@@ -186,8 +186,8 @@ class Bench:
                          "" if name == "merganser" else self.compared(outputs[name])))
         print("\nThree adapters on a base of %.2f GB, averaged" % (
             merges.size_of(merges.weight_files([base])) / 1e9))
-        print("\n| program | s | peak memory, GB | elements that are equal; largest difference, in steps "
-              "of bf16 |\n| --- | --- | --- | --- |")
+        print("\n| program | s | peak memory, GB | elements equal to merganser's; largest difference, of "
+              "the tensor's largest |\n| --- | --- | --- | --- |")
         for row in rows:
             print("| %s |" % " | ".join(row))
         for path in (*outputs.values(), cache):
@@ -206,9 +206,8 @@ class Bench:
             total += a.size
             if not np.array_equal(a, b):
                 x, y = stio.bf16_to_f32(a), stio.bf16_to_f32(b)
-                step = np.exp2(np.floor(np.log2(np.maximum(np.abs(x), 1e-30))) - 7)
-                most = max(most, float(np.max(np.abs(x - y) / step)))
-        return "%.2f %%; %.1f" % (100 * equal / total, most)
+                most = max(most, float(np.max(np.abs(x - y)) / np.max(np.abs(x))))
+        return "%.1f %%; %.1e" % (100 * equal / total, most)
 
     @staticmethod
     def middle(runs):

@@ -77,9 +77,10 @@ class ResumeTest(harness.Case):
 
     def test_kill_9_at_any_moment(self):
         killed = 0
-        for method, parameters in (("resmerge", None), ("resmerge", {"scope": "model"}),
-                                   ("scf_rkl", {"scope": "model"})):
-            file = self.recipe(method, parameters, "%s-%d.yaml" % (method, killed))
+        merges = (("resmerge", None), ("resmerge", {"scope": "model"}),
+                  ("scf_rkl", {"scope": "model"}))
+        for number, (method, parameters) in enumerate(merges):
+            file = self.recipe(method, parameters, "%s-%d.yaml" % (method, number))
             with self.subTest(method=method, parameters=parameters, seed=self.seed):
                 killed += self.kill_and_resume(file, 3)
         print("killed %d times" % killed)
