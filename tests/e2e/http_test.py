@@ -228,7 +228,7 @@ class ServesTest(HttpCase):
             plan = site.ask("POST", "/api/v1/plan", new, bearer("submit"))
             self.assertEqual(plan.json["method"], "linear", str(plan))
             for model in plan.json["models"]:
-                self.assertRegex(model["origin"], "^stored as (F32|BF16)")
+                self.assertRegex(model["origin"], r"^stored as B?F\d+")
             self.assertFalse(os.path.exists(self.path("out")))
             made = site.ask("POST", "/api/v1/jobs", dict(new, labels={"run": "7"}),
                             bearer("submit"))
