@@ -15,10 +15,9 @@
 #include "common/base/status.h"
 #include "common/engine/extract_report.h"
 #include "common/engine/lora_config.h"
+#include "common/engine/lora_folder.h"
 #include "common/engine/new_folder.h"
-#include "common/engine/spool_file.h"
 #include "common/engine/tensor_bytes.h"
-#include "common/format/safetensors.h"
 #include "common/linalg/kernels.h"
 
 namespace merganser {
@@ -26,7 +25,6 @@ namespace {
 
 constexpr uint64_t kPiece = uint64_t{8} << 20;     // bytes that are copied at a time
 constexpr uint64_t kCompare = uint64_t{64} << 20;  // that CompareStored and copying take, about
-constexpr char kWriter[] = "extract";
 
 TaskVector DeltaOf(const TensorView& base, const TensorView& expert, const Shape& shape) {
   return {base, expert, static_cast<int64_t>(shape[0]), static_cast<int64_t>(shape[1])};
@@ -49,8 +47,8 @@ class Extraction {
     return CheckMemory();
   }
 
-  absl::Status Run(const std::string& folder) {
-    MERGANSER_ASSIGN_OR_RETURN(spool_, SpoolFile::Make(folder));
+  absl::Status Run(const std::string& output) {
+    MERGANSER_ASSIGN_OR_RETURN(folder_, LoraFolder::Make(output));
     for (const LoraTarget& target : targets_.targets) {
       MERGANSER_RETURN_IF_ERROR(Factor(target));
       Told(target.tensor);
@@ -60,7 +58,7 @@ class Extraction {
       Told(beside.tensor);
     }
     if (options_.save_modules) MERGANSER_RETURN_IF_ERROR(SaveModules());
-    if (specs_.empty()) {
+    if (folder_->empty()) {
       return absl::InvalidArgumentError(absl::StrCat(
           "no layer differs that an adapter can change: ", OneLine(pair_.model->uri), " and ",
           OneLine(pair_.base->uri),
@@ -73,17 +71,12 @@ class Extraction {
     return absl::OkStatus();
   }
 
-  absl::StatusOr<ExtractedLora> Write(const std::string& output, const Stores& stores) {
-    MERGANSER_ASSIGN_OR_RETURN(const SafetensorsLayout layout,
-                               LayOutSafetensors(specs_, {{"format", "pt"}}));
-    found_.bytes = layout.file_size;
-    MERGANSER_ASSIGN_OR_RETURN(const std::unique_ptr<NewFolder> folder,
-                               NewFolder::Begin(output, stores));
-    MERGANSER_RETURN_IF_ERROR(WriteWeights(layout, folder->store()));
+  absl::StatusOr<ExtractedLora> Write(const Stores& stores) {
+    MERGANSER_ASSIGN_OR_RETURN(found_.bytes, folder_->WeightBytes());
     MERGANSER_RETURN_IF_ERROR(
-        folder->store().Put(kExtractReportKey, ExtractReportJson(found_, pair_, options_)));
-    MERGANSER_RETURN_IF_ERROR(folder->store().Put(kAdapterConfigKey, LoraConfigJson(Config())));
-    MERGANSER_RETURN_IF_ERROR(folder->Commit());
+        folder_->Write({{kExtractReportKey, ExtractReportJson(found_, pair_, options_)},
+                        {kAdapterConfigKey, LoraConfigJson(Config())}},
+                       stores));
     return std::move(found_);
   }
 
@@ -158,14 +151,8 @@ class Extraction {
       ++found_.equal;
       return absl::OkStatus();
     }
-    const bool turned = target.layer != LoraLayer::kLinear;
-    const uint64_t in = turned ? shape[0] : shape[1], out = turned ? shape[1] : shape[0];
     MERGANSER_RETURN_IF_ERROR(
-        Add({LoraKey(target.module, target.layer, true), options_.dtype, {factors.rank, in}},
-            turned ? factors.rank_by_rows : factors.rank_by_cols));
-    MERGANSER_RETURN_IF_ERROR(
-        Add({LoraKey(target.module, target.layer, false), options_.dtype, {out, factors.rank}},
-            turned ? factors.cols_by_rank : factors.rows_by_rank));
+        folder_->AddFactors(target.module, target.layer, shape, options_.dtype, factors));
     ExtractedTensor tensor;
     tensor.name = Aligned(target.tensor).name;
     tensor.module = target.module;
@@ -176,11 +163,6 @@ class Extraction {
     tensor.sigma = std::move(factors.sigma);
     found_.tensors.push_back(std::move(tensor));
     return absl::OkStatus();
-  }
-
-  absl::Status Add(SafetensorsSpec spec, std::span<const std::byte> bytes) {
-    specs_.push_back(std::move(spec));
-    return spool_->Append(bytes);
   }
 
   absl::Status Compare(const BesideTargets& beside) {
@@ -243,13 +225,13 @@ class Extraction {
       const CheckpointTensor& tensor = after != nullptr ? *after : Before(t);
       const Checkpoint& model = after != nullptr ? *pair_.model : *pair_.base;
       if (executor_.cancelled()) return absl::CancelledError("interrupted");
-      specs_.push_back({SavedKey(Aligned(t).name), tensor.dtype, tensor.shape});
+      folder_->Begin({SavedKey(Aligned(t).name), tensor.dtype, tensor.shape});
       std::vector<std::byte> piece(std::min(kPiece, tensor.size));
       for (uint64_t at = 0; at < tensor.size; at += kPiece) {
         const std::span<std::byte> bytes =
             std::span(piece).first(std::min(kPiece, tensor.size - at));
         MERGANSER_RETURN_IF_ERROR(ReadTensorBytes(model, tensor, at, bytes, executor_));
-        MERGANSER_RETURN_IF_ERROR(spool_->Append(bytes));
+        MERGANSER_RETURN_IF_ERROR(folder_->Append(bytes));
       }
     }
     return true;
@@ -274,32 +256,13 @@ class Extraction {
     return config;
   }
 
-  absl::Status WriteWeights(const SafetensorsLayout& layout, ObjectStore& store) {
-    MERGANSER_ASSIGN_OR_RETURN(const PlannedWrite write,
-                               store.BeginWrite({kAdapterWeightsKey, layout.file_size}, kWriter));
-    std::vector<WriteReceipt> receipts;
-    MERGANSER_ASSIGN_OR_RETURN(receipts.emplace_back(),
-                               store.WriteRange(write, 0, std::as_bytes(std::span(layout.header))));
-    std::vector<std::byte> piece(std::min(kPiece, spool_->size()));
-    for (uint64_t at = 0; at < spool_->size(); at += kPiece) {
-      const std::span<std::byte> bytes =
-          std::span(piece).first(std::min(kPiece, spool_->size() - at));
-      MERGANSER_RETURN_IF_ERROR(spool_->Read(at, bytes));
-      MERGANSER_ASSIGN_OR_RETURN(receipts.emplace_back(),
-                                 store.WriteRange(write, layout.header.size() + at, bytes));
-    }
-    MERGANSER_RETURN_IF_ERROR(store.FlushWrite(write));
-    return store.CommitWrite(write, receipts);
-  }
-
   const ModelPair& pair_;
   const ExtractLoraOptions& options_;
   Executor& executor_;
   ExtractProgress& progress_;
   LoraTargets targets_;
-  std::unique_ptr<SpoolFile> spool_;
-  std::vector<SafetensorsSpec> specs_;  // what the spool holds, one behind the other
-  std::vector<std::string> saved_;      // modules that are in it whole
+  std::unique_ptr<LoraFolder> folder_;
+  std::vector<std::string> saved_;  // modules that are in it whole
   ExtractedLora found_;
 };
 
@@ -324,8 +287,8 @@ absl::StatusOr<ExtractedLora> ExtractLora(const ModelPair& pair, const ExtractLo
   MERGANSER_RETURN_IF_ERROR(CheckNothingAt(output));
   Extraction extraction(pair, options, executor, progress);
   MERGANSER_RETURN_IF_ERROR(extraction.Plan());
-  MERGANSER_RETURN_IF_ERROR(extraction.Run(FolderAbove(output)));
-  return extraction.Write(output, stores);
+  MERGANSER_RETURN_IF_ERROR(extraction.Run(output));
+  return extraction.Write(stores);
 }
 
 }  // namespace merganser

@@ -63,7 +63,10 @@ std::string ExtractReportJson(const ExtractedLora& lora, const ModelPair& pair,
   return ShownJson(json.dump(1, ' ', false, Json::error_handler_t::replace)) + "\n";
 }
 
-std::string ExtractText(const ExtractedLora& lora) {
+std::string ExtractText(const ExtractedLora& lora) { return LoraText(lora, 0, "difference"); }
+
+std::string LoraText(const ExtractedLora& lora, size_t saved, std::string_view whole) {
+  const std::string of(whole);
   size_t width = 0;
   for (const ExtractedTensor& tensor : lora.tensors) {
     width = std::max(width, Shown(tensor.module).size());
@@ -73,15 +76,15 @@ std::string ExtractText(const ExtractedLora& lora) {
   for (const ExtractedTensor& tensor : lora.tensors) {
     const std::string module = Shown(tensor.module);
     absl::StrAppend(&out, module, std::string(width - module.size(), ' '), "  rank ", tensor.rank,
-                    ", keeps ", Percent(tensor.kept()), " of the difference\n");
+                    ", keeps ", Percent(tensor.kept()), " of the ", of, "\n");
     least = std::min(least, tensor.rank);
     most = std::max(most, tensor.rank);
   }
   absl::StrAppend(
       &out, lora.tensors.size(), " layers, ",
-      least == most ? absl::StrCat("rank ", most) : absl::StrCat("ranks ", least, " to ", most),
-      ", ", FormatBytes(lora.bytes), "; keeps ", Percent(lora.kept()),
-      " of the whole difference\n");
+      least >= most ? absl::StrCat("rank ", most) : absl::StrCat("ranks ", least, " to ", most),
+      saved == 0 ? "" : absl::StrCat(", ", saved, " tensors whole"), ", ", FormatBytes(lora.bytes),
+      "; keeps ", Percent(lora.kept()), " of the whole ", of, "\n");
   return out;
 }
 

@@ -2,7 +2,9 @@
 #ifndef MERGANSER_COMMON_ENGINE_EXTRACT_REPORT_H_
 #define MERGANSER_COMMON_ENGINE_EXTRACT_REPORT_H_
 
+#include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/engine/extract_lora.h"
@@ -18,6 +20,8 @@ std::string ExtractReportJson(const ExtractedLora& lora, const ModelPair& pair,
 
 // A line a tensor of the adapter, then what it keeps of the whole.
 std::string ExtractText(const ExtractedLora& lora);
+// The same of what is called `whole`, beside `saved` tensors that are in the adapter whole.
+std::string LoraText(const ExtractedLora& lora, size_t saved, std::string_view whole);
 
 // What is lost with tensors that are not in the adapter: a line a reason, with the first few names.
 std::vector<std::string> ExtractWarnings(const ExtractedLora& lora);

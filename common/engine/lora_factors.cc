@@ -68,29 +68,15 @@ size_t RankFor(double energy, double squares, std::span<const double> sigma) {
 
 }  // namespace
 
-absl::StatusOr<LoraFactors> FactorDifference(const TaskVector& delta, const LoraRank& rank,
-                                             DType dtype, Executor& executor) {
-  TopKOptions options;
-  options.k = CountOf(delta.rows, delta.cols, rank.most);
-  options.seed = kSolverSeed;
-  MERGANSER_ASSIGN_OR_RETURN(TopKResult top, ComputeTopK(delta, options, executor));
+absl::StatusOr<LoraFactors> FactorTriplets(const LoraRank& rank, double squares, DType dtype,
+                                           Triplets& triplets) {
+  const auto rows = static_cast<size_t>(triplets.rows), cols = static_cast<size_t>(triplets.cols);
   LoraFactors factors;
-  if (top.outcome == SolverOutcome::kZero) return factors;
-  if (top.outcome == SolverOutcome::kNotConverged) {
-    return absl::InternalError(absl::StrCat(
-        "its ", options.k, " leading singular triplets did not converge in ", top.steps,
-        " steps: another --rank may do; please report this with its shape and dtype"));
-  }
-  Triplets& triplets = top.triplets;
-  const auto rows = static_cast<size_t>(delta.rows), cols = static_cast<size_t>(delta.cols);
-  double kept = 0;
-  size_t count = 0;  // values above zero
-  for (; count < triplets.sigma.size() && triplets.sigma[count] > 0; ++count) {
-    kept += triplets.sigma[count] * triplets.sigma[count];
-  }
-  factors.squares = kept + Rest(delta, triplets, executor);
+  factors.squares = squares;
+  size_t count = 0;
+  while (count < triplets.sigma.size() && count < rank.most && triplets.sigma[count] > 0) ++count;
   const std::span<const double> sigma = std::span(triplets.sigma).first(count);
-  if (rank.energy.has_value()) count = RankFor(*rank.energy, factors.squares, sigma);
+  if (rank.energy.has_value()) count = RankFor(*rank.energy, squares, sigma);
   factors.rank = count;
   factors.sigma.assign(triplets.sigma.begin(),
                        triplets.sigma.begin() + static_cast<std::ptrdiff_t>(count));
@@ -105,7 +91,27 @@ absl::StatusOr<LoraFactors> FactorDifference(const TaskVector& delta, const Lora
   MERGANSER_RETURN_IF_ERROR(
       RoundSide(roots, cols, dtype, triplets.v, factors.rank_by_cols, factors.cols_by_rank));
   triplets.sigma.assign(count, 1.0);
-  factors.lost = Rest(delta, triplets, executor);
+  return factors;
+}
+
+absl::StatusOr<LoraFactors> FactorDifference(const TaskVector& delta, const LoraRank& rank,
+                                             DType dtype, Executor& executor) {
+  TopKOptions options;
+  options.k = CountOf(delta.rows, delta.cols, rank.most);
+  options.seed = kSolverSeed;
+  MERGANSER_ASSIGN_OR_RETURN(TopKResult top, ComputeTopK(delta, options, executor));
+  if (top.outcome == SolverOutcome::kZero) return LoraFactors();
+  if (top.outcome == SolverOutcome::kNotConverged) {
+    return absl::InternalError(absl::StrCat(
+        "its ", options.k, " leading singular triplets did not converge in ", top.steps,
+        " steps: another --rank may do; please report this with its shape and dtype"));
+  }
+  double kept = 0;
+  for (const double value : top.triplets.sigma) kept += value * value;
+  const double squares = kept + Rest(delta, top.triplets, executor);
+  MERGANSER_ASSIGN_OR_RETURN(LoraFactors factors,
+                             FactorTriplets(rank, squares, dtype, top.triplets));
+  factors.lost = Rest(delta, top.triplets, executor);
   return factors;
 }
 

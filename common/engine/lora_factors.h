@@ -34,6 +34,12 @@ struct LoraFactors {
   double lost = 0;                      // of the difference less the product as it is stored
 };
 
+// Of leading singular triplets, descending, those above zero that `rank` takes; `squares` is the
+// whole difference's. `triplets` become what is stored, with sigma 1. `lost` is left to the caller.
+// kOutOfRange where a factor overflows `dtype`.
+absl::StatusOr<LoraFactors> FactorTriplets(const LoraRank& rank, double squares, DType dtype,
+                                           Triplets& triplets);
+
 // The same bytes for any executor and processor. `delta`'s values are finite. kInternal where the
 // solver did not converge; kOutOfRange where a factor overflows `dtype`; kCancelled when `executor`
 // was.

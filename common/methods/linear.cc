@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -68,7 +69,14 @@ double Sum(const std::vector<double>& values) {
   return sum;
 }
 
-absl::StatusOr<std::unique_ptr<MergeMethod>> LinearFrom(const MethodConfig& config) {
+// A sum with weights, divided or scaled.
+struct WeightsAndScale {
+  std::vector<double> weights;
+  double scale = 1;
+};
+
+// `scale` divides.
+absl::StatusOr<WeightsAndScale> LinearWeights(const MethodConfig& config) {
   MERGANSER_ASSIGN_OR_RETURN(std::vector<double> weights, GetPerModel(config, "weight"));
   MERGANSER_ASSIGN_OR_RETURN(const double normalize, GetNumber(config, "normalize"));
   double divisor = 1;
@@ -81,10 +89,11 @@ absl::StatusOr<std::unique_ptr<MergeMethod>> LinearFrom(const MethodConfig& conf
                        "normalize: false"));
     }
   }
-  return MakeLinear(std::move(weights), divisor);
+  return WeightsAndScale{std::move(weights), divisor};
 }
 
-absl::StatusOr<std::unique_ptr<MergeMethod>> TaskArithmeticFrom(const MethodConfig& config) {
+// `scale` multiplies.
+absl::StatusOr<WeightsAndScale> TaskArithmeticWeights(const MethodConfig& config) {
   MERGANSER_ASSIGN_OR_RETURN(std::vector<double> weights, GetPerModel(config, "weight"));
   MERGANSER_ASSIGN_OR_RETURN(const double normalize, GetNumber(config, "normalize"));
   MERGANSER_ASSIGN_OR_RETURN(double scale, GetNumber(config, "lambda"));
@@ -92,10 +101,32 @@ absl::StatusOr<std::unique_ptr<MergeMethod>> TaskArithmeticFrom(const MethodConf
     // As mergekit: a sum that is nearly zero divides by one.
     if (const double sum = Sum(weights); std::abs(sum) >= 1e-8) scale /= sum;
   }
-  return MakeTaskArithmetic(std::move(weights), scale);
+  return WeightsAndScale{std::move(weights), scale};
+}
+
+absl::StatusOr<std::unique_ptr<MergeMethod>> LinearFrom(const MethodConfig& config) {
+  MERGANSER_ASSIGN_OR_RETURN(WeightsAndScale sum, LinearWeights(config));
+  return MakeLinear(std::move(sum.weights), sum.scale);
+}
+
+absl::StatusOr<std::unique_ptr<MergeMethod>> TaskArithmeticFrom(const MethodConfig& config) {
+  MERGANSER_ASSIGN_OR_RETURN(WeightsAndScale sum, TaskArithmeticWeights(config));
+  return MakeTaskArithmetic(std::move(sum.weights), sum.scale);
 }
 
 }  // namespace
+
+absl::StatusOr<std::optional<std::vector<double>>> CoefficientsOf(const MethodConfig& config) {
+  if (config.method == "linear") {
+    MERGANSER_ASSIGN_OR_RETURN(WeightsAndScale sum, LinearWeights(config));
+    for (double& weight : sum.weights) weight /= sum.scale;
+    return std::move(sum.weights);
+  }
+  if (config.method != "task_arithmetic") return std::nullopt;
+  MERGANSER_ASSIGN_OR_RETURN(WeightsAndScale sum, TaskArithmeticWeights(config));
+  for (double& weight : sum.weights) weight *= sum.scale;
+  return std::move(sum.weights);
+}
 
 std::unique_ptr<MergeMethod> MakeLinear(std::vector<double> weights, double divisor) {
   return std::make_unique<Linear>(std::move(weights), divisor);

@@ -5,8 +5,10 @@
 #define MERGANSER_COMMON_METHODS_LINEAR_H_
 
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "common/methods/merge_method.h"
 #include "common/methods/method_info.h"
 
@@ -17,6 +19,11 @@ std::unique_ptr<MergeMethod> MakeLinear(std::vector<double> weights, double divi
 
 // W0 + scale * sum_i weights[i] (W_i - W0).
 std::unique_ptr<MergeMethod> MakeTaskArithmetic(std::vector<double> weights, double scale);
+
+// What each model is multiplied by, where `config` is of one of these two: its weights (of
+// `linear`) or its task vector (of `task_arithmetic`). None of other methods; errors are those of
+// MakeMethod.
+absl::StatusOr<std::optional<std::vector<double>>> CoefficientsOf(const MethodConfig& config);
 
 MethodInfo LinearMethod();
 MethodInfo TaskArithmeticMethod();

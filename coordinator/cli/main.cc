@@ -88,6 +88,14 @@ int Run(int argc, char** argv) {
   AddMemory(*extract, memory);
   AddReadStoreFlags(*extract, extract_flags.storage);
 
+  MergeLoraFlags merge_lora_flags;
+  CLI::App* merge_lora = app.add_subcommand(
+      "merge-lora", "Merge the adapters (LoRA) of a recipe into one adapter, for PEFT");
+  AddMergeLoraFlags(*merge_lora, merge_lora_flags);
+  AddThreads(*merge_lora, threads);
+  AddMemory(*merge_lora, memory);
+  AddReadStoreFlags(*merge_lora, merge_lora_flags.storage);
+
   BakeFlags bake_flags;
   MergeFlags bake_run;
   CLI::App* bake = app.add_subcommand("bake", "Write the full model that base plus adapter is");
@@ -255,6 +263,8 @@ int Run(int argc, char** argv) {
   if (const absl::Status simd = ChooseSimd(); !simd.ok()) return Fail(simd, Phase::kPlanning);
   merge_flags.threads = bake_run.threads = extract_flags.threads = threads;
   merge_flags.memory = bake_run.memory = extract_flags.memory = memory;
+  merge_lora_flags.threads = threads;
+  merge_lora_flags.memory = memory;
   // grpc's own lines beside ours: a client's errors are one line. A worker's are for debugging.
   if (!serve->parsed() && log.level != LogLevel::kDebug) {
     setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
@@ -275,7 +285,8 @@ int Run(int argc, char** argv) {
   if (uploads->parsed()) return RunUploads(stores, checkpoint, abort);
   if (methods->parsed()) return RunMethods(json, markdown);
   if (keys->parsed()) return RunKeys(json, markdown);
-  const bool local = merge->parsed() || analyze->parsed() || bake->parsed() || extract->parsed();
+  const bool local = merge->parsed() || analyze->parsed() || bake->parsed() || extract->parsed() ||
+                     merge_lora->parsed();
   if (!local) {  // all others have gRPC start threads
     const ProcessLimits limits = ReadProcessLimits();
     ProcessNeeds needs = serve->parsed()    ? CoordinatorNeeds(serve_flags.active_jobs)
@@ -301,6 +312,7 @@ int Run(int argc, char** argv) {
   if (merge->parsed()) return RunMergeFile(merge_flags, interrupts);
   if (bake->parsed()) return RunBake(bake_flags, bake_run, interrupts);
   if (extract->parsed()) return RunExtractLora(extract_flags, interrupts);
+  if (merge_lora->parsed()) return RunMergeLora(merge_lora_flags, interrupts);
   if (analyze->parsed()) {
     analyze_flags.threads = threads;
     analyze_flags.memory = memory;

@@ -1,0 +1,581 @@
+"""`merganser merge-lora`: several adapters merged into one, held against the merge of their products
+in float64 numpy."""
+
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+
+import harness
+import lora_files
+import lora_models
+import methods_oracle
+import oracle_deltas
+import stio
+from lora_models import HIDDEN, LAYER, ROWS, WIDE, Adapter, attention
+
+UNIT = 2.0 ** -24
+
+
+class MergeLoraCase(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.base = lora_models.base_tensors()
+        lora_models.save(self.path("base"), self.base)
+
+    def write(self, name, adapter):
+        adapter.save(self.path(name))
+        return adapter
+
+    def pair(self):
+        return (self.write("a", attention(5, r=2, alpha=4)),
+                self.write("b", attention(6, r=3, alpha=5, use_rslora=True)))
+
+    def recipe(self, method, models=("base+a", "base+b"), parameters=None, own=None, base="base",
+               name="r.yaml", **top):
+        if methods_oracle.METHODS[method].base == "none":
+            base = None
+        if own is not None and not isinstance(own, list):
+            own = [own] * len(models)
+        harness.recipe(self.path(name), method, base, models, parameters, own, **top)
+        return name
+
+    def merge_lora(self, recipe, *flags, out="out", **kw):
+        shutil.rmtree(self.path(out), ignore_errors=True)
+        return self.ok("merge-lora", recipe, self.path(out), *flags, cwd=self.dir, **kw)
+
+    def products(self, out="out"):
+        """module -> the merged delta, [out, in] of the weight as it is stored."""
+        return lora_files.products(self.path(out))
+
+    def report(self, out="out"):
+        with open(self.path(out, "merge_lora_report.json"), encoding="utf-8") as f:
+            return json.load(f)
+
+    def refused(self, recipe, *texts, flags=(), code=2):
+        line = self.assertOneError(harness.run("merge-lora", recipe, self.path("out"), *flags,
+                                               cwd=self.dir), code, *texts)
+        self.assertFalse(os.path.exists(self.path("out")))
+        return line
+
+    def changed(self, adapters):
+        return sorted({name for adapter in adapters for name in adapter.changes})
+
+    def delta(self, adapter, name):
+        """As a merge has a task vector: a float64 sum, rounded to float32."""
+        zero = np.zeros(self.base[name].shape)
+        return np.asarray(adapter.changes.get(name, zero), np.float32).astype(np.float64)
+
+    def assertClose(self, product, wanted, name, units=16):
+        scale = max(np.linalg.norm(wanted), 1e-300)
+        self.assertLess(np.linalg.norm(product - wanted) / scale, units * UNIT, name)
+
+
+class LinearTest(MergeLoraCase):
+    def hold(self, adapters, weights, ranks=None, out="out"):
+        """The products' weighted sum, factored at full rank."""
+        products = self.products(out)
+        names = self.changed(adapters)
+        self.assertEqual({m + ".weight" for m in products}, set(names))
+        for name in names:
+            wanted = sum(w * a.changes[name] for w, a in zip(weights, adapters)
+                         if name in a.changes)
+            self.assertClose(products[name[:-len(".weight")]], wanted, name)
+        return products
+
+    def test_is_the_average_of_the_products(self):
+        adapters = self.pair()
+        self.merge_lora(self.recipe("linear", own=[{"weight": 0.3}, {"weight": 0.9}]))
+        self.hold(adapters, (0.25, 0.75))
+        config = lora_files.config(self.path("out"))
+        # The ranks' sum, and a scale of one.
+        self.assertEqual((config["r"], config["lora_alpha"]), (5, 5))
+        self.assertEqual(config["rank_pattern"], {})
+        report = self.report()
+        self.assertEqual({t["rank"] for t in report["tensors"]}, {5})
+        self.assertEqual({t["ranks"] for t in report["tensors"]}, {5})
+        self.assertGreater(report["kept"], 1 - 1e-12)
+        # The average of the factors would be something else: the terms a b of different adapters.
+        files = [lora_files.tensors(self.path(x)) for x in "ab"]
+        key = "base_model.model.model.layers.0.mlp.up_proj.lora_%s.weight"
+        a = 0.25 * np.pad(files[0][key % "A"], ((0, 1), (0, 0))) + 0.75 * files[1][key % "A"]
+        b = 0.25 * np.pad(files[0][key % "B"], ((0, 0), (0, 1))) + 0.75 * files[1][key % "B"]
+        product = self.products()["model.layers.0.mlp.up_proj"]
+        self.assertGreater(np.linalg.norm(b @ a - product) / np.linalg.norm(product), 0.1)
+
+    def test_task_arithmetic_adds_up(self):
+        adapters = self.pair()
+        self.merge_lora(self.recipe("task_arithmetic", parameters={"lambda": 0.5},
+                                    own=[{"weight": 1}, {"weight": -2}]))
+        self.hold(adapters, (0.5, -1.0))
+
+    def test_an_adapter_alone_is_what_it_was(self):
+        a, _ = self.pair()
+        self.merge_lora(self.recipe("linear", ["base+a"], own={"weight": 1}))
+        self.hold([a], [1])
+        self.assertEqual({t["rank"] for t in self.report()["tensors"]}, {2})
+
+    def test_equal_adapters_have_the_rank_of_one(self):
+        a, _ = self.pair()
+        shutil.copytree(self.path("a"), self.path("c"))
+        self.merge_lora(self.recipe("linear", ["base+a", "base+c"], own={"weight": 1}))
+        self.hold([a], [1])
+        self.assertEqual({t["rank"] for t in self.report()["tensors"]}, {2})
+
+    def test_a_cut_rank_loses_the_tail_of_the_singular_values(self):
+        adapters = self.pair()
+        self.merge_lora(self.recipe("linear", own={"weight": 1}), "--rank", 2)
+        products = self.products()
+        report = {t["name"]: t for t in self.report()["tensors"]}
+        for name in self.changed(adapters):
+            wanted = sum(0.5 * a.changes[name] for a in adapters)
+            sigma = np.linalg.svd(wanted, compute_uv=False)
+            total, tail = (sigma ** 2).sum(), (sigma[2:] ** 2).sum()
+            error = ((wanted - products[name[:-len(".weight")]]) ** 2).sum()
+            self.assertGreater(tail / total, 1e-3)
+            self.assertLess(abs(error - tail), 1e-9 * total, name)
+            self.assertLess(abs(report[name]["kept"] - (1 - tail / total)), 1e-9)
+            self.assertLess(abs(report[name]["delta_norm"] - np.sqrt(total)), 1e-9 * np.sqrt(total))
+            np.testing.assert_allclose(report[name]["sigma"], sigma[:2], rtol=1e-9)
+
+    def test_energy_gives_each_module_its_rank(self):
+        adapters = self.pair()
+        self.merge_lora(self.recipe("linear", own={"weight": 1}), "--energy", 0.9)
+        ranks = {}
+        for name in self.changed(adapters):
+            wanted = sum(0.5 * a.changes[name] for a in adapters)
+            squares = np.linalg.svd(wanted, compute_uv=False) ** 2
+            ranks[name] = 1 + int(np.argmax(np.cumsum(squares) >= 0.9 * squares.sum()))
+        self.assertGreater(len(set(ranks.values())), 1)
+        self.assertEqual({t["name"]: t["rank"] for t in self.report()["tensors"]}, ranks)
+        self.products()  # whose ranks are held against rank_pattern
+
+    def test_modules_that_some_lack(self):
+        a, b = Adapter(5, r=2, alpha=4), Adapter(6, r=3, alpha=3)
+        a.linear(LAYER % 0 + "self_attn.q_proj", (HIDDEN, HIDDEN))
+        b.linear(LAYER % 0 + "self_attn.q_proj", (HIDDEN, HIDDEN))
+        b.linear(LAYER % 1 + "mlp.up_proj", (WIDE, HIDDEN))
+        self.write("a", a), self.write("b", b)
+        result = self.merge_lora(self.recipe("linear", own={"weight": 1}))
+        self.hold([a, b], (0.5, 0.5))
+        self.assertIn("note: model base+a: has no product for 1 of 2 modules, "
+                      "model.layers.1.mlp.up_proj", result.err)
+        config = lora_files.config(self.path("out"))
+        self.assertEqual(sorted(config["target_modules"]), sorted(
+            name[:-len(".weight")] for name in self.changed([a, b])))
+        self.assertEqual(config["r"], 5)
+        self.assertEqual(config["rank_pattern"], {"model.layers.1.mlp.up_proj": 3})
+        self.assertEqual(config["alpha_pattern"], config["rank_pattern"])
+
+    def test_more_ranks_than_the_matrix_has(self):
+        adapters = [self.write(x, attention(seed, r=12, alpha=6)) for x, seed in (("a", 5), ("b", 6))]
+        self.merge_lora(self.recipe("linear", own={"weight": 1}))
+        self.hold(adapters, (0.5, 0.5))
+        ranks = {t["name"]: t["rank"] for t in self.report()["tensors"]}
+        self.assertEqual(ranks["model.layers.0.self_attn.v_proj.weight"], 8)
+        self.assertEqual(ranks["model.layers.0.self_attn.q_proj.weight"], 16)
+        self.merge_lora(self.recipe("linear", own={"weight": 1}), "--rank", 5000)
+        self.hold(adapters, (0.5, 0.5))
+
+    def test_several_adapters_of_one_model_and_weights(self):
+        a, b = self.pair()
+        model = {"model": "base", "lora": [{"path": "a", "weight": 0.5}, {"path": "b", "weight": -1}]}
+        body = {"merge_method": "linear", "models": [
+            dict(model, parameters={"weight": 1}),
+            {"model": "base+b", "parameters": {"weight": 1}}]}
+        with open(self.path("r.yaml"), "w", encoding="utf-8") as f:
+            json.dump(body, f)
+        self.merge_lora("r.yaml")
+        self.hold([a, b], (0.25, 0.0), out="out")
+
+    def test_half_precision(self):
+        adapters = self.pair()
+        for flags, top in ((("--dtype", "bfloat16"), {}), ((), {"out_dtype": "bfloat16"})):
+            self.merge_lora(self.recipe("linear", own={"weight": 1}, **top), *flags)
+            entries, _ = stio.read_header(self.path("out", lora_files.WEIGHTS))
+            self.assertEqual({e.dtype for e in entries.values()}, {"BF16"})
+            for name in self.changed(adapters):
+                wanted = sum(0.5 * a.changes[name] for a in adapters)
+                self.assertClose(self.products()[name[:-len(".weight")]], wanted, name, 2.0 ** 18)
+
+    def test_weights_that_do_not_sum_to_one_are_told(self):
+        adapters = self.pair()
+        result = self.merge_lora(self.recipe("linear", parameters={"normalize": False},
+                                             own={"weight": 1}))
+        self.hold(adapters, (1, 1))
+        self.assertIn("weights sum to 2", result.err)
+        self.assertIn("task_arithmetic", result.err)
+        result = self.merge_lora(self.recipe("linear", own={"weight": 1}))
+        self.assertNotIn("sum to", result.err)
+
+    def test_base_and_architecture_are_kept(self):
+        self.write("a", attention(5, base_model_name_or_path="org/model"))
+        self.write("b", attention(6, base_model_name_or_path="org/model"))
+        self.merge_lora(self.recipe("linear", own={"weight": 1}))
+        config = lora_files.config(self.path("out"))
+        self.assertEqual(config["base_model_name_or_path"], "org/model")
+        self.assertEqual(config["task_type"], "CAUSAL_LM")
+        self.write("b", attention(6, base_model_name_or_path="org/model-b"))
+        result = self.merge_lora(self.recipe("task_arithmetic"))
+        self.assertEqual(lora_files.config(self.path("out"))["base_model_name_or_path"], "base")
+        self.assertRegex(result.err, "warning: .*org/model, org/model-b")
+
+    def test_the_base_is_not_read(self):
+        """All of its values may be garbage, and are not so much as looked at."""
+        adapters = self.pair()
+        path = self.path("base", "model.safetensors")
+        entries, _ = stio.read_header(path)
+        with open(path, "r+b") as f:
+            for entry in entries.values():
+                f.seek(entry.offset)
+                f.write(b"\xff" * entry.size)  # NaN in every format
+        self.merge_lora(self.recipe("linear", own={"weight": 1}))
+        self.hold(adapters, (0.5, 0.5))
+        self.merge_lora(self.recipe("ties", own={"density": 0.5}), "--rank", 4)
+
+
+class DeltaMethodsTest(MergeLoraCase):
+    METHODS = {
+        "ties": ({}, [{"weight": 0.7, "density": 0.4}, {"weight": 1.2, "density": 0.6}]),
+        "dare_linear": ({"seed": 9}, [{"weight": 0.7, "density": 0.4},
+                                      {"weight": 1.2, "density": 0.6}]),
+        "dare_ties": ({"seed": 4, "rescale": False}, [{"weight": 1, "density": 0.5}] * 2),
+        "breadcrumbs": ({}, [{"weight": 1, "density": 0.8, "gamma": 0.05}] * 2),
+        "della": ({"seed": 2}, [{"weight": 1, "density": 0.5, "epsilon": 0.2}] * 2),
+        "sce": ({"select_topk": 0.5}, None),
+        "ram": ({}, None),
+        "task_arithmetic": ({"lambda": 0.3}, [{"weight": 1}, {"weight": 2}]),
+    }
+
+    def wanted(self, method, adapters, parameters, own, name):
+        """The method's merged delta: its result on a base of zeros."""
+        zero = {name: np.zeros(self.base[name].shape)}
+        models = [{name: self.delta(a, name)} for a in adapters]
+        return methods_oracle.merge(method, zero, models, parameters, own)[name].value
+
+    def test_full_rank_is_the_method_on_the_products(self):
+        adapters = self.pair()
+        for method, (parameters, own) in self.METHODS.items():
+            with self.subTest(method=method):
+                self.merge_lora(self.recipe(method, parameters=parameters, own=own), "--rank", 64)
+                products = self.products()
+                for name in self.changed(adapters):
+                    wanted = self.wanted(method, adapters, parameters, own, name)
+                    self.assertClose(products[name[:-len(".weight")]], wanted, name, 64)
+
+    def test_a_cut_rank_loses_the_tail(self):
+        adapters = self.pair()
+        parameters, own = self.METHODS["ties"]
+        self.merge_lora(self.recipe("ties", parameters=parameters, own=own), "--rank", 3)
+        report = {t["name"]: t for t in self.report()["tensors"]}
+        for name in self.changed(adapters):
+            wanted = self.wanted("ties", adapters, parameters, own, name)
+            sigma = np.linalg.svd(wanted, compute_uv=False)
+            total, tail = (sigma ** 2).sum(), (sigma[3:] ** 2).sum()
+            error = ((wanted - self.products()[name[:-len(".weight")]]) ** 2).sum()
+            self.assertLess(abs(error - tail), 1e-7 * total, name)
+            self.assertLess(abs(report[name]["kept"] - (1 - tail / total)), 1e-7)
+            self.assertGreater(tail / total, 1e-3)
+
+    def test_is_what_the_full_merge_adds_to_the_base(self):
+        """Baked onto the base, at full rank, it is the merge of the full models."""
+        self.pair()
+        parameters, own = self.METHODS["dare_ties"]
+        recipe = self.recipe("dare_ties", parameters=parameters, own=own, out_dtype="float32")
+        self.merge_lora(recipe, "--rank", 64)
+        self.merge(recipe, self.path("full"), cwd=self.dir)
+        self.ok("bake", "base+out", self.path("baked"), "--out-dtype", "float32", cwd=self.dir)
+        full, baked = stio.Checkpoint(self.path("full")), stio.Checkpoint(self.path("baked"))
+        for name in full.tensors:
+            np.testing.assert_allclose(baked.values(name), full.values(name), rtol=0, atol=4e-6)
+
+    def test_rank_must_be_said(self):
+        self.pair()
+        self.refused(self.recipe("ties", own={"density": 0.5}), "--rank", "missing", "ties")
+        self.refused(self.recipe("ties", own={"density": 0.5}), "--rank", "missing",
+                     flags=("--energy", 0.9))
+
+    def test_dora_is_merged_as_what_it_adds(self):
+        a, b = Adapter(5, r=2, alpha=4, use_dora=True), Adapter(6, r=3, alpha=3)
+        module = LAYER % 0 + "mlp.up_proj"
+        a.linear(module, (WIDE, HIDDEN), dora=True)
+        b.linear(module, (WIDE, HIDDEN))
+        self.write("a", a), self.write("b", b)
+        w0 = self.base[module + ".weight"]
+        full = lora_models.adapted(self.base, [(a, 1)], False)[module + ".weight"]
+        wanted = 0.5 * (full - w0) + 0.5 * b.changes[module + ".weight"]
+        recipe = self.recipe("linear", own={"weight": 1})
+        self.refused(recipe, "--rank", "missing")
+        self.merge_lora(recipe, "--rank", 64)
+        error = np.linalg.norm(self.products()[module] - wanted) / np.linalg.norm(wanted)
+        self.assertLess(error, 1e-5)
+
+
+class KindsTest(MergeLoraCase):
+    def test_embeddings_keep_their_kind(self):
+        adapters = []
+        for name, seed in (("a", 5), ("b", 6)):
+            adapter = Adapter(seed, r=2, alpha=4).embedding("model.embed_tokens", ROWS, HIDDEN)
+            adapter.linear("lm_head", (ROWS, HIDDEN))
+            adapters.append(self.write(name, adapter))
+        self.merge_lora(self.recipe("linear", own={"weight": 1}))
+        names = set(lora_files.tensors(self.path("out")))
+        self.assertIn("base_model.model.model.embed_tokens.lora_embedding_A", names)
+        self.assertIn("base_model.model.lm_head.lora_B.weight", names)
+        for name in self.changed(adapters):
+            wanted = sum(0.5 * a.changes[name] for a in adapters)
+            self.assertClose(self.products()[name[:-len(".weight")]], wanted, name)
+
+    def test_conv1d_keeps_its_layout(self):
+        tensors = {"transformer.wte.weight": np.zeros((40, 16))}
+        for i in range(2):
+            tensors["transformer.h.%d.attn.c_attn.weight" % i] = np.ones((16, 48))
+            tensors["transformer.h.%d.attn.c_attn.bias" % i] = np.ones(48)
+        stio.save(self.path("gpt2"), {n: ("F32", x) for n, x in tensors.items()}, config={
+            "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_layer": 2,
+            "vocab_size": 40, "tie_word_embeddings": False})
+        adapters = []
+        for name, seed in (("a", 5), ("b", 6)):
+            adapter = Adapter(seed, r=2, alpha=4, fan_in_fan_out=True)
+            for i in range(2):
+                adapter.linear("transformer.h.%d.attn.c_attn" % i, (48, 16), turned=True)
+            adapters.append(self.write(name, adapter))
+        self.merge_lora(self.recipe("linear", ["gpt2+a", "gpt2+b"], own={"weight": 1}))
+        self.assertIs(lora_files.config(self.path("out"))["fan_in_fan_out"], True)
+        for module, product in self.products().items():
+            wanted = sum(0.5 * a.changes[module + ".weight"] for a in adapters)
+            self.assertClose(product, wanted.T, module)
+
+    def saving(self, seed, head=True, **config):
+        adapter = Adapter(seed, r=2, alpha=4, **config)
+        adapter.linear(LAYER % 0 + "mlp.up_proj", (WIDE, HIDDEN))
+        if head:
+            adapter.bring("lm_head.weight", (ROWS, HIDDEN))
+            adapter.config["modules_to_save"] = ["lm_head"]
+        return adapter
+
+    def test_modules_that_all_save_are_merged_whole(self):
+        a, b = self.write("a", self.saving(5)), self.write("b", self.saving(6))
+        key = "base_model.model.lm_head.weight"
+        self.merge_lora(self.recipe("linear", own=[{"weight": 1}, {"weight": 3}],
+                                    out_dtype="float32"))
+        self.assertEqual(lora_files.config(self.path("out"))["modules_to_save"], ["lm_head"])
+        wanted = 0.25 * a.whole["lm_head.weight"] + 0.75 * b.whole["lm_head.weight"]
+        np.testing.assert_allclose(lora_files.tensors(self.path("out"))[key], wanted, rtol=UNIT * 2)
+        self.assertEqual(self.report()["saved"], ["lm_head.weight"])
+        # By a method of task vectors, to the base.
+        recipe = self.recipe("ties", own={"density": 0.3, "weight": 1}, out_dtype="float32")
+        self.merge_lora(recipe, "--rank", 64)
+        self.merge(recipe, self.path("full"), cwd=self.dir)
+        np.testing.assert_array_equal(lora_files.tensors(self.path("out"))[key],
+                                      stio.Checkpoint(self.path("full")).values("lm_head.weight"))
+
+    def test_one_that_does_not_save_counts_as_the_base(self):
+        a = self.write("a", self.saving(5))
+        self.write("b", self.saving(6, head=False))
+        result = self.merge_lora(self.recipe("linear", own={"weight": 1}, out_dtype="float32"))
+        self.assertIn("model base+b: does not bring lm_head.weight whole", result.err)
+        wanted = 0.5 * (a.whole["lm_head.weight"] + self.base["lm_head.weight"])
+        np.testing.assert_allclose(
+            lora_files.tensors(self.path("out"))["base_model.model.lm_head.weight"], wanted,
+            rtol=UNIT * 2)
+
+    def test_a_module_is_saved_with_all_that_is_in_it(self):
+        """PEFT replaces the module, not the tensor."""
+        self.base["score.weight"], self.base["score.bias"] = np.ones((4, HIDDEN)), np.full(4, 0.5)
+        lora_models.save(self.path("base"), self.base)
+        for name, seed in (("a", 5), ("b", 6)):
+            adapter = self.saving(seed, head=False).bring("score.weight", (4, HIDDEN))
+            adapter.config["modules_to_save"] = ["score"]
+            self.write(name, adapter)
+        self.merge_lora(self.recipe("linear", own={"weight": 1}))
+        found = lora_files.tensors(self.path("out"))
+        np.testing.assert_array_equal(found["base_model.model.score.bias"], np.full(4, 0.5))
+        self.assertIn("base_model.model.score.weight", found)
+
+    def test_weights_that_would_multiply_a_saved_module(self):
+        self.write("a", self.saving(5)), self.write("b", self.saving(6))
+        self.refused(self.recipe("linear", parameters={"normalize": False}, own={"weight": 1}),
+                     "lm_head", "sum to 2", "task_arithmetic")
+
+    def test_what_products_cannot_hold_is_refused_by_name(self):
+        self.write("b", attention(6))
+        # A trained bias beside the product of its module.
+        a = Adapter(5, r=2, alpha=4, bias="lora_only")
+        a.linear(LAYER % 0 + "self_attn.q_proj", (HIDDEN, HIDDEN))
+        a.bring(LAYER % 0 + "self_attn.q_proj.bias", (HIDDEN,))
+        self.write("a", a)
+        recipe = self.recipe("linear", own={"weight": 1})
+        self.refused(recipe, "model.layers.0.self_attn.q_proj.bias", "whole", "merganser merge")
+        # A bias of lora_B.
+        a = Adapter(5, r=2, alpha=4, lora_bias=True)
+        a.linear(LAYER % 0 + "self_attn.q_proj", (HIDDEN, HIDDEN))
+        a.put(LAYER % 0 + "self_attn.q_proj.lora_B.bias", a.values(HIDDEN))
+        self.write("a", a)
+        self.refused(recipe, "lora_bias", "model.layers.0.self_attn.q_proj", "base+a")
+
+    def test_experts_in_one_parameter_are_refused(self):
+        for i in range(2):
+            self.base[LAYER % i + "mlp.experts.down_proj"] = np.ones((3, HIDDEN, 8))
+        lora_models.save(self.path("base"), self.base)
+        adapter = Adapter(5, r=2, alpha=4)
+        for i in range(2):
+            adapter.experts(LAYER % i + "mlp.experts", "down_proj", 3, HIDDEN, 8)
+        self.write("a", adapter)
+        self.refused(self.recipe("linear", ["base+a"], own={"weight": 1}), "experts in one parameter",
+                     "model.layers.0.mlp.experts", "merganser merge")
+
+    def test_a_head_that_is_the_embedding(self):
+        del self.base["lm_head.weight"]
+        lora_models.save(self.path("base"), self.base,
+                         config=dict(lora_models.CONFIG, tie_word_embeddings=True))
+        self.write("a", Adapter(5, r=2, alpha=4).linear("lm_head", (ROWS, HIDDEN)))
+        self.refused(self.recipe("linear", ["base+a"], own={"weight": 1}), "lm_head",
+                     "model.embed_tokens.weight")
+
+
+class RefusedTest(MergeLoraCase):
+    def setUp(self):
+        super().setUp()
+        self.pair()
+
+    def test_a_full_model_among_the_adapters(self):
+        lora_models.save(self.path("full"), lora_models.base_tensors(seed=2))
+        for method in ("linear", "task_arithmetic"):
+            self.refused(self.recipe(method, ["base+a", "full"], own={"weight": 1}), "model full",
+                         "full model", "extract-lora")
+        self.refused(self.recipe("linear", ["base", "base"], own={"weight": 1}), "no adapter")
+
+    def test_the_base_among_the_adapters_adds_nothing(self):
+        self.merge_lora(self.recipe("linear", ["base", "base+a"], own={"weight": 1}))
+        for module, product in self.products().items():
+            wanted = lora_files.products(self.path("a"))[module] / 2
+            self.assertClose(product, wanted, module)
+
+    def test_adapters_on_two_bases(self):
+        lora_models.save(self.path("other"), lora_models.base_tensors(seed=2))
+        self.refused(self.recipe("linear", ["base+a", "other+b"], own={"weight": 1}), "other+b",
+                     "on one base")
+        self.refused(self.recipe("ties", ["base+a", "other+b"], own={"weight": 1}), "other+b",
+                     "on one base", flags=("--rank", 4))
+
+    def test_an_adapter_of_another_shape(self):
+        wide = Adapter(7, r=2, alpha=4).linear(LAYER % 0 + "self_attn.q_proj", (HIDDEN, HIDDEN + 1))
+        self.write("b", wide)
+        self.refused(self.recipe("linear", own={"weight": 1}), "adapter 'b'", "[2, 17]", "[16, 16]")
+
+    def test_a_base_with_an_adapter_itself(self):
+        self.refused(self.recipe("ties", ["base+a+b"], own={"weight": 1}, base="base+a"),
+                     "base_model", "bake", flags=("--rank", 4))
+
+    def test_methods_without_task_vectors(self):
+        for method, parameters in (("slerp", {"t": 0.5}), ("karcher", None)):
+            models = ["base+a"] if method == "slerp" else ["base+a", "base+b"]
+            self.refused(self.recipe(method, models, parameters), "merge_method", method,
+                         "task_arithmetic", flags=("--rank", 4))
+
+    def test_slices_and_scopes(self):
+        body = {"merge_method": "linear", "slices": [{"sources": [
+            {"model": "base+a", "layer_range": [0, 2], "parameters": {"weight": 1}}]}]}
+        with open(self.path("r.yaml"), "w", encoding="utf-8") as f:
+            json.dump(body, f)
+        self.refused("r.yaml", "slices")
+        self.refused(self.recipe("resmerge", parameters={"scope": "layer"}), "scope",
+                     flags=("--rank", 4))
+
+    def test_adapters_that_come_to_nothing(self):
+        shutil.copytree(self.path("a"), self.path("c"))
+        self.refused(self.recipe("task_arithmetic", ["base+a", "base+c"],
+                                 own=[{"weight": 1}, {"weight": -1}]), "no product")
+
+    def test_flags(self):
+        recipe = self.recipe("linear", own={"weight": 1})
+        self.refused(recipe, "--rank", flags=("--rank", 0))
+        self.refused(recipe, "--energy", flags=("--energy", 1.5))
+        self.refused(recipe, "--dtype", flags=("--dtype", "int8"))
+        self.refused(recipe, "--memory", "or more", flags=("--memory", "100MiB"))
+        self.refused("nothing.yaml", "nothing.yaml")
+
+    def test_something_is_there(self):
+        recipe = self.recipe("linear", own={"weight": 1})
+        self.merge_lora(recipe)
+        before = sorted(os.listdir(self.path("out")))
+        self.assertOneError(harness.run("merge-lora", recipe, self.path("out"), cwd=self.dir), 2,
+                            "something is there")
+        self.assertEqual(sorted(os.listdir(self.path("out"))), before)
+
+    def test_a_damaged_adapter(self):
+        path = self.path("b", lora_files.WEIGHTS)
+        entries, _ = stio.read_header(path)
+        with open(path, "r+b") as f:
+            f.seek(entries["base_model.model.model.layers.1.mlp.up_proj.lora_B.weight"].offset)
+            f.write(np.array([np.nan], np.float32).tobytes())
+        for method, flags in (("linear", ()), ("ties", ("--rank", 4))):
+            self.refused(self.recipe(method, own={"weight": 1}), "layers.1.mlp.up_proj.lora_B.weight",
+                         "NaN", flags=flags, code=3)
+
+
+class BytesTest(MergeLoraCase):
+    def hashes(self, out):
+        return {name: open(self.path(out, name), "rb").read()
+                for name in sorted(os.listdir(self.path(out)))}
+
+    def test_same_bytes_for_threads_memory_and_processors(self):
+        self.pair()
+        for method, own, flags in (("linear", {"weight": 1}, ()),
+                                   ("dare_ties", {"density": 0.5}, ("--rank", 4))):
+            recipe = self.recipe(method, own=own)
+            self.merge_lora(recipe, *flags, "--threads", 1, out="one")
+            for more, env in ((("--threads", 4), None), (("--memory", "8GiB"), None),
+                              ((), {"MERGANSER_SIMD": "AVX2"})):
+                self.merge_lora(recipe, *flags, *more, out="other", env=env)
+                self.assertEqual(self.hashes("one"), self.hashes("other"), (method, more))
+        self.assertEqual(harness.leftovers(self.path("one")),
+                         ["adapter_config.json", "adapter_model.safetensors",
+                          "merge_lora_report.json"])
+
+    def test_the_memory_that_is_asked_for_is_enough(self):
+        wide, deep = 3000, 2000
+        tensors = dict(self.base, **{"model.layers.0.mlp.up_proj.weight": np.zeros((wide, deep)),
+                                     "model.layers.1.mlp.up_proj.weight": np.zeros((wide, deep))})
+        lora_models.save(self.path("base"), tensors)
+        for name, seed in (("a", 5), ("b", 6)):
+            adapter = Adapter(seed, r=8, alpha=8)
+            for i in range(2):
+                adapter.linear(LAYER % i + "mlp.up_proj", (wide, deep))
+            self.write(name, adapter)
+        for method, flags in (("linear", ()), ("ties", ("--rank", 4))):
+            recipe = self.recipe(method, own={"weight": 1})
+            line = self.refused(recipe, "--memory", flags=flags + ("--memory", "97MiB"))
+            least = re.search("expected ([0-9]+)MiB or more", line).group(1)
+            shutil.rmtree(self.path("out"), ignore_errors=True)
+            done, peak = harness.run_measured("merge-lora", self.path(recipe), self.path("out"),
+                                              *flags, "--memory", least + "MiB", "--threads", 2)
+            self.assertEqual(done.code, 0, done)
+            if not harness.SLOW:
+                self.assertLess(peak, int(least) << 20, method)
+
+
+class SampleTest(MergeLoraCase):
+    def test_the_sample_recipe_does_what_it_says(self):
+        """tests/data/inputs/merge_lora.yaml, by the command in it."""
+        source = os.path.join(harness.SOURCE, "tests", "data", "inputs", "merge_lora.yaml")
+        with open(source, encoding="utf-8") as f:
+            commands = re.findall(r"^#  +merganser (.*)$", f.read(), re.MULTILINE)
+        self.assertEqual(len(commands), 1)
+        lora_models.save(self.path("models", "base"), self.base)
+        adapters = [self.write(os.path.join("adapters", name), attention(seed))
+                    for seed, name in enumerate(("math", "code", "chat"))]
+        shutil.copy(source, self.dir)
+        result = self.ok(*commands[0].split(), cwd=self.dir)
+        self.assertNotIn("warning", result.err)
+        products = lora_files.products(self.path("adapters", "merged"))
+        for name in self.changed(adapters):
+            wanted = sum(w * a.changes[name] for w, a in zip((0.5, 0.3, 0.2), adapters))
+            self.assertClose(products[name[:-len(".weight")]], wanted, name)
+
+
+if __name__ == "__main__":
+    harness.main()
