@@ -8,6 +8,7 @@
 #include <new>
 
 #include "common/base/executor.h"
+#include "common/linalg/low_rank_triplets.h"
 #include "common/linalg/top_k.h"
 #include "tests/common/linalg/linalg_testing.h"
 
@@ -67,6 +68,36 @@ TEST(TopKMemory, PeakStaysBelowTheStatedBound) {
       EXPECT_LE(static_cast<uint64_t>(used), TopKWorkspaceBytes(c.rows, c.cols, c.k))
           << c.rows << " x " << c.cols << ", k " << c.k << ", " << DTypeName(base);
     }
+  }
+}
+
+TEST(LowRankTopKMemory, PeakStaysBelowTheStatedBound) {
+  struct {
+    int64_t rows, cols;
+    size_t rank;
+    int k;
+  } const cases[] = {{1, 1, 1, 1},       {60, 60, 2, 4},   {300, 200, 16, 1}, {300, 200, 16, 16},
+                     {16, 3000, 40, 16}, {3000, 16, 4, 4}, {900, 700, 64, 1}, {5, 7, 100, 5},
+                     {1, 20000, 1, 1}};
+  for (const auto& c : cases) {
+    FactoredDelta delta;
+    delta.height = c.rows;
+    delta.width = c.cols;
+    delta.scales.assign(c.rank, 1.0);
+    delta.rows = RandomValues(1, c.rank * static_cast<uint64_t>(c.rows));
+    delta.columns = RandomValues(2, c.rank * static_cast<uint64_t>(c.cols));
+    ThreadPool pool(3);
+    const int64_t before = live;
+    peak = before;
+    const auto result = LowRankTopK(delta, c.k, pool);
+    const int64_t used = peak - before;
+    ASSERT_TRUE(result.ok()) << result.status();
+    const auto sides = static_cast<uint64_t>(c.k * (c.rows + c.cols + 1));
+    EXPECT_LE(static_cast<uint64_t>(used),
+              LowRankTopKBytes(static_cast<uint64_t>(c.rows), static_cast<uint64_t>(c.cols),
+                               c.rank) +
+                  sides * sizeof(double))
+        << c.rows << " x " << c.cols << ", rank " << c.rank << ", k " << c.k;
   }
 }
 
