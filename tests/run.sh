@@ -165,6 +165,7 @@ if [ "$mode" = full ]; then
   interop tokenizer_union_test.py
   interop quantised_test.py
   interop extract_lora_test.py
+  interop merge_lora_test.py
   interop accuracy_table.py --check README.md
   # With Debian's selenium, which stands beside Debian's browser.
   stage "Interop: axe over the dashboard and the report"

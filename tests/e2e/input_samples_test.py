@@ -27,6 +27,7 @@ WANTED = {
         "stored as FP8 E4M3 with 128x128 blocks (14 tensors), BF16 (9 tensors)", "stored as BF16",
         LORA + ", on models/base-fp8, stored as FP8 E4M3 with 128x128 blocks (14 tensors), BF16 (9 "
         "tensors)"],
+    "merge_lora": 3 * [LORA + ", on models/base, stored as BF16"],
     "mxfp4": ["stored as MXFP4 with blocks of 32 (1 tensor), BF16 (1 tensor)", "stored as BF16"],
 }
 
