@@ -8,6 +8,7 @@
 #include "common/linalg/convert.h"
 #include "common/linalg/kernels.h"
 #include "common/linalg/low_rank.h"
+#include "common/linalg/round_products.h"
 #include "worker/source_errors.h"
 
 namespace merganser {
@@ -48,6 +49,9 @@ FactorReader::FactorReader(const PlannedTensor& tensor, const PlannedSource& sou
   rows_ = linalg::LaneBuffer(kProductRows * PadLanes(rank));
   columns_ = linalg::LaneBuffer(converted);
   line_ = linalg::LaneBuffer(PadLanes(rank));
+  if (source.update->rounded_to.has_value()) {
+    product_ = linalg::LaneBuffer(kProductRows * kProductCols);
+  }
 }
 
 absl::Status FactorReader::Read(const JobContext& job, const Rectangle& needed) {
@@ -113,10 +117,51 @@ void FactorReader::AddTo(uint64_t matrix, uint64_t row, uint64_t rows, uint64_t 
     for (uint64_t c = 0; c < cols; c += at_once) {
       const uint64_t n = std::min(at_once, cols - c), padded = PadLanes(n);
       LoadColumns(term, matrix, col + c, n, padded);
+      if (!source_.update->rounded_to.has_value()) {
+        linalg::AddProduct(rows_.data(), PadLanes(rank), rows, columns_.data(), padded, rank,
+                           padded, term.planned->scale, total + c, stride);
+        continue;
+      }
+      std::fill_n(product_.data(), rows * padded, 0.0);
       linalg::AddProduct(rows_.data(), PadLanes(rank), rows, columns_.data(), padded, rank, padded,
-                         term.planned->scale, total + c, stride);
+                         1, product_.data(), padded);
+      for (uint64_t i = 0; i < rows; ++i) {
+        linalg::AddRoundedProducts(product_.data() + i * padded, padded, term.planned->scale,
+                                   *source_.update->rounded_to, total + i * stride + c);
+      }
     }
   }
+}
+
+FactoredDelta FactorReader::FactorsOf(uint64_t matrix) {
+  FactoredDelta delta;
+  delta.height = static_cast<int64_t>(matrices_.rows);
+  delta.width = static_cast<int64_t>(matrices_.cols);
+  uint64_t rank = 0;
+  for (const Term& term : terms_) rank += term.planned->rank;
+  delta.scales.reserve(rank);
+  delta.rows.resize(rank * matrices_.rows);
+  delta.columns.resize(rank * matrices_.cols, 1.0);
+  for (const Term& term : terms_) {
+    const size_t first = delta.scales.size();
+    const LowRankFactor& of_rows = term.planned->row_factor;
+    for (uint64_t k = 0; k < term.planned->rank; ++k) {
+      delta.scales.push_back(term.planned->scale);
+      double* const to = &delta.rows[(first + k) * matrices_.rows];
+      const uint64_t at = matrix * of_rows.matrix_stride + k * of_rows.rank_stride;
+      for (uint64_t i = 0; i < matrices_.rows; ++i) to[i] = term.rows.At(at + i * of_rows.stride);
+    }
+    if (!term.planned->column_factor.has_value()) continue;
+    const LowRankFactor& of_columns = *term.planned->column_factor;
+    for (uint64_t k = 0; k < term.planned->rank; ++k) {
+      double* const to = &delta.columns[(first + k) * matrices_.cols];
+      const uint64_t at = matrix * of_columns.matrix_stride + k * of_columns.rank_stride;
+      for (uint64_t j = 0; j < matrices_.cols; ++j) {
+        to[j] = term.columns.At(at + j * of_columns.stride);
+      }
+    }
+  }
+  return delta;
 }
 
 }  // namespace merganser

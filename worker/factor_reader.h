@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "common/linalg/lane_buffer.h"
+#include "common/linalg/low_rank_triplets.h"
 #include "common/plan/origin_bytes.h"
 #include "common/plan/plan.h"
 #include "common/tensor/view.h"
@@ -41,11 +42,16 @@ class FactorReader {
   // Reads what `needed` takes.
   absl::Status Read(const JobContext& job, const Rectangle& needed);
 
-  // total[i][j] += D of row `row` + i and column `col` + j of a matrix, terms in order, for i <
-  // rows (at most kProductRows) and j < cols. Lines of `total` begin `stride` after each other,
-  // which is a multiple of 16; what lies behind `cols` up to that is written too.
+  // total[i][j] += D, rounded where the update says so, of row `row` + i and column `col` + j of a
+  // matrix, terms in order, for i < rows (at most kProductRows) and j < cols. Lines of `total`
+  // begin `stride` after each other, which is a multiple of 16; what lies behind `cols` up to that
+  // is written too.
   void AddTo(uint64_t matrix, uint64_t row, uint64_t rows, uint64_t col, uint64_t cols,
              double* total, size_t stride);
+
+  // The factors of all terms, one behind the other, of a matrix whose every row and column was
+  // read.
+  FactoredDelta FactorsOf(uint64_t matrix);
 
   const Matrices& matrices() const { return matrices_; }
 
@@ -63,6 +69,7 @@ class FactorReader {
   linalg::LaneBuffer rows_;     // [row][k], of kProductRows rows
   linalg::LaneBuffer columns_;  // [k][column]
   linalg::LaneBuffer line_;     // one column's entries
+  linalg::LaneBuffer product_;  // of one term, where it is rounded before it is added
 };
 
 }  // namespace merganser

@@ -32,12 +32,13 @@ struct RowRun {
 class UpdateAdder {
  public:
   UpdateAdder(const JobContext& job, const PlannedTensor& tensor, const PlannedSource& source,
-              uint64_t first, const TensorView& view)
+              uint64_t first, const TensorView& view, std::vector<FactoredDelta>* known)
       : job_(job),
         tensor_(tensor),
         source_(source),
         first_(first),
         view_(view),
+        known_(known),
         factors_(tensor, source),
         rows_(factors_.matrices().rows),
         cols_(factors_.matrices().cols) {}
@@ -56,6 +57,7 @@ class UpdateAdder {
       const RowRun run{m, std::max(first_, m * matrix) - m * matrix,
                        std::min(end, (m + 1) * matrix) - m * matrix};
       MERGANSER_RETURN_IF_ERROR(AddRun(run));
+      if (known_ != nullptr) known_->push_back(factors_.FactorsOf(m));
     }
     return absl::OkStatus();
   }
@@ -250,6 +252,9 @@ class UpdateAdder {
     const uint64_t element =
         first_ + static_cast<uint64_t>(part.data - view_.data) / BytesPerElement(part.dtype) + bad;
     const LowRankUpdate& update = *source_.update;
+    // A product may be too large for what it is rounded to alone.
+    const DType limit =
+        std::isfinite(values[bad]) ? part.dtype : update.rounded_to.value_or(part.dtype);
     std::string others;
     if (update.terms.size() > 1) {
       others = absl::StrCat(", with ", update.terms.size() - 1, " more products,");
@@ -257,7 +262,7 @@ class UpdateAdder {
     return absl::DataLossError(absl::StrCat(
         DescribeBlock(job_, source_.model, update.terms[0].row_factor.block), others, ": element ",
         element, " of ", DescribeSource(job_, source_), " comes to ", values[bad],
-        " with it, expected one within the range of ", std::string(DTypeName(part.dtype)),
+        " with it, expected one within the range of ", std::string(DTypeName(limit)),
         ": the adapter is damaged or its training diverged"));
   }
 
@@ -266,6 +271,7 @@ class UpdateAdder {
   const PlannedSource& source_;
   const uint64_t first_;
   const TensorView& view_;
+  std::vector<FactoredDelta>* const known_;
   FactorReader factors_;
   const uint64_t rows_, cols_;
   BlockEntries magnitudes_;
@@ -275,8 +281,9 @@ class UpdateAdder {
 }  // namespace
 
 absl::Status AddLowRankUpdate(const JobContext& job, const PlannedTensor& tensor,
-                              const PlannedSource& source, uint64_t first, const TensorView& view) {
-  return UpdateAdder(job, tensor, source, first, view).Run();
+                              const PlannedSource& source, uint64_t first, const TensorView& view,
+                              std::vector<FactoredDelta>* factors) {
+  return UpdateAdder(job, tensor, source, first, view, factors).Run();
 }
 
 }  // namespace merganser

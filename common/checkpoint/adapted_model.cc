@@ -118,6 +118,9 @@ absl::StatusOr<Checkpoint> AdaptedModel(const Checkpoint& base,
   for (const Adapter& adapter : adapters) {
     AdapterApplication application(base, adapter, whole, model);
     MERGANSER_RETURN_IF_ERROR(Apply(application));
+    for (CheckpointTensor& tensor : model.tensors) {
+      if (tensor.update.has_value()) tensor.update->rounded_to = adapter.rounded_to;
+    }
   }
   return model;
 }

@@ -14,8 +14,9 @@ namespace merganser {
 
 // `base` with the adapters' deltas added, in their order: tensors that they change have `update`,
 // those that they bring whole (modules_to_save, biases) lie in their files, which follow behind the
-// base's shards. Config, small files, names and order are the base's. `notes` and `adapters` say
-// what was found, `warnings` what may be meant otherwise.
+// base's shards. All adapters round to one type (Adapter::rounded_to). Config, small files, names
+// and order are the base's. `notes` and `adapters` say what was found, `warnings` what may be meant
+// otherwise.
 //
 // kInvalidArgument, with the adapter's name, key, shapes and what was expected: a key that matches
 // no tensor, a factor without its partner, shapes or ranks that do not fit, a target module that

@@ -3,6 +3,7 @@
 #define MERGANSER_COMMON_CHECKPOINT_ADAPTER_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,9 +17,10 @@
 namespace merganser {
 
 struct Adapter {
-  std::string uri;    // resolved
-  std::string given;  // as the user wrote it
-  double weight = 1;  // that its deltas are multiplied by
+  std::string uri;                       // resolved
+  std::string given;                     // as the user wrote it
+  double weight = 1;                     // that its deltas are multiplied by
+  std::optional<DType> rounded_to = {};  // LowRankUpdate::rounded_to of what it changes
   std::shared_ptr<ObjectStore> store;
   AdapterConfig config;
   CheckpointShard shard;                  // adapter_model.safetensors

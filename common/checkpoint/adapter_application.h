@@ -30,6 +30,7 @@ struct AdapterApplication {
     origin.uri = from.uri;
     origin.given = from.given;
     origin.weight = from.weight;
+    origin.rounded_to = from.rounded_to;
   }
 
   std::string Name() const { return absl::StrCat("adapter ", Quoted(adapter.given)); }

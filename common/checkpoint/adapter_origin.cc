@@ -6,7 +6,6 @@
 #include "absl/strings/str_join.h"
 
 namespace merganser {
-
 namespace {
 
 std::string Range(const char* what, double least, double most) {

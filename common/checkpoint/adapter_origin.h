@@ -3,7 +3,10 @@
 #define MERGANSER_COMMON_CHECKPOINT_ADAPTER_ORIGIN_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
+
+#include "common/tensor/dtype.h"
 
 namespace merganser {
 
@@ -17,7 +20,8 @@ struct AdapterOrigin {
   double least_alpha = 0, most_alpha = 0;  // lora_alpha, alpha_pattern
   double least_scale = 0, most_scale = 0;  // lora_alpha / r and the like, without `weight`
   bool dora = false;
-  uint64_t whole = 0;  // tensors that it brings whole (modules_to_save, biases)
+  uint64_t whole = 0;                    // tensors that it brings whole (modules_to_save, biases)
+  std::optional<DType> rounded_to = {};  // that its products are rounded to (lora_dtype)
 };
 
 // "LoRA, 224 of 224 modules, r=16, alpha 32, scale 2".

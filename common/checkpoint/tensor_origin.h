@@ -51,6 +51,9 @@ struct Magnitudes {
 struct LowRankUpdate {
   std::vector<LowRankTerm> terms;  // of one or several adapters, added in this order
   std::optional<Magnitudes> magnitudes;
+  // F16 or BF16: each term is rounded to it before it is added, as PEFT does on a CPU with adapters
+  // of 16 bits (AddRoundedProducts). None: the sum is rounded once.
+  std::optional<DType> rounded_to = {};
 };
 
 enum class BlockCode : uint8_t {

@@ -204,6 +204,7 @@ absl::StatusOr<std::shared_ptr<const Checkpoint>> RecipeModels::OpenAdapted(
   for (const Composition::Part& part : composition.adapters) {
     MERGANSER_ASSIGN_OR_RETURN(Adapter adapter, OpenAdapter(part.uri, part.given, stores_));
     adapter.weight = part.weight;
+    adapter.rounded_to = recipe_.lora_dtype;
     adapters.push_back(std::move(adapter));
   }
   MERGANSER_ASSIGN_OR_RETURN(Checkpoint model, AdaptedModel(**base, adapters, given));

@@ -28,6 +28,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/executor.h"
+#include "common/linalg/low_rank_triplets.h"
 #include "common/tensor/dtype.h"
 #include "common/tensor/view.h"
 
@@ -68,6 +69,9 @@ struct TensorNeeds {
   // Experts are only ever looked at less the base (LoadDelta): those that are a task vector come
   // as one (TensorView::delta). Else their weights are made of it, rounded once to float32.
   bool takes_deltas = false;
+  // With takes_deltas, of tensors that are cut into matrices: the method asks for what a task
+  // vector is a product of (Leaf::factors).
+  bool takes_factors = false;
   int rounds = 0;  // analysis rounds before Apply, at most
   // Whose gate the leaves share: all leaves of all tensors with this key. Empty:
   // every leaf has a gate of its own.
@@ -87,6 +91,9 @@ struct Leaf {
   int64_t cols = 0;
   TensorView base;
   std::span<const TensorView> experts;  // in model order
+  // With TensorNeeds::takes_factors, in rounds that analyze: of each expert the factors of its task
+  // vector, null where it is known by its elements alone. `experts` has it too, rounded to float32.
+  std::span<const FactoredDelta* const> factors = {};
 };
 
 // A sparse histogram, ascending by key.

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
+#include "common/linalg/low_rank_triplets.h"
 #include "common/linalg/top_k.h"
 #include "common/methods/release_roles.h"
 #include "common/methods/tensor_class.h"
@@ -61,11 +62,14 @@ absl::StatusOr<std::vector<Triplets>> UnpackHeads(const Keepsake& keepsake, size
 // of a residual does.
 constexpr double kResidualNoise = 1e-12;
 
-// Makes such residuals zero in their n x n Gram matrix.
-void ForgetNoise(std::span<const double> head_gram, size_t n, std::vector<double>& residual_gram) {
+// Makes such residuals zero in their n x n Gram matrix, and those that `nothing` names: their
+// elements are what float32 rounded.
+void ForgetNoise(std::span<const double> head_gram, const std::vector<bool>& nothing, size_t n,
+                 std::vector<double>& residual_gram) {
   for (size_t i = 0; i < n; ++i) {
     const double r2 = residual_gram[i * n + i];
-    if (r2 > kResidualNoise * kResidualNoise * (r2 + head_gram[i * n + i])) continue;
+    const bool counts = r2 > kResidualNoise * kResidualNoise * (r2 + head_gram[i * n + i]);
+    if (counts && !nothing[i]) continue;
     for (size_t j = 0; j < n; ++j) residual_gram[i * n + j] = residual_gram[j * n + i] = 0;
   }
 }
@@ -97,6 +101,7 @@ class ResMerge final : public MergeMethod {
     }
     needs.mode = "spectral";
     needs.takes_deltas = true;
+    needs.takes_factors = true;
     needs.split = mode.split;
     needs.rounds = 1;
     needs.keeps = true;
@@ -132,11 +137,16 @@ class ResMerge final : public MergeMethod {
     Analysis analysis;
     std::vector<Triplets> heads;
     std::vector<double> steps, passes, residuals, gaps;
+    std::vector<bool> nothing_left;  // of a product of known rank, behind its head
     double ill_defined = 0;
     for (size_t i = 0; i < n; ++i) {
+      const FactoredDelta* const factors = leaf.factors.empty() ? nullptr : leaf.factors[i];
       const TaskVector delta{leaf.base, leaf.experts[i], leaf.rows, leaf.cols};
-      absl::StatusOr<TopKResult> top = ComputeTopK(delta, options, executor);
+      absl::StatusOr<TopKResult> top = factors != nullptr
+                                           ? LowRankTopK(*factors, options.k, executor)
+                                           : ComputeTopK(delta, options, executor);
       if (!top.ok()) return top.status();
+      nothing_left.push_back(factors != nullptr && top->sigma_next == 0);
       if (top->outcome == SolverOutcome::kNotConverged) {
         return absl::InternalError(
             absl::StrCat("the singular triplets of expert ", i + 1, " did not converge in ",
@@ -153,7 +163,7 @@ class ResMerge final : public MergeMethod {
     std::vector<double> residual_gram =
         ResidualGram(leaf.base, leaf.experts, heads, leaf.rows, leaf.cols, executor);
     const std::vector<double> head_gram = HeadGram(heads);
-    ForgetNoise(head_gram, n, residual_gram);
+    ForgetNoise(head_gram, nothing_left, n, residual_gram);
 
     std::vector<double> residual_norms, head_norms, energy, sigma;
     for (size_t i = 0; i < n; ++i) {

@@ -54,6 +54,9 @@ absl::StatusOr<std::string> RecipeFor(const BakeFlags& flags) {
   if (!flags.out_dtype.empty()) {
     absl::StrAppend(&text, "out_dtype: ", flags.out_dtype, "\n");
   }
+  if (!flags.lora_dtype.empty()) {
+    absl::StrAppend(&text, "lora_dtype: ", flags.lora_dtype, "\n");
+  }
   absl::StrAppend(&text, "models:\n  - model: ");
   if (flags.loras.empty()) {
     AppendJsonString(flags.model, text);  // which YAML reads as what it is
@@ -83,6 +86,13 @@ void AddBakeFlags(CLI::App& command, BakeFlags& flags, MergeFlags& merge) {
                   "Of the full model (default: the base's, tensor "
                   "by tensor)")
       ->check(CLI::IsMember({"float64", "float32", "float16", "bfloat16"}));
+  command
+      .add_option(
+          "--lora-dtype", flags.lora_dtype,
+          "That the adapters' products are rounded to before they are added, as PEFT does "
+          "with adapters of 16 bits (default: float32, which rounds their sum with the base "
+          "alone)")
+      ->check(CLI::IsMember({"float32", "float16", "bfloat16"}));
   AddMergeRunFlags(command, merge);
 }
 

@@ -34,10 +34,24 @@ struct ExtractLoraFlags {
 void AddExtractLoraFlags(CLI::App& command, ExtractLoraFlags& flags);
 int RunExtractLora(const ExtractLoraFlags& flags, InterruptWatcher& interrupts);
 
+struct MergeLoraFlags {
+  std::string recipe, output;
+  std::optional<uint64_t> rank;
+  std::optional<double> energy;
+  std::optional<DType> dtype;  // none: the recipe's
+  int threads = 0;
+  uint64_t memory = 0;
+  StoreOptions storage;
+};
+// All but --threads and --memory.
+void AddMergeLoraFlags(CLI::App& command, MergeLoraFlags& flags);
+int RunMergeLora(const MergeLoraFlags& flags, InterruptWatcher& interrupts);
+
 struct BakeFlags {
   std::string model;               // base, or base+adapter
   std::vector<std::string> loras;  // ADAPTER or ADAPTER:WEIGHT
   std::string out_dtype;           // empty: the base's own
+  std::string lora_dtype;          // empty: products are not rounded before they are added
 };
 // `merge` has what a merge has; its recipe is made of the model.
 void AddBakeFlags(CLI::App& command, BakeFlags& flags, MergeFlags& merge);

@@ -53,7 +53,9 @@ constexpr Flag kFlags[] = {
     {"--out-path", false, true, "give OUTPUT behind the recipe"},
     {"--lora-merge-cache", true, true, kAdapter},
     {"--lora-merge-dtype", false, true,
-     "deltas of adapters are summed in float64 and rounded once to float32; leave it out"},
+     "use the recipe's key lora_dtype for products of adapters that are rounded as PEFT does; "
+     "leave "
+     "it out for sums in float64 that are rounded once"},
     {"--num-threads", false, true, "use --threads"},
     {"-j", false, true, "use --threads"},
     {"--out-shard-size", false, true, "use the recipe's key max_shard_size, in bytes (5GB)"},

@@ -1,6 +1,7 @@
 """Adapters that PEFT itself makes, merged by the program and by PEFT's merge_and_unload in float32:
-elements agree within BOUND, one rounding of either and float32's own sums. What PEFT cannot be asked
-for is refused, and the outputs load.
+elements agree within BOUND, one rounding of either and float32's own sums. In bfloat16 `lora_dtype`
+says what PEFT rounds: of rank 1 outputs are equal, bit for bit, and of higher ranks but for few
+elements, off by one rounding. What PEFT cannot be asked for is refused, and the outputs load.
 
 usage: lora_test.py      environment: MERGANSER_BIN, MERGANSER_SOURCE_DIR
 """
@@ -17,6 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
@@ -74,7 +76,7 @@ CASES = {
 }
 
 
-class LoraTest(unittest.TestCase):
+class LoraCase(unittest.TestCase):
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="lora-")
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
@@ -97,12 +99,6 @@ class LoraTest(unittest.TestCase):
         model.save_pretrained(self.path(name))
         return type(base)
 
-    def unloaded(self, kind, name="adapter"):
-        base = kind.from_pretrained(self.path("base"), dtype=torch.float32)
-        merged = PeftModel.from_pretrained(base, self.path(name)).merge_and_unload()
-        merged.save_pretrained(self.path("theirs"))
-        return stio.Checkpoint(self.path("theirs"))
-
     def merge(self, body):
         with open(self.path("r.yaml"), "w", encoding="utf-8") as f:
             json.dump(body, f)
@@ -111,6 +107,14 @@ class LoraTest(unittest.TestCase):
                               capture_output=True, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         return stio.Checkpoint(self.path("ours"))
+
+
+class LoraTest(LoraCase):
+    def unloaded(self, kind, name="adapter"):
+        base = kind.from_pretrained(self.path("base"), dtype=torch.float32)
+        merged = PeftModel.from_pretrained(base, self.path(name)).merge_and_unload()
+        merged.save_pretrained(self.path("theirs"))
+        return stio.Checkpoint(self.path("theirs"))
 
     def hold(self, ours, theirs):
         self.assertEqual(sorted(ours.tensors), sorted(theirs.tensors))
@@ -162,6 +166,103 @@ class LoraTest(unittest.TestCase):
                                   capture_output=True, check=False)
             self.assertEqual(done.returncode, 2)
             self.assertIn("path_initial_model_for_weight_conversion", done.stderr)
+
+
+# What PEFT does with a base of 16 bits: the type in which the adapter is stored, whether PEFT loads
+# it as float32 (its default), safe_merge, and the lora_dtype that says the same.
+HALVES = {
+    "float32 adapter": ("float32", True, False, "float32"),
+    "16-bit adapter, loaded as float32": ("base", True, False, "float32"),
+    "16-bit adapter": ("base", False, False, "base"),
+    "16-bit adapter, safe_merge": ("base", False, True, "base"),
+    "float32 adapter, safe_merge": ("float32", True, True, "base"),
+}
+HALF_CASES = {
+    "linear": (llama, {"target_modules": ["q_proj", "down_proj"]}),
+    "conv1d": (gpt2, {"target_modules": ["c_attn", "c_fc"]}),
+    "embedding": (llama, {"target_modules": ["embed_tokens"]}),
+    "lora_bias": (llama, {"target_modules": ["q_proj"], "lora_bias": True}),
+}
+# Of the elements that an adapter changes, with sums of several ranks, whose order is torch's own.
+LEAST_EQUAL = 0.995
+
+
+def step(values, dtype):
+    """The distance of neighbours of `dtype` at `values`."""
+    digits, least = {"bfloat16": (8, -126), "float16": (11, -14)}[dtype]
+    exponent = np.maximum(np.frexp(np.abs(values))[1] - 1, least)
+    return np.ldexp(1.0, exponent - digits + 1)
+
+
+class HalfTest(LoraCase):
+    def train_half(self, make, options, dtype, stored, r):
+        torch.manual_seed(3)
+        base = make().to(getattr(torch, dtype))
+        base.save_pretrained(self.path("base"))
+        model = get_peft_model(base, LoraConfig(**dict({"r": r, "lora_alpha": 1.4 * r}, **options)))
+        generator = torch.Generator().manual_seed(4)
+        with torch.no_grad():
+            for value in model.parameters():
+                if value.requires_grad:
+                    new = torch.randn(value.shape, generator=generator) * 0.1
+                    value.data = new.to(getattr(torch, dtype if stored == "base" else stored))
+        model.save_pretrained(self.path("adapter"))
+        return type(base)
+
+    def unloaded_half(self, kind, dtype, autocast, safe):
+        base = kind.from_pretrained(self.path("base"), dtype=getattr(torch, dtype))
+        model = PeftModel.from_pretrained(base, self.path("adapter"), autocast_adapter_dtype=autocast)
+        model.merge_and_unload(safe_merge=safe).save_pretrained(self.path("theirs"))
+        return stio.Checkpoint(self.path("theirs"))
+
+    def share(self, ours, theirs, dtype):
+        """Of the elements of tensors that the adapter changes, those that are equal; the others are
+        within one rounding."""
+        base, equal, all_of_them = stio.Checkpoint(self.path("base")), 0, 0
+        self.assertEqual(sorted(ours.tensors), sorted(theirs.tensors))
+        for name in theirs.tensors:
+            a, b, w = ours.values(name), theirs.values(name), base.values(name)
+            self.assertEqual(ours.tensors[name].dtype, theirs.tensors[name].dtype, name)
+            if not (b != w).any():
+                np.testing.assert_array_equal(a, b, name)
+                continue
+            largest = np.maximum(np.maximum(abs(a), abs(b)), np.maximum(abs(w), abs(b - w)))
+            self.assertTrue((abs(a - b) <= step(largest, dtype)).all(), name)
+            equal += int((a == b).sum())
+            all_of_them += a.size
+        self.assertGreater(all_of_them, 0)
+        return equal / all_of_them
+
+    def hold(self, dtype, how, name, r):
+        """The share of equal elements."""
+        (stored, autocast, safe, says), (make, options) = HALVES[how], HALF_CASES[name]
+        kind = self.train_half(make, options, dtype, stored, r)
+        theirs = self.unloaded_half(kind, dtype, autocast, safe)
+        found = {key: self.share(self.merge({"merge_method": "passthrough", "out_dtype": dtype,
+                                             "models": ["base+adapter"], "lora_dtype": key}),
+                                 theirs, dtype) for key in ("float32", dtype)}
+        share = found[dtype if says == "base" else says]
+        self.assertGreaterEqual(share, 1 if says == "base" and r == 1 else LEAST_EQUAL)
+        self.assertGreater(share, min(found.values()), "the other one is another rounding")
+        for folder in ("base", "adapter", "theirs"):
+            shutil.rmtree(self.path(folder))
+        return share
+
+    def test_lora_dtype_says_what_peft_rounds(self):
+        shares = {}
+        for dtype, names in (("bfloat16", list(HALF_CASES)), ("float16", ["linear"])):
+            for how, (stored, _, safe, says) in HALVES.items():
+                for name in names:
+                    # safe_merge adds the product of a bias in the adapter's type.
+                    if name == "lora_bias" and safe and stored == "float32":
+                        continue
+                    for r in (1, 6):
+                        with self.subTest(dtype=dtype, how=how, case=name, r=r):
+                            shares.setdefault((dtype, says, r), []).append(
+                                self.hold(dtype, how, name, r))
+        for key, values in sorted(shares.items()):
+            print("%s, lora_dtype %s, rank %d: %.5f to %.5f of the elements equal" %
+                  (key + (min(values), max(values))))
 
 
 if __name__ == "__main__":

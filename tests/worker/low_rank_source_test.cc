@@ -131,6 +131,17 @@ std::vector<Case> Cases() {
       {"LongRows", {1, 3, 3000, {{2, 0.5}}, Lengths::kOfRows}},
       {"ColumnLengths", {1, 70, 33, {{3, 0.5}}, Lengths::kOfColumns}},
       {"ColumnLengthsOfExperts", {2, 90, 12, {{2, 0.5}}, Lengths::kOfColumns}},
+      {"RoundedToBf16", {1, 70, 600, {{4, 0.7, DType::kBF16}}, Lengths::kNone, DType::kBF16}},
+      {"RoundedTermsToF16",
+       {1, 40, 50, {{3, 0.3}, {8, -1.3, DType::kF16}}, Lengths::kNone, DType::kF16}},
+      {"RoundedExperts",
+       {3,
+        11,
+        17,
+        {{2, 0.7, DType::kF32, kInterleaved, kRankFirst}},
+        Lengths::kNone,
+        DType::kBF16}},
+      {"RoundedWithRowLengths", {1, 70, 33, {{3, 0.7}}, Lengths::kOfRows, DType::kBF16}},
   };
 }
 
@@ -258,6 +269,15 @@ TEST(LowRankSourceErrors, AProductThatOverflows) {
                 AllOf(HasSubstr("adapter_model.safetensors"), HasSubstr("w.lora_B.0"),
                       HasSubstr("element 13 of"), HasSubstr("expected one within the range of F32"),
                       HasSubstr("w.safetensors")));
+  }
+}
+
+TEST(LowRankSourceErrors, AProductThatIsTooLargeForWhatItIsRoundedTo) {
+  for (const Lengths lengths : {Lengths::kNone, Lengths::kOfRows}) {
+    const TestUpdate update{1, 7, 13, {{3, 0.5}}, lengths, DType::kF16};
+    EXPECT_THAT(ErrorOf(update, "w.lora_B.0", 3, 1e30),
+                AllOf(HasSubstr("adapter_model.safetensors"), HasSubstr("w.lora_B.0"),
+                      HasSubstr("element 13 of"), HasSubstr("within the range of F16")));
   }
 }
 

@@ -119,6 +119,8 @@ class AdapterJob {
   }
 
   const TinyCheckpoint& base() const { return base_; }
+  // What the last merge's leaves reported as `key`, one behind the other.
+  const std::vector<double>& measured(const std::string& key) { return measured_[key]; }
   uint64_t bytes_read() const { return bytes_read_; }
   uint64_t peak() const { return peak_; }
   // Of the last merge.
@@ -133,6 +135,15 @@ class AdapterJob {
     absl::StatusOr<std::vector<UnitResult>> results = source.TakeResults();
     error_ = results.status();
     if (!results.ok()) return {};
+    measured_.clear();
+    for (const UnitResult& result : *results) {
+      for (const LeafReport& leaf : result.leaves) {
+        for (const ReportField& field : leaf.fields) {
+          std::vector<double>& all = measured_[field.key];
+          all.insert(all.end(), field.values.begin(), field.values.end());
+        }
+      }
+    }
     std::map<uint32_t, UnitResult> by_unit;
     for (UnitResult& result : *results) by_unit.emplace(result.unit, std::move(result));
     return job.Publish(by_unit);
@@ -168,6 +179,7 @@ class AdapterJob {
   TinyCheckpoint base_;
   std::vector<AdapterFile> files_;
   std::vector<std::vector<std::pair<std::string, LowRankUpdate>>> planned_;
+  std::map<std::string, std::vector<double>> measured_;
   uint64_t bytes_read_ = 0, peak_ = 0;
   absl::Status error_;
 };
@@ -179,6 +191,7 @@ constexpr char kLinear[] =
     "merge_method: linear\nmodels:\n"
     "- {model: base, parameters: {weight: 0.5}}\n- {model: a, parameters: {weight: 0.25}}\n"
     "- {model: b, parameters: {weight: 1}}\n";
+constexpr char kResMerge[] = "merge_method: resmerge\nbase_model: base\nmodels: [a, b]\n";
 constexpr char kNearswap[] =
     "merge_method: nearswap\nbase_model: base\nmodels: [a]\nparameters: {t: 0.1}\n";
 
@@ -220,13 +233,29 @@ TEST(Origins, BytesDoNotDependOnThreadsMemoryOrCuts) {
        {std::string(kTaskArithmetic), std::string(kLinear),
         std::string("merge_method: ties\nbase_model: base\nmodels: [a, b]\n"
                     "parameters: {density: 0.5, weight: 1}\n"),
-        std::string("merge_method: resmerge\nbase_model: base\nmodels: [a, b]\n")}) {
+        std::string(kResMerge), std::string(kResMerge) + "parameters: {scope: model}\n"}) {
     const auto files = job.Merge(recipe);
     ASSERT_FALSE(files.empty()) << recipe;
     EXPECT_TRUE(job.Merge(recipe, 1, 0) == files) << recipe << ": the least memory";
     EXPECT_TRUE(job.Merge(recipe, 4) == files) << recipe << ": four threads";
     EXPECT_TRUE(job.Merge(recipe + "split_size: 64KiB\nunit_size: 16MiB\n", 2) == files) << recipe;
   }
+}
+
+// The factors reach the method, matrix by matrix of experts: no pass is made for the heads, which
+// are those of the models in which the adapters were applied.
+TEST(Origins, HeadsOfKnownRankTakeNoPasses) {
+  AdapterJob job(DType::kF32);
+  ASSERT_FALSE(job.Merge(kResMerge).empty());
+  // A matrix, three of experts, one that no adapter changes; two experts each.
+  ASSERT_EQ(job.measured("passes").size(), 10u);
+  EXPECT_THAT(job.measured("passes"), ::testing::Each(0.0));
+  const std::vector<double> sigma = job.measured("sigma");
+  ASSERT_FALSE(job.MergeApplied(kResMerge).empty());
+  const std::vector<double> dense = job.measured("sigma");
+  ASSERT_EQ(dense.size(), sigma.size());
+  for (size_t i = 0; i < sigma.size(); ++i) EXPECT_NEAR(sigma[i], dense[i], 1e-5 * dense[i]) << i;
+  for (const double passes : job.measured("passes")) EXPECT_GT(passes, 0);
 }
 
 TEST(Origins, TheBaseIsReadOnceAndOfAdaptersWhatIsNeeded) {

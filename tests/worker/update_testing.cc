@@ -50,6 +50,7 @@ StoredBlock AdapterFile::Put(const std::string& name, DType dtype, uint64_t elem
 
 LowRankUpdate AdapterFile::Add(const std::string& name, const TestUpdate& update, uint32_t shard) {
   LowRankUpdate out;
+  out.rounded_to = update.rounded_to;
   for (size_t t = 0; t < update.terms.size(); ++t) {
     const TestTerm& term = update.terms[t];
     LowRankTerm& added = out.terms.emplace_back();
@@ -134,7 +135,12 @@ std::vector<double> AdapterFile::Product(const std::string& name, const TestUpda
                                  : 1;
             sum = std::fma(x, y, sum);
           }
-          out[e] = std::fma(term.scale, sum, out[e]);
+          if (!update.rounded_to.has_value()) {
+            out[e] = std::fma(term.scale, sum, out[e]);
+            continue;
+          }
+          const float scaled = static_cast<float>(sum) * static_cast<float>(term.scale);
+          out[e] += Rounded(*update.rounded_to, static_cast<double>(scaled));
         }
       }
     }

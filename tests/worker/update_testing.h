@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct TestUpdate {
   uint64_t matrices = 1, rows = 1, cols = 1;
   std::vector<TestTerm> terms;
   enum class Lengths { kNone, kOfRows, kOfColumns } lengths = Lengths::kNone;
+  std::optional<DType> rounded_to = {};  // F16 or BF16: each term, before it is added
 };
 
 // Tensors of an adapter, all random and of a seed, in one file of a memory store.
@@ -54,7 +56,8 @@ class AdapterFile {
   uint64_t size() const { return size_; }
 
   // D of the update, element by element: terms in order, each fma(scale, sum over k of one fused
-  // multiply-add, what was before).
+  // multiply-add, what was before). Rounded ones are added after they were rounded: the sum and the
+  // scale to float32, their product to float32, that to the type.
   std::vector<double> Product(const std::string& name, const TestUpdate& update) const;
   // With magnitudes, W + D scaled to them, in extended precision; else W + D. Less W for a delta.
   std::vector<double> Expected(const std::string& name, const TestUpdate& update,

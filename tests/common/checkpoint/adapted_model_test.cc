@@ -335,6 +335,20 @@ TEST_F(AdaptedModelTest, SeveralAdaptersAreTermsInTheirOrder) {
   EXPECT_EQ(model->shards[terms[1].row_factor.block.shard].place, 2u);
 }
 
+TEST_F(AdaptedModelTest, ProductsAreRoundedToWhatIsAskedFor) {
+  const std::string uri = stage_.WriteAdapter("one", Pair(kQ, {2, 6}, {4, 2}));
+  for (const auto rounded : std::vector<std::optional<DType>>{std::nullopt, DType::kBF16}) {
+    auto adapter = OpenAdapter(uri, "x", Stores());
+    ASSERT_TRUE(adapter.ok()) << adapter.status();
+    adapter->rounded_to = rounded;
+    const auto model = AdaptedModel(base_, {*adapter}, "base+x");
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_EQ(model->Find(std::string(kQ) + ".weight")->update->rounded_to, rounded);
+    const std::string told = DescribeAdapter(model->adapters[0]);
+    EXPECT_EQ(told.find("rounded to bfloat16") != std::string::npos, rounded.has_value()) << told;
+  }
+}
+
 TEST_F(AdaptedModelTest, TensorsThatAreBroughtWholeLieInTheAdaptersFile) {
   auto tensors = Pair(kQ, {2, 6}, {4, 2});
   tensors.push_back({"model.norm.weight", {6}});

@@ -88,6 +88,17 @@ TEST_F(RecipeModelsTest, AnAdapterAloneIsOnTheRecipesBase) {
   EXPECT_FALSE((*base)->tensors[0].update.has_value());
 }
 
+TEST_F(RecipeModelsTest, ProductsAreRoundedAsTheRecipeSays) {
+  const std::vector<std::string> where = directories();
+  for (const std::string text : {"", "lora_dtype: float32\n", "lora_dtype: float16\n"}) {
+    const Recipe recipe = Parse("base_model: base\nmodels: [x]\n" + text);
+    RecipeModels models(recipe, where, stores_, nullptr);
+    const auto adapted = models.Open("x");
+    ASSERT_TRUE(adapted.ok()) << adapted.status();
+    EXPECT_EQ((*adapted)->tensors[0].update->rounded_to.has_value(), text.ends_with("16\n"));
+  }
+}
+
 TEST_F(RecipeModelsTest, WithoutABaseItIsOnTheOneThatItNames) {
   WriteAdapter("z", "base");
   const std::vector<std::string> where = directories();
