@@ -35,7 +35,7 @@ class MergeLoraCase(harness.Case):
 
     def recipe(self, method, models=("base+a", "base+b"), parameters=None, own=None, base="base",
                name="r.yaml", **top):
-        if methods_oracle.METHODS[method].base == "none":
+        if method in ("linear", "karcher"):
             base = None
         if own is not None and not isinstance(own, list):
             own = [own] * len(models)
@@ -282,14 +282,26 @@ class DeltaMethodsTest(MergeLoraCase):
     def test_is_what_the_full_merge_adds_to_the_base(self):
         """Baked onto the base, at full rank, it is the merge of the full models."""
         self.pair()
-        parameters, own = self.METHODS["dare_ties"]
-        recipe = self.recipe("dare_ties", parameters=parameters, own=own, out_dtype="float32")
-        self.merge_lora(recipe, "--rank", 64)
-        self.merge(recipe, self.path("full"), cwd=self.dir)
-        self.ok("bake", "base+out", self.path("baked"), "--out-dtype", "float32", cwd=self.dir)
-        full, baked = stio.Checkpoint(self.path("full")), stio.Checkpoint(self.path("baked"))
-        for name in full.tensors:
-            np.testing.assert_allclose(baked.values(name), full.values(name), rtol=0, atol=4e-6)
+        self.write("one", attention(8, r=1, alpha=1))  # nothing is left behind its head
+        for method, models in (("dare_ties", ("base+a", "base+b")),
+                               ("resmerge", ("base+a", "base+b", "base+one")),
+                               ("model_stock", ("base+a", "base+b", "base+one"))):
+            with self.subTest(method=method):
+                parameters, own = self.METHODS.get(method, ({}, None))
+                recipe = self.recipe(method, models, parameters, own, out_dtype="float32")
+                self.merge_lora(recipe, "--rank", 64)
+                shutil.rmtree(self.path("full"), ignore_errors=True)
+                shutil.rmtree(self.path("baked"), ignore_errors=True)
+                self.merge(recipe, self.path("full"), cwd=self.dir)
+                self.ok("bake", "base+out", self.path("baked"), "--out-dtype", "float32",
+                        cwd=self.dir)
+                full, baked = stio.Checkpoint(self.path("full")), stio.Checkpoint(self.path("baked"))
+                moved = 0
+                for name in full.tensors:
+                    wanted = full.values(name)
+                    np.testing.assert_allclose(baked.values(name), wanted, rtol=0, atol=4e-6)
+                    moved += int(np.abs(wanted - self.base[name]).max() > 1e-4)
+                self.assertEqual(moved, 8)
 
     def test_rank_must_be_said(self):
         self.pair()
@@ -519,8 +531,11 @@ class RefusedTest(MergeLoraCase):
 
 class BytesTest(MergeLoraCase):
     def hashes(self, out):
-        return {name: open(self.path(out, name), "rb").read()
-                for name in sorted(os.listdir(self.path(out)))}
+        found = {}
+        for name in sorted(os.listdir(self.path(out))):
+            with open(self.path(out, name), "rb") as f:
+                found[name] = f.read()
+        return found
 
     def test_same_bytes_for_threads_memory_and_processors(self):
         self.pair()
@@ -548,9 +563,9 @@ class BytesTest(MergeLoraCase):
             self.write(name, adapter)
         for method, flags in (("linear", ()), ("ties", ("--rank", 4))):
             recipe = self.recipe(method, own={"weight": 1})
+            shutil.rmtree(self.path("out"), ignore_errors=True)
             line = self.refused(recipe, "--memory", flags=flags + ("--memory", "97MiB"))
             least = re.search("expected ([0-9]+)MiB or more", line).group(1)
-            shutil.rmtree(self.path("out"), ignore_errors=True)
             done, peak = harness.run_measured("merge-lora", self.path(recipe), self.path("out"),
                                               *flags, "--memory", least + "MiB", "--threads", 2)
             self.assertEqual(done.code, 0, done)
