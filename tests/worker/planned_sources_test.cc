@@ -9,9 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/storage/memory/memory_store.h"
+#include "common/storage/stores.h"
 #include "gtest/gtest.h"
-#include "tests/testing/test_traits.h"
 #include "tests/testing/tiny_checkpoint.h"
 
 namespace merganser {
@@ -19,6 +18,8 @@ namespace {
 
 constexpr uint64_t kRows = 700, kCols = 500, kRank = 3;
 constexpr double kScale = 0.5;
+constexpr char kBase[] = "memory://planned-sources/base";
+constexpr char kAdapter[] = "memory://planned-sources/adapter";
 
 // Multiples of 1/64 below 4: products and sums of them are exact in float32.
 std::vector<double> Values(size_t count, uint64_t seed) {
@@ -32,14 +33,14 @@ class PlannedSourcesTest : public ::testing::Test {
  protected:
   // A base in one store, an adapter's factors in another.
   void Write() {
-    const std::shared_ptr<ObjectStore> base = MakeMemoryStore("planned-base", TestTraits());
-    const std::shared_ptr<ObjectStore> adapter = MakeMemoryStore("planned-adapter", TestTraits());
+    const std::shared_ptr<ObjectStore> base = *Stores().Open(kBase);
+    const std::shared_ptr<ObjectStore> adapter = *Stores().Open(kAdapter);
     EXPECT_TRUE(base->Put("w", EncodeTiny(DType::kF32, base_)).ok());
     EXPECT_TRUE(
         adapter->Put("f", EncodeTiny(DType::kF32, left_) + EncodeTiny(DType::kF32, right_)).ok());
     plan_.models.resize(1);
-    plan_.models[0].uri = "memory://planned-base";
-    plan_.models[0].places = {"memory://planned-adapter"};
+    plan_.models[0].uri = kBase;
+    plan_.models[0].places = {kAdapter};
     plan_.models[0].shards = {{"w", **base->Stat("w"), ""}, {"f", **adapter->Stat("f"), "", 1}};
     const uint64_t left = kRows * kRank, right = kRank * kCols;
     LowRankTerm term;
