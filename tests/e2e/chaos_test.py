@@ -290,7 +290,9 @@ class ChaosTest(harness.Case):
             file = self.path("r%d.yaml" % number)
             cuts = {"max_shard_size": "8MB", "unit_size": "1MB"}
             if method in origin_models.RECIPES:
-                origin_models.recipe(file, method, harness.data(method), **cuts)
+                # As large as lasts a while.
+                size = {} if harness.SLOW else {"scale": 4}
+                origin_models.recipe(file, method, harness.data(method, **size), **cuts)
             else:
                 models = harness.data("generated")
                 harness.recipe(file, method, models[0], models[1:], parameters, **cuts)

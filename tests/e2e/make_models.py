@@ -360,7 +360,7 @@ def main():
     parser.add_argument("dir")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--experts", type=int)
-    parser.add_argument("--scale", type=float, help="generated, adapters, quantised: 1 is the whole")
+    parser.add_argument("--scale", type=float, help="generated, adapters, quantised: 1 is the usual")
     args = parser.parse_args()
     if args.scale is not None and args.family not in ("generated", "adapters", "quantised"):
         parser.error("--scale is for the families generated, adapters and quantised")

@@ -17,8 +17,9 @@ PAIRED = "model.layers.0.mlp.up_proj.weight"  # the one of 4 bits
 
 class Sizes:
     def __init__(self, scale):
-        self.hidden, self.wide, self.rows = (512, 2816, 4096) if scale >= 1 else (256, 1408, 512)
-        self.layers = 2
+        # Matrices of more than one leaf (2^20 elements).
+        self.hidden, self.wide, self.rows = (512, 2816, 4096) if scale >= 1 else (256, 4224, 512)
+        self.layers = max(1, round(2 * scale))
 
     def matrices(self):
         """(name, shape) of a small Llama, within layers."""
@@ -76,8 +77,10 @@ def write_adapters(folder, seed=31, experts=2, scale=1.0):
         adapter = lora_models.Adapter(seed + e, r=4 if dora else 8, alpha=16, dtype="BF16",
                                       **({"use_dora": True} if dora else {}))
         for name, shape in sizes.matrices():
-            if not dora or name.endswith("layers.1.mlp.down_proj.weight"):
+            if not dora or name.endswith("layers.0.mlp.down_proj.weight"):
                 adapter.linear(name.removesuffix(".weight"), shape, dora=dora)
+        if dora:
+            adapter.config["target_modules"] = ["layers.0.mlp.down_proj"]
         adapter.save(os.path.join(folder, "expert_%d" % e))
 
 
