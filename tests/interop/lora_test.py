@@ -178,13 +178,15 @@ HALVES = {
     "float32 adapter, safe_merge": ("float32", True, True, "base"),
 }
 HALF_CASES = {
-    "linear": (llama, {"target_modules": ["q_proj", "down_proj"]}),
+    "linear": (lambda: llama(hidden_size=256, intermediate_size=512),
+               {"target_modules": ["q_proj", "down_proj"]}),
     "conv1d": (gpt2, {"target_modules": ["c_attn", "c_fc"]}),
     "embedding": (llama, {"target_modules": ["embed_tokens"]}),
     "lora_bias": (llama, {"target_modules": ["q_proj"], "lora_bias": True}),
 }
-# Of the elements that an adapter changes, with sums of several ranks, whose order is torch's own.
-LEAST_EQUAL = 0.995
+# Of the elements of tensors that an adapter changes. Sums of several ranks have an order of torch's
+# own, and a sum of weight and product as float32 is rounded on its way to 16 bits.
+LEAST_EQUAL = 0.999
 
 
 def step(values, dtype):
@@ -236,6 +238,7 @@ class HalfTest(LoraCase):
     def hold(self, dtype, how, name, r):
         """The share of equal elements."""
         (stored, autocast, safe, says), (make, options) = HALVES[how], HALF_CASES[name]
+        says = "base" if name == "embedding" else says  # PEFT rounds their products always
         kind = self.train_half(make, options, dtype, stored, r)
         theirs = self.unloaded_half(kind, dtype, autocast, safe)
         found = {key: self.share(self.merge({"merge_method": "passthrough", "out_dtype": dtype,
@@ -246,22 +249,22 @@ class HalfTest(LoraCase):
         self.assertGreater(share, min(found.values()), "the other one is another rounding")
         for folder in ("base", "adapter", "theirs"):
             shutil.rmtree(self.path(folder))
-        return share
+        return says, share
 
     def test_lora_dtype_says_what_peft_rounds(self):
         shares = {}
         for dtype, names in (("bfloat16", list(HALF_CASES)), ("float16", ["linear"])):
-            for how, (stored, _, safe, says) in HALVES.items():
+            for how, (stored, _, safe, _) in HALVES.items():
                 for name in names:
                     # safe_merge adds the product of a bias in the adapter's type.
                     if name == "lora_bias" and safe and stored == "float32":
                         continue
                     for r in (1, 6):
                         with self.subTest(dtype=dtype, how=how, case=name, r=r):
-                            shares.setdefault((dtype, says, r), []).append(
-                                self.hold(dtype, how, name, r))
+                            says, share = self.hold(dtype, how, name, r)
+                            shares.setdefault((dtype, says, r), []).append(share)
         for key, values in sorted(shares.items()):
-            print("%s, lora_dtype %s, rank %d: %.5f to %.5f of the elements equal" %
+            print("base %s, lora_dtype %s, rank %d: %.6f to %.6f of the elements equal" %
                   (key + (min(values), max(values))))
 
 

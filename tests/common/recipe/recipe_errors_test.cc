@@ -68,6 +68,10 @@ std::vector<Wrong> Catalogue() {
        "r.yaml:1: key 'experts': of a mergekit-moe file"},
       {"genome: {models: [a]}\ntasks: []\n", "r.yaml:1: key 'genome': of a mergekit-evolve file"},
       {With("stages: []"), "r.yaml:3: key 'stages': of no program's recipes"},
+      {With("lora_dtype: float64"),
+       "r.yaml:3: key 'lora_dtype': found \"float64\", expected float32 (products are not rounded "
+       "before they are added), bfloat16 or float16"},
+      {With("lora_dtype: [bfloat16]"), "r.yaml:3: key 'lora_dtype': found a list"},
       {With("rename: yes"), "r.yaml:3: key 'rename': found \"yes\", expected auto"},
       {With("rename: [auto]"), "r.yaml:3: key 'rename': found a list, expected auto"},
       {With("allow_partial: some"),

@@ -95,6 +95,17 @@ TEST(Recipe, OutDtypeWinsOverDtypeInAnyOrder) {
   EXPECT_EQ(Parse("merge_method: m\nmodels: [a]\n").out_dtype, std::nullopt);
 }
 
+TEST(Recipe, WhatProductsOfAdaptersAreRoundedTo) {
+  const auto dtype = [](const std::string& line) {
+    return Parse("merge_method: m\nmodels: [a]\n" + line + "\n").lora_dtype;
+  };
+  EXPECT_EQ(dtype("lora_dtype: bfloat16"), DType::kBF16);
+  EXPECT_EQ(dtype("lora_dtype: torch.float16"), DType::kF16);
+  EXPECT_EQ(dtype("lora_dtype: float32"), std::nullopt);
+  EXPECT_EQ(dtype("lora_dtype:"), std::nullopt);
+  EXPECT_EQ(dtype(""), std::nullopt);
+}
+
 TEST(Recipe, EmptyOptionalKeysAreAsIfLeftOut) {
   const Recipe recipe = Parse(
       "merge_method: m\nmodels:\n  - model: a\n    parameters:\nbase_model:\nparameters: ~\n"
