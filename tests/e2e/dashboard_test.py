@@ -164,6 +164,7 @@ class DashboardTest(dashboard_case.BrowserCase):
         self.find("[name=name]").send_keys("sample experts")
         self.until_text(".plan-body", "What happens to the tensors")
         self.until_text(".plan-body", "18.1\u00a0MiB")
+        self.assertIn("stored as BF16", self.text(".plan-body"))
         start = self.button("Start the merge")
         harness.wait_for("the start", start.is_enabled)
         self.looks("submit")
@@ -211,6 +212,7 @@ class DashboardTest(dashboard_case.BrowserCase):
         with Slowed(first, lambda: int(self.api(name)["progress"]["units_done"])):
             self.watch_it_fill()
             self.until_text(".workers-now", "unit")
+            self.assertIn("base: stored as BF16", self.text(".origins"))
             units = self.api(name)["progress"]["units_total"]
             self.assertIn("of %s" % units, self.text(".figure-units"))
 
