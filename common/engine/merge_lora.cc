@@ -63,7 +63,7 @@ class LoraMerge {
     MERGANSER_ASSIGN_OR_RETURN(folder_, LoraFolder::Make(output));
     for (const MergedProduct& product : modules_.products) {
       if (executor_.cancelled()) return absl::CancelledError("interrupted");
-      const absl::Status status = Factor(product, methods.of(product.deltas));
+      absl::Status status = Factor(product, methods.of(product.deltas));
       if (absl::IsCancelled(status)) return status;
       MERGANSER_RETURN_IF_ERROR(Annotate(status, absl::StrCat("module ", Shown(product.module))));
       Told(product.deltas);

@@ -43,7 +43,7 @@ void AddExtractLoraFlags(CLI::App& command, ExtractLoraFlags& flags) {
                   "Of each layer the least rank that keeps this share of the difference's squares, "
                   "such as 0.95")
       ->check(CLI::Range(0.0, 1.0));
-  AddLoraDtype(command, [&flags](DType dtype) { flags.dtype = dtype; });
+  AddLoraDtype(command, flags.dtype);
   command
       .add_option(
           "--modules", flags.modules.only,
@@ -67,7 +67,7 @@ int RunExtractLora(const ExtractLoraFlags& flags, InterruptWatcher& interrupts) 
   TellLines(LogLevel::kWarn, pair->warnings);
   ExtractLoraOptions options;
   options.rank = {flags.rank, flags.energy};
-  options.dtype = flags.dtype;
+  options.dtype = flags.dtype.value_or(DType::kF32);
   options.modules = flags.modules;
   options.save_modules = flags.save_modules;
   options.memory = flags.memory;

@@ -23,7 +23,7 @@ struct ExtractLoraFlags {
   std::string base, model, output;
   uint64_t rank = 0;
   std::optional<double> energy;
-  DType dtype = DType::kF32;
+  std::optional<DType> dtype;  // none: float32
   LoraModules modules;
   bool save_modules = false;
   int threads = 0;

@@ -20,17 +20,17 @@ constexpr size_t kLinesShown = 10;
 
 }  // namespace
 
-void AddLoraDtype(CLI::App& command, const std::function<void(DType)>& set) {
+void AddLoraDtype(CLI::App& command, std::optional<DType>& dtype) {
   command
       .add_option_function<std::string>(
           "--dtype",
-          [set](const std::string& text) {
+          [&dtype](const std::string& text) {
             const std::optional<DType> parsed = ParseTorchFloat(text);
             if (!parsed.has_value() || *parsed == DType::kF64) {
               throw CLI::ValidationError(
                   "--dtype", "found " + OneLine(text) + ", expected float32, bfloat16 or float16");
             }
-            set(*parsed);
+            dtype = *parsed;
           },
           "Of the adapter: float32, bfloat16 or float16")
       ->default_str("float32");

@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,8 +41,8 @@ class CancellableExecutor final : public Executor {
   std::atomic<bool> cancelled_ = false;
 };
 
-// --dtype of an adapter; `set` is called with what it says.
-void AddLoraDtype(CLI::App& command, const std::function<void(DType)>& set);
+// --dtype of an adapter.
+void AddLoraDtype(CLI::App& command, std::optional<DType>& dtype);
 
 // OUT as an absolute path on this machine, at which nothing is.
 absl::StatusOr<std::string> LoraOutput(const std::string& output);

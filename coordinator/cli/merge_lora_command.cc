@@ -104,7 +104,7 @@ void AddMergeLoraFlags(CLI::App& command, MergeLoraFlags& flags) {
                   "Of each module the least rank that keeps this share of the merged delta's "
                   "squares, such as 0.99")
       ->check(CLI::Range(0.0, 1.0));
-  AddLoraDtype(command, [&flags](DType dtype) { flags.dtype = dtype; });
+  AddLoraDtype(command, flags.dtype);
 }
 
 int RunMergeLora(const MergeLoraFlags& flags, InterruptWatcher& interrupts) {
