@@ -18,8 +18,10 @@ namespace {
 
 constexpr char kPickled[] = "adapter_model.bin";
 
-bool IsThere(ObjectStore& store, std::string_view key) {
+// What may not be looked at counts as not there; a store that does not answer is an error.
+absl::StatusOr<bool> IsThere(ObjectStore& store, std::string_view key) {
   const absl::StatusOr<std::optional<ObjectInfo>> info = store.Stat(key);
+  if (!info.ok() && IsRetryable(info.status())) return info.status();
   return info.ok() && info->has_value();
 }
 
@@ -28,13 +30,14 @@ absl::StatusOr<AdapterConfig> ReadConfig(ObjectStore& store, std::string_view gi
                              ReadWhole(store, kAdapterConfigFile, kMaxConfigBytes));
   const std::string file = store.Describe(kAdapterConfigFile);
   if (!text.has_value()) {
+    MERGANSER_ASSIGN_OR_RETURN(bool whole, IsThere(store, "model.safetensors"));
+    if (!whole) {
+      MERGANSER_ASSIGN_OR_RETURN(whole, IsThere(store, kHfIndexFile));
+    }
     return absl::NotFoundError(
         absl::StrCat("adapter ", Quoted(given), ": ", file,
-                     " is not there, expected the folder of a PEFT "
-                     "adapter",
-                     IsThere(store, "model.safetensors") || IsThere(store, kHfIndexFile)
-                         ? " (this is a whole model: name it as a model of its own)"
-                         : ""));
+                     " is not there, expected the folder of a PEFT adapter",
+                     whole ? " (this is a whole model: name it as a model of its own)" : ""));
   }
   if (IsGitLfsPointer(*text)) {
     return absl::DataLossError(absl::StrCat(file, ": ", kGitLfsAdvice));
@@ -46,9 +49,14 @@ absl::StatusOr<AdapterConfig> ReadConfig(ObjectStore& store, std::string_view gi
 
 }  // namespace
 
-bool IsAdapterFolder(ObjectStore& store) {
-  return IsThere(store, kAdapterConfigFile) && !IsThere(store, "model.safetensors") &&
-         !IsThere(store, kHfIndexFile) && !IsThere(store, kConsolidatedFile);
+absl::StatusOr<bool> IsAdapterFolder(ObjectStore& store) {
+  MERGANSER_ASSIGN_OR_RETURN(const bool config, IsThere(store, kAdapterConfigFile));
+  if (!config) return false;
+  for (const std::string_view weights : {"model.safetensors", kHfIndexFile, kConsolidatedFile}) {
+    MERGANSER_ASSIGN_OR_RETURN(const bool there, IsThere(store, weights));
+    if (there) return false;
+  }
+  return true;
 }
 
 absl::StatusOr<std::string> BaseNamedByAdapter(std::string_view resolved_uri,
@@ -76,13 +84,15 @@ absl::StatusOr<Adapter> OpenAdapter(std::string_view resolved_uri, std::string_v
   std::vector<ShardHeader> headers = ReadShardHeaders(store, {kAdapterWeightsFile});
   ShardHeader& header = headers.front();
   MERGANSER_RETURN_IF_ERROR(header.status);
-  if (header.missing && IsThere(store, kPickled)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        store.Describe(kPickled),
-        ": the adapter is pickled, expected adapter_model.safetensors: load it with PEFT and save "
-        "it with save_pretrained(...), which writes safetensors"));
-  }
   if (header.missing) {
+    MERGANSER_ASSIGN_OR_RETURN(const bool pickled, IsThere(store, kPickled));
+    if (pickled) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(store.Describe(kPickled),
+                       ": the adapter is pickled, expected adapter_model.safetensors: load it with "
+                       "PEFT and save "
+                       "it with save_pretrained(...), which writes safetensors"));
+    }
     return absl::NotFoundError(absl::StrCat("adapter ", Quoted(given), ": ",
                                             store.Describe(kAdapterWeightsFile),
                                             " is not there; was the download or copy finished?"));

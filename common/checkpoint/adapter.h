@@ -30,7 +30,9 @@ struct Adapter {
 };
 
 // Whether the folder is an adapter's alone: it has adapter_config.json, and no weights of a model.
-bool IsAdapterFolder(ObjectStore& store);
+// An error only where the store does not answer (IsRetryable): what may not be looked at is not
+// there.
+absl::StatusOr<bool> IsAdapterFolder(ObjectStore& store);
 
 // The base that the adapter at `resolved_uri` was trained on, as its adapter_config.json has it.
 // kInvalidArgument where it says none.

@@ -110,11 +110,13 @@ ModelRef RecipeModels::PartsOf(const std::string& model) {
   return adapted->second;
 }
 
-bool RecipeModels::IsAdapter(const std::string& uri) {
+absl::StatusOr<bool> RecipeModels::IsAdapter(const std::string& uri) {
   const auto known = adapters_.find(uri);
   if (known != adapters_.end()) return known->second;
   const absl::StatusOr<std::shared_ptr<ObjectStore>> store = stores_.Open(uri);
-  return adapters_.emplace(uri, store.ok() && IsAdapterFolder(**store)).first->second;
+  if (!store.ok()) return false;  // opening it says why
+  MERGANSER_ASSIGN_OR_RETURN(const bool is, IsAdapterFolder(**store));
+  return adapters_.emplace(uri, is).first->second;
 }
 
 absl::StatusOr<RecipeModels::Composition> RecipeModels::Compose(const std::string& model,
@@ -123,7 +125,13 @@ absl::StatusOr<RecipeModels::Composition> RecipeModels::Compose(const std::strin
   Composition composition;
   const absl::StatusOr<std::string>& base = Resolve(ref.path);
   if (!base.ok()) return Annotate(base.status(), absl::StrCat("model ", Shown(ref.path)));
-  if ((look || !ref.adapters.empty()) && IsAdapter(*base)) {
+  bool is_adapter = false;
+  if (look || !ref.adapters.empty()) {
+    absl::StatusOr<bool> is = IsAdapter(*base);
+    if (!is.ok()) return Annotate(is.status(), absl::StrCat("model ", Shown(ref.path)));
+    is_adapter = *is;
+  }
+  if (is_adapter) {
     const std::string uri = *base;
     MERGANSER_ASSIGN_OR_RETURN(composition, BaseOf(uri, ref.path));
     composition.adapters.push_back({uri, ref.path, 1});
@@ -215,7 +223,10 @@ absl::StatusOr<std::shared_ptr<const Checkpoint>> RecipeModels::Open(const std::
   MERGANSER_ASSIGN_OR_RETURN(const Composition composition, Compose(model, /*look=*/false));
   if (!composition.adapters.empty()) return OpenAdapted(composition, model);
   absl::StatusOr<std::shared_ptr<const Checkpoint>> plain = OpenPlain(composition.base, model);
-  if (plain.ok() || !IsAdapter(composition.base)) return plain;
+  // Where the store does not answer nothing more is asked of it.
+  if (plain.ok() || IsRetryable(plain.status())) return plain;
+  MERGANSER_ASSIGN_OR_RETURN(const bool is_adapter, IsAdapter(composition.base));
+  if (!is_adapter) return plain;
   MERGANSER_ASSIGN_OR_RETURN(const Composition adapter, Compose(model, /*look=*/true));
   return OpenAdapted(adapter, model);
 }
@@ -237,7 +248,7 @@ bool RecipeModels::NeedsOutput(const std::string& model) {
   }
   if (!recipe_.base_model.has_value() || model == *recipe_.base_model) return false;
   const absl::StatusOr<std::string>& uri = Resolve(ref.path);
-  return uri.ok() && IsAdapter(*uri) && NeedsOutput(*recipe_.base_model);
+  return uri.ok() && IsAdapter(*uri).value_or(false) && NeedsOutput(*recipe_.base_model);
 }
 
 std::vector<std::string> NamedModels(const Recipe& recipe) {

@@ -60,7 +60,7 @@ class RecipeModels {
   // The parts of `model` as the recipe has them.
   ModelRef PartsOf(const std::string& model);
   bool IsFolderHere(const std::string& model) const;
-  bool IsAdapter(const std::string& uri);
+  absl::StatusOr<bool> IsAdapter(const std::string& uri);
   // `look`: whether the base of it is looked at, for it may be an adapter's folder itself.
   absl::StatusOr<Composition> Compose(const std::string& model, bool look);
   // What the adapter at `uri`, which `model` names alone, is on.

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "common/checkpoint/alignment.h"
+#include "common/storage/forwarding_store.h"
 #include "tests/common/checkpoint/adapter_stage.h"
 
 namespace merganser {
@@ -546,16 +548,35 @@ TEST_F(AdaptedModelTest, AnotherBaseIsAWarningWhereNamesTell) {
   }
 }
 
+// A store that does not answer is no folder without an adapter: who asks would go on asking.
+TEST_F(AdaptedModelTest, AStoreThatDoesNotAnswerIsAnError) {
+  class Answers final : public ForwardingStore {
+   public:
+    Answers(std::shared_ptr<ObjectStore> inner, absl::Status status)
+        : ForwardingStore(std::move(inner)), status_(std::move(status)) {}
+    absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view) override { return status_; }
+
+   private:
+    const absl::Status status_;
+  };
+  const auto inner = Stores().Open(stage_.Write("m", Base()));
+  ASSERT_TRUE(inner.ok());
+  Answers down(*inner, absl::UnavailableError("no answer")),
+      denied(*inner, absl::PermissionDeniedError("403"));
+  EXPECT_TRUE(absl::IsUnavailable(IsAdapterFolder(down).status()));
+  EXPECT_FALSE(*IsAdapterFolder(denied));
+}
+
 TEST_F(AdaptedModelTest, FoldersOfAdapters) {
   const std::string uri = stage_.WriteAdapter("x", Pair(kQ, {2, 6}, {4, 2}),
                                               R"("base_model_name_or_path": "org/base")");
   const auto store = Stores().Open(uri);
   ASSERT_TRUE(store.ok());
-  EXPECT_TRUE(IsAdapterFolder(**store));
+  EXPECT_TRUE(*IsAdapterFolder(**store));
   EXPECT_EQ(*BaseNamedByAdapter(uri, "x", Stores()), "org/base");
   ASSERT_TRUE((*store)->Put("model.safetensors", "x").ok());
-  EXPECT_FALSE(IsAdapterFolder(**store));
-  EXPECT_FALSE(IsAdapterFolder(**Stores().Open(stage_.Write("m", Base()))));
+  EXPECT_FALSE(*IsAdapterFolder(**store));
+  EXPECT_FALSE(*IsAdapterFolder(**Stores().Open(stage_.Write("m", Base()))));
 
   const std::string pickled = stage_.Write(
       "p", std::map<std::string, std::string>{{"adapter_config.json", R"({"peft_type": "LORA"})"},
