@@ -35,9 +35,10 @@ void Resize(std::vector<T>& vector, size_t size) {
 class BlockReader {
  public:
   BlockReader(const JobContext& job, const PlannedSource& source, const Shape& shape,
-              const TensorView& view)
+              const TensorView& view, const HeldBlocks* held)
       : job_(job),
         source_(source),
+        held_(held),
         scales_(*source.scales),
         layout_(LayOutBlocks(scales_, shape)),
         values_(source.coded == DType::kF8E5M2 ? E5m2Values() : E4m3Values()),
@@ -108,6 +109,10 @@ class BlockReader {
     return Annotate(status, absl::StrCat("tensor ", Shown(source_.tensor)));
   }
   absl::Status ReadValues(uint64_t byte, std::span<std::byte> out) const {
+    if (held_ != nullptr) {
+      std::memcpy(out.data(), held_->values.data() + (byte - held_->values_begin), out.size());
+      return absl::OkStatus();
+    }
     return Read(source_.shard, source_.offset + byte, out);
   }
 
@@ -126,8 +131,14 @@ class BlockReader {
     const uint64_t count = (band_end_ - band_begin_) * layout_.scale_cols;
     Resize(stored_, count * width);
     Resize(floats_, count);
-    MERGANSER_RETURN_IF_ERROR(
-        Read(scales_.scales.shard, scales_.scales.offset + first_scale_ * width, stored_));
+    if (held_ != nullptr) {
+      std::memcpy(stored_.data(),
+                  held_->scales.data() + (first_scale_ * width - held_->scales_begin),
+                  stored_.size());
+    } else {
+      MERGANSER_RETURN_IF_ERROR(
+          Read(scales_.scales.shard, scales_.scales.offset + first_scale_ * width, stored_));
+    }
     for (uint64_t i = 0; i < count; ++i) {
       floats_[i] = ScaleValue(scales_.scales.dtype, stored_.data() + i * width);
       if (std::isfinite(floats_[i]) && floats_[i] >= 0) continue;
@@ -225,6 +236,7 @@ class BlockReader {
 
   const JobContext& job_;
   const PlannedSource& source_;
+  const HeldBlocks* const held_;  // or null
   const BlockScales& scales_;
   const BlockLayout layout_;
   const std::array<float, 256>& values_;
@@ -241,9 +253,10 @@ class BlockReader {
 }  // namespace
 
 absl::Status ReadBlockScaled(const JobContext& job, const PlannedSource& source,
-                             const PlannedTensor& tensor, uint64_t first, const TensorView& view) {
+                             const PlannedTensor& tensor, uint64_t first, const TensorView& view,
+                             const HeldBlocks* held) {
   if (view.size == 0) return absl::OkStatus();
-  BlockReader reader(job, source, tensor.spec.shape, view);
+  BlockReader reader(job, source, tensor.spec.shape, view, held);
   return source.scales->transposed ? reader.ReadTransposed(first) : reader.ReadStraight(first);
 }
 

@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/linalg/block_ops.h"
 #include "common/linalg/convert.h"
+#include "common/plan/encoding.h"
 #include "common/plan/origin_bytes.h"
 #include "worker/block_scaled.h"
 #include "worker/low_rank_source.h"
@@ -41,7 +42,7 @@ void Convert(const TensorView& from, const TensorView& to) {
 }  // namespace
 
 absl::Status ReadValues(const JobContext& job, const PlannedTensor& tensor, size_t source,
-                        uint64_t first, std::span<const TensorView> views) {
+                        uint64_t first, std::span<const TensorView> views, const HeldBlocks* held) {
   const PlannedSource& wanted = tensor.sources[source];
   const TensorView& view = views[source];
   if (!wanted.parts.empty()) return ReadParts(job, wanted, first, view);
@@ -54,11 +55,13 @@ absl::Status ReadValues(const JobContext& job, const PlannedTensor& tensor, size
     Convert(views[*other], view);
     return absl::OkStatus();
   }
-  return ReadStored(job, tensor, wanted, first, view);
+  const bool has = held != nullptr && IsOriginal(job.plan, tensor, wanted);
+  return ReadStored(job, tensor, wanted, first, view, has ? held : nullptr);
 }
 
 absl::Status ReadStored(const JobContext& job, const PlannedTensor& tensor,
-                        const PlannedSource& source, uint64_t first, const TensorView& view) {
+                        const PlannedSource& source, uint64_t first, const TensorView& view,
+                        const HeldBlocks* held) {
   const DType type = ValueType(source);
   const uint64_t bytes = view.size * BytesPerElement(type);
   const TensorView values = {BytesOf(view) + view.bytes() - bytes, type, view.size};
@@ -68,7 +71,7 @@ absl::Status ReadStored(const JobContext& job, const PlannedTensor& tensor,
     scaled.update.reset();
     scaled.added_to.reset();
     scaled.delta = false;
-    MERGANSER_RETURN_IF_ERROR(ReadBlockScaled(job, scaled, tensor, first, values));
+    MERGANSER_RETURN_IF_ERROR(ReadBlockScaled(job, scaled, tensor, first, values, held));
   } else {
     const CheckpointShard& shard = job.plan.models[source.model].shards[source.shard];
     const absl::Status status = job.Input(source.model, source.shard)
@@ -81,9 +84,10 @@ absl::Status ReadStored(const JobContext& job, const PlannedTensor& tensor,
 }
 
 absl::Status ApplyUpdate(const JobContext& job, const PlannedTensor& tensor, size_t source,
-                         uint64_t first, const TensorView& view) {
+                         uint64_t first, const TensorView& view,
+                         std::vector<FactoredDelta>* factors) {
   if (view.size == 0) return absl::OkStatus();
-  return AddLowRankUpdate(job, tensor, tensor.sources[source], first, view);
+  return AddLowRankUpdate(job, tensor, tensor.sources[source], first, view, factors);
 }
 
 }  // namespace merganser

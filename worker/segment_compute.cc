@@ -13,7 +13,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/engine/rounding_report.h"
 #include "common/linalg/kernels.h"
+#include "common/plan/known_rank.h"
+#include "worker/block_encoding.h"
 #include "worker/source_errors.h"
 
 namespace merganser {
@@ -75,6 +78,7 @@ class SegmentComputation {
   struct LeafWork {
     Leaf leaf;
     std::vector<TensorView> sources;
+    std::vector<const FactoredDelta*> factors;
     MutableTensorView out;
     LeafReport report;
     std::vector<double> sums;
@@ -111,9 +115,28 @@ class SegmentComputation {
       leaf.base = work.sources[0];
       leaf.experts = leaf.experts.subspan(1);
     }
+    if (tensor_.needs.takes_factors) SetFactors(i);
     work.out = data_.output.Slice(begin, count);
     work.report.tensor = segment_.tensor;
     work.report.leaf = index;
+  }
+
+  // Those of experts whose rank is known.
+  void SetFactors(size_t i) {
+    LeafWork& work = leaves_[i];
+    for (size_t s = tensor_.has_base_source ? 1 : 0; s < tensor_.sources.size(); ++s) {
+      const std::optional<uint64_t> rank = KnownRank(tensor_, tensor_.sources[s]);
+      const FactoredDelta* factors = nullptr;
+      if (rank == 0) {
+        zero_.height = work.leaf.rows;
+        zero_.width = work.leaf.cols;
+        factors = &zero_;
+      } else if (rank.has_value() && s < data_.factors.size() && i < data_.factors[s].size()) {
+        factors = &data_.factors[s][i];
+      }
+      work.factors.push_back(factors);
+    }
+    work.leaf.factors = work.factors;
   }
 
   const Gate& GroupGate() const { return (*unit_.gates)[static_cast<size_t>(tensor_.group)]; }
@@ -227,7 +250,8 @@ class SegmentComputation {
   const Clock& clock_;
   Executor& executor_;
   std::vector<LeafWork> leaves_;
-  Counts counts_;  // of the leaves that were analyzed since Gather
+  FactoredDelta zero_;  // a task vector of zeros
+  Counts counts_;       // of the leaves that were analyzed since Gather
   SegmentFindings findings_;
 };
 
@@ -252,7 +276,17 @@ absl::StatusOr<SegmentFindings> ComputeSegment(const LeasedUnit& unit, const Seg
   if (unit.round == 0 || !InRounds(job.plan, segment)) {
     MERGANSER_RETURN_IF_ERROR(CheckFinite(job, tensor, segment, data, executor));
   }
-  return SegmentComputation(unit, segment, data, keepsakes, clock, executor).Run();
+  absl::StatusOr<SegmentFindings> findings =
+      SegmentComputation(unit, segment, data, keepsakes, clock, executor).Run();
+  data.factors.clear();  // the output waits for a writer with no more than it needs
+  if (!findings.ok() || !tensor.encoding.has_value() || !IsLastRound(job.plan, unit.round)) {
+    return findings;
+  }
+  LeafReport& report = findings->leaves.emplace_back();
+  report.tensor = segment.tensor;
+  report.leaf = segment.leaf_begin;
+  report.fields.push_back(RoundingField(EncodeSegment(tensor, segment, data, executor)));
+  return findings;
 }
 
 }  // namespace merganser

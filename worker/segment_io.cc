@@ -13,6 +13,8 @@
 #include "common/base/status.h"
 #include "common/engine/keepsake.h"
 #include "common/engine/working_folder.h"
+#include "common/plan/encoding.h"
+#include "common/plan/known_rank.h"
 #include "common/plan/origin_bytes.h"
 #include "worker/decode_source.h"
 
@@ -34,10 +36,20 @@ uint64_t SourceOffset(const PlannedTensor& tensor, const Segment& segment,
   return source.offset + segment.leaf_begin * tensor.leaf_elements * BytesPerElement(source.dtype);
 }
 
+EncodedRange EncodedOf(const PlannedTensor& tensor, const Segment& segment) {
+  return RangeOf(tensor, segment.leaf_begin * tensor.leaf_elements,
+                 SegmentElements(tensor, segment));
+}
+
 uint64_t SegmentBytes(const Plan& plan, const Segment& segment) {
   uint64_t bytes = Aligned(segment.bytes_out);
   if (segment.header) return bytes;
   const PlannedTensor& tensor = plan.tensors[segment.tensor];
+  if (tensor.encoding.has_value()) {
+    const EncodedRange range = EncodedOf(tensor, segment);
+    bytes += Aligned(range.values_bytes) + Aligned(range.scales_bytes) +
+             Aligned(SegmentElements(tensor, segment) * BytesPerElement(tensor.dtype));
+  }
   for (const PlannedSource& source : tensor.sources) {
     bytes += Aligned(SourceBytes(tensor, segment, source));
   }
@@ -67,9 +79,10 @@ std::vector<uint64_t> Leads(const Plan& plan, const SegmentRun& run) {
 }  // namespace
 
 bool MayJoin(const JobContext& job, const Segment& segment, const Segment& next) {
-  if (segment.header || next.header) return false;
+  if (segment.header || next.header || segment.scales || next.scales) return false;
   const PlannedTensor& tensor = job.plan.tensors[segment.tensor];
   const PlannedTensor& behind = job.plan.tensors[next.tensor];
+  if (tensor.encoding.has_value() || behind.encoding.has_value()) return false;
   if (tensor.sources.empty() || tensor.sources.size() != behind.sources.size()) return false;
   for (size_t i = 0; i < tensor.sources.size(); ++i) {
     const PlannedSource& source = tensor.sources[i];
@@ -111,9 +124,42 @@ void LayOutRun(const Plan& plan, const SegmentRun& run, std::byte* at,
       at += Aligned(data[i]->sources.back().bytes());
     }
     data[i]->output = {at, tensor.dtype, elements};
+    at += Aligned(data[i]->output.bytes());
+    if (!tensor.encoding.has_value()) continue;
+    const EncodedRange range = EncodedOf(tensor, segment);
+    data[i]->encoded = {at, segment.bytes_out};
     at += Aligned(segment.bytes_out);
+    HeldBlocks& original = data[i]->original;
+    original.values_begin = range.values_begin;
+    original.scales_begin = range.scales_begin;
+    original.values = {at, range.values_bytes};
+    at += Aligned(range.values_bytes);
+    original.scales = {at, range.scales_bytes};
+    at += Aligned(range.scales_bytes);
   }
 }
+
+namespace {
+
+// What the original of an encoded tensor has in the segment's place.
+absl::Status ReadOriginal(const JobContext& job, const PlannedTensor& tensor,
+                          const HeldBlocks& held) {
+  const PlannedSource& original = tensor.encoding->original;
+  const StoredBlock& scales = original.scales->scales;
+  const auto read = [&](uint32_t shard, uint64_t offset, std::span<const std::byte> to) {
+    const CheckpointShard& file = job.plan.models[original.model].shards[shard];
+    // This is where the bytes come from.
+    const std::span<std::byte> out(const_cast<std::byte*>(to.data()), to.size());
+    absl::Status status =
+        job.Input(original.model, shard).Read(file.key, offset, out, file.info.identity);
+    if (status.ok()) return status;
+    return Annotate(status, absl::StrCat("tensor ", Shown(original.tensor)));
+  };
+  MERGANSER_RETURN_IF_ERROR(read(original.shard, original.offset + held.values_begin, held.values));
+  return read(scales.shard, scales.offset + held.scales_begin, held.scales);
+}
+
+}  // namespace
 
 absl::Status ReadRun(const JobContext& job, const SegmentRun& run,
                      std::span<SegmentData* const> data) {
@@ -122,6 +168,11 @@ absl::Status ReadRun(const JobContext& job, const SegmentRun& run,
   const PlannedTensor& first = job.plan.tensors[run.front()->tensor];
   const PlannedTensor& last = job.plan.tensors[run.back()->tensor];
   const uint64_t first_element = run.front()->leaf_begin * first.leaf_elements;
+  const HeldBlocks* held = nullptr;
+  if (last.encoding.has_value()) {
+    held = &data.back()->original;
+    MERGANSER_RETURN_IF_ERROR(ReadOriginal(job, last, *held));
+  }
   // What is made of others' elements has them before they become a sum.
   std::vector<size_t> updates;
   for (size_t s = 0; s < last.sources.size(); ++s) {
@@ -129,7 +180,8 @@ absl::Status ReadRun(const JobContext& job, const SegmentRun& run,
     const CheckpointShard& shard = job.plan.models[source.model].shards[source.shard];
     const TensorView& view = data.back()->sources[s];
     if (IsMade(job, first, s)) {
-      MERGANSER_RETURN_IF_ERROR(ReadValues(job, first, s, first_element, data.back()->sources));
+      MERGANSER_RETURN_IF_ERROR(
+          ReadValues(job, first, s, first_element, data.back()->sources, held));
       if (source.update.has_value()) updates.push_back(s);
       continue;
     }
@@ -154,7 +206,13 @@ absl::Status ReadRun(const JobContext& job, const SegmentRun& run,
     }
   }
   for (const size_t s : updates) {
-    MERGANSER_RETURN_IF_ERROR(ApplyUpdate(job, first, s, first_element, data.back()->sources[s]));
+    SegmentData& to = *data.back();
+    std::vector<FactoredDelta>* factors = nullptr;
+    if (KnownRank(first, first.sources[s]).has_value()) {
+      to.factors.resize(first.sources.size());
+      factors = &to.factors[s];
+    }
+    MERGANSER_RETURN_IF_ERROR(ApplyUpdate(job, first, s, first_element, to.sources[s], factors));
   }
   return absl::OkStatus();
 }

@@ -15,8 +15,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/linalg/low_rank_triplets.h"
 #include "common/plan/plan.h"
 #include "common/tensor/view.h"
+#include "worker/block_scaled.h"
 #include "worker/buffer_pool.h"
 #include "worker/unit_source.h"
 
@@ -28,6 +30,14 @@ struct SegmentData {
   std::shared_ptr<Buffer> buffer;
   std::vector<TensorView> sources;  // as PlannedTensor::sources
   MutableTensorView output;         // of a header segment: bytes, as U8
+  // Of an encoded tensor: `output` are values before they are encoded, these what is written of
+  // them; what the original has in their place; and all scales of the tensor, in rounds that write.
+  std::span<std::byte> encoded;
+  HeldBlocks original;
+  std::span<std::byte> scales;
+  // Of each source whose rank is known (KnownRank), its factors leaf by leaf, which are part of the
+  // segment's workspace; of others none.
+  std::vector<std::vector<FactoredDelta>> factors;
 };
 
 // One or more segments.

@@ -47,6 +47,12 @@ UnitInFlight::UnitInFlight(const LeasedUnit& leased, UnitSource& source, const s
   metrics_.UnitBegan();  // last: what was not made has no end
 }
 
+size_t UnitInFlight::ScalesPart(uint32_t tensor) const {
+  size_t part = 0;
+  while (!segment(part).scales || segment(part).tensor != tensor) ++part;
+  return part;
+}
+
 bool UnitInFlight::Alive() {
   if (dropped()) return false;
   if (source_.Progress(leased_, 0)) return true;

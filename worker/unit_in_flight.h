@@ -13,6 +13,7 @@
 #include "common/base/mutex.h"
 #include "common/engine/rounds.h"
 #include "common/engine/unit_result.h"
+#include "worker/open_scales.h"
 #include "worker/piece_assembler.h"
 #include "worker/segment_compute.h"
 #include "worker/unit_source.h"
@@ -43,6 +44,11 @@ class UnitInFlight {
   // What goes to the output goes through it. In rounds that write.
   PieceAssembler& pieces() { return *pieces_; }
   const PieceAssembler& pieces() const { return *pieces_; }
+
+  // Those of tensors that are encoded. In rounds that write.
+  OpenScales& scales() { return scales_; }
+  // The part that is the scales of `tensor`, which has some in this unit.
+  size_t ScalesPart(uint32_t tensor) const;
 
   bool dropped() {
     MutexLock lock(mutex_);
@@ -82,6 +88,7 @@ class UnitInFlight {
   const MonotonicTime started_;
   std::vector<Part> parts_;
   std::optional<PieceAssembler> pieces_;
+  OpenScales scales_;
   Mutex mutex_;
   UnitResult result_ MERGANSER_GUARDED_BY(mutex_);
   std::vector<SegmentFindings> findings_ MERGANSER_GUARDED_BY(mutex_);

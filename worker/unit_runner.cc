@@ -36,7 +36,9 @@
 #include "common/base/mutex.h"
 #include "common/base/status.h"
 #include "common/base/thread.h"
+#include "common/plan/encoding.h"
 #include "worker/buffer_pool.h"
+#include "worker/open_scales.h"
 #include "worker/piece_assembler.h"
 #include "worker/segment_compute.h"
 #include "worker/segment_io.h"
@@ -253,6 +255,7 @@ class Runner {
   absl::Status TakeRun(Items& run) MERGANSER_REQUIRES(feed_mutex_) {
     UnitInFlight& unit = *current_;
     const Plan& plan = unit.job().plan;
+    if (unit.segment(next_).scales) return TakeScales(run);
     SegmentRun segments;
     do {
       run.emplace_back();
@@ -261,11 +264,8 @@ class Runner {
       segments.push_back(&run.back().segment());
     } while (JoinsNext(segments));
     const StageTimer timer(metrics_, Stage::kWait, run.front().stages.wait);
-    const uint32_t index = unit.segment_index(run.front().part);
-    if (const uint64_t wanted = PieceBuffer(unit, index); wanted > 0) {
-      MERGANSER_ASSIGN_OR_RETURN(Buffer buffer, Take(unit, wanted, 0));
-      unit.pieces().SetBuffer(index, std::move(buffer));
-    }
+    MERGANSER_RETURN_IF_ERROR(OpenScalesOf(unit, run.front().segment()));
+    MERGANSER_RETURN_IF_ERROR(TakePieceBuffer(unit, run.front().part));
     MERGANSER_ASSIGN_OR_RETURN(Buffer buffer,
                                Take(unit, RunBufferBytes(plan, segments), WorkspaceOf(segments)));
     const auto shared = std::make_shared<Buffer>(std::move(buffer));
@@ -275,6 +275,64 @@ class Runner {
       data.push_back(&item.data);
     }
     LayOutRun(plan, segments, shared->data(), data);
+    for (Item& item : run) {
+      if (IsEncoded(unit, item.segment())) {
+        item.data.scales = unit.scales().BytesOf(item.segment().tensor);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  // Scales are read by nobody: they are written when all values of their tensor are encoded, and
+  // the buffer of their piece is there.
+  absl::Status TakeScales(Items& run) MERGANSER_REQUIRES(feed_mutex_) {
+    run.emplace_back();
+    run.back().unit = current_;
+    run.back().part = next_++;
+    const StageTimer timer(metrics_, Stage::kWait, run.back().stages.wait);
+    return TakePieceBuffer(*current_, run.back().part);
+  }
+
+  // Whether what is computed of the segment is encoded before it is written.
+  static bool IsEncoded(const UnitInFlight& unit, const Segment& segment) {
+    return unit.writes() && !segment.header &&
+           unit.job().plan.tensors[segment.tensor].encoding.has_value();
+  }
+
+  // Before the first values of a tensor that has scales: a place for these.
+  absl::Status OpenScalesOf(UnitInFlight& unit, const Segment& first)
+      MERGANSER_REQUIRES(feed_mutex_) {
+    if (!IsEncoded(unit, first) || unit.scales().IsOpen(first.tensor)) return absl::OkStatus();
+    const uint64_t bytes = ScaleBytes(unit.job().plan.tensors[first.tensor]);
+    MERGANSER_ASSIGN_OR_RETURN(Buffer buffer, Take(unit, bytes, 0));
+    size_t segments = 0;
+    for (const Segment& segment : unit.unit().segments) {
+      segments += !segment.header && segment.tensor == first.tensor ? 1 : 0;
+    }
+    unit.scales().Open(first.tensor, segments, std::move(buffer), bytes);
+    return absl::OkStatus();
+  }
+
+  // One segment of a tensor with scales, or that of these, is done so far. With the last one they
+  // are written.
+  void ScalesGetOn(const std::shared_ptr<UnitInFlight>& unit, uint32_t tensor) {
+    std::optional<OpenScales::Scales> scales = unit->scales().Done(tensor);
+    if (!scales.has_value()) return;
+    Item item;
+    item.unit = unit;
+    item.part = unit->ScalesPart(tensor);
+    item.data.buffer = std::move(scales->buffer);
+    item.data.output = {scales->bytes.data(), DType::kU8, scales->bytes.size()};
+    item.handed = SystemClock().Now();
+    written_.Push(std::move(item));
+  }
+
+  absl::Status TakePieceBuffer(UnitInFlight& unit, size_t part) MERGANSER_REQUIRES(feed_mutex_) {
+    const uint32_t index = unit.segment_index(part);
+    const uint64_t wanted = PieceBuffer(unit, index);
+    if (wanted == 0) return absl::OkStatus();
+    MERGANSER_ASSIGN_OR_RETURN(Buffer buffer, Take(unit, wanted, 0));
+    unit.pieces().SetBuffer(index, std::move(buffer));
     return absl::OkStatus();
   }
 
@@ -320,6 +378,10 @@ class Runner {
   }
 
   absl::Status Read(Items& run) {
+    if (run.front().segment().scales) {
+      ScalesGetOn(run.front().unit, run.front().segment().tensor);
+      return absl::OkStatus();
+    }
     SegmentRun segments;
     std::vector<SegmentData*> data;
     for (Item& item : run) {
@@ -392,7 +454,11 @@ class Runner {
     }
     CountSteps(item.findings);
     item.handed = SystemClock().Now();
-    if (unit.Alive()) written_.Push(std::move(item));
+    if (!unit.Alive()) return absl::OkStatus();
+    const std::shared_ptr<UnitInFlight> owner = item.unit;
+    const Segment& segment = item.segment();
+    written_.Push(std::move(item));
+    if (IsEncoded(unit, segment)) ScalesGetOn(owner, segment.tensor);
     return absl::OkStatus();
   }
 
@@ -433,7 +499,8 @@ class Runner {
 
   static absl::Status WriteOutput(const Item& item, std::string& digest) {
     UnitInFlight& unit = *item.unit;
-    const std::span<const std::byte> bytes(item.data.output.data, item.data.output.bytes());
+    std::span<const std::byte> bytes(item.data.output.data, item.data.output.bytes());
+    if (!item.data.encoded.empty()) bytes = item.data.encoded;
     digest = DigestHex(bytes);
     return unit.pieces().Write(*unit.job().output, unit.offset(item.part), bytes);
   }

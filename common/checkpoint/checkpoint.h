@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "common/checkpoint/adapter_origin.h"
 #include "common/checkpoint/tensor_origin.h"
+#include "common/format/safetensors.h"
 #include "common/storage/object_store.h"
 #include "common/storage/roots.h"
 #include "common/storage/stores.h"
@@ -38,6 +39,11 @@ struct CheckpointPlace {
   std::shared_ptr<ObjectStore> store;
 };
 
+// What the file has of a tensor that is stored block-scaled, under its own names.
+struct BlockParts {
+  SafetensorsSpec values, scales;
+};
+
 struct CheckpointTensor {
   std::string name;
   DType dtype = DType::kF32;
@@ -52,6 +58,7 @@ struct CheckpointTensor {
   // `shape` theirs, and these say what the file has. `offset` and `size` are of the file.
   std::optional<BlockScales> scales = {};
   std::optional<DType> coded = {};           // of the stored values, where `scales` is set
+  std::optional<BlockParts> parts = {};      // the same
   std::optional<LowRankUpdate> update = {};  // added to them
 };
 
@@ -67,6 +74,8 @@ struct ModelConfig {
   std::vector<std::string> quantization_keys;  // that say so, in their order
   // Rows and columns that one scale is for, of all kinds that it tells of.
   std::vector<std::pair<uint64_t, uint64_t>> quantised_blocks;
+  // `scale_fmt: ue8m0`: scales are powers of two, also where they are stored as floats.
+  bool scales_are_powers = false;
   std::optional<DType> dtype;  // `dtype` or `torch_dtype`, also from a nested text_config
   // The file with the weights, or their index, if `transformers_weights` names one.
   std::string weights_file;
@@ -90,6 +99,8 @@ struct Checkpoint {
   std::vector<CheckpointTensor> tensors;  // by shard, then by offset: "the base's order"
   std::map<std::string, uint32_t, std::less<>> by_name;
   ModelConfig config;
+  // Scales of activations and of the cache, which the quantised form alone uses.
+  std::vector<CheckpointTensor> left_out;
   std::vector<std::string> warnings;    // one line each: other weights that were not taken
   std::vector<std::string> notes;       // the same, of what was done with adapters
   std::vector<AdapterOrigin> adapters;  // in the order in which they are added

@@ -103,6 +103,8 @@ class ConfigHandler final : public JsonHandler {
     } else if (path == "quantization_config.quant_method" ||
                path == "compression_config.quant_method") {
       return Text(path, event, config_.quantization_method);
+    } else if (path == "quantization_config.scale_fmt" && event.kind == Kind::kString) {
+      config_.scales_are_powers = event.text == "ue8m0";
     }
     return absl::OkStatus();
   }

@@ -83,6 +83,7 @@ class Decoding {
       CheckpointTensor& tensor = checkpoint_.tensors[t];
       if (!gone_[t] && IsActivationScale(tensor)) {
         left_out.push_back(tensor.name);
+        checkpoint_.left_out.push_back(tensor);
         gone_[t] = true;
       }
       if (gone_[t]) continue;
@@ -182,6 +183,9 @@ class Decoding {
     how.scales = {scales.shard, scales.offset, type, Elements(scales.shape)};
     decoded.dtype = dtype_;
     decoded.scales = how;
+    const CheckpointTensor& values = checkpoint_.tensors[t];
+    decoded.parts = {{values.name, values.dtype, values.shape},
+                     {scales.name, scales.dtype, scales.shape}};
     decoded_[t] = std::move(decoded);
     gone_[static_cast<size_t>(&scales - checkpoint_.tensors.data())] = true;
     any_ = true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -263,16 +264,21 @@ absl::StatusOr<std::string> WithOtherKeys(std::string text, const ConfigChanges&
 }  // namespace
 
 std::string DominantTorchDtype(const Plan& plan) {
+  // What is encoded is decoded to the dtype that the original is.
+  const auto type_of = [](const PlannedTensor& tensor) {
+    return tensor.encoding.has_value() ? tensor.encoding->original.dtype : tensor.dtype;
+  };
   std::map<DType, uint64_t> elements;
   for (const PlannedTensor& tensor : plan.tensors) {
-    if (IsComputable(tensor.dtype)) elements[tensor.dtype] += tensor.elements;
+    if (IsComputable(type_of(tensor))) elements[type_of(tensor)] += tensor.elements;
   }
-  const PlannedTensor* best = nullptr;
+  std::optional<DType> best;
   for (const PlannedTensor& tensor : plan.tensors) {
-    if (!IsComputable(tensor.dtype)) continue;
-    if (!best || elements[tensor.dtype] > elements[best->dtype]) best = &tensor;
+    const DType type = type_of(tensor);
+    if (!IsComputable(type)) continue;
+    if (!best.has_value() || elements[type] > elements[*best]) best = type;
   }
-  return best ? std::string(TorchName(best->dtype)) : std::string();
+  return best.has_value() ? std::string(TorchName(*best)) : std::string();
 }
 
 absl::StatusOr<std::string> RewriteConfig(std::string_view text, std::string_view torch_dtype,

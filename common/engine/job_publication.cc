@@ -20,6 +20,7 @@
 #include "common/engine/working_folder.h"
 #include "common/format/hf_index.h"
 #include "common/format/safetensors.h"
+#include "common/plan/encoding.h"
 
 namespace merganser {
 namespace {
@@ -33,13 +34,15 @@ bool TopLevel(std::string_view key) { return key.find('/') == std::string_view::
 absl::StatusOr<HfIndex> MakeIndex(const Plan& plan) {
   HfIndex index;
   for (const PlannedTensor& tensor : plan.tensors) {
-    const std::optional<uint64_t> bytes = TensorBytes(tensor.dtype, tensor.spec.shape);
-    if (!bytes || tensor.shard >= plan.shards.size()) {
-      return absl::InternalError(
-          absl::StrCat("tensor '", OneLine(tensor.spec.name), "' has no place in the plan"));
+    for (const WrittenTensor& written : WrittenTensors(tensor)) {
+      const std::optional<uint64_t> bytes = TensorBytes(written.spec.dtype, written.spec.shape);
+      if (!bytes || tensor.shard >= plan.shards.size()) {
+        return absl::InternalError(
+            absl::StrCat("tensor '", OneLine(written.spec.name), "' has no place in the plan"));
+      }
+      index.total_size += *bytes;
+      index.weight_map.emplace_back(written.spec.name, plan.shards[tensor.shard].key);
     }
-    index.total_size += *bytes;
-    index.weight_map.emplace_back(tensor.spec.name, plan.shards[tensor.shard].key);
   }
   std::sort(index.weight_map.begin(), index.weight_map.end());
   return index;

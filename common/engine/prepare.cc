@@ -63,6 +63,16 @@ void AddModelRemarks(const std::vector<const Checkpoint*>& models, Plan& plan) {
   }
 }
 
+// A key that is about adapters, in a recipe of models that have none.
+void NoteLoraDType(const Recipe& recipe, const std::vector<const Checkpoint*>& models, Plan& plan) {
+  const bool adapted = std::any_of(models.begin(), models.end(),
+                                   [](const Checkpoint* model) { return !model->adapters.empty(); });
+  if (recipe.lora_dtype_line == 0 || adapted) return;
+  plan.notes.push_back(absl::StrCat(recipe.source_name, ":", recipe.lora_dtype_line,
+                                    ": key 'lora_dtype': accepted, but it has no effect here: no "
+                                    "model of the recipe has an adapter"));
+}
+
 }  // namespace
 
 OutputDonors PreparedMerge::donors() const {
@@ -127,6 +137,7 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
                              MakePlan(prepared.recipe, resolved, pointers, alignment, output));
   prepared.plan.notes.insert(prepared.plan.notes.end(), renamed.begin(), renamed.end());
   AddModelRemarks(pointers, prepared.plan);
+  NoteLoraDType(prepared.recipe, pointers, prepared.plan);
   ConfigComparison configs = CompareConfigs(pointers, resolved.reference, !slices.empty());
   prepared.plan.warnings.insert(prepared.plan.warnings.end(), configs.warnings.begin(),
                                 configs.warnings.end());
@@ -169,7 +180,8 @@ absl::StatusOr<PreparedMerge> PrepareMerge(std::string_view recipe_text,
   if (!reference.config.text.empty()) {
     prepared.config = LayersOf(slices, reference.config);
     prepared.config.tie_word_embeddings = alignment.tie_word_embeddings;
-    prepared.config.dropped = QuantisedKeys(reference);
+    // Kept where the output has the form that they tell of.
+    if (!prepared.recipe.out_source) prepared.config.dropped = QuantisedKeys(reference);
     if (tokenizer->rows.has_value()) prepared.config.vocab_size = tokenizer->rows->rows;
     const std::string file = reference.store->Describe("config.json");
     ConfigRemarks said;

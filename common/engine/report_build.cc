@@ -7,7 +7,9 @@
 #include "common/engine/claim.h"
 #include "common/engine/low_rank.h"
 #include "common/engine/report.h"
+#include "common/engine/rounding_report.h"
 #include "common/format/text.h"
+#include "common/plan/encoding.h"
 #include "common/plan/model_origin.h"
 #include "common/tensor/dtype.h"
 #include "nlohmann/json.hpp"
@@ -211,7 +213,10 @@ std::vector<Measured> ByTensor(const Plan& plan, const std::vector<UnitResult>& 
       }
     }
     if (plan.tensors[t].leaves <= 1) {
-      for (auto& [index, leaf] : of.leaves) AddShares(plan.tensors[t].elements, leaf.fields);
+      for (auto& [index, leaf] : of.leaves) {
+        AddShares(plan.tensors[t].elements, leaf.fields);
+        TellRounding(leaf.fields);
+      }
       continue;
     }
     for (auto& [index, leaf] : of.leaves) {
@@ -239,7 +244,7 @@ bool IsOwn(const PlannedGroup& group) { return group.tensors.size() == 1; }
 Json Tensor(const Plan& plan, const PlannedTensor& tensor, const Measured& measured,
             const std::vector<ReportFields>& groups, bool whole_models) {
   Json json = {{"name", tensor.spec.name},      {"mode", tensor.needs.mode},
-               {"family", tensor.needs.family}, {"dtype", DTypeName(tensor.dtype)},
+               {"family", tensor.needs.family}, {"dtype", OutputTypeName(tensor)},
                {"shape", tensor.spec.shape},    {"elements", tensor.elements},
                {"tied", tensor.tied},           {"shard", tensor.shard}};
   if (tensor.method > 0) json["method"] = tensor.method;
@@ -263,6 +268,7 @@ Json Tensor(const Plan& plan, const PlannedTensor& tensor, const Measured& measu
   if (tensor.leaves > 1) {
     ReportFields totals = measured.totals;
     AddShares(tensor.elements, totals);
+    TellRounding(totals);
     AddFields(totals, json);
   } else {
     for (const auto& [index, leaf] : measured.leaves) AddFields(leaf.fields, json);
@@ -288,6 +294,7 @@ Json Group(const PlannedGroup& group, const ReportFields& fields,
     for (const ReportField& field : measured[tensor].totals) AddUp(field, totals);
   }
   AddShares(group.elements, totals);
+  TellRounding(totals);
   AddFields(totals, json);
   return json;
 }

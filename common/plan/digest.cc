@@ -66,6 +66,10 @@ void AddOrigin(const PlannedSource& source, Digester& digest) {
     AddFactor(term.row_factor, digest);
     if (term.column_factor.has_value()) AddFactor(*term.column_factor, digest);
   }
+  if (source.update->rounded_to.has_value()) {
+    digest.UpdateField(
+        absl::StrCat("rounded to ", std::string(DTypeName(*source.update->rounded_to))));
+  }
   if (!source.update->magnitudes.has_value()) return;
   digest.UpdateField(source.update->magnitudes->of_columns ? "columns as long as"
                                                            : "rows as long as");
@@ -101,6 +105,13 @@ std::string PlanDigest(const Plan& plan, const std::vector<std::string>& asked) 
     digest.UpdateField(tensor.spec.name);
     digest.UpdateField(tensor.needs.mode);
     digest.UpdateField(absl::StrCat(tensor.method, " ", tensor.group));
+    if (tensor.encoding.has_value()) {
+      const PlannedSource& original = tensor.encoding->original;
+      digest.UpdateField(absl::StrCat("encoded as ", original.model, " ", original.shard, " ",
+                                      original.offset,
+                                      tensor.encoding->powers_of_two ? " powers of two" : ""));
+      AddOrigin(original, digest);
+    }
     for (const PlannedSource& source : tensor.sources) {
       digest.UpdateField(absl::StrCat(source.model, " ", source.shard, " ", source.offset));
       if (IsDecoded(source)) AddOrigin(source, digest);

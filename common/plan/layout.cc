@@ -12,6 +12,8 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/format/safetensors.h"
+#include "common/plan/encoding.h"
+#include "common/plan/known_rank.h"
 #include "common/plan/origin_bytes.h"
 #include "common/plan/pieces.h"
 
@@ -23,8 +25,30 @@ constexpr uint64_t kBufferPadding = kBufferAlignment;
 // Fused experts are taken several matrices at a time up to this much output.
 constexpr uint64_t kMatrixSegmentBytes = uint64_t{8} << 20;
 
-uint64_t OutputBytes(const PlannedTensor& tensor) {
-  return tensor.elements * BytesPerElement(tensor.dtype);
+// Of the output, with scales.
+uint64_t WrittenBytes(const PlannedTensor& tensor) {
+  return OutputBytes(tensor, tensor.elements) + ScaleBytes(tensor);
+}
+
+// The leaves of an encoded tensor that may be cut are whole runs of EncodedStep, or parts of one by
+// whole rows, evenly: no leaf is larger for it.
+void FitLeaves(PlannedTensor& tensor) {
+  const uint64_t step = EncodedStep(tensor);
+  if (step <= kLeafElements) {
+    tensor.leaf_elements = kLeafElements / step * step;
+    return;
+  }
+  const uint64_t cols = tensor.spec.shape.empty() ? 1 : tensor.spec.shape.back();
+  const uint64_t rows = step / cols;
+  uint64_t together = std::max<uint64_t>(1, std::min(rows, kLeafElements / cols));
+  while (rows % together != 0) --together;
+  tensor.leaf_elements = together * cols;
+}
+
+// Leaves that an encoded tensor's segments are multiples of.
+uint64_t LeavesTogether(const PlannedTensor& tensor) {
+  if (!tensor.encoding.has_value()) return 1;
+  return std::max<uint64_t>(1, EncodedStep(tensor) / tensor.leaf_elements);
 }
 
 // Whether the tensor's analysis needs all of its leaves before any can be applied.
@@ -34,17 +58,18 @@ bool SharesGate(const PlannedTensor& tensor) {
 
 uint64_t LeavesPerSegment(const Plan& plan, const PlannedTensor& tensor, uint64_t split_size) {
   if (SharesGate(tensor) && plan.groups[static_cast<size_t>(tensor.group)].tensors.size() == 1 &&
-      OutputBytes(tensor) <= split_size) {
+      WrittenBytes(tensor) <= split_size) {
     return tensor.leaves;  // one visit reads it once
   }
   switch (tensor.needs.split) {
     case Split::kWhole:
     case Split::kRows:
     case Split::kElements:
-      return 1;
+      return LeavesTogether(tensor);
     case Split::kMatrices:
       return std::max<uint64_t>(
-          1, kMatrixSegmentBytes / (tensor.leaf_elements * BytesPerElement(tensor.dtype)));
+          LeavesTogether(tensor),
+          kMatrixSegmentBytes / (tensor.leaf_elements * BytesPerElement(tensor.dtype)));
   }
   return 1;
 }
@@ -57,11 +82,12 @@ class UnitCutter {
     target_ = UnitTarget(unit_size, plan.shards[shard].size, plan.output);
   }
 
-  void Add(const Segment& segment) {
+  // `open`: the unit goes on behind it.
+  void Add(const Segment& segment, bool open = false) {
     unit_.end += segment.bytes_out;
     unit_.bytes_in += segment.bytes_in;
     unit_.segments.push_back(segment);
-    if (unit_.end - unit_.begin >= target_) Close();
+    if (!open && unit_.end - unit_.begin >= target_) Close();
   }
 
   void Close() {
@@ -101,6 +127,8 @@ void SetLeaves(PlannedTensor& tensor) {
       tensor.leaf_elements = kLeafElements;
       break;
   }
+  const bool cut = tensor.needs.split == Split::kRows || tensor.needs.split == Split::kElements;
+  if (tensor.encoding.has_value() && cut) FitLeaves(tensor);
   tensor.leaves = CeilDiv(tensor.elements, tensor.leaf_elements);
 }
 
@@ -111,15 +139,31 @@ Segment MakeSegment(const Plan& plan, uint32_t index, uint64_t leaf_begin, uint6
   segment.leaf_begin = leaf_begin;
   segment.leaf_end = leaf_end;
   const uint64_t elements = SegmentElements(tensor, segment);
-  segment.bytes_out = elements * BytesPerElement(tensor.dtype);
+  segment.bytes_out = OutputBytes(tensor, elements);
   const ReadCost cost = CostOfReading(plan, tensor, leaf_begin * tensor.leaf_elements, elements);
   segment.bytes_in = cost.read;
-  // What reading takes beside the elements is given back before the method begins.
+  // What reading takes beside the elements is given back before the method begins, but for factors.
+  const uint64_t leaves = leaf_end - leaf_begin;
   segment.workspace =
-      std::max(cost.scratch, tensor.needs.workspace_bytes +
-                                 (leaf_end - leaf_begin) * tensor.needs.retained_bytes);
+      std::max(cost.scratch, tensor.needs.workspace_bytes + leaves * tensor.needs.retained_bytes) +
+      FactorBytes(tensor, leaves);
   segment.memory = cost.elements + segment.bytes_out + segment.workspace +
                    (tensor.sources.size() + 1) * kBufferPadding;
+  if (tensor.encoding.has_value()) {
+    // What the original has, and the values before they are encoded.
+    const EncodedRange range = RangeOf(tensor, leaf_begin * tensor.leaf_elements, elements);
+    segment.memory += range.values_bytes + range.scales_bytes +
+                      elements * BytesPerElement(tensor.dtype) + 3 * kBufferPadding;
+  }
+  return segment;
+}
+
+Segment MakeScalesSegment(const Plan& plan, uint32_t tensor) {
+  Segment segment;
+  segment.scales = true;
+  segment.tensor = tensor;
+  segment.bytes_out = ScaleBytes(plan.tensors[tensor]);
+  segment.memory = segment.bytes_out + kBufferPadding;
   return segment;
 }
 
@@ -135,7 +179,7 @@ absl::Status LayOutShards(uint64_t max_shard_size, const std::string& stem, Plan
   std::vector<std::vector<uint32_t>> members(1);
   uint64_t filled = 0;
   for (uint32_t i = 0; i < plan.tensors.size(); ++i) {
-    const uint64_t bytes = OutputBytes(plan.tensors[i]);
+    const uint64_t bytes = WrittenBytes(plan.tensors[i]);
     if (!members.back().empty() && filled + bytes > max_shard_size) {
       members.emplace_back();
       filled = 0;
@@ -151,15 +195,18 @@ absl::Status LayOutShards(uint64_t max_shard_size, const std::string& stem, Plan
   for (uint32_t s = 0; s < members.size(); ++s) {
     std::vector<SafetensorsSpec> specs;
     for (uint32_t i : members[s]) {
-      specs.push_back(
-          {plan.tensors[i].spec.name, plan.tensors[i].dtype, plan.tensors[i].spec.shape});
+      for (WrittenTensor& written : WrittenTensors(plan.tensors[i])) {
+        specs.push_back(std::move(written.spec));
+      }
     }
     MERGANSER_ASSIGN_OR_RETURN(SafetensorsLayout layout,
                                LayOutSafetensors(specs, {{"format", "pt"}}));
-    for (size_t k = 0; k < members[s].size(); ++k) {
-      PlannedTensor& tensor = plan.tensors[members[s][k]];
+    size_t k = 0;
+    for (uint32_t i : members[s]) {
+      PlannedTensor& tensor = plan.tensors[i];
       tensor.shard = s;
       tensor.offset = layout.tensors[k].offset;
+      k += WrittenTensors(tensor).size();
     }
     PlannedShard shard;
     shard.key = members.size() == 1
@@ -176,7 +223,8 @@ absl::Status CutUnits(uint64_t unit_size, uint64_t split_size, Plan& plan) {
   uint64_t segments = plan.shards.size();
   for (const PlannedTensor& tensor : plan.tensors) {
     if (tensor.leaves > 0)
-      segments += CeilDiv(tensor.leaves, LeavesPerSegment(plan, tensor, split_size));
+      segments += CeilDiv(tensor.leaves, LeavesPerSegment(plan, tensor, split_size)) +
+                  (tensor.encoding.has_value() ? 1 : 0);
     if (segments > kMaxSegments) {
       return absl::InvalidArgumentError(
           absl::StrCat("tensor ", Shown(tensor.spec.name), ": with it the plan has more than ",
@@ -193,10 +241,13 @@ absl::Status CutUnits(uint64_t unit_size, uint64_t split_size, Plan& plan) {
     cutter.Add(MakeHeaderSegment(plan, s));
     for (uint32_t i : members[s]) {
       if (plan.tensors[i].leaves == 0) continue;
+      const bool encoded = plan.tensors[i].encoding.has_value();
       const uint64_t step = LeavesPerSegment(plan, plan.tensors[i], split_size);
       for (uint64_t leaf = 0; leaf < plan.tensors[i].leaves; leaf += step) {
-        cutter.Add(MakeSegment(plan, i, leaf, std::min(leaf + step, plan.tensors[i].leaves)));
+        cutter.Add(MakeSegment(plan, i, leaf, std::min(leaf + step, plan.tensors[i].leaves)),
+                   encoded);
       }
+      if (encoded) cutter.Add(MakeScalesSegment(plan, i));
     }
     cutter.Close();
     plan.bytes_written += plan.shards[s].size;

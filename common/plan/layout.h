@@ -14,9 +14,10 @@ namespace merganser {
 // it needs; at most kMaxElements, and matrices have a dimension.
 void SetLeaves(PlannedTensor& tensor);
 
-// Leaves [leaf_begin, leaf_end) of a tensor that has them, and a shard's header, with
-// what they read, write and take of memory.
+// Leaves [leaf_begin, leaf_end) of a tensor that has them, the scales of an encoded one, and a
+// shard's header, with what they read, write and take of memory.
 Segment MakeSegment(const Plan& plan, uint32_t tensor, uint64_t leaf_begin, uint64_t leaf_end);
+Segment MakeScalesSegment(const Plan& plan, uint32_t tensor);
 Segment MakeHeaderSegment(const Plan& plan, uint32_t shard);
 
 // Distributes `plan.tensors` over output shards of at most `max_shard_size`

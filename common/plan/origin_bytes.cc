@@ -5,6 +5,7 @@
 
 #include "common/base/checked.h"
 #include "common/plan/block_scratch.h"
+#include "common/plan/encoding.h"
 
 namespace merganser {
 namespace {
@@ -204,9 +205,10 @@ uint64_t ReadScratch(const PlannedTensor& tensor, const PlannedSource& source, u
     if (!term.column_factor.has_value()) continue;
     bytes += BytesOf(term.column_factor->block, ColumnSpan(term, needed));
   }
-  const uint64_t tile = kProductRows * kProductCols;
+  // Sums, and products before they are rounded.
+  const uint64_t tiles = (update.rounded_to.has_value() ? 2 : 1) * kProductRows * kProductCols;
   bytes +=
-      (converted + (kProductRows + 1) * Padded(rank) + tile + 2 * kProductCols) * sizeof(double);
+      (converted + (kProductRows + 1) * Padded(rank) + tiles + 2 * kProductCols) * sizeof(double);
   if (!update.magnitudes.has_value()) return bytes;
   const uint64_t rows = WholeRowsAtOnce(matrices.cols);
   bytes +=
@@ -232,10 +234,15 @@ ReadCost CostOfReading(const Plan& plan, const PlannedTensor& tensor, uint64_t f
       cost.read += bytes;
       continue;
     }
-    const bool shared = SharedValues(plan, tensor, s).has_value();
+    const bool shared =
+        SharedValues(plan, tensor, s).has_value() || IsOriginal(plan, tensor, source);
     ForReads(tensor, source, shared, first, count,
              [&](uint32_t, uint64_t read) { cost.read += read; });
     cost.scratch = std::max(cost.scratch, ReadScratch(tensor, source, first, count));
+  }
+  if (tensor.encoding.has_value() && count > 0) {
+    const EncodedRange range = RangeOf(tensor, first, count);
+    cost.read += range.values_bytes + range.scales_bytes;
   }
   return cost;
 }

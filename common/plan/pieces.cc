@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/checked.h"
+#include "common/plan/encoding.h"
 
 namespace merganser {
 namespace {
@@ -88,6 +89,12 @@ uint64_t UnitMemory(const Plan& plan, const Unit& unit) {
     while (first < shared.size() && shared[first].end <= begin) ++first;
     uint64_t memory = unit.segments[s].memory;
     bool any = false;
+    if (const Segment& segment = unit.segments[s]; !segment.header && !segment.scales) {
+      // Its tensor's scales, from the first segment of values on.
+      const uint64_t scales = ScaleBytes(plan.tensors[segment.tensor]);
+      if (scales > 0) memory += scales + kBufferRounding;
+      any = scales > 0;
+    }
     for (size_t p = first; p < shared.size() && shared[p].segment <= s; ++p) {
       memory += shared[p].end - shared[p].begin + kBufferRounding;
       any = true;

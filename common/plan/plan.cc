@@ -12,14 +12,17 @@
 #include "common/base/checked.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/checkpoint/decoded.h"
 #include "common/methods/condition_checks.h"
 #include "common/methods/model_structure.h"
 #include "common/plan/departures.h"
 #include "common/plan/digest.h"
+#include "common/plan/encoding.h"
 #include "common/plan/folded_lines.h"
 #include "common/plan/layout.h"
 #include "common/plan/pieces.h"
 #include "common/plan/planned_origins.h"
+#include "common/plan/rank_notes.h"
 
 namespace merganser {
 namespace {
@@ -35,6 +38,37 @@ bool MostlyHalfPrecision(const Alignment& alignment) {
     (BytesPerElement(tensor.dtype) == 2 ? half : other) += elements;
   }
   return half > other;
+}
+
+// Layers of several models are loaded by what the reference's config says of its own, so that all
+// must be of one form; and nothing says which layer's scales of activations a stacked one has.
+absl::Status CheckSourceForm(const std::vector<const Checkpoint*>& models,
+                             const ResolvedMethod& resolved, Plan& plan) {
+  const Checkpoint& reference = *models[resolved.reference];
+  const bool encodes =
+      std::any_of(plan.tensors.begin(), plan.tensors.end(),
+                  [](const PlannedTensor& tensor) { return tensor.encoding.has_value(); });
+  constexpr char kKey[] = "key 'out_dtype': found source";
+  if (!encodes) {
+    plan.notes.push_back(absl::StrCat(kKey, ": model ", Shown(reference.given),
+                                      " has no tensors with scales, so that it changes nothing"));
+  }
+  if (SlicesOf(resolved).empty()) return absl::OkStatus();
+  for (const Checkpoint* model : models) {
+    const ModelConfig &a = reference.config, &b = model->config;
+    if (a.quantization_method == b.quantization_method &&
+        a.quantised_blocks == b.quantised_blocks && a.scales_are_powers == b.scales_are_powers &&
+        HasDecoded(reference) == HasDecoded(*model) && model->left_out.empty()) {
+      continue;
+    }
+    return absl::InvalidArgumentError(absl::StrCat(
+        kKey, " for stacked layers, and model ", Shown(model->given),
+        model->left_out.empty()
+            ? absl::StrCat(" is stored in another form than ", Shown(reference.given))
+            : " has scales of activations, which belong to its own layers",
+        "; expected models of one form without such scales, or a dtype (out_dtype: bfloat16)"));
+  }
+  return absl::OkStatus();
 }
 
 DType OutputDType(const Recipe& recipe, const AlignedTensor& tensor, bool mostly_half) {
@@ -309,6 +343,7 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
   const ModelStructure structure(specs, vocabularies);
   FoldedLines remarks;
   std::vector<std::optional<uint32_t>> used;
+  std::vector<PlannedTensor> behind;  // copied, and of no aligned tensor
   uint64_t parts = 0;
   for (const AlignedTensor& aligned : alignment.tensors) {
     PlannedTensor tensor;
@@ -317,7 +352,24 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
     tensor.dtype = OutputDType(recipe, aligned, mostly_half);
     tensor.tied = aligned.tied;
     MERGANSER_RETURN_IF_ERROR(CheckSize(tensor.spec));
+    if (recipe.out_source && !aligned.copied) {
+      MERGANSER_RETURN_IF_ERROR(SetEncoding(models, resolved.reference, aligned, tensor));
+    }
     used.emplace_back();
+    if (recipe.out_source && aligned.copied) {
+      const TensorSource& source = aligned.sources[0];
+      const CheckpointTensor& where = models[source.model]->tensors[source.tensor];
+      if (where.parts.has_value() && !where.update.has_value()) {
+        // As it is: the values in its place.
+        std::vector<PlannedTensor> parts_of = CopiedParts(where, source.model);
+        behind.push_back(std::move(parts_of[1]));
+        tensor = std::move(parts_of[0]);
+        tensor.needs = CopyNeeds();
+        SetLeaves(tensor);
+        plan.tensors.push_back(std::move(tensor));
+        continue;
+      }
+    }
     if (aligned.copied) {
       tensor.needs = CopyNeeds();
     } else {
@@ -356,14 +408,27 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
     MERGANSER_RETURN_IF_ERROR(SettleOrigins(plan, tensor));
     plan.tensors.push_back(std::move(tensor));
   }
+  if (recipe.out_source) {
+    MERGANSER_RETURN_IF_ERROR(CheckSourceForm(models, resolved, plan));
+    for (PlannedTensor& tensor : CopiedScales(*models[resolved.reference], resolved.reference)) {
+      behind.push_back(std::move(tensor));
+    }
+  }
+  for (PlannedTensor& tensor : behind) {
+    tensor.needs = CopyNeeds();
+    SetLeaves(tensor);
+    plan.tensors.push_back(std::move(tensor));
+    used.emplace_back();
+  }
   for (std::string& remark : remarks.Texts()) plan.warnings.push_back(std::move(remark));
   for (std::string& warning : conditions.Warnings()) plan.warnings.push_back(std::move(warning));
   NumberMethods(resolved, methods, used, plan);
   for (const std::string& departure : Departures(plan)) {
     plan.notes.push_back(absl::StrCat(plan.method.method, ": ", departure));
   }
+  for (std::string& note : RankNotes(plan)) plan.notes.push_back(std::move(note));
   std::map<std::string, int32_t> groups;
-  for (uint32_t t = 0; t < plan.tensors.size(); ++t) {
+  for (uint32_t t = 0; t < alignment.tensors.size(); ++t) {
     MERGANSER_RETURN_IF_ERROR(JoinGroup(t, alignment, groups, plan));
   }
   if (IsConsolidated(*models[resolved.reference])) {

@@ -97,10 +97,22 @@ struct PlannedSource {
   bool delta = false;
 };
 
+// A tensor that the output stores block-scaled, as the reference has it: two tensors of the file.
+// Both lie in one shard, the scales right behind the values, and in one unit.
+struct PlannedEncoding {
+  SafetensorsSpec values, scales;  // as the header has them
+  // The tensor of which form, blocks and dtype are taken: it has `scales` and `coded`, and no
+  // update. Blocks that are merged to what they were keep its bytes.
+  PlannedSource original;
+  bool powers_of_two = false;  // scales, also where they are floats
+};
+
 struct PlannedTensor {
   TensorSpec spec;
-  DType dtype = DType::kF32;  // of the output
-  TensorNeeds needs;          // mode "copy": AlignedTensor::copied, method not asked
+  // Of the output; with an encoding F32, what methods write before it is encoded.
+  DType dtype = DType::kF32;
+  std::optional<PlannedEncoding> encoding = {};
+  TensorNeeds needs;  // mode "copy": AlignedTensor::copied, method not asked
   bool tied = false;
   uint64_t elements = 0;
   uint64_t leaf_elements = 0;  // elements of every leaf but perhaps the last
@@ -125,7 +137,7 @@ struct PlannedGroup {
   bool spans = false;
 };
 
-// A run of leaves of one tensor, or the header of a shard.
+// A run of leaves of one tensor, the scales of one that is encoded, or the header of a shard.
 struct Segment {
   bool header = false;
   uint32_t tensor = 0;      // index into Plan::tensors
@@ -135,6 +147,9 @@ struct Segment {
   uint64_t bytes_in = 0;
   uint64_t workspace = 0;  // bytes beside inputs and output
   uint64_t memory = 0;     // inputs + output + workspace
+  // Those of `tensor`, found where its values were encoded: nothing is read or computed for them,
+  // and they have no leaves.
+  bool scales = false;
 };
 
 // What is leased: adjacent segments of one output shard, one byte range.
@@ -190,7 +205,7 @@ struct Plan {
 
 // Whether the leaves of the segment are analyzed in rounds of the whole job.
 inline bool InRounds(const Plan& plan, const Segment& segment) {
-  if (segment.header) return false;
+  if (segment.header || segment.scales) return false;
   const int32_t group = plan.tensors[segment.tensor].group;
   return group >= 0 && plan.groups[static_cast<size_t>(group)].spans;
 }

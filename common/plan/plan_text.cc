@@ -16,14 +16,13 @@
 #include "common/base/status.h"
 #include "common/checkpoint/layers.h"
 #include "common/format/text.h"
+#include "common/plan/encoding.h"
 #include "common/plan/model_origin.h"
 
 namespace merganser {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-std::string Text(std::string_view view) { return std::string(view); }
 
 std::string ShapeText(const Shape& shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
@@ -131,7 +130,7 @@ std::string TensorsText(const Plan& plan) {
                                "shape", "mode", "family", "leaves");
   for (const PlannedTensor& tensor : plan.tensors) {
     text += Formatted("%-*s  %-5s  %-20s  %-15s  %-9s  %d%s\n", w, OneLine(tensor.spec.name),
-                      Text(DTypeName(tensor.dtype)), ShapeText(tensor.spec.shape),
+                      OutputTypeName(tensor), ShapeText(tensor.spec.shape),
                       tensor.needs.mode, tensor.needs.family.empty() ? "-" : tensor.needs.family,
                       tensor.leaves, RemarksText(tensor, whole));
   }
@@ -271,7 +270,7 @@ std::string PlanJson(const Plan& plan, const StorageRequests& requests) {
   const bool whole = MergesWholeModels(plan);
   for (const PlannedTensor& tensor : plan.tensors) {
     tensors.push_back({{"name", tensor.spec.name},
-                       {"dtype", Text(DTypeName(tensor.dtype))},
+                       {"dtype", OutputTypeName(tensor)},
                        {"shape", tensor.spec.shape},
                        {"mode", tensor.needs.mode},
                        {"family", tensor.needs.family},

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/base/checked.h"
+#include "common/plan/encoding.h"
 #include "common/plan/origin_bytes.h"
 #include "common/plan/pieces.h"
 
@@ -18,19 +19,26 @@ uint64_t TimesRead(const Plan& plan, const Segment& segment) {
 }
 
 uint64_t ReadsOf(const Plan& plan, const Segment& segment, std::span<const StoreTraits> inputs) {
-  if (segment.header) return 0;
+  if (segment.header || segment.scales) return 0;
   const PlannedTensor& tensor = plan.tensors[segment.tensor];
   const uint64_t elements = SegmentElements(tensor, segment);
   const uint64_t first = segment.leaf_begin * tensor.leaf_elements;
   uint64_t reads = 0;
+  const auto of = [&](uint32_t model, uint64_t bytes) {
+    const uint64_t size = model < inputs.size() ? inputs[model].read_size : 0;
+    reads += size == 0 ? 1 : std::max<uint64_t>(1, CeilDiv(bytes, size));
+  };
+  if (tensor.encoding.has_value() && elements > 0) {
+    const EncodedRange range = RangeOf(tensor, first, elements);
+    of(tensor.encoding->original.model, range.values_bytes);
+    of(tensor.encoding->original.model, range.scales_bytes);
+  }
   for (size_t s = 0; s < tensor.sources.size(); ++s) {
     const PlannedSource& source = tensor.sources[s];
-    const auto of = [&](uint32_t model, uint64_t bytes) {
-      const uint64_t size = model < inputs.size() ? inputs[model].read_size : 0;
-      reads += size == 0 ? 1 : std::max<uint64_t>(1, CeilDiv(bytes, size));
-    };
     if (source.parts.empty()) {
-      ForReads(tensor, source, SharedValues(plan, tensor, s).has_value(), first, elements, of);
+      const bool shared =
+          SharedValues(plan, tensor, s).has_value() || IsOriginal(plan, tensor, source);
+      ForReads(tensor, source, shared, first, elements, of);
       continue;
     }
     ForParts(source, first, elements, [&](const SourcePart& part, uint64_t, uint64_t count) {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/checked.h"
 #include "common/base/status.h"
+#include "common/plan/encoding.h"
 #include "common/plan/layout.h"
 #include "common/plan/origin_bytes.h"
 #include "common/plan/pieces.h"
@@ -135,12 +136,13 @@ class Validator {
                                                        " elements, expected at most as many"));
     }
     MERGANSER_RETURN_IF_ERROR(Equal(place, "elements", tensor.elements, *elements));
+    MERGANSER_RETURN_IF_ERROR(CheckEncoding(place, tensor));
     MERGANSER_RETURN_IF_ERROR(CheckLeaves(place, tensor));
     MERGANSER_RETURN_IF_ERROR(CheckSources(place, tensor));
     uint64_t& filled = filled_[tensor.shard];
     MERGANSER_RETURN_IF_ERROR(Equal(place, "offset", tensor.offset, filled));
     const std::optional<uint64_t> end =
-        CheckedAdd(filled, tensor.elements * BytesPerElement(tensor.dtype));
+        CheckedAdd(filled, OutputBytes(tensor, tensor.elements) + ScaleBytes(tensor));
     if (!end.has_value() || *end > plan_.shards[tensor.shard].size) {
       return Malformed(place.Of("offset"),
                        absl::StrCat("found a tensor of ", tensor.elements, " elements at ",
@@ -148,6 +150,19 @@ class Validator {
                                     plan_.shards[tensor.shard].size, " bytes of its file"));
     }
     filled = *end;
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckEncoding(const Place& place, const PlannedTensor& tensor) const {
+    if (!tensor.encoding.has_value()) return absl::OkStatus();
+    const PlannedSource& original = tensor.encoding->original;
+    MERGANSER_RETURN_IF_ERROR(
+        Below(place, "encoding.original.model", original.model, plan_.models.size()));
+    MERGANSER_RETURN_IF_ERROR(Below(place, "encoding.original.shard", original.shard,
+                                    plan_.models[original.model].shards.size()));
+    if (const std::optional<OriginFault> fault = FindEncodingFault(plan_, tensor)) {
+      return Malformed(place.Of(absl::StrCat("encoding.", fault->field).c_str()), fault->problem);
+    }
     return absl::OkStatus();
   }
 
@@ -173,6 +188,7 @@ class Validator {
     PlannedTensor expected;
     expected.spec.shape = tensor.spec.shape;
     expected.needs.split = tensor.needs.split;
+    expected.encoding = tensor.encoding;
     SetLeaves(expected);
     MERGANSER_RETURN_IF_ERROR(
         Equal(place, "leaf_elements", tensor.leaf_elements, expected.leaf_elements));
@@ -364,6 +380,9 @@ class Validator {
     if (segment.header) {
       expected = MakeHeaderSegment(plan_, unit.shard);
       MERGANSER_RETURN_IF_ERROR(Equal(place, "header", at, 0));
+    } else if (segment.scales) {
+      MERGANSER_RETURN_IF_ERROR(CheckScales(place, unit, at, segment));
+      expected = MakeScalesSegment(plan_, segment.tensor);
     } else {
       MERGANSER_RETURN_IF_ERROR(Below(place, "tensor", segment.tensor, plan_.tensors.size()));
       const PlannedTensor& tensor = plan_.tensors[segment.tensor];
@@ -374,8 +393,18 @@ class Validator {
       }
       MERGANSER_RETURN_IF_ERROR(Equal(place, "tensor", tensor.shard, unit.shard));
       const uint64_t begin =
-          tensor.offset + segment.leaf_begin * tensor.leaf_elements * BytesPerElement(tensor.dtype);
+          tensor.offset + OutputBytes(tensor, segment.leaf_begin * tensor.leaf_elements);
       MERGANSER_RETURN_IF_ERROR(Equal(place, "leaf_begin", begin, at));
+      if (tensor.encoding.has_value()) {
+        const uint64_t step = EncodedStep(tensor);
+        const uint64_t first = segment.leaf_begin * tensor.leaf_elements;
+        const uint64_t last = segment.leaf_end * tensor.leaf_elements;
+        if (first % step != 0 || (last % step != 0 && last < tensor.elements)) {
+          return Malformed(place.Of("leaf_begin"),
+                           absl::StrCat("found [", segment.leaf_begin, ", ", segment.leaf_end,
+                                        "), expected whole rows of blocks, ", step, " elements"));
+        }
+      }
       const std::optional<uint64_t> retained =
           CheckedMul(segment.leaf_end - segment.leaf_begin, tensor.needs.retained_bytes);
       if (tensor.needs.workspace_bytes > kMaxWorkspace || !retained.has_value() ||
@@ -390,6 +419,26 @@ class Validator {
     MERGANSER_RETURN_IF_ERROR(Equal(place, "bytes_in", segment.bytes_in, expected.bytes_in));
     MERGANSER_RETURN_IF_ERROR(Equal(place, "workspace", segment.workspace, expected.workspace));
     return Equal(place, "memory", segment.memory, expected.memory);
+  }
+
+  // The values lie before their scales, and in the same unit.
+  absl::Status CheckScales(const Place& place, const Unit& unit, uint64_t at,
+                           const Segment& segment) const {
+    MERGANSER_RETURN_IF_ERROR(Below(place, "tensor", segment.tensor, plan_.tensors.size()));
+    const PlannedTensor& tensor = plan_.tensors[segment.tensor];
+    if (!tensor.encoding.has_value() || tensor.elements == 0) {
+      return Malformed(place.Of("scales"), "found scales of a tensor that has none");
+    }
+    MERGANSER_RETURN_IF_ERROR(Equal(place, "tensor", tensor.shard, unit.shard));
+    MERGANSER_RETURN_IF_ERROR(Equal(place, "leaf_begin", segment.leaf_begin, 0));
+    MERGANSER_RETURN_IF_ERROR(Equal(place, "leaf_end", segment.leaf_end, 0));
+    MERGANSER_RETURN_IF_ERROR(
+        Equal(place, "scales", tensor.offset + OutputBytes(tensor, tensor.elements), at));
+    if (unit.begin <= tensor.offset) return absl::OkStatus();
+    return Malformed(place.Of("scales"),
+                     absl::StrCat("found a unit that begins at ", unit.begin,
+                                  ", expected it to have all of the tensor's values, from ",
+                                  tensor.offset, " on"));
   }
 
   // Which groups need passes over the whole job, and how many there are.

@@ -6,6 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/checked.h"
+#include "common/checkpoint/block_layout.h"
+#include "common/format/safetensors.h"
+#include "common/plan/encoding.h"
 #include "common/plan/origin_bytes.h"
 #include "common/tensor/dtype.h"
 
@@ -161,6 +164,11 @@ class OriginCheck {
         return fault;
       }
     }
+    const DType rounded = update.rounded_to.value_or(DType::kF16);
+    if (rounded != DType::kF16 && rounded != DType::kBF16) {
+      return Found("update.rounded_to", absl::StrCat("found ", std::string(DTypeName(rounded)),
+                                                     ", expected F16 or BF16"));
+    }
     return CheckMagnitudes(update);
   }
 
@@ -230,6 +238,57 @@ class OriginCheck {
 std::optional<OriginFault> FindOriginFault(const Plan& plan, const PlannedTensor& tensor,
                                            size_t index) {
   return OriginCheck(plan, tensor, index).Run();
+}
+
+std::optional<OriginFault> FindEncodingFault(const Plan& plan, const PlannedTensor& tensor) {
+  const PlannedEncoding& encoding = *tensor.encoding;
+  const PlannedSource& original = encoding.original;
+  if (tensor.needs.mode == "copy" || tensor.dtype != DType::kF32) {
+    return OriginFault{"original",
+                       "found that of a tensor that is copied, or merged as another type than F32"};
+  }
+  if (tensor.elements == 0 || !original.scales.has_value() || original.update.has_value() ||
+      original.delta || !original.parts.empty()) {
+    return OriginFault{"original", "found another than values with scales"};
+  }
+  if (original.dtype != DType::kF32 && original.dtype != DType::kF16 &&
+      original.dtype != DType::kBF16) {
+    return OriginFault{"original.dtype",
+                       absl::StrCat("found ", std::string(DTypeName(original.dtype)),
+                                    ", expected F32, F16 or BF16")};
+  }
+  const DType scale = original.scales->scales.dtype;
+  if (scale != DType::kF32 && scale != DType::kF16 && scale != DType::kBF16 &&
+      scale != DType::kF8E8M0) {
+    return OriginFault{"original.scales.scales.dtype",
+                       absl::StrCat("found ", std::string(DTypeName(scale)),
+                                    ", expected F32, F16, BF16 or F8_E8M0")};
+  }
+  const bool pairs = original.scales->code == BlockCode::kMxfp4;
+  if (pairs) {
+    const BlockLayout layout = LayOutBlocks(*original.scales, tensor.spec.shape);
+    if (original.coded != DType::kF4 || scale != DType::kF8E8M0 || layout.cols % 2 != 0) {
+      return OriginFault{"original", "found pairs of another form than MXFP4's"};
+    }
+  }
+  PlannedTensor alone;
+  alone.spec = tensor.spec;
+  alone.elements = tensor.elements;
+  alone.sources = {original};
+  if (std::optional<OriginFault> fault = FindOriginFault(plan, alone, 0)) {
+    fault->field = absl::StrCat("original.", fault->field);
+    return fault;
+  }
+  const auto fits = [](const SafetensorsSpec& spec, uint64_t bytes) {
+    return TensorBytes(spec.dtype, spec.shape) == bytes;
+  };
+  if (!fits(encoding.values, OutputBytes(tensor, tensor.elements))) {
+    return OriginFault{"values", "found another size than the tensor's elements take"};
+  }
+  if (!fits(encoding.scales, ScaleBytes(tensor))) {
+    return OriginFault{"scales", "found another size than the original's scales have"};
+  }
+  return std::nullopt;
 }
 
 }  // namespace merganser

@@ -11,6 +11,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/recipe/fit_reader.h"
+#include "common/recipe/lora_dtype_reader.h"
 #include "common/recipe/model_ref_reader.h"
 #include "common/recipe/parameter_reader.h"
 #include "common/recipe/recipe_keys.h"
@@ -59,7 +60,7 @@ class Reader : private RecipeMessages {
     MERGANSER_RETURN_IF_ERROR(CheckSliceMethods());
     TakeSlicesBase();
     PutBefore(module_parameters_, recipe_.parameters);
-    if (!recipe_.out_dtype.has_value()) recipe_.out_dtype = dtype_;
+    if (!recipe_.out_dtype.has_value() && !recipe_.out_source) recipe_.out_dtype = dtype_;
     return absl::OkStatus();
   }
 
@@ -165,8 +166,13 @@ class Reader : private RecipeMessages {
     }
     if (key == "tokenizer") return ReadTokenizerMap(value, key, *this, references_, recipe_);
     if (key == "chat_template") return ReadChatTemplate(value, key, *this, recipe_);
+    if (key == "lora_dtype") return ReadLoraDType(value, key, *this, recipe_);
     if (key == "rename") return ReadRename(value, key, *this, recipe_);
     if (key == "allow_partial") return ReadAllowPartial(value, key, *this, recipe_);
+    if (key == "out_dtype" && value.kind == YamlNode::Kind::kScalar && value.text == "source") {
+      recipe_.out_source = true;
+      return absl::OkStatus();
+    }
     return ReadDType(value, key, key == "out_dtype" ? recipe_.out_dtype : dtype_);
   }
 
@@ -438,14 +444,15 @@ class Reader : private RecipeMessages {
   }
 
   absl::Status ReadDType(const YamlNode& node, const std::string& key, std::optional<DType>& out) {
-    constexpr std::string_view kExpected = "one of float64, float32, float16, bfloat16";
+    std::string expected = "one of float64, float32, float16, bfloat16";
+    if (key == "out_dtype") expected += ", source";
     if (node.kind == YamlNode::Kind::kScalar) {
       constexpr std::string_view kModule = "torch.";  // as Python shows them
       std::string_view name = node.text;
       if (name.starts_with(kModule)) name.remove_prefix(kModule.size());
       out = ParseTorchFloat(name);
     }
-    if (!out.has_value()) return Wrong(node, key, std::string(kExpected));
+    if (!out.has_value()) return Wrong(node, key, expected);
     return absl::OkStatus();
   }
 

@@ -123,6 +123,12 @@ struct Recipe {
   std::optional<TokenizerSource> tokenizer;
   std::optional<ChatTemplate> chat_template;
   std::optional<DType> out_dtype;  // `out_dtype`, else `dtype`
+  // `out_dtype: source`: tensors that are stored block-scaled in the model that gives names and
+  // dtypes are so in the output.
+  bool out_source = false;
+  // F16 or BF16: what adapters' products are rounded to before they are added, as PEFT does.
+  std::optional<DType> lora_dtype;
+  int lora_dtype_line = 0;  // 0: not said
   // Models whose tensors have other names, in one way alone, are taken under the base's.
   bool rename = false;
   // Models that share whole parts with the base are merged over these. Not with slices.

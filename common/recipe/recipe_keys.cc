@@ -35,6 +35,10 @@ constexpr RecipeKey kKeys[] = {
      "template's text",
      "chat_template: chatml"},
     {kTop, "dtype", kAccepted, "of the output, where `out_dtype` is not there", "dtype: bfloat16"},
+    {kTop, "lora_dtype", kAccepted,
+     "ours: float32, or what adapters' products are rounded to before they are added, as PEFT does "
+     "with adapters of 16 bits: bfloat16 or float16",
+     "lora_dtype: bfloat16"},
     {kTop, "max_shard_size", kAccepted, "ours: the largest file of the output",
      "max_shard_size: 5GB"},
     {kTop, "merge_method", kAccepted, "one of the methods (`merganser methods`)", ""},
@@ -45,7 +49,8 @@ constexpr RecipeKey kKeys[] = {
      "top, whose `parameters` go before the recipe's",
      "", "modules: {default: ...}"},
     {kTop, "out_dtype", kAccepted,
-     "of the output: float64, float32, float16 or bfloat16. Arithmetic does not depend on it",
+     "of the output: float64, float32, float16, bfloat16, or `source`: the form that the base is "
+     "stored in, FP8 and MXFP4 too. Arithmetic does not depend on it",
      "out_dtype: float32"},
     {kTop, "parameters", kAccepted, "of the method", "parameters: {weight: 1}"},
     {kTop, "rename", kAccepted,

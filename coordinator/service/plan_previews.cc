@@ -11,6 +11,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/base/utf8.h"
+#include "common/plan/encoding.h"
 #include "common/plan/model_origin.h"
 #include "common/tensor/dtype.h"
 #include "coordinator/service/job_limits.h"
@@ -95,7 +96,7 @@ void EncodeTensors(const Plan& plan, size_t first, int size, const std::string& 
     v1::PlanJobResponse::Tensor& added = *response.add_tensors();
     added.set_name(TextOf(tensor.spec.name));
     for (const uint64_t side : tensor.spec.shape) added.add_shape(side);
-    added.set_dtype(std::string(DTypeName(tensor.dtype)));
+    added.set_dtype(OutputTypeName(tensor));
     added.set_mode(TextOf(tensor.needs.mode));
     added.set_family(TextOf(tensor.needs.family));
     added.set_note(TextOf(tensor.needs.note));

@@ -125,6 +125,58 @@ absl::StatusOr<SourcePart> DecodePart(const Place& place, const v1::SourcePart& 
   return part;
 }
 
+void EncodeSource(const PlannedSource& source, v1::PlannedSource& s) {
+  EncodeStored(source, s);
+  s.set_tensor(source.tensor);
+  for (const SourcePart& part : source.parts) EncodePart(part, *s.add_parts());
+  EncodeOrigin(source, s);
+}
+
+absl::StatusOr<PlannedSource> DecodeSource(const Place& place, const v1::PlannedSource& s) {
+  PlannedSource source;
+  MERGANSER_RETURN_IF_ERROR(DecodeStored(place, s, source));
+  source.tensor = s.tensor();
+  for (const v1::SourcePart& part : s.parts()) {
+    MERGANSER_ASSIGN_OR_RETURN(SourcePart decoded, DecodePart(place, part));
+    source.parts.push_back(std::move(decoded));
+  }
+  if (const std::optional<std::string> fault = DecodeOrigin(s, source)) {
+    return absl::InvalidArgumentError(absl::StrCat(place.Path(), ".", *fault));
+  }
+  return source;
+}
+
+void EncodeWritten(const SafetensorsSpec& spec, v1::WrittenTensor& proto) {
+  proto.set_name(spec.name);
+  proto.set_dtype(EncodeDType(spec.dtype));
+  for (const uint64_t extent : spec.shape) proto.add_shape(extent);
+}
+
+absl::StatusOr<SafetensorsSpec> DecodeWritten(const Place& place, const v1::WrittenTensor& proto) {
+  SafetensorsSpec spec;
+  spec.name = proto.name();
+  MERGANSER_ASSIGN_OR_RETURN(spec.dtype, DecodeDType(place, proto.dtype()));
+  spec.shape.assign(proto.shape().begin(), proto.shape().end());
+  return spec;
+}
+
+void EncodeEncoding(const PlannedEncoding& encoding, v1::PlannedEncoding& proto) {
+  EncodeWritten(encoding.values, *proto.mutable_values());
+  EncodeWritten(encoding.scales, *proto.mutable_scales());
+  EncodeSource(encoding.original, *proto.mutable_original());
+  proto.set_powers_of_two(encoding.powers_of_two);
+}
+
+absl::StatusOr<PlannedEncoding> DecodeEncoding(const Place& place,
+                                               const v1::PlannedEncoding& proto) {
+  PlannedEncoding encoding;
+  MERGANSER_ASSIGN_OR_RETURN(encoding.values, DecodeWritten(place, proto.values()));
+  MERGANSER_ASSIGN_OR_RETURN(encoding.scales, DecodeWritten(place, proto.scales()));
+  MERGANSER_ASSIGN_OR_RETURN(encoding.original, DecodeSource(place, proto.original()));
+  encoding.powers_of_two = proto.powers_of_two();
+  return encoding;
+}
+
 void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
   proto.set_name(tensor.spec.name);
   for (const uint64_t extent : tensor.spec.shape) proto.add_shape(extent);
@@ -141,19 +193,15 @@ void EncodeTensor(const PlannedTensor& tensor, v1::PlannedTensor& proto) {
   needs.set_keeps(tensor.needs.keeps);
   needs.set_retained_bytes(tensor.needs.retained_bytes);
   needs.set_takes_deltas(tensor.needs.takes_deltas);
+  needs.set_takes_factors(tensor.needs.takes_factors);
   proto.set_method(tensor.method);
   proto.set_group(static_cast<uint32_t>(tensor.group + 1));
   proto.set_tied(tensor.tied);
   proto.set_elements(tensor.elements);
   proto.set_leaf_elements(tensor.leaf_elements);
   proto.set_leaves(tensor.leaves);
-  for (const PlannedSource& source : tensor.sources) {
-    v1::PlannedSource& s = *proto.add_sources();
-    EncodeStored(source, s);
-    s.set_tensor(source.tensor);
-    for (const SourcePart& part : source.parts) EncodePart(part, *s.add_parts());
-    EncodeOrigin(source, s);
-  }
+  for (const PlannedSource& source : tensor.sources) EncodeSource(source, *proto.add_sources());
+  if (tensor.encoding.has_value()) EncodeEncoding(*tensor.encoding, *proto.mutable_encoding());
   proto.set_has_base_source(tensor.has_base_source);
   proto.set_shard(tensor.shard);
   proto.set_offset(tensor.offset);
@@ -176,6 +224,7 @@ absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::Planned
   tensor.needs.keeps = needs.keeps();
   tensor.needs.retained_bytes = needs.retained_bytes();
   tensor.needs.takes_deltas = needs.takes_deltas();
+  tensor.needs.takes_factors = needs.takes_factors();
   tensor.method = proto.method();
   tensor.group = static_cast<int32_t>(proto.group() - 1);  // 0 stands for none
   tensor.tied = proto.tied();
@@ -183,19 +232,13 @@ absl::StatusOr<PlannedTensor> DecodeTensor(const Place& place, const v1::Planned
   tensor.leaf_elements = proto.leaf_elements();
   tensor.leaves = proto.leaves();
   for (int i = 0; i < proto.sources_size(); ++i) {
-    const v1::PlannedSource& s = proto.sources(i);
-    PlannedSource source;
-    MERGANSER_RETURN_IF_ERROR(DecodeStored({&place, "sources", i}, s, source));
-    source.tensor = s.tensor();
-    for (const v1::SourcePart& part : s.parts()) {
-      MERGANSER_ASSIGN_OR_RETURN(SourcePart decoded, DecodePart({&place, "sources", i}, part));
-      source.parts.push_back(std::move(decoded));
-    }
-    if (const std::optional<std::string> fault = DecodeOrigin(s, source)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(Place{&place, "sources", i}.Path(), ".", *fault));
-    }
+    MERGANSER_ASSIGN_OR_RETURN(PlannedSource source,
+                               DecodeSource({&place, "sources", i}, proto.sources(i)));
     tensor.sources.push_back(std::move(source));
+  }
+  if (proto.has_encoding()) {
+    MERGANSER_ASSIGN_OR_RETURN(tensor.encoding,
+                               DecodeEncoding({&place, "encoding"}, proto.encoding()));
   }
   tensor.has_base_source = proto.has_base_source();
   tensor.shard = proto.shard();
@@ -210,6 +253,7 @@ void EncodeUnit(const Unit& unit, v1::Unit& proto) {
   for (const Segment& segment : unit.segments) {
     v1::Segment& s = *proto.add_segments();
     s.set_header(segment.header);
+    s.set_scales(segment.scales);
     s.set_tensor(segment.tensor);
     s.set_leaf_begin(segment.leaf_begin);
     s.set_leaf_end(segment.leaf_end);
@@ -230,6 +274,7 @@ Unit DecodeUnit(const v1::Unit& proto) {
   for (const v1::Segment& s : proto.segments()) {
     Segment segment;
     segment.header = s.header();
+    segment.scales = s.scales();
     segment.tensor = s.tensor();
     segment.leaf_begin = s.leaf_begin();
     segment.leaf_end = s.leaf_end();

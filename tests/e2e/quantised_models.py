@@ -35,6 +35,56 @@ def codes_near(values, dtype):
     return order[np.where(below, at - 1, at)].astype(np.uint8)
 
 
+def codes_even(values, dtype):
+    """The same for float32, of two that are as near the even code, and saturated."""
+    table = TABLES[dtype]
+    half = len(table) // 2
+    sizes = table[:half][np.isfinite(table[:half])].astype(np.float64)  # ascending
+    wanted = np.minimum(np.abs(values).astype(np.float64), sizes[-1])
+    above = np.clip(np.searchsorted(sizes, wanted), 1, len(sizes) - 1)
+    down, up = wanted - sizes[above - 1], sizes[above] - wanted
+    lower = (down < up) | ((down == up) & ((above - 1) % 2 == 0))
+    codes = np.where(lower, above - 1, above)
+    return (codes + np.where(np.signbit(values), half, 0)).astype(np.uint8)
+
+
+def _written_scale(most, dtype, scale_type, powers):
+    """A block's scale as it is stored, by FORMAT.md."""
+    if dtype == "F4":
+        power = -127 if most == 0 else np.floor(np.log2(np.float64(most))) - 2
+        return np.uint8(np.clip(power, -127, 127) + 127)
+    largest = np.float32(np.nanmax(TABLES[dtype][np.isfinite(TABLES[dtype])]))
+    scale = np.float32(1) if most == 0 else np.float32(most) / largest
+    power = np.ceil(np.log2(np.float64(scale)))
+    if scale_type in ("F8_E8M0", "U8"):
+        return np.uint8(power + 127)
+    return stio.encode(np.ldexp(1.0, int(power)) if powers else np.float64(scale), scale_type)
+
+
+def written(merged, codes, stored, blocks, dtype="F8_E4M3", scale_type="F32", powers=False,
+            decoded="BF16"):
+    """(codes, stored scales) of merged float32 matrices, where the base has `codes` and `stored`:
+    rows and columns as the file has them, codes one a value."""
+    shape = merged.shape
+    rows, cols = [shape[-2] if blocks[0] is None else blocks[0],
+                  shape[-1] if blocks[1] is None else blocks[1]]
+    exact = scale_values(stored, scale_type).reshape(
+        shape[:-2] + (-(-shape[-2] // rows), -(-shape[-1] // cols)))
+    was = (TABLES[dtype][codes] * spread(exact, shape, rows, cols)).astype(np.float32)
+    was = stio.decode(stio.encode(was.astype(np.float64), decoded), decoded).astype(np.float32)
+    codes, scales = codes.copy(), np.array(stored).reshape(exact.shape).copy()
+    for at in np.ndindex(*exact.shape):
+        block = at[:-2] + (slice(at[-2] * rows, (at[-2] + 1) * rows),
+                           slice(at[-1] * cols, (at[-1] + 1) * cols))
+        values = merged[block].astype(np.float32)
+        if np.array_equal(values.view(np.uint32), was[block].view(np.uint32)):
+            continue
+        scales[at] = _written_scale(np.abs(values).max(), dtype, scale_type, powers)
+        scale = scale_values(scales[at], scale_type)
+        codes[block] = codes_even((values / scale).astype(np.float32), dtype)
+    return codes, scales.reshape(np.array(stored).shape)
+
+
 def spread(scales, shape, rows, cols):
     """The scale of every element of matrices, of one a block."""
     wide = np.repeat(np.repeat(scales, rows, axis=-2), cols, axis=-1)

@@ -47,9 +47,12 @@ class QuantisedTest(unittest.TestCase):
         return self.passed_through(model)
 
     def passed_through(self, model):
-        recipe, out = os.path.join(self.dir, "r.yaml"), os.path.join(self.dir, "out")
+        return self.merged("out", {"merge_method": "passthrough", "models": [{"model": model}]})
+
+    def merged(self, name, body):
+        recipe, out = os.path.join(self.dir, "r.yaml"), os.path.join(self.dir, name)
         with open(recipe, "w", encoding="utf-8") as f:
-            json.dump({"merge_method": "passthrough", "models": [{"model": model}]}, f)
+            json.dump(body, f)
         done = subprocess.run([BIN, "merge", recipe, out, "--overwrite"], capture_output=True)
         self.assertEqual(done.returncode, 0, done.stderr.decode())
         return safetensors.torch.load_file(os.path.join(out, "model.safetensors"))
@@ -145,7 +148,60 @@ class QuantisedTest(unittest.TestCase):
         for tensors in (ours, merged):
             for name, tensor in tensors.items():
                 self.assertSameBits(tensor, theirs[name], name)
+        self.assertWritesAlike(folder)
         return ours
+
+    def assertWritesAlike(self, folder):
+        """A merge into the base's own form has its tensors by name, dtype and shape; transformers
+        loads of it what the program reads."""
+        load = transformers.AutoModelForCausalLM.from_pretrained
+        expert = load(os.path.join(self.dir, "out"), dtype="auto")
+        for parameter in expert.parameters():
+            parameter.data += torch.randn_like(parameter) * 0.05 * parameter.float().std()
+        expert.save_pretrained(os.path.join(self.dir, "expert"))
+        recipe = {"merge_method": "task_arithmetic", "base_model": folder,
+                  "models": [{"model": os.path.join(self.dir, "expert")}],
+                  "parameters": {"weight": 0.5}}
+        written = self.merged("written", dict(recipe, out_dtype="source"))
+        base = safetensors.torch.load_file(os.path.join(folder, "model.safetensors"))
+        self.assertEqual({n: (t.dtype, t.shape) for n, t in written.items()},
+                         {n: (t.dtype, t.shape) for n, t in base.items()})
+        theirs = load(os.path.join(self.dir, "written"), dtype="auto").state_dict()
+        for name, tensor in self.passed_through(os.path.join(self.dir, "written")).items():
+            self.assertSameBits(tensor, theirs[name], name)
+        # And that is the merge, up to the few bits of the form.
+        exact = self.merged("exact", dict(recipe, out_dtype="float32"))
+        changed = 0
+        for name, tensor in exact.items():
+            if name in written:
+                continue
+            error = (theirs[name].float() - tensor).norm() / tensor.norm()
+            self.assertLess(error, 0.2, name)
+            changed += 1
+        self.assertTrue(changed or any("_scale_inv" in name for name in written))
+        return written, exact
+
+    def test_codes_are_torchs_casts(self):
+        """x / s as torch rounds it, with the scale that was written."""
+        torch.manual_seed(5)
+        codes = self.random_codes((256, 384), torch.float8_e4m3fn)
+        base = {"l.weight": codes, "l.weight_scale_inv": torch.rand(2, 3) * 0.01 + 1e-4}
+        self.decoded(base, dtype="bfloat16", quantization_config=FP8)
+        expert = os.path.join(self.dir, "expert")
+        os.makedirs(expert)
+        safetensors.torch.save_file({"l.weight": torch.randn(256, 384).to(torch.bfloat16)},
+                                    os.path.join(expert, "model.safetensors"), {"format": "pt"})
+        with open(os.path.join(expert, "config.json"), "w", encoding="utf-8") as f:
+            json.dump({"model_type": "made"}, f)
+        recipe = {"merge_method": "task_arithmetic", "base_model": os.path.join(self.dir, "model"),
+                  "models": [{"model": expert}], "parameters": {"weight": 0.5}}
+        written = self.merged("written", dict(recipe, out_dtype="source"))
+        exact = self.merged("exact", dict(recipe, out_dtype="float32"))["l.weight"]
+        tiles = exact.reshape(2, 128, 3, 128)
+        scales = tiles.abs().amax(dim=(1, 3)) / 448
+        self.assertSameBits(written["l.weight_scale_inv"], scales, "scales")
+        wanted = (tiles / scales[:, None, :, None]).clamp(-448, 448).reshape(256, 384)
+        self.assertSameBits(written["l.weight"], wanted.to(torch.float8_e4m3fn), "codes")
 
     def test_gpt_oss_loads_as_it_is_decoded(self):
         config = transformers.GptOssConfig(

@@ -44,6 +44,7 @@ Plan PlanOfSegments(const std::vector<uint64_t>& sizes, const StoreTraits& outpu
     unit.segments.push_back(segment);
     unit.end += size;
   }
+  plan.tensors.emplace_back();  // of all segments
   plan.shards.push_back({"model.safetensors", "", unit.end});
   plan.units.push_back(unit);
   return plan;
