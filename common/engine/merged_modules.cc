@@ -257,7 +257,7 @@ class Finder {
     return absl::OkStatus();
   }
 
-  // All that stands directly in a module that is saved is saved with it.
+  // All parameters that stand directly in a module that is saved are saved with it.
   absl::Status CompleteModules() {
     std::map<std::string_view, const MergedProduct*> products;
     std::map<std::string_view, std::string> saved;  // of the base's, as the adapters call it
@@ -279,6 +279,8 @@ class Finder {
           std::string(kInstead)));
     }
     for (uint32_t t = 0; t < plan_.tensors.size(); ++t) {
+      // What no method sees is the base's, which PEFT's copy of the module has.
+      if (plan_.tensors[t].needs.mode == "copy" || plan_.tensors[t].elements == 0) continue;
       const std::string& name = plan_.tensors[t].spec.name;
       const auto module = saved.find(ModuleOf(name));
       if (module == saved.end() || there.contains(t)) continue;
