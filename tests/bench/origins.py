@@ -32,6 +32,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -40,6 +41,7 @@ import merges
 import origin_sets
 import stio
 
+PEAK = os.path.join(merges.ROOT, "tests", "e2e", "peak.py")
 METHODS = {
     "linear": {"weight": 0.2},
     "task_arithmetic": {"weight": 0.2},
@@ -51,18 +53,17 @@ METHODS = {
 def timed(command, env=None):
     """Seconds and peak resident bytes of a command, with what earlier ones wrote on the device."""
     os.sync()
-    started = time.perf_counter()
-    with open(os.devnull, "wb") as null, subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=null, stderr=subprocess.PIPE,
-            env=dict(os.environ, **(env or {}))) as process:
-        errors = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - started
-    if process.returncode != 0:
-        sys.exit("%s\nexit code %d\n%s" % (" ".join(command), process.returncode,
-                                           errors.decode("utf-8", "replace")[-4000:]))
-    return seconds, usage.ru_maxrss * 1024
+    with tempfile.NamedTemporaryFile("r", suffix=".peak") as peak:
+        # Started by a small process: until its exec a child's peak is its parent's.
+        helper = [sys.executable, "-I", "-S", PEAK, peak.name]
+        started = time.perf_counter()
+        done = subprocess.run(helper + command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, env=dict(os.environ, **(env or {})), check=False)
+        seconds = time.perf_counter() - started
+        if done.returncode != 0:
+            sys.exit("%s\nexit code %d\n%s" % (" ".join(command), done.returncode,
+                                               done.stderr.decode("utf-8", "replace")[-4000:]))
+        return seconds, int(peak.read())
 
 
 class Bench:
