@@ -43,7 +43,7 @@ void AddExtractLoraFlags(CLI::App& command, ExtractLoraFlags& flags) {
                   "Of each layer the least rank that keeps this share of the difference's squares, "
                   "such as 0.95")
       ->check(CLI::Range(0.0, 1.0));
-  AddLoraDtype(command, flags.dtype);
+  AddLoraDtype(command, flags.dtype, "float32");
   command
       .add_option(
           "--modules", flags.modules.only,

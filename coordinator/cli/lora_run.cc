@@ -20,7 +20,7 @@ constexpr size_t kLinesShown = 10;
 
 }  // namespace
 
-void AddLoraDtype(CLI::App& command, std::optional<DType>& dtype) {
+void AddLoraDtype(CLI::App& command, std::optional<DType>& dtype, const char* otherwise) {
   command
       .add_option_function<std::string>(
           "--dtype",
@@ -33,7 +33,7 @@ void AddLoraDtype(CLI::App& command, std::optional<DType>& dtype) {
             dtype = *parsed;
           },
           "Of the adapter: float32, bfloat16 or float16")
-      ->default_str("float32");
+      ->default_str(otherwise);
 }
 
 absl::StatusOr<std::string> LoraOutput(const std::string& output) {

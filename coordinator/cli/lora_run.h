@@ -41,8 +41,8 @@ class CancellableExecutor final : public Executor {
   std::atomic<bool> cancelled_ = false;
 };
 
-// --dtype of an adapter.
-void AddLoraDtype(CLI::App& command, std::optional<DType>& dtype);
+// --dtype of an adapter; `otherwise` says what it is without the flag.
+void AddLoraDtype(CLI::App& command, std::optional<DType>& dtype, const char* otherwise);
 
 // OUT as an absolute path on this machine, at which nothing is.
 absl::StatusOr<std::string> LoraOutput(const std::string& output);

@@ -104,7 +104,7 @@ void AddMergeLoraFlags(CLI::App& command, MergeLoraFlags& flags) {
                   "Of each module the least rank that keeps this share of the merged delta's "
                   "squares, such as 0.99")
       ->check(CLI::Range(0.0, 1.0));
-  AddLoraDtype(command, flags.dtype);
+  AddLoraDtype(command, flags.dtype, "the recipe's out_dtype, else float32");
 }
 
 int RunMergeLora(const MergeLoraFlags& flags, InterruptWatcher& interrupts) {

@@ -171,7 +171,8 @@ TEST(DecomposeProduct, ZerosHaveNoRank) {
 }
 
 TEST(DecomposeProduct, DoesNotDependOnThreads) {
-  const FactorColumns left = Normal(900, 40, 1), right = Normal(1100, 40, 2);
+  // So long that few columns are a block.
+  const FactorColumns left = Normal(9000, 24, 1), right = Normal(11000, 24, 2);
   SerialExecutor serial;
   ThreadPool pool(3);
   const auto one = DecomposeProduct(Copy(left), Copy(right), serial);
