@@ -118,10 +118,10 @@ def write_quantised(folder, seed=33, experts=2, scale=1.0):
 
 
 # Of each set a merge in several rounds: of one gate for the model, and of thresholds of tensors that
-# are cut.
+# are cut, written as the base is stored.
 RECIPES = {
     "adapters": ("resmerge", {"rank_topk": 2, "scope": "model"}, {}),
-    "quantised": ("ties", {"weight": 0.5, "density": 0.4}, {"split_size": "256KiB"}),
+    "quantised": ("ties", {"weight": 0.5, "density": 0.4}, {"split_size": "256KiB", "out_dtype": "source"}),
 }
 
 
