@@ -104,6 +104,9 @@ class OriginDecoder {
       term.matrices = t.matrices();
       term.scale = t.scale();
     }
+    if (proto.rounded_to() != v1::DTYPE_UNSPECIFIED) {
+      update.rounded_to = DecodeDType("update.rounded_to", proto.rounded_to());
+    }
     if (proto.has_magnitudes()) {
       update.magnitudes = Magnitudes{
           DecodeBlock("update.magnitudes.magnitude.dtype", proto.magnitudes().magnitude()),
@@ -140,6 +143,9 @@ void EncodeOrigin(const PlannedSource& source, v1::PlannedSource& proto) {
     t.set_rank(term.rank);
     t.set_matrices(term.matrices);
     t.set_scale(term.scale);
+  }
+  if (source.update->rounded_to.has_value()) {
+    update.set_rounded_to(EncodeDType(*source.update->rounded_to));
   }
   if (!source.update->magnitudes.has_value()) return;
   EncodeBlock(source.update->magnitudes->magnitude,

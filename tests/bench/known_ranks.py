@@ -5,13 +5,19 @@ models, whose heads are searched for by passes over them.
 usage: known_ranks.py DATA_DIR [--bin build/bin/merganser] [--runs 3] [--threads 2] [--rank 16]
                       [--rank-topk 1,4]
 
-Workload: a base of 0.2 to 0.3 GB in bf16 (origin_sets.SMALL, random numbers) and five adapters of one
+Workload: a base of 0.2 GB in bf16 (origin_sets.SMALL, random numbers) and five adapters of one
 rank on all of its matrices within layers, made in DATA_DIR once; and the same five as full models in
-float32, by `merganser bake` (twice as large each). Per rank_topk both are merged, the one or the other
-first in turn, after a round that is not counted and leaves the inputs in the page
-cache. The table gives medians of seconds with least and most; passes are those over a task vector
-that its head took, as the reports have them, the mean of tensors that adapters change; `compute` is
-the threads' time in it.
+float32, by `merganser bake` (twice as large each). Per rank_topk three are merged, from the first to
+the last and back in turn, after a round that is not counted and leaves the inputs in the page cache:
+
+  adapters  heads from the factors
+  rounded   the same adapters with `lora_dtype: bfloat16`, which makes their ranks unknown: as much is
+            read, and heads are searched for
+  full      the full models
+
+The table gives medians of seconds with least and most; passes are those over a task vector that its
+head took, as the reports have them, the mean of tensors that adapters change; `compute` is the
+threads' time in it.
 """
 
 import argparse
@@ -41,11 +47,11 @@ def run(command):
     return time.perf_counter() - started
 
 
-def write_recipe(path, base, models, rank_topk):
+def write_recipe(path, base, models, rank_topk, **more):
     with open(path, "w", encoding="utf-8") as f:
-        json.dump({"merge_method": "resmerge", "base_model": base, "out_dtype": "bfloat16",
-                   "models": [{"model": m} for m in models],
-                   "parameters": {"rank_topk": rank_topk}}, f)
+        json.dump(dict({"merge_method": "resmerge", "base_model": base, "out_dtype": "bfloat16",
+                        "models": [{"model": m} for m in models],
+                        "parameters": {"rank_topk": rank_topk}}, **more), f)
     return path
 
 
@@ -80,11 +86,14 @@ def main():
 
     rows = []
     for rank_topk in (int(k) for k in args.rank_topk.split(",")):
-        recipes = {name: write_recipe(os.path.join(data, name + ".yaml"), base, models, rank_topk)
-                   for name, models in (("adapters", adapters), ("full", full))}
+        recipes = {name: write_recipe(os.path.join(data, name + ".yaml"), base, models, rank_topk,
+                                      **more)
+                   for name, models, more in (
+                       ("adapters", adapters, {}), ("rounded", adapters, {"lora_dtype": "bfloat16"}),
+                       ("full", full, {}))}
         times, found = {name: [] for name in recipes}, {}
         for i in range(-1, args.runs):
-            for name in sorted(recipes, reverse=bool(i % 2)):
+            for name in list(recipes)[::-1 if i % 2 else 1]:
                 shutil.rmtree(output, ignore_errors=True)
                 os.sync()  # no run pays for what another wrote
                 took = run([args.bin, "merge", recipes[name], output, "--threads",
@@ -93,9 +102,10 @@ def main():
                 if i >= 0:
                     times[name].append(took)
                 print("rank_topk %d, %s: %.2f s" % (rank_topk, name, took), file=sys.stderr)
-        # The same heads: of full models, of what float32 left of them.
-        np.testing.assert_allclose(found["adapters"][3], found["full"][3], rtol=1e-3)
-        rows += [(rank_topk, name, times[name]) + found[name][:3] for name in sorted(recipes)]
+        # The same heads, of what rounding left of them.
+        for name in ("rounded", "full"):
+            np.testing.assert_allclose(found["adapters"][3], found[name][3], rtol=1e-3)
+        rows += [(rank_topk, name, times[name]) + found[name][:3] for name in recipes]
     shutil.rmtree(output, ignore_errors=True)
 
     print("resmerge of five adapters of rank %d, and of the same as full float32 models. %s; %s, %d "

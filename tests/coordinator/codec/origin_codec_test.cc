@@ -25,7 +25,8 @@ PlannedSource Decoded() {
   term.scale = 0.7;
   LowRankTerm other = term;
   other.column_factor.reset();
-  source.update = LowRankUpdate{{term, other}, Magnitudes{{3, 30, DType::kF32, 31}, true}};
+  source.update =
+      LowRankUpdate{{term, other}, Magnitudes{{3, 30, DType::kF32, 31}, true}, DType::kF16};
   source.scales = BlockScales{BlockCode::kMxfp4, {4, 40, DType::kF8E8M0, 41}, 42, 43, true};
   source.coded = DType::kU8;
   source.added_to = DType::kBF16;
@@ -62,6 +63,7 @@ TEST(OriginCodec, EveryFieldComesBack) {
   EXPECT_FALSE(back.update->terms[1].column_factor.has_value());
   EXPECT_TRUE(back.update->magnitudes->of_columns);
   EXPECT_EQ(back.update->magnitudes->magnitude.elements, 31u);
+  EXPECT_EQ(back.update->rounded_to, DType::kF16);
   EXPECT_EQ(back.scales->code, BlockCode::kMxfp4);
   EXPECT_EQ(back.scales->scales.dtype, DType::kF8E8M0);
   EXPECT_EQ(back.scales->block_rows, 42u);
@@ -97,6 +99,8 @@ TEST(OriginCodec, UnknownValuesAreRefusedWithTheirPlace) {
           "scales.code: found the unknown value 9");
   refused([](auto& s) { s.set_coded(static_cast<v1::DType>(99)); },
           "coded: found the unknown element type 99");
+  refused([](auto& s) { s.mutable_update()->set_rounded_to(static_cast<v1::DType>(99)); },
+          "update.rounded_to: found the unknown element type 99");
   refused([](auto& s) { s.set_added_to(static_cast<v1::DType>(99)); },
           "added_to: found the unknown element type 99");
   refused(
@@ -112,12 +116,14 @@ TEST(OriginCodec, PlacesAndNeedsTravelWithAPlan) {
   plan.models[1].places = {"/adapters/one", "s3://two"};
   plan.models[1].shards[0].place = 2;
   plan.tensors[0].needs.takes_deltas = true;
+  plan.tensors[0].needs.takes_factors = true;
   const auto back = DecodePlan(EncodePlan(plan));
   ASSERT_TRUE(back.ok()) << back.status();
   EXPECT_EQ(back->models[1].places, plan.models[1].places);
   EXPECT_EQ(back->models[1].shards[0].place, 2u);
   EXPECT_EQ(back->models[0].shards[0].place, 0u);
   EXPECT_TRUE(back->tensors[0].needs.takes_deltas);
+  EXPECT_TRUE(back->tensors[0].needs.takes_factors);
 }
 
 }  // namespace
