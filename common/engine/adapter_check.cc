@@ -142,6 +142,13 @@ absl::StatusOr<AdapterCheck> CheckAdapter(const ModelPair& pair, WeightReader& w
       check.tensors.push_back(std::move(missing));
       continue;
     }
+    if (after->scales.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(DescribeTensor(*pair.model, *after),
+                       ": found values with scales, expected plain weights: what was rounded to so "
+                       "few bits proves "
+                       "nothing; write the model with --out-dtype bfloat16, and verify that"));
+    }
     if (!IsStored(*after)) {
       return absl::InvalidArgumentError(
           absl::StrCat(DescribeTensor(*pair.model, *after),

@@ -85,7 +85,7 @@ void AddBakeFlags(CLI::App& command, BakeFlags& flags, MergeFlags& merge) {
       .add_option("--out-dtype", flags.out_dtype,
                   "Of the full model (default: the base's, tensor "
                   "by tensor)")
-      ->check(CLI::IsMember({"float64", "float32", "float16", "bfloat16"}));
+      ->check(CLI::IsMember({"float64", "float32", "float16", "bfloat16", "source"}));
   command
       .add_option(
           "--lora-dtype", flags.lora_dtype,

@@ -27,9 +27,11 @@ WANTED = {
         "stored as FP8 E4M3 with 128x128 blocks (14 tensors), BF16 (9 tensors)", "stored as BF16",
         LORA + ", on models/base-fp8, stored as FP8 E4M3 with 128x128 blocks (14 tensors), BF16 (9 "
         "tensors)"],
+    "fp8_to_fp8": [],  # those of fp8_base
     "merge_lora": 3 * [LORA + ", on models/base, stored as BF16"],
     "mxfp4": ["stored as MXFP4 with blocks of 32 (1 tensor), BF16 (1 tensor)", "stored as BF16"],
 }
+WANTED["fp8_to_fp8"] = WANTED["fp8_base"]
 
 
 class InputSamplesTest(harness.Case):
@@ -83,6 +85,11 @@ class InputSamplesTest(harness.Case):
                 output = self.merge(recipe, self.path("out-" + name))
                 self.ok("verify", output)
                 merged = stio.Checkpoint(output)
+                if name == "fp8_to_fp8":
+                    base = stio.Checkpoint(self.path("models", "base-fp8"))
+                    self.assertEqual({n: (e.dtype, e.shape) for n, e in merged.tensors.items()},
+                                     {n: (e.dtype, e.shape) for n, e in base.tensors.items()})
+                    continue
                 self.assertEqual({e.dtype for e in merged.tensors.values()}, {"BF16"})
                 if name == "mxfp4":
                     self.assertEqual(merged.tensors[EXPERTS].shape, (2, 64, 6))

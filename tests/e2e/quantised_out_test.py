@@ -8,9 +8,10 @@ import os
 import numpy as np
 
 import harness
+import lora_models
 import quantised_models as q
 import stio
-from quantised_test import FP8, METHODS, WEIGHTS, QuantisedCase
+from quantised_test import FP8, METHODS, SHAPES, WEIGHTS, QuantisedCase
 
 SOURCE = {"out_dtype": "source"}
 
@@ -186,6 +187,26 @@ class Fp8OutTest(SourceCase):
             scales = q.spread(got.raw(name + "_scale_inv"), got.raw(name).shape, 128, 128)
             read = (q.TABLES["F8_E4M3"][got.raw(name)] * scales).astype(np.float32)
             np.testing.assert_array_equal(plain.raw(name), stio.f32_to_bf16(read), name)
+
+    def test_an_adapter_baked_into_its_base(self):
+        folder, _ = self.fp8("b", self.body())
+        adapter = lora_models.Adapter(1).linear(WEIGHTS[0].removesuffix(".weight"), SHAPES[0])
+        adapter = adapter.save(self.path("a"))
+        bake = ("bake", "%s+%s" % (folder, adapter))
+        self.ok(*bake, self.path("got"), "--out-dtype", "source")
+        self.ok(*bake, self.path("exact"), "--out-dtype", "float32")
+        self.ok(*bake, self.path("plain"), "--out-dtype", "bfloat16")
+        base, got = stio.Checkpoint(folder), stio.Checkpoint(self.path("got"))
+        exact = stio.Checkpoint(self.path("exact")).raw(WEIGHTS[0])
+        for tensor, bytes_ in self.wanted(WEIGHTS[0], exact, base, {}).items():
+            np.testing.assert_array_equal(got.raw(tensor), bytes_, tensor)
+        for name in set(base.tensors) - {WEIGHTS[0], WEIGHTS[0] + "_scale_inv"}:
+            np.testing.assert_array_equal(got.raw(name), base.raw(name), name)
+        # What it is can be told of the full form alone.
+        told = ("--adapter", adapter, "--base", folder)
+        self.ok("verify", self.path("plain"), *told)
+        self.assertOneError(harness.run("verify", self.path("got"), *told), 2, WEIGHTS[0],
+                            "--out-dtype bfloat16")
 
     def test_plans_say_what_it_does(self):
         values = self.body()
