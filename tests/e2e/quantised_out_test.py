@@ -205,7 +205,7 @@ class Fp8OutTest(SourceCase):
         # What it is can be told of the full form alone.
         told = ("--adapter", adapter, "--base", folder)
         self.ok("verify", self.path("plain"), *told)
-        self.assertOneError(harness.run("verify", self.path("got"), *told), 2, WEIGHTS[0],
+        self.assertOneError(harness.run("verify", self.path("got"), *told), 3, WEIGHTS[0],
                             "--out-dtype bfloat16")
 
     def test_plans_say_what_it_does(self):
