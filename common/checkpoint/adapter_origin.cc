@@ -28,10 +28,10 @@ std::string DescribeAdapter(const AdapterOrigin& adapter) {
     parts.push_back(Range("alpha", adapter.least_alpha, adapter.most_alpha));
     parts.push_back(Range("scale", adapter.least_scale, adapter.most_scale));
   }
+  if (adapter.weight != 1) parts.push_back(absl::StrCat("weight ", adapter.weight));
   if (adapter.rounded_to.has_value()) {
     parts.push_back(absl::StrCat("rounded to ", std::string(TorchName(*adapter.rounded_to))));
   }
-  if (adapter.weight != 1) parts.push_back(absl::StrCat("weight ", adapter.weight));
   if (adapter.whole > 0) {
     parts.push_back(
         absl::StrCat(adapter.whole, adapter.whole == 1 ? " tensor whole" : " tensors whole"));
