@@ -10,7 +10,8 @@
 
 namespace merganser {
 
-// Above it a spectrum costs more from its factors than from passes over the matrix.
+// Above it a spectrum costs more from its factors than from passes over a matrix of four million
+// elements: rotations go with the rank's third power.
 inline constexpr uint64_t kMostKnownRank = 256;
 
 // The rank of each matrix of `source`'s task vector, an upper bound from the factors' shapes: 0 of
