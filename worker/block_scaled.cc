@@ -41,7 +41,6 @@ class BlockReader {
         held_(held),
         scales_(*source.scales),
         layout_(LayOutBlocks(scales_, shape)),
-        values_(source.coded == DType::kF8E5M2 ? E5m2Values() : E4m3Values()),
         view_(view),
         width_(BytesPerElement(view.dtype)),
         // The views are const to everybody else; this is where their bytes come from.
@@ -70,7 +69,7 @@ class BlockReader {
       if (layout_.bits == 4) {
         DecodePairs(run, at % 2, count, Scale(scale), view_.dtype, out);
       } else {
-        DecodeScaled(values_, run, Scale(scale), view_.dtype, out);
+        DecodeScaled(*source_.coded, run, Scale(scale), view_.dtype, out);
       }
       at += count;
     }
@@ -220,7 +219,7 @@ class BlockReader {
     if (layout_.bits == 4) {
       DecodePairs(run, col % 2, count, Scale(scale), view_.dtype, out);
     } else {
-      DecodeScaled(values_, run, Scale(scale), view_.dtype, out);
+      DecodeScaled(*source_.coded, run, Scale(scale), view_.dtype, out);
     }
     return absl::OkStatus();
   }
@@ -239,7 +238,6 @@ class BlockReader {
   const HeldBlocks* const held_;  // or null
   const BlockScales& scales_;
   const BlockLayout layout_;
-  const std::array<float, 256>& values_;
   const TensorView& view_;
   const uint64_t width_;
   std::byte* const out_;

@@ -13,7 +13,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
-#include "common/engine/rounding_report.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/known_rank.h"
 #include "worker/block_encoding.h"
@@ -282,10 +281,7 @@ absl::StatusOr<SegmentFindings> ComputeSegment(const LeasedUnit& unit, const Seg
   if (!findings.ok() || !tensor.encoding.has_value() || !IsLastRound(job.plan, unit.round)) {
     return findings;
   }
-  LeafReport& report = findings->leaves.emplace_back();
-  report.tensor = segment.tensor;
-  report.leaf = segment.leaf_begin;
-  report.fields.push_back(RoundingField(EncodeSegment(tensor, segment, data, executor)));
+  findings->rounding = EncodeSegment(tensor, segment, data, executor);
   return findings;
 }
 

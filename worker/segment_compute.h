@@ -3,12 +3,14 @@
 #ifndef MERGANSER_WORKER_SEGMENT_COMPUTE_H_
 #define MERGANSER_WORKER_SEGMENT_COMPUTE_H_
 
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
 #include "common/base/executor.h"
 #include "common/engine/unit_result.h"
+#include "common/linalg/block_encode.h"
 #include "common/plan/plan.h"
 #include "worker/segment_io.h"
 
@@ -21,7 +23,8 @@ struct SegmentFindings {
   // Of a round that analyzes: one a leaf, and its group's histogram.
   std::vector<GroupStats::LeafSums> sums;
   std::vector<GroupCounts> counts;
-  std::vector<Keepsake> keepsakes;  // one a leaf, where the method keeps any
+  std::vector<Keepsake> keepsakes;        // one a leaf, where the method keeps any
+  std::optional<BlockRounding> rounding;  // where the output is encoded
 };
 
 // A round that writes fills data.output; `unit.shard` is the output shard, whose

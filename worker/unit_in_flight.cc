@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/guarded.h"
+#include "common/engine/rounding_report.h"
 
 namespace merganser {
 namespace {
@@ -104,7 +105,17 @@ void UnitInFlight::PartDone(size_t part, std::string digest, SegmentFindings fin
 
 void UnitInFlight::Gather() {
   if (writes()) result_.receipts = pieces_->TakeReceipts();
-  for (SegmentFindings& findings : findings_) {
+  BlockRounding rounding;  // of the tensor whose segments come by
+  for (size_t part = 0; part < parts(); ++part) {
+    SegmentFindings& findings = findings_[part];
+    if (findings.rounding.has_value()) rounding.Add(*findings.rounding);
+    if (segment(part).scales) {
+      const uint32_t tensor = segment(part).tensor;
+      LeafReport& report = result_.leaves.emplace_back();
+      report.tensor = tensor;
+      report.leaf = job().plan.tensors[tensor].leaves - 1;
+      report.fields.push_back(RoundingField(std::exchange(rounding, {})));
+    }
     Append(findings.leaves, result_.leaves);
     Append(findings.groups, result_.groups);
     Append(findings.sums, result_.sums);

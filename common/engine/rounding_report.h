@@ -8,7 +8,7 @@
 
 namespace merganser {
 
-// For one segment; those of a tensor are added.
+// For one tensor.
 ReportField RoundingField(const BlockRounding& rounding);
 
 // Puts, in place of what RoundingField gave, what it comes to over the tensor: `rounding_error`,

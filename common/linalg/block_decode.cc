@@ -1,10 +1,12 @@
 #include "common/linalg/block_decode.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
+#include "common/linalg/code_ops.h"
 #include "common/tensor/float_codec.h"
 
 namespace merganser {
@@ -33,33 +35,24 @@ std::array<float, 256> MakeE5m2() {
   return values;
 }
 
-uint16_t FloatToBf16(float value) {
-  if (std::isnan(value)) return DoubleToBf16(value);
-  const auto bits = std::bit_cast<uint32_t>(value);
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
+// Codes that are decoded at a time.
+constexpr uint64_t kAtOnce = 256;
 
-template <typename Value>
-void Put(Value value, std::byte* at) {
-  std::memcpy(at, &value, sizeof value);
-}
-
-// value(i) of `count` elements, as `dtype`.
-template <typename ValueOf>
-void Write(uint64_t count, DType dtype, std::byte* out, ValueOf value) {
+// `n` floats, at most kAtOnce, as `dtype`.
+void Write(const float* values, uint64_t n, DType dtype, std::byte* out) {
+  std::array<uint16_t, kAtOnce> halves;
   switch (dtype) {
     case DType::kF32:
-      for (uint64_t i = 0; i < count; ++i) Put(value(i), out + i * sizeof(float));
+      std::memcpy(out, values, n * sizeof(float));
       return;
     case DType::kF16:
-      for (uint64_t i = 0; i < count; ++i) {
-        Put(DoubleToHalf(value(i)), out + i * sizeof(uint16_t));
-      }
-      return;
+      for (uint64_t i = 0; i < n; ++i) halves[i] = DoubleToHalf(values[i]);
+      break;
     default:
-      for (uint64_t i = 0; i < count; ++i) Put(FloatToBf16(value(i)), out + i * sizeof(uint16_t));
-      return;
+      linalg::RoundToBf16(values, n, halves.data());
+      break;
   }
+  std::memcpy(out, halves.data(), n * sizeof(uint16_t));
 }
 
 template <typename Bits>
@@ -105,20 +98,32 @@ float ScaleValue(DType dtype, const std::byte* at) {
   }
 }
 
-void DecodeScaled(const std::array<float, 256>& values, std::span<const std::byte> codes,
-                  float scale, DType dtype, std::byte* out) {
-  Write(codes.size(), dtype, out,
-        [&](uint64_t i) { return values[static_cast<size_t>(codes[i])] * scale; });
+void DecodeScaled(DType coded, std::span<const std::byte> codes, float scale, DType dtype,
+                  std::byte* out) {
+  std::array<float, kAtOnce> values;
+  for (uint64_t i = 0; i < codes.size(); i += kAtOnce) {
+    const uint64_t n = std::min(kAtOnce, codes.size() - i);
+    linalg::DecodeCodes(coded, reinterpret_cast<const uint8_t*>(codes.data()) + i, n, scale,
+                        values.data());
+    Write(values.data(), n, dtype, out);
+    out += n * BytesPerElement(dtype);
+  }
 }
 
 void DecodePairs(std::span<const std::byte> pairs, uint64_t first, uint64_t count, float scale,
                  DType dtype, std::byte* out) {
-  std::array<float, 16> scaled;
-  for (size_t code = 0; code < scaled.size(); ++code) scaled[code] = E2m1Values()[code] * scale;
-  Write(count, dtype, out, [&](uint64_t i) {
-    const auto pair = static_cast<uint32_t>(pairs[(first + i) / 2]);
-    return scaled[(first + i) % 2 == 0 ? pair & 15 : pair >> 4];
-  });
+  std::array<uint8_t, kAtOnce> codes;
+  std::array<float, kAtOnce> values;
+  for (uint64_t i = 0; i < count; i += kAtOnce) {
+    const uint64_t n = std::min(kAtOnce, count - i);
+    for (uint64_t k = 0; k < n; ++k) {
+      const uint64_t at = first + i + k;
+      codes[k] = static_cast<uint8_t>(static_cast<uint32_t>(pairs[at / 2]) >> (at % 2 * 4) & 15);
+    }
+    linalg::DecodeCodes(DType::kF4, codes.data(), n, scale, values.data());
+    Write(values.data(), n, dtype, out);
+    out += n * BytesPerElement(dtype);
+  }
 }
 
 }  // namespace merganser

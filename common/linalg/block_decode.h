@@ -1,4 +1,4 @@
-// Values that are stored in few bits with a scale a block (FP8, MXFP4), as floats. Scalar, one
+// Values that are stored in few bits with a scale a block (FP8, MXFP4), as floats. One
 // multiplication in float32 an element: the same bits on every CPU.
 #ifndef MERGANSER_COMMON_LINALG_BLOCK_DECODE_H_
 #define MERGANSER_COMMON_LINALG_BLOCK_DECODE_H_
@@ -23,10 +23,11 @@ const std::array<float, 16>& E2m1Values();
 // less 127, and NaN for 255.
 float ScaleValue(DType dtype, const std::byte* at);
 
-// Writes values[codes[i]] * scale, rounded to float32 and then to nearest even as `dtype` (F32,
-// BF16 or F16), to out[i], for as many as there are codes. What does not fit becomes infinite.
-void DecodeScaled(const std::array<float, 256>& values, std::span<const std::byte> codes,
-                  float scale, DType dtype, std::byte* out);
+// Writes the value of codes[i], which are F8_E4M3 or F8_E5M2, times scale, rounded to float32 and
+// then to nearest even as `dtype` (F32, BF16 or F16), to out[i], for as many as there are codes.
+// What does not fit becomes infinite.
+void DecodeScaled(DType coded, std::span<const std::byte> codes, float scale, DType dtype,
+                  std::byte* out);
 
 // The same of `count` codes of 4 bits, two a byte, the lower first, from code `first` of `pairs`
 // on.

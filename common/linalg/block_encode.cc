@@ -9,6 +9,7 @@
 #include <span>
 
 #include "common/linalg/block_decode.h"
+#include "common/linalg/code_ops.h"
 #include "common/tensor/float_codec.h"
 
 namespace merganser {
@@ -17,35 +18,8 @@ namespace {
 // Columns that are looked at at once. Even, so that pairs stay whole.
 constexpr uint64_t kRun = 256;
 
-constexpr uint32_t kMagnitude = 0x7fffffff;
-
-// A float format of few bits without infinities that matter: the largest value is kMost.
-template <uint32_t kMantissa, uint32_t kBias, uint32_t kMostBits>
-struct SmallFloat {
-  static constexpr float kMost = std::bit_cast<float>(kMostBits);
-
-  // The nearest of its values, ties to even, what is larger than the largest saturated.
-  static uint32_t Code(float value) {
-    constexpr uint32_t kShift = 23 - kMantissa;
-    constexpr uint32_t kLeastNormal = (127 + 1 - kBias) << 23;
-    // The last bit of this float is worth the least value, so that adding rounds to it.
-    constexpr float kMagic = std::bit_cast<float>((127 + 23 + 1 - kBias - kMantissa) << 23);
-    const auto bits = std::bit_cast<uint32_t>(value);
-    const uint32_t magnitude = std::min(bits & kMagnitude, kMostBits);
-    const uint32_t small = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + kMagic) -
-                           std::bit_cast<uint32_t>(kMagic);
-    const uint32_t large =
-        ((magnitude + (uint32_t{1} << (kShift - 1)) - 1 + ((magnitude >> kShift) & 1)) >> kShift) -
-        ((127 - kBias) << kMantissa);
-    return (magnitude < kLeastNormal ? small : large) | (bits >> 31) << (kMantissa + kExponent);
-  }
-
-  static constexpr uint32_t kExponent = kBias == 7 ? 4 : kBias == 15 ? 5 : 2;
-};
-
-using E4m3 = SmallFloat<3, 7, 0x43e00000>;   // 448
-using E5m2 = SmallFloat<2, 15, 0x47600000>;  // 57344
-using E2m1 = SmallFloat<1, 1, 0x40c00000>;   // 6
+// The largest values.
+constexpr float kMostE4m3 = 448, kMostE5m2 = 57344;
 
 float BitsOf(uint32_t bits) { return std::bit_cast<float>(bits); }
 
@@ -67,7 +41,6 @@ class Encoder {
       : form_(form),
         band_(band),
         pairs_(form.coded == DType::kF4),
-        codes_of_(form.coded == DType::kF8E5M2 ? E5m2Values() : E4m3Values()),
         row_bytes_(pairs_ ? band.cols / 2 : band.cols),
         scale_bytes_(BytesPerElement(form.scale)),
         scale_cols_((band.cols + band.block_cols - 1) / band.block_cols) {}
@@ -106,7 +79,7 @@ class Encoder {
         for_runs([&](uint64_t row, uint64_t col, uint64_t count) {
           const uint64_t byte = Byte(row, col), bytes = pairs_ ? count / 2 : count;
           std::memcpy(band_.codes + byte, band_.original_codes + byte, bytes);
-          AddEnergy(Values(row, col, count), count);
+          total_.energy += linalg::SumOfSquares(Values(row, col, count), count);
           return true;
         });
         return;
@@ -114,26 +87,13 @@ class Encoder {
     }
     uint32_t most = 0;
     for_runs([&](uint64_t row, uint64_t col, uint64_t count) {
-      const float* const values = Values(row, col, count);
-      for (uint64_t i = 0; i < count; ++i) {
-        most = std::max(most, std::bit_cast<uint32_t>(values[i]) & kMagnitude);
-      }
+      most = std::max(most, linalg::LargestMagnitude(Values(row, col, count), count));
       return true;
     });
     StoreScale(BitsOf(most), band_.scales + at);
     const float scale = ScaleValue(form_.scale, band_.scales + at);
     for_runs([&](uint64_t row, uint64_t col, uint64_t count) {
-      const float* const values = Values(row, col, count);
-      std::byte* const codes = band_.codes + Byte(row, col);
-      if (pairs_) {
-        CodePairs(values, count, scale, codes);
-      } else if (form_.coded == DType::kF8E5M2) {
-        CodeBytes<E5m2>(values, count, scale, codes);
-      } else {
-        CodeBytes<E4m3>(values, count, scale, codes);
-      }
-      AddEnergy(values, count);
-      AddError(values, count, scale, codes);
+      Code(Values(row, col, count), count, scale, band_.codes + Byte(row, col));
       return true;
     });
   }
@@ -153,28 +113,21 @@ class Encoder {
   bool IsOriginal(uint64_t row, uint64_t col, uint64_t count, float scale) {
     const float* const values = Values(row, col, count);
     const std::byte* const codes = band_.original_codes + Byte(row, col);
-    std::array<std::byte, kRun * sizeof(float)> decoded;
+    // Exactly, and then as it is read.
+    std::array<float, kRun> decoded;
+    auto* const out = reinterpret_cast<std::byte*>(decoded.data());
     if (pairs_) {
-      DecodePairs({codes, count / 2}, 0, count, scale, form_.decoded, decoded.data());
+      DecodePairs({codes, count / 2}, 0, count, scale, DType::kF32, out);
     } else {
-      DecodeScaled(codes_of_, {codes, count}, scale, form_.decoded, decoded.data());
+      DecodeScaled(form_.coded, {codes, count}, scale, DType::kF32, out);
     }
+    if (form_.decoded == DType::kBF16) return linalg::AreRoundedBf16(values, decoded.data(), count);
     for (uint64_t i = 0; i < count; ++i) {
-      if (std::bit_cast<uint32_t>(values[i]) != FloatBits(decoded.data(), i)) return false;
+      const float read =
+          form_.decoded == DType::kF16 ? HalfToFloat(DoubleToHalf(decoded[i])) : decoded[i];
+      if (std::bit_cast<uint32_t>(values[i]) != std::bit_cast<uint32_t>(read)) return false;
     }
     return true;
-  }
-  // Element `i` of what was decoded, as a float's bits.
-  uint32_t FloatBits(const std::byte* decoded, uint64_t i) const {
-    if (form_.decoded == DType::kF32) {
-      uint32_t bits;
-      std::memcpy(&bits, decoded + i * sizeof bits, sizeof bits);
-      return bits;
-    }
-    uint16_t bits;
-    std::memcpy(&bits, decoded + i * sizeof bits, sizeof bits);
-    return std::bit_cast<uint32_t>(form_.decoded == DType::kF16 ? HalfToFloat(bits)
-                                                                : Bf16ToFloat(bits));
   }
 
   // The scale of a block of which `most` is the largest magnitude, as it is stored. Of no block
@@ -189,7 +142,7 @@ class Encoder {
       return;
     }
     float scale = 1;
-    if (most > 0) scale = most / (form_.coded == DType::kF8E5M2 ? E5m2::kMost : E4m3::kMost);
+    if (most > 0) scale = most / (form_.coded == DType::kF8E5M2 ? kMostE5m2 : kMostE4m3);
     scale = std::max(scale, PowerOfTwo(-149));
     const int exponent = std::clamp(CeilLog2(scale), -127, 127);
     if (form_.powers_of_two) scale = PowerOfTwo(exponent);
@@ -217,54 +170,22 @@ class Encoder {
     std::memcpy(at, &value, sizeof value);
   }
 
-  template <typename Format>
-  static void CodeBytes(const float* values, uint64_t count, float scale, std::byte* codes) {
-    for (uint64_t i = 0; i < count; ++i) {
-      codes[i] = static_cast<std::byte>(Format::Code(values[i] / scale));
-    }
-  }
-  static void CodePairs(const float* values, uint64_t count, float scale, std::byte* codes) {
+  // Codes of values within a block, and what they lose.
+  void Code(const float* values, uint64_t count, float scale, std::byte* out) {
+    std::array<uint8_t, kRun> codes;
+    auto* const to = pairs_ ? codes.data() : reinterpret_cast<uint8_t*>(out);
+    const linalg::CodeSums sums = linalg::EncodeCodes(form_.coded, values, count, scale, to);
+    total_.error += sums.error;
+    total_.energy += sums.energy;
+    if (!pairs_) return;
     for (uint64_t i = 0; i < count; i += 2) {
-      codes[i / 2] = static_cast<std::byte>(E2m1::Code(values[i] / scale) |
-                                            E2m1::Code(values[i + 1] / scale) << 4);
+      out[i / 2] = static_cast<std::byte>(codes[i] | codes[i + 1] << 4);
     }
-  }
-
-  // Sums of eight: the order is the same on every CPU.
-  template <typename Term>
-  static double Sum(uint64_t count, const Term& term) {
-    std::array<double, 8> lanes{};
-    uint64_t i = 0;
-    for (; i + lanes.size() <= count; i += lanes.size()) {
-      for (size_t k = 0; k < lanes.size(); ++k) lanes[k] += term(i + k);
-    }
-    for (size_t k = 0; i < count; ++i, ++k) lanes[k] += term(i);
-    double sum = 0;
-    for (const double lane : lanes) sum += lane;
-    return sum;
-  }
-  void AddEnergy(const float* values, uint64_t count) {
-    total_.energy += Sum(count, [&](uint64_t i) {
-      const double value = values[i];
-      return value * value;
-    });
-  }
-  void AddError(const float* values, uint64_t count, float scale, const std::byte* codes) {
-    total_.error += Sum(count, [&](uint64_t i) {
-      const double error = static_cast<double>(values[i]) - ValueOf(codes, i) * scale;
-      return error * error;
-    });
-  }
-  double ValueOf(const std::byte* codes, uint64_t i) const {
-    if (!pairs_) return codes_of_[static_cast<size_t>(codes[i])];
-    const auto pair = static_cast<uint32_t>(codes[i / 2]);
-    return E2m1Values()[i % 2 == 0 ? pair & 15 : pair >> 4];
   }
 
   const BlockForm& form_;
   const BlockBand& band_;
   const bool pairs_;
-  const std::array<float, 256>& codes_of_;
   const uint64_t row_bytes_;
   const uint64_t scale_bytes_;
   const uint64_t scale_cols_;

@@ -1,6 +1,6 @@
 // Floats as values of few bits with a scale a block (FP8, MXFP4): what block_decode.h reads back.
-// The rules are those of common/format/FORMAT.md, "Quantised outputs". Scalar, in an order that
-// hangs on the blocks alone: the same bytes on every CPU, however a tensor is cut.
+// The rules are those of common/format/FORMAT.md, "Quantised outputs". In an order that hangs on
+// the blocks alone: the same bytes on every CPU, however a tensor is cut.
 #ifndef MERGANSER_COMMON_LINALG_BLOCK_ENCODE_H_
 #define MERGANSER_COMMON_LINALG_BLOCK_ENCODE_H_
 

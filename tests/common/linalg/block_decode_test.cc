@@ -105,9 +105,9 @@ TEST(BlockDecode, ProductsAreRoundedToFloatAndThenToTheType) {
   const std::vector<std::byte> codes = AllCodes();
   for (const float scale : {1.0F, 0.0071F, 1.0078125F, 3.0e-39F, 1.0e-40F, 1.9e35F, 2.5e-7F}) {
     std::vector<std::byte> f32(4 * 256), bf16(2 * 256), f16(2 * 256);
-    DecodeScaled(E4m3Values(), codes, scale, DType::kF32, f32.data());
-    DecodeScaled(E4m3Values(), codes, scale, DType::kBF16, bf16.data());
-    DecodeScaled(E4m3Values(), codes, scale, DType::kF16, f16.data());
+    DecodeScaled(DType::kF8E4M3, codes, scale, DType::kF32, f32.data());
+    DecodeScaled(DType::kF8E4M3, codes, scale, DType::kBF16, bf16.data());
+    DecodeScaled(DType::kF8E4M3, codes, scale, DType::kF16, f16.data());
     for (size_t i = 0; i < codes.size(); ++i) {
       float single;
       uint16_t brain, half;
@@ -143,7 +143,7 @@ TEST(BlockDecode, TiesGoToEven) {
   // it.
   const std::byte code{0x3c};
   uint16_t bits = 0;
-  DecodeScaled(E4m3Values(), {&code, 1}, 1.0078125F, DType::kBF16,
+  DecodeScaled(DType::kF8E4M3, {&code, 1}, 1.0078125F, DType::kBF16,
                reinterpret_cast<std::byte*>(&bits));
   EXPECT_EQ(std::bit_cast<float>(static_cast<uint32_t>(bits) << 16), 194.0F / 128);
 }
