@@ -65,8 +65,9 @@ void AddModelRemarks(const std::vector<const Checkpoint*>& models, Plan& plan) {
 
 // A key that is about adapters, in a recipe of models that have none.
 void NoteLoraDType(const Recipe& recipe, const std::vector<const Checkpoint*>& models, Plan& plan) {
-  const bool adapted = std::any_of(models.begin(), models.end(),
-                                   [](const Checkpoint* model) { return !model->adapters.empty(); });
+  const bool adapted = std::any_of(models.begin(), models.end(), [](const Checkpoint* model) {
+    return !model->adapters.empty();
+  });
   if (recipe.lora_dtype_line == 0 || adapted) return;
   plan.notes.push_back(absl::StrCat(recipe.source_name, ":", recipe.lora_dtype_line,
                                     ": key 'lora_dtype': accepted, but it has no effect here: no "

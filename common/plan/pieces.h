@@ -40,8 +40,8 @@ struct SharedPiece {
 // Those of a unit whose pieces end at `ends`, in their order; at most one begins in a segment.
 std::vector<SharedPiece> SharedPieces(const Unit& unit, const std::vector<uint64_t>& ends);
 
-// The least memory that `unit` can be done with: its largest segment, with the shared pieces and the
-// scales that are open beside it. Sets Unit::memory.
+// The least memory that `unit` can be done with: its largest segment, with the shared pieces and
+// the scales that are open beside it. Sets Unit::memory.
 uint64_t UnitMemory(const Plan& plan, const Unit& unit);
 
 }  // namespace merganser

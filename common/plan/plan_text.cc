@@ -130,9 +130,9 @@ std::string TensorsText(const Plan& plan) {
                                "shape", "mode", "family", "leaves");
   for (const PlannedTensor& tensor : plan.tensors) {
     text += Formatted("%-*s  %-5s  %-20s  %-15s  %-9s  %d%s\n", w, OneLine(tensor.spec.name),
-                      OutputTypeName(tensor), ShapeText(tensor.spec.shape),
-                      tensor.needs.mode, tensor.needs.family.empty() ? "-" : tensor.needs.family,
-                      tensor.leaves, RemarksText(tensor, whole));
+                      OutputTypeName(tensor), ShapeText(tensor.spec.shape), tensor.needs.mode,
+                      tensor.needs.family.empty() ? "-" : tensor.needs.family, tensor.leaves,
+                      RemarksText(tensor, whole));
   }
   return text;
 }

@@ -21,8 +21,8 @@ struct OriginFault {
 std::optional<OriginFault> FindOriginFault(const Plan& plan, const PlannedTensor& tensor,
                                            size_t index);
 
-// The same of the encoding of a tensor that has one, of which elements, and the original's model and
-// shard, are as they may be; "original.scales".
+// The same of the encoding of a tensor that has one, of which elements, and the original's model
+// and shard, are as they may be; "original.scales".
 std::optional<OriginFault> FindEncodingFault(const Plan& plan, const PlannedTensor& tensor);
 
 }  // namespace merganser

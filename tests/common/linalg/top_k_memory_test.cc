@@ -76,9 +76,9 @@ TEST(LowRankTopKMemory, PeakStaysBelowTheStatedBound) {
     int64_t rows, cols;
     size_t rank;
     int k;
-  } const cases[] = {{1, 1, 1, 1},       {60, 60, 2, 4},   {300, 200, 16, 1}, {300, 200, 16, 16},
-                     {16, 3000, 40, 16}, {3000, 16, 4, 4}, {900, 700, 64, 1}, {5, 7, 100, 5},
-                     {1, 20000, 1, 1}};
+  } const cases[] = {{1, 1, 1, 1},       {60, 60, 2, 4},     {300, 200, 16, 1},
+                     {300, 200, 16, 16}, {16, 3000, 40, 16}, {3000, 16, 4, 4},
+                     {900, 700, 64, 1},  {5, 7, 100, 5},     {1, 20000, 1, 1}};
   for (const auto& c : cases) {
     FactoredDelta delta;
     delta.height = c.rows;
@@ -93,10 +93,9 @@ TEST(LowRankTopKMemory, PeakStaysBelowTheStatedBound) {
     const int64_t used = peak - before;
     ASSERT_TRUE(result.ok()) << result.status();
     const auto sides = static_cast<uint64_t>(c.k * (c.rows + c.cols + 1));
-    EXPECT_LE(static_cast<uint64_t>(used),
-              LowRankTopKBytes(static_cast<uint64_t>(c.rows), static_cast<uint64_t>(c.cols),
-                               c.rank) +
-                  sides * sizeof(double))
+    EXPECT_LE(static_cast<uint64_t>(used), LowRankTopKBytes(static_cast<uint64_t>(c.rows),
+                                                            static_cast<uint64_t>(c.cols), c.rank) +
+                                               sides * sizeof(double))
         << c.rows << " x " << c.cols << ", rank " << c.rank << ", k " << c.k;
   }
 }
