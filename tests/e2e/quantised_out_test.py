@@ -155,7 +155,7 @@ class Fp8OutTest(SourceCase):
         for values in others:
             near = self.random.standard_normal((1030, 1100)) * 0.02
             values[WEIGHTS[2]] = q.bf16(base[WEIGHTS[2]] + near)
-        folder, _ = self.fp8("b", base)
+        folder, _ = self.fp8("b", base, config=dict(FP8, scale_fmt="ue8m0"))
         models = [self.plain("e", others[0]), self.fp8("e8", others[1])[0]]
         for method in ("linear", "ties", "resmerge"):
             with self.subTest(method=method):
