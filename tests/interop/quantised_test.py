@@ -1,5 +1,5 @@
 """What quantised checkpoints are decoded to, held against torch's own casts and transformers' ways to
-dequantise on a CPU, bit for bit.
+dequantise on a CPU, bit for bit; and what is written quantised, against torch's casts and torchao.
 
 usage: quantised_test.py        environment: MERGANSER_BIN, MERGANSER_SOURCE_DIR
 """
@@ -20,6 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 import safetensors.torch  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
+from torchao.prototype.mx_formats import mx_tensor  # noqa: E402
 from transformers.integrations import finegrained_fp8, mxfp4  # noqa: E402
 
 from accuracy_table import BIN  # noqa: E402
@@ -181,22 +182,35 @@ class QuantisedTest(unittest.TestCase):
         self.assertTrue(changed or any("_scale_inv" in name for name in written))
         return written, exact
 
-    def test_codes_are_torchs_casts(self):
-        """x / s as torch rounds it, with the scale that was written."""
-        torch.manual_seed(5)
-        codes = self.random_codes((256, 384), torch.float8_e4m3fn)
-        base = {"l.weight": codes, "l.weight_scale_inv": torch.rand(2, 3) * 0.01 + 1e-4}
+    def written(self, base, shape):
+        """A merge of a base of one weight with a random expert: in the base's form, and as float32."""
         self.decoded(base, dtype="bfloat16", quantization_config=FP8)
         expert = os.path.join(self.dir, "expert")
         os.makedirs(expert)
-        safetensors.torch.save_file({"l.weight": torch.randn(256, 384).to(torch.bfloat16)},
+        safetensors.torch.save_file({"l.weight": torch.randn(shape).to(torch.bfloat16)},
                                     os.path.join(expert, "model.safetensors"), {"format": "pt"})
         with open(os.path.join(expert, "config.json"), "w", encoding="utf-8") as f:
             json.dump({"model_type": "made"}, f)
         recipe = {"merge_method": "task_arithmetic", "base_model": os.path.join(self.dir, "model"),
                   "models": [{"model": expert}], "parameters": {"weight": 0.5}}
         written = self.merged("written", dict(recipe, out_dtype="source"))
-        exact = self.merged("exact", dict(recipe, out_dtype="float32"))["l.weight"]
+        return written, self.merged("exact", dict(recipe, out_dtype="float32"))["l.weight"]
+
+    def test_pairs_are_torchaos(self):
+        """MXFP4 as torchao makes it of the merged values, by OCP's rule."""
+        codes = torch.randint(-128, 128, (6, 480), dtype=torch.int8)
+        scales = torch.randint(120, 130, (6, 30), dtype=torch.uint8).view(torch.float8_e8m0fnu)
+        written, exact = self.written({"l.weight": codes, "l.scale": scales}, (6, 960))
+        scales, codes = mx_tensor.to_mx(exact, torch.float4_e2m1fn_x2, 32)
+        self.assertSameBits(written["l.scale"], scales.reshape(6, 30), "scales")
+        self.assertSameBits(written["l.weight"].view(torch.uint8),
+                            codes.view(torch.uint8).reshape(6, 480), "codes")
+
+    def test_codes_are_torchs_casts(self):
+        """x / s as torch rounds it, with the scale that was written."""
+        codes = self.random_codes((256, 384), torch.float8_e4m3fn)
+        written, exact = self.written(
+            {"l.weight": codes, "l.weight_scale_inv": torch.rand(2, 3) * 0.01 + 1e-4}, (256, 384))
         tiles = exact.reshape(2, 128, 3, 128)
         scales = tiles.abs().amax(dim=(1, 3)) / 448
         self.assertSameBits(written["l.weight_scale_inv"], scales, "scales")
