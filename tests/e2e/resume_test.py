@@ -82,7 +82,7 @@ class ResumeTest(harness.Case):
         for number, (method, parameters) in enumerate(merges):
             file = self.recipe(method, parameters, "%s-%d.yaml" % (method, number))
             with self.subTest(method=method, parameters=parameters, seed=self.seed):
-                killed += self.kill_and_resume(file, 3)
+                killed += self.kill_and_resume(file, 3, 4)
         print("killed %d times" % killed)
         self.assertGreaterEqual(killed, 3)
 
@@ -91,16 +91,17 @@ class ResumeTest(harness.Case):
             file = origin_models.recipe(self.path(family + ".yaml"), family, harness.data(family),
                                         unit_size="1MB", max_shard_size="8MB")
             with self.subTest(family=family, seed=self.seed):
-                self.assertGreaterEqual(self.kill_and_resume(file, 2), 1)
+                self.assertGreaterEqual(self.kill_and_resume(file, 2, 2), 1)
 
-    def kill_and_resume(self, file, most):
-        """How often a merge was killed, at most so many times, before it was gone on with."""
+    def kill_and_resume(self, file, most, records):
+        """How often a merge was killed, at most `most` times, before it was gone on with: each time
+        with up to so many more records."""
         wanted = harness.hash_output(self.merge(file, file + "-wanted"))
         output, args, killed = file + "-out", (), 0
         for _ in range(most):
             # Every run adds to the records of those before it.
-            records = self.records(output) + self.random.randint(1, 4)
-            if self.disturb(file, output, records, signal.SIGKILL, *args) is None:
+            wait = self.records(output) + self.random.randint(1, records)
+            if self.disturb(file, output, wait, signal.SIGKILL, *args) is None:
                 break
             killed += 1
             args = ("--resume",)
