@@ -293,13 +293,14 @@ class Cluster:
         progress that the coordinator tells of the job; returns that. Then they stand still: what
         they hold they keep, until they are woken (SIGCONT) or killed. They should stand still
         since before the job was submitted (stop_workers)."""
-        # Of the time that a look takes on this machine; longer only while nothing is done, so
-        # that never more than a few units are.
+        # Of the time that a look takes on this machine, and never more seconds than `longest`; both
+        # grow only while nothing is done, so that never more than a few units are, also where the
+        # machine was busy with others and is no longer.
         shortest = 0.1
-        part, before = shortest, 0
+        part, longest, before = shortest, 0.2, 0
 
         def look():
-            nonlocal part, before
+            nonlocal part, longest, before
             began = time.monotonic()
             job = self.job(name)
             if finished(job):
@@ -309,13 +310,13 @@ class Cluster:
                 return progress
             done = int(progress.get("units_done", 0))
             if done > before:
-                part = shortest
+                part, longest = shortest, 0.2
             elif int(progress.get("units_leased", 0)) > 0:
-                part = min(1.5 * part, 1)
+                part, longest = min(1.5 * part, 1), 1.25 * longest
             before = done
             took = time.monotonic() - began
             self.signal_workers(signal.SIGCONT)
-            time.sleep(part * took)
+            time.sleep(min(part * took, longest))
             self.signal_workers(signal.SIGSTOP)
             return None
 
