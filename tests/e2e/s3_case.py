@@ -86,9 +86,9 @@ class BucketCase(harness.Case):
     def sample(self):
         return self.recipes("sample", SAMPLE_BASE, SAMPLE, out_dtype="bfloat16")
 
-    def generated(self, family="generated", **top):
-        """Several shards, and more parts than shards."""
-        models = harness.data(family)
+    def generated(self, family="generated", whole=False, **top):
+        """Several shards, and more parts than shards; in sanitized builds only with `whole`."""
+        models = harness.data(family, whole=whole)
         folder = os.path.basename(os.path.dirname(models[0]))
         if not self.s3.keys("models", "in/%s/" % folder):
             for path in models:

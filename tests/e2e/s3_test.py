@@ -56,7 +56,7 @@ class S3Test(BucketCase):
         self.assertNotIn(self.server.secret_key.encode(), done.stdout + done.stderr)
 
     def test_many_parts(self):
-        local, remote = self.generated()
+        local, remote = self.generated(whole=True)
         wanted = self.wanted(local)
         shards = [name for name in wanted if name.endswith(".safetensors")]
         self.assertGreaterEqual(len(shards), 3)
