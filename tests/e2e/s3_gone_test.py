@@ -17,7 +17,7 @@ RECORD = ("--record-every", "0.05")
 class GoneTest(BucketCase):
     def setUp(self):
         super().setUp()
-        self.local, self.remote = self.generated()
+        self.local, self.remote = self.generated(whole=True)
         self.expected = self.wanted(self.local)
 
     def begun(self, output):
