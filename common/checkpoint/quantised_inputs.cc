@@ -112,9 +112,11 @@ class Decoding {
                        one ? "it is" : "they are", " read (", FirstFew(names), ")"));
     }
     if (!left_out.empty()) {
-      checkpoint_.notes.push_back(absl::StrCat(
-          model, FirstFew(left_out), left_out.size() == 1 ? " is" : " are",
-          " left out: scales of activations or of the cache, which the quantised form alone uses"));
+      checkpoint_.notes.push_back(absl::StrCat(model, FirstFew(left_out),
+                                               left_out.size() == 1 ? " is" : " are",
+                                               " left out of what is merged: scales of activations "
+                                               "or of the cache, which the quantised form "
+                                               "alone uses (out_dtype: source copies the base's)"));
     }
     return absl::OkStatus();
   }

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/shown.h"
+#include "common/base/status.h"
 #include "common/checkpoint/block_layout.h"
 #include "common/plan/origin_bytes.h"
 #include "common/plan/planned_origins.h"
@@ -30,6 +31,16 @@ absl::StatusOr<std::string> NameOfPart(const std::string& part, std::string_view
                                                  " in the file of the model whose form it would "
                                                  "take, which tells no name for it here; expected "
                                                  "a dtype (out_dtype: bfloat16)"));
+}
+
+// Values and scales of `tensor` as the file has them, under the names that they get where the
+// tensor is called `output`.
+absl::StatusOr<BlockParts> PartsAs(const CheckpointTensor& tensor, const std::string& output) {
+  BlockParts parts = *tensor.parts;
+  for (SafetensorsSpec* part : {&parts.values, &parts.scales}) {
+    MERGANSER_ASSIGN_OR_RETURN(part->name, NameOfPart(part->name, tensor.name, output));
+  }
+  return parts;
 }
 
 BlockLayout LayoutOf(const PlannedTensor& tensor) {
@@ -63,13 +74,9 @@ absl::Status SetEncoding(const std::vector<const Checkpoint*>& models, uint32_t 
         "(out_dtype: bfloat16)"));
   }
   PlannedEncoding encoding;
-  encoding.values = where.parts->values;
-  encoding.scales = where.parts->scales;
-  for (SafetensorsSpec* part : {&encoding.values, &encoding.scales}) {
-    absl::StatusOr<std::string> name = NameOfPart(part->name, where.name, aligned.name);
-    if (!name.ok()) return name.status();
-    part->name = *std::move(name);
-  }
+  MERGANSER_ASSIGN_OR_RETURN(BlockParts parts, PartsAs(where, aligned.name));
+  encoding.values = std::move(parts.values);
+  encoding.scales = std::move(parts.scales);
   encoding.original = {source->model, where.shard, where.offset, where.dtype, where.name};
   encoding.original.scales = where.scales;
   encoding.original.coded = where.coded;
@@ -79,11 +86,13 @@ absl::Status SetEncoding(const std::vector<const Checkpoint*>& models, uint32_t 
   return absl::OkStatus();
 }
 
-std::vector<PlannedTensor> CopiedParts(const CheckpointTensor& tensor, uint32_t model) {
+absl::StatusOr<std::vector<PlannedTensor>> CopiedParts(const CheckpointTensor& tensor,
+                                                       const std::string& name, uint32_t model) {
+  MERGANSER_ASSIGN_OR_RETURN(const BlockParts parts, PartsAs(tensor, name));
   const StoredBlock& scales = tensor.scales->scales;
   std::vector<PlannedTensor> out;
-  out.push_back(Copied(tensor, tensor.parts->values, model, tensor.shard, tensor.offset));
-  out.push_back(Copied(tensor, tensor.parts->scales, model, scales.shard, scales.offset));
+  out.push_back(Copied(tensor, parts.values, model, tensor.shard, tensor.offset));
+  out.push_back(Copied(tensor, parts.scales, model, scales.shard, scales.offset));
   return out;
 }
 

@@ -23,7 +23,10 @@ absl::Status SetEncoding(const std::vector<const Checkpoint*>& models, uint32_t 
 
 // Values and scales of a block-scaled tensor of `model`, and the tensors that its quantised form
 // alone uses (Checkpoint::left_out), to be copied as they are: needs and leaves are not set.
-std::vector<PlannedTensor> CopiedParts(const CheckpointTensor& tensor, uint32_t model);
+// Values and scales get names after `name`, the tensor's in the output; kInvalidArgument where it
+// does not allow that.
+absl::StatusOr<std::vector<PlannedTensor>> CopiedParts(const CheckpointTensor& tensor,
+                                                       const std::string& name, uint32_t model);
 std::vector<PlannedTensor> CopiedScales(const Checkpoint& reference, uint32_t model);
 
 // Elements at multiples of which an encoded tensor may be cut: whole rows of blocks, or more where

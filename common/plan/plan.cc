@@ -361,7 +361,8 @@ absl::StatusOr<Plan> MakePlan(const Recipe& recipe, const ResolvedMethod& resolv
       const CheckpointTensor& where = models[source.model]->tensors[source.tensor];
       if (where.parts.has_value() && !where.update.has_value()) {
         // As it is: the values in its place.
-        std::vector<PlannedTensor> parts_of = CopiedParts(where, source.model);
+        MERGANSER_ASSIGN_OR_RETURN(std::vector<PlannedTensor> parts_of,
+                                   CopiedParts(where, aligned.name, source.model));
         behind.push_back(std::move(parts_of[1]));
         tensor = std::move(parts_of[0]);
         tensor.needs = CopyNeeds();

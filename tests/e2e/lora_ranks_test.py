@@ -11,22 +11,14 @@ import numpy as np
 import harness
 import lora_models
 import stio
+from lora_case import LoraCase
 from lora_models import HIDDEN, LAYER, WIDE, Adapter, attention
 
 CHANGED = [LAYER % i + name + ".weight" for i in range(2)
            for name in ("self_attn.q_proj", "self_attn.v_proj", "mlp.up_proj", "mlp.down_proj")]
 
 
-class RanksCase(harness.Case):
-    def setUp(self):
-        super().setUp()
-        self.base = lora_models.base_tensors()
-        lora_models.save(self.path("base"), self.base)
-
-    def write(self, name, adapter):
-        adapter.save(self.path(name))
-        return adapter
-
+class RanksCase(LoraCase):
     def recipe(self, models, method="resmerge", **top):
         body = dict({"merge_method": method, "base_model": "base", "models": models,
                      "out_dtype": "float32"}, **top)

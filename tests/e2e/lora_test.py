@@ -12,6 +12,7 @@ import lora_models
 import methods_oracle
 import oracle
 import stio
+from lora_case import LoraCase
 from lora_models import HIDDEN, LAYER, ROWS, WIDE, Adapter, adapted, attention
 
 # Whether the method merges task vectors.
@@ -24,16 +25,7 @@ METHODS = {
 }
 
 
-class LoraTest(harness.Case):
-    def setUp(self):
-        super().setUp()
-        self.base = lora_models.base_tensors()
-        lora_models.save(self.path("base"), self.base)
-
-    def write(self, name, adapter):
-        adapter.save(self.path(name))
-        return adapter
-
+class LoraTest(LoraCase):
     def plan(self, *args, **kw):
         return json.loads(self.ok("plan", self.recipe(*args, **kw), "--json", cwd=self.dir).out)
 

@@ -16,21 +16,13 @@ import lora_models
 import methods_oracle
 import oracle_deltas
 import stio
+from lora_case import LoraCase
 from lora_models import HIDDEN, LAYER, ROWS, WIDE, Adapter, attention
 
 UNIT = 2.0 ** -24
 
 
-class MergeLoraCase(harness.Case):
-    def setUp(self):
-        super().setUp()
-        self.base = lora_models.base_tensors()
-        lora_models.save(self.path("base"), self.base)
-
-    def write(self, name, adapter):
-        adapter.save(self.path(name))
-        return adapter
-
+class MergeLoraCase(LoraCase):
     def pair(self):
         return (self.write("a", attention(5, r=2, alpha=4)),
                 self.write("b", attention(6, r=3, alpha=5, use_rslora=True)))

@@ -147,14 +147,23 @@ class Fp8OutTest(SourceCase):
                      "model.layers.0.self_attn.k_proj.k_scale"):
             np.testing.assert_array_equal(got.raw(name), base.raw(name), name)
 
+    def test_what_the_base_alone_has_is_copied_as_it_is(self):
+        """Layers that predict further tokens, which experts were trained without."""
+        values = self.body()
+        own = "model.layers.2.eh_proj.weight"
+        codes, scales, _ = q.fp8(self.random.standard_normal((70, 130)))
+        folder, _ = self.fp8("b", values, extra={
+            own: ("F8_E4M3", codes), own + "_scale_inv": q.stored("F32", scales)})
+        base = stio.Checkpoint(folder)
+        expert = self.plain("e", self.body(values))
+        got = self.merged_to("got", "task_arithmetic", folder, [expert], **SOURCE)
+        self.assertEqual({n: (e.dtype, e.shape) for n, e in got.tensors.items()},
+                         {n: (e.dtype, e.shape) for n, e in base.tensors.items()})
+        for name in (own, own + "_scale_inv"):
+            np.testing.assert_array_equal(got.raw(name), base.raw(name), name)
+
     def test_threads_memory_cuts_and_workers_change_nothing(self):
-        base = self.body()
-        others = [self.body(base) for _ in range(2)]
-        # Of several leaves: more than 2^20 elements.
-        base[WEIGHTS[2]] = q.bf16(self.random.standard_normal((1030, 1100)))
-        for values in others:
-            near = self.random.standard_normal((1030, 1100)) * 0.02
-            values[WEIGHTS[2]] = q.bf16(base[WEIGHTS[2]] + near)
+        base, others = self.bodies_of_leaves()
         folder, _ = self.fp8("b", base, config=dict(FP8, scale_fmt="ue8m0"))
         models = [self.plain("e", others[0]), self.fp8("e8", others[1])[0]]
         for method in ("linear", "ties", "resmerge"):

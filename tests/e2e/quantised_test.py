@@ -42,6 +42,16 @@ class QuantisedCase(harness.Case):
         return {name: q.bf16(self.random.standard_normal(shape) * (0.02 if near else 1) +
                              (near[name] if near else 0)) for name, shape in shapes.items()}
 
+    def bodies_of_leaves(self):
+        """A base and two near it, with a matrix of several leaves: of more than 2^20 elements."""
+        base = self.body()
+        others = [self.body(base) for _ in range(2)]
+        base[WEIGHTS[2]] = q.bf16(self.random.standard_normal((1030, 1100)))
+        for values in others:
+            near = self.random.standard_normal((1030, 1100)) * 0.02
+            values[WEIGHTS[2]] = q.bf16(base[WEIGHTS[2]] + near)
+        return base, others
+
     def plain(self, name, values):
         return self.save(name, {n: ("BF16", x) for n, x in values.items()})
 
@@ -140,13 +150,7 @@ class Fp8Test(QuantisedCase):
                     np.testing.assert_array_equal(out.values(tensor), x, tensor)
 
     def test_threads_memory_and_cuts_change_nothing(self):
-        base = self.body()
-        others = [self.body(base) for _ in range(2)]
-        # Of several leaves: more than 2^20 elements.
-        base[WEIGHTS[2]] = q.bf16(self.random.standard_normal((1030, 1100)))
-        for values in others:
-            near = self.random.standard_normal((1030, 1100)) * 0.02
-            values[WEIGHTS[2]] = q.bf16(base[WEIGHTS[2]] + near)
+        base, others = self.bodies_of_leaves()
         quantised, _ = self.fp8("b", base)
         experts = [self.fp8("e0", others[0])[0], self.plain("e1", others[1])]
         for method in METHODS:
