@@ -12,7 +12,6 @@ many seeds (5, or 50 with MERGANSER_CHAOS=1); MERGANSER_SEED runs one again.
 
 import os
 import random
-import re
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ import time
 
 import harness
 import origin_models
+import processes
 
 SEEDS = int(os.environ.get("MERGANSER_SEEDS",
                            "50" if harness.CHAOS else "5"))
@@ -180,8 +180,7 @@ class Chaos:
 
     def bytes_of(self, process):
         try:
-            with open("/proc/%d/io" % process.pid, encoding="ascii") as f:
-                return int(re.search(r"^wchar: (\d+)$", f.read(), re.M).group(1))
+            return processes.written(process.pid)
         except OSError:
             return 0
 

@@ -2,7 +2,6 @@
 and what becomes of it when slices move layers."""
 
 import json
-import os
 
 import numpy as np
 

@@ -5,9 +5,9 @@ import os
 import random
 import re
 import signal
-import time
 
 import harness
+import processes
 
 
 class RestartCase(harness.Case):
@@ -33,11 +33,7 @@ class RestartCase(harness.Case):
 
     def written(self, cluster):
         """Bytes that the workers handed to write calls."""
-        total = 0
-        for worker in cluster.workers:
-            with open("/proc/%d/io" % worker.pid, encoding="ascii") as f:
-                total += int(re.search(r"^wchar: (\d+)$", f.read(), re.M).group(1))
-        return total
+        return sum(processes.written(worker.pid) for worker in cluster.workers)
 
     def assertSameOutput(self, output, undisturbed):
         self.assertEqual(harness.hash_output(output), harness.hash_output(undisturbed))

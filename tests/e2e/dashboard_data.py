@@ -6,7 +6,6 @@ import copy
 import datetime
 import json
 import math
-import os
 import random
 import re
 

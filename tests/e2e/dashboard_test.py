@@ -15,10 +15,9 @@ import time
 
 import dashboard_case
 import harness
-import http_test
-import metrics_test
+import metrics_text
 from dashboard_case import SCREENSHOTS
-from http_test import bearer, token
+from http_case import Site, bearer, token
 from radosgw import free_ports
 from selenium.webdriver.common.keys import Keys
 
@@ -113,7 +112,7 @@ class DashboardTest(dashboard_case.BrowserCase):
         # A port that the next coordinator has as well.
         port = free_ports(1)[0]
         self.url = "http://127.0.0.1:%d" % port
-        self.site = http_test.Site(self.url)
+        self.site = Site(self.url)
         self.cluster = self.enterContext(harness.Cluster(
             0, self.path("state"), connect_args=("--token-file", self.path("work")),
             coordinator_args=("--http", "127.0.0.1:%d" % port, "--token-file", tokens,
@@ -274,8 +273,8 @@ class DashboardTest(dashboard_case.BrowserCase):
         self.assertEqual(self.api(name + "/report"), report)
         listed = [each for each in self.api("jobs")["jobs"] if each["name"] == name]
         run = report["run"]
-        series, _ = metrics_test.parse(self.site.get("/metrics").body)
-        metric = functools.partial(metrics_test.total, series)
+        series, _ = metrics_text.parse(self.site.get("/metrics").body)
+        metric = functools.partial(metrics_text.total, series)
         for key, metric_name in (("bytes_read", "input"), ("bytes_written", "output")):
             self.assertEqual(
                 [summary["run"][key], int(job[key]), int(listed[0][key]),

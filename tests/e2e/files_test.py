@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 
 import harness
-import mpi_test
+import mpi_case
 import s3_case
 import stio
 import tiny_chat_models
@@ -138,7 +138,7 @@ class SmallFilesTest(SmallCase):
         self.assertEqual(harness.hash_output(embedded), harness.hash_output(self.path("served")))
 
 
-class RanksTest(SmallCase, mpi_test.MpiCase):
+class RanksTest(SmallCase, mpi_case.MpiCase):
     def test_ranks_write_the_same_files(self):
         self.base_with_files()
         embedded = self.merge(self.recipe("a", "b"), self.path("out"))

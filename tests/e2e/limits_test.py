@@ -13,10 +13,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import unittest
 
 import harness
-import mpi_test
+import mpi_case
 
 LONG = harness.LONG
 USER = 54321  # nobody has an account of that number
@@ -158,16 +157,16 @@ class OneProcessTest(LimitsCase):
 class MpiTest(LimitsCase):
     def setUp(self):
         super().setUp()
-        if shutil.which("mpirun") is None or not os.path.exists(mpi_test.MPI_BIN):
+        if shutil.which("mpirun") is None or not os.path.exists(mpi_case.MPI_BIN):
             self.skipTest("built without MPI")
-        self.mpi_bin = shutil.copy(mpi_test.MPI_BIN, self.top)
+        self.mpi_bin = shutil.copy(mpi_case.MPI_BIN, self.top)
         os.chmod(self.mpi_bin, 0o755)
 
     def run_under(self, space=None, **limits):
         """`space`: of each rank. mpirun is another program: with too little it dies by a signal."""
         output = os.path.join(self.fresh(), "out")
         # Where memory is short, mpirun waits for ever for a lock of PMIx's shared memory.
-        env = {**mpi_test.MPI_ENVIRONMENT, "PMIX_MCA_gds": "hash"}
+        env = {**mpi_case.MPI_ENVIRONMENT, "PMIX_MCA_gds": "hash"}
         rank = [self.mpi_bin, self.recipe, output]
         if space is not None:
             rank = ["sh", "-c", 'ulimit -v %d; exec "$@"' % (space // 1024), "rank", *rank]

@@ -7,7 +7,7 @@ import unittest
 import unittest.mock
 
 import harness
-import mpi_test
+import mpi_case
 import stio
 
 TIME = r"2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
@@ -78,10 +78,10 @@ class LogTest(harness.Case):
         for flags in (("--log-format", "xml"), ("--log-level", "loud")):
             self.assertOneError(harness.run("merge", file, self.path("c"), *flags), 2, flags[0])
 
-    @unittest.skipUnless(os.path.exists(mpi_test.MPI_BIN), "built without MPI")
+    @unittest.skipUnless(os.path.exists(mpi_case.MPI_BIN), "built without MPI")
     def test_ranks_log_as_well(self):
         model, tensor = spoilt(self.path("spoilt"))
-        result = mpi_test.mpi_run(mpi_test.command(2, self.recipe(model), self.path("out"),
+        result = mpi_case.mpi_run(mpi_case.command(2, self.recipe(model), self.path("out"),
                                                    "--log-format", "json"))
         self.assertNotEqual(result.code, 0)
         told = [json.loads(line) for line in lines(result.err) if line.startswith("{")]

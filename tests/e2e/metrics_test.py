@@ -9,44 +9,16 @@ import subprocess
 import yaml
 
 import harness
-import http_test
-import mpi_test
 from harness import SAMPLE, SAMPLE_BASE
+from http_case import Site
+from metrics_text import read, total
+from mpi_case import command, mpi_run
 from radosgw import free_ports
 
 FOLDER = os.path.join(os.environ["MERGANSER_SOURCE_DIR"], "deploy", "prometheus")
 TABLE = os.path.join(FOLDER, "METRICS.md")
 RULES_TEST = os.path.join(os.environ["MERGANSER_SOURCE_DIR"], "tests", "data", "prometheus",
                           "rules_test.yml")
-LINE = re.compile(r'^(?P<name>[a-z0-9_]+)(?:\{(?P<labels>[^}]*)\})? (?P<value>\S+)$')
-LABEL = re.compile(r'([a-z0-9_]+)="((?:[^"\\]|\\.)*)"')
-
-
-def parse(text):
-    """{name: {labels: value}} of Prometheus' text format, and {name: type}."""
-    series, types = {}, {}
-    for line in text.splitlines():
-        if line.startswith("# TYPE "):
-            _, _, name, kind = line.split(" ")
-            types[name] = kind
-        if line.startswith("#"):
-            continue
-        found = LINE.match(line)
-        assert found, line
-        labels = frozenset(LABEL.findall(found.group("labels") or ""))
-        series.setdefault(found.group("name"), {})[labels] = float(found.group("value"))
-    return series, types
-
-
-def read(path):
-    with open(path, encoding="utf-8") as f:
-        return parse(f.read())
-
-
-def total(series, name, **labels):
-    """The sum of all series of `name` that have these labels."""
-    return sum(value for found, value in series.get(name, {}).items()
-               if set(labels.items()) <= found)
 
 
 def table():
@@ -121,7 +93,7 @@ class MetricsTest(harness.Case):
 
     def test_every_rank_has_a_file(self):
         file = self.path("merge.prom")
-        result = mpi_test.mpi_run(mpi_test.command(
+        result = mpi_run(command(
             2, self.sample(), self.path("out"), "--threads", "1", "--metrics-file", file))
         self.assertEqual(result.code, 0, result)
         ranks = [read(file)[0], read(self.path("merge.rank1.prom"))[0]]
@@ -169,7 +141,7 @@ class MetricsTest(harness.Case):
         with harness.Cluster(1, self.path("state"), coordinator_args=(
                 "--metrics-file", file, "--http", "127.0.0.1:%d" % port)) as cluster:
             cluster.finish(cluster.submit(self.sample(), self.path("served")))
-            site = http_test.Site("http://127.0.0.1:%d" % port)
+            site = Site("http://127.0.0.1:%d" % port)
             for path, status in (("/healthz", 200), ("/healthz", 200), ("/jobs/abc", 200),
                                  ("/api/v1/jobs/abc", 401), ("/nowhere", 404)):
                 self.assertEqual(site.get(path).status, status, path)

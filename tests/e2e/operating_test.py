@@ -11,7 +11,7 @@ import unittest
 
 import harness
 import stio
-from metrics_test import read, total
+from metrics_text import read, total
 from remote_stubs import Site
 
 PAGE = os.path.join(harness.SOURCE, "deploy", "OPERATING.md")

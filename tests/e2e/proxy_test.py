@@ -13,18 +13,17 @@ import subprocess
 import threading
 import time
 
-import flood_test
 import harness
-import http_test
 import raw_http2
-from harness import run, wait_for
+from flood_case import Victim
+from harness import LONG, run, wait_for
+from http_case import Site
 
 FOLDER = os.path.join(harness.SOURCE, "deploy", "proxy")
 FROM = "127.0.0.2"  # whoever floods: the proxy's limits are by source
 # The coordinator's pings to who has a call in progress.
 PING = 20
 # A watch's silence, and the proxies' patience with it. The whole of both takes ten minutes.
-LONG = flood_test.LONG
 IDLE, PATIENCE = (610, None) if LONG else (27, 23)
 
 
@@ -115,7 +114,7 @@ class Nginx:
 PROXIES = (Haproxy, Nginx)
 
 
-class ProxyCase(flood_test.Victim):
+class ProxyCase(Victim):
     attack = {"FLOOD_FROM": FROM}
     source = (FROM, 0)
 
@@ -316,7 +315,7 @@ class PagesTest(ProxyCase):
         for kind in PROXIES:
             with self.subTest(kind.name):
                 self.proxy(kind)
-                site = http_test.Site("https://127.0.0.1:%d" % self.pages_at,
+                site = Site("https://127.0.0.1:%d" % self.pages_at,
                                       ssl.create_default_context(cafile=ca))
                 self.assertEqual(site.get("/healthz").status, 200)
                 page = site.get("/jobs")

@@ -11,7 +11,7 @@ import harness
 import lora_models
 import quantised_models as q
 import stio
-from quantised_test import FP8, METHODS, SHAPES, WEIGHTS, QuantisedCase
+from quantised_case import FP8, METHODS, SHAPES, WEIGHTS, QuantisedCase
 
 SOURCE = {"out_dtype": "source"}
 

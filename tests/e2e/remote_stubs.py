@@ -6,7 +6,6 @@ import http.server
 import json
 import os
 import ssl
-import subprocess
 import threading
 import urllib.parse
 
@@ -206,13 +205,3 @@ class Elsewhere(Server):
         org, name, path = url.path.lstrip("/").split("/", 2)
         return self.send_file(request, self.models[org + "/" + name][path],
                               {"ETag": '"of-another-kind"'})
-
-
-def make_certificate(folder):
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
-    paths = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-                    "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-                    "-out", paths[0], "-keyout", paths[1]],
-                   check=True, stdin=subprocess.DEVNULL, capture_output=True)
-    return paths

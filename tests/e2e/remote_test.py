@@ -9,10 +9,11 @@ import subprocess
 import tempfile
 import unittest.mock
 
+import certificates
 import harness
 import remote_stubs
 from harness import EXPERTS, SAMPLE, SAMPLE_BASE
-from mpi_test import MPI_ENVIRONMENT, command
+from mpi_case import MPI_ENVIRONMENT, command
 from remote_stubs import COMMIT
 
 ALLOW = "--allow-private-addresses"
@@ -38,7 +39,7 @@ class RemoteCase(harness.Case):
         super().setUpClass()
         cls.folder = tempfile.mkdtemp(prefix="e2e-remote-", dir=harness.DATA)
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
-        cls.certificate = remote_stubs.make_certificate(cls.folder)
+        cls.certificate = certificates.make(cls.folder, "127.0.0.1", "IP:127.0.0.1")
         recipe = harness.recipe(os.path.join(cls.folder, "local.yaml"), "task_arithmetic", SAMPLE_BASE,
                                 MODELS, per_model=[{"weight": 0.4}] * 3, out_dtype="bfloat16")
         result = harness.run("merge", recipe, os.path.join(cls.folder, "local"))

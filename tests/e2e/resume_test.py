@@ -10,15 +10,12 @@ import subprocess
 import threading
 import time
 
+import another_machine
 import harness
 import origin_models
+from another_machine import BEAT
 
 RECORD = ("--record-every", "0.02")
-
-
-# A command line's first part: as if on another machine.
-ELSEWHERE = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh")
-BEAT = ("--beat-every", "0.3")
 
 
 class ResumeTest(harness.Case):
@@ -201,15 +198,10 @@ class ResumeTest(harness.Case):
             self.assertEqual(process.returncode, 0, err)
         self.ok("verify", output)
 
-    def another_machine(self):
-        """ELSEWHERE, or nothing for who may not unshare."""
-        tried = subprocess.run([*ELSEWHERE, "hostname"], capture_output=True, check=False)
-        return ELSEWHERE if tried.stdout == b"elsewhere\n" else ()
-
     def wait_elsewhere(self, file, output, *args):
         """The outcome of `--resume` on another machine, and how long it took."""
         began = time.monotonic()
-        prefix = self.another_machine()
+        prefix = another_machine.prefix()
         if not prefix:
             claim = os.path.join(output, ".merganser", "claim")
             with open(claim, encoding="utf-8") as f:

@@ -7,10 +7,10 @@ import json
 import signal
 import socket
 import ssl
-import subprocess
 import threading
 import time
 
+import certificates
 import harness
 import s3_client
 from s3_case import BucketCase
@@ -186,12 +186,8 @@ class FailureTest(BucketCase):
         self.fails("s3://frozen/out", "AccessDenied", "s3:PutObject", output="s3://frozen/out")
 
     def test_a_certificate_that_does_not_verify(self):
-        certificate, private = self.path("cert.pem"), self.path("key.pem")
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
-                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
-                        "-keyout", private, "-out", certificate], capture_output=True, check=True)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, private)
+        context.load_cert_chain(*certificates.make(self.dir, "localhost", "DNS:localhost"))
         with StubServer((403, "AccessDenied", ""), context=context) as stub:
             self.fails("certificate", env={"AWS_ENDPOINT_URL": stub.endpoint})
 

@@ -13,7 +13,7 @@ import time
 
 import harness
 import s3_fault_proxy
-from mpi_test import MPI_ENVIRONMENT, command
+from mpi_case import MPI_ENVIRONMENT, command
 from s3_case import BucketCase
 from s3_fault_proxy import FaultProxy
 

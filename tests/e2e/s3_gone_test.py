@@ -6,7 +6,7 @@ import signal
 import subprocess
 
 import harness
-from mpi_test import MPI_ENVIRONMENT, command
+from mpi_case import MPI_ENVIRONMENT, command
 from s3_case import BucketCase
 
 # A merge of seconds, of whose units some are done when the upload goes.

@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import harness
-from mpi_test import MPI_ENVIRONMENT, command
+from mpi_case import MPI_ENVIRONMENT, command
 from s3_case import BucketCase
 
 MOST = 1 << 20  # bytes of any file on a disk

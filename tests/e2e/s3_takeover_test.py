@@ -9,12 +9,12 @@ tried, or with MERGANSER_CHAOS=1 each of them; MERGANSER_CALL tries one.
 import json
 import os
 import signal
-import subprocess
 import threading
 
+import another_machine
 import harness
+from another_machine import BEAT
 from harness import SAMPLE, SAMPLE_BASE
-from resume_test import BEAT, ELSEWHERE
 from s3_case import BucketCase
 from s3_fault_proxy import FaultProxy
 
@@ -58,11 +58,9 @@ class TakeoverTest(BucketCase):
                              env={"AWS_ENDPOINT_URL": proxy.endpoint})
 
     def take_over(self, output):
-        prefix = ELSEWHERE
-        tried = subprocess.run([*ELSEWHERE, "hostname"], capture_output=True, check=False)
-        if tried.stdout != b"elsewhere\n":
-            # For who may not: the claim says that it is another machine's.
-            prefix, key = (), output + "/.merganser/claim"
+        prefix = another_machine.prefix()
+        if not prefix:
+            key = output + "/.merganser/claim"
             record = json.loads(self.s3.get("models", key))
             record["host"] += "-elsewhere"
             self.s3.put("models", key, json.dumps(record).encode())

@@ -13,13 +13,13 @@ import threading
 import time
 
 import harness
-import metrics_test
+import metrics_text
 import origin_models
 import readme_blocks
 import radosgw
 import s3_client
 from harness import SAMPLE, SAMPLE_BASE
-from mpi_test import MPI_ENVIRONMENT, command
+from mpi_case import MPI_ENVIRONMENT, command
 from s3_case import BucketCase, aws
 
 RECORD = ("--record-every", "0.02")
@@ -153,8 +153,8 @@ class S3Test(BucketCase):
                                 planned["requests"]["reads"] + planned["requests"]["writes"])
         self.assertEqual(storage["uploads_left"], 0)
         # Metrics tell the same, and what was asked before the merge began and once it was published.
-        series, _ = metrics_test.read(metrics)
-        told = lambda name: metrics_test.total(series, "merganser_storage_%s_total" % name,
+        series, _ = metrics_text.read(metrics)
+        told = lambda name: metrics_text.total(series, "merganser_storage_%s_total" % name,
                                                scheme="s3")
         self.assertGreaterEqual(told("http_requests"), storage["requests"])
         self.assertLess(told("http_requests"), 2 * storage["requests"])

@@ -5,16 +5,16 @@ import json
 import os
 import signal
 
-import accuracy_test
 import harness
 import oracle
 import stio
+from accuracy_case import AccuracyCase
 from harness import LONG, SAMPLE, SAMPLE_BASE
 
 WIDE = ("layer", "family", "model")
 
 
-class ScopesCase(accuracy_test.Checks):
+class ScopesCase(AccuracyCase):
     def sample(self, method, parameters, name="sample.yaml", **top):
         return harness.recipe(self.path(name), method, SAMPLE_BASE, SAMPLE, parameters, **top)
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 
+import certificates
 import harness
 
 ROLES = ("read", "submit", "work", "admin")
@@ -340,17 +341,8 @@ class BeyondLoopbackTest(SecurityCase):
 
 
 class TlsTest(SecurityCase):
-    def make(self, name, names="", ca=None):
-        """A key and a certificate, signed by `ca` or by itself."""
-        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                   "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=" + name,
-                   "-keyout", self.path(name + ".key"), "-out", self.path(name + ".pem")]
-        if names:
-            command += ["-addext", "subjectAltName=" + names]
-        if ca:
-            command += ["-CA", self.path(ca + ".pem"), "-CAkey", self.path(ca + ".key")]
-        subprocess.run(command, check=True, capture_output=True)
-        return self.path(name + ".pem")
+    def make(self, name, names=None, ca=None, file=None):
+        return certificates.make(self.dir, name, names, ca, file)[0]
 
     def setUp(self):
         super().setUp()
@@ -411,9 +403,7 @@ class TlsTest(SecurityCase):
         with harness.Cluster(0, self.path("state"), coordinator_args=self.identity("server"),
                              connect_args=("--tls-ca", self.ca)) as cluster:
             self.assertEqual(cluster.client("list").code, 0)
-            self.make("next", "IP:127.0.0.1", "other")
-            os.rename(self.path("next.key"), self.path("server.key"))
-            os.rename(self.path("next.pem"), self.path("server.pem"))
+            self.make("next", "IP:127.0.0.1", "other", file="server")
             harness.wait_for("the new certificate", lambda: self.ask(
                 cluster.address, "list", "--tls-ca", self.other).code == 0, pause=0.2)
 

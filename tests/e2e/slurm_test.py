@@ -13,6 +13,7 @@ import tempfile
 import unittest
 
 import harness
+import processes
 import radosgw
 import readme_blocks
 import s3_client
@@ -28,37 +29,6 @@ SERVES = {"MERGANSER_HOST": "127.0.0.1",
 # What a job asks of the node.
 SMALL = ("--nodes=1", "--cpus-per-task=1", "--mem=2G")
 RECORD_OFTEN = ("--record-every", "0.02")
-
-
-def processes(*parts):
-    """Numbers of the processes that have every one of `parts` among their arguments."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            with open("/proc/%s/cmdline" % entry, "rb") as f:
-                words = f.read().decode("utf-8", "replace").split("\0")
-        except OSError:
-            continue
-        if all(any(w == p or w.endswith("/" + p) for w in words) for p in parts):
-            found.append(int(entry))
-    return found
-
-
-def program_of(pid):
-    """The name of what a process runs; none where it has ended."""
-    try:
-        return os.path.basename(os.readlink("/proc/%d/exe" % pid))
-    except FileNotFoundError:
-        return None
-
-
-def awaits(pid, number):
-    """Whether a stopped process was sent a signal that it has not had yet."""
-    with open("/proc/%d/status" % pid, encoding="ascii") as f:
-        pending = re.search(r"^ShdPnd:\t(\w+)$", f.read(), re.M).group(1)
-    return bool(int(pending, 16) & 1 << (number - 1))
 
 
 def records(output):
@@ -139,7 +109,8 @@ class SlurmCase(harness.Case):
             if records(output) < 3:
                 return []
             # Not what launches it: mpirun passes on that it is woken.
-            found = [pid for pid in processes(name, output) if program_of(pid) == name]
+            found = [pid for pid in processes.with_arguments(name, output)
+                     if processes.program_of(pid) == name]
             for pid in found:
                 os.kill(pid, signal.SIGSTOP)
             return found
@@ -191,7 +162,7 @@ class Requeues:
         self.slurm.command("scancel", "--batch", "--signal=USR1", job)
         # It goes on only to find itself told to stop.
         harness.wait_for("the program to be told",
-                         lambda: all(awaits(pid, signal.SIGTERM) for pid in stopped))
+                         lambda: all(processes.awaits(pid, signal.SIGTERM) for pid in stopped))
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
         self.assertEnd(self.slurm.finish(job), "COMPLETED", 0, 1)
@@ -347,7 +318,7 @@ class ClusterCase(SlurmCase):
     def held(self, output, workers=2):
         """Waits until the merge has begun, and stops its workers: they cannot finish it."""
         def there():
-            found = processes("worker", "--coordinator", self.address() or "none")
+            found = processes.with_arguments("worker", "--coordinator", self.address() or "none")
             begun = os.path.exists(os.path.join(output, ".merganser", "claim"))
             return found if len(found) == workers and begun else None
         stopped = harness.wait_for("the workers and the merge to begin", there)
@@ -359,7 +330,7 @@ class ClusterCase(SlurmCase):
     def kill_coordinator(self, stopped):
         """Kills it while its workers are `stopped`, which go on once it is gone."""
         before = self.address()
-        for pid in processes("coordinator", "--token-file", self.path("run", "token")):
+        for pid in processes.with_arguments("coordinator", "--token-file", self.path("run", "token")):
             os.kill(pid, signal.SIGKILL)
         harness.wait_for("the coordinator to be gone", lambda: self.address() != before)
         for pid in stopped:
@@ -414,7 +385,7 @@ class ClusterTest(ClusterCase):
         file, _ = self.generated()
         coordinator, workers = self.start(2, file, self.path("out"), MERGANSER_MAX_RESTARTS="0")
         self.held(self.path("out"))
-        for pid in processes("coordinator", "--state", self.path("state")):
+        for pid in processes.with_arguments("coordinator", "--state", self.path("state")):
             os.kill(pid, signal.SIGKILL)
         self.assertEnd(self.slurm.finish(coordinator), "FAILED", 4, 0)
         self.assertIn("given up after 0 restarts", self.log())
@@ -452,7 +423,7 @@ class ClusterTest(ClusterCase):
     def test_workers_whose_coordinator_is_cancelled_alone_end(self):
         coordinator, workers = self.start(2)
         harness.wait_for("an address", self.address, pause=0.1)
-        harness.wait_for("the workers", lambda: len(processes(
+        harness.wait_for("the workers", lambda: len(processes.with_arguments(
             "worker", "--coordinator", self.address() or "none")) == 2, pause=0.1)
         self.slurm.command("scancel", coordinator)
         self.wait_gone(coordinator)

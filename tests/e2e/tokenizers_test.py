@@ -2,7 +2,6 @@
 tokenizer, and rules for single tokens."""
 
 import json
-import os
 import time
 
 import harness
