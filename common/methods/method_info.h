@@ -1,4 +1,4 @@
-// What a method says of itself: to users (`merganser methods`, the README's
+// What a method says of itself: to users (`merganser methods`, METHODS.md's
 // table), to the recipe's reader, and to tests. Every method's file exports one.
 #ifndef MERGANSER_COMMON_METHODS_METHOD_INFO_H_
 #define MERGANSER_COMMON_METHODS_METHOD_INFO_H_

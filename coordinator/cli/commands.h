@@ -84,7 +84,7 @@ int RunAnalyze(const AnalyzeFlags& flags, InterruptWatcher& interrupts);
 // Uploads to a bucket that are neither complete nor aborted; with `abort` those that no merge holds
 // are aborted.
 int RunUploads(const Stores& stores, const std::string& uri, bool abort);
-// Lists the merge methods: for people, as JSON, or as the README's table.
+// Lists the merge methods: for people, as JSON, or as METHODS.md's table.
 int RunMethods(bool json, bool markdown);
 // Lists a recipe's keys and what becomes of each: for people, as JSON, or as RECIPE.md's table.
 int RunKeys(bool json, bool markdown);

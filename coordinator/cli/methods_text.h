@@ -1,4 +1,4 @@
-// The merge methods, as `merganser methods` and the README list them.
+// The merge methods, as `merganser methods` and METHODS.md list them.
 #ifndef MERGANSER_COORDINATOR_CLI_METHODS_TEXT_H_
 #define MERGANSER_COORDINATOR_CLI_METHODS_TEXT_H_
 
@@ -13,7 +13,7 @@ namespace merganser::cli {
 std::string MethodsText(const std::vector<MethodInfo>& methods);
 // Stable: keys are only ever added.
 std::string MethodsJson(const std::vector<MethodInfo>& methods);
-// The README's table, a line a method; parameters without effect are left out.
+// METHODS.md's table, a line a method; parameters without effect are left out.
 std::string MethodsMarkdown(const std::vector<MethodInfo>& methods);
 
 }  // namespace merganser::cli

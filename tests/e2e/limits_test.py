@@ -1,6 +1,7 @@
 """Limits of threads (RLIMIT_NPROC) and of address space (RLIMIT_AS), from those under which a
 program hardly starts to those that it does not notice: every run ends with an exit code of the
-README and a line, never by a signal; what serves refuses to start where it could not serve.
+command line's page and a line, never by a signal; what serves refuses to start where it could not
+serve.
 
 As root everything runs under a user of its own, since RLIMIT_NPROC does not bind root."""
 

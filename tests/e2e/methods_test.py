@@ -1,4 +1,4 @@
-"""`merganser methods`: the README's table is what the program prints, JSON is complete, every
+"""`merganser methods`: the table of METHODS.md is what the program prints, JSON is complete, every
 method listed can be planned and has a sample recipe."""
 
 import json
@@ -8,6 +8,7 @@ import re
 import harness
 from harness import SAMPLE, SAMPLE_BASE, SOURCE
 
+PAGE = os.path.join("common", "methods", "METHODS.md")
 BEGIN, END = "<!-- methods:begin -->\n", "<!-- methods:end -->"
 
 
@@ -15,13 +16,13 @@ class MethodsTest(harness.Case):
     def methods(self):
         return json.loads(self.ok("methods", "--json").out)["methods"]
 
-    def test_the_readme_has_the_table_that_the_program_prints(self):
-        with open(os.path.join(SOURCE, "README.md"), encoding="utf-8") as f:
+    def test_the_page_has_the_table_that_the_program_prints(self):
+        with open(os.path.join(SOURCE, PAGE), encoding="utf-8") as f:
             text = f.read()
         self.assertEqual((text.count(BEGIN), text.count(END)), (1, 1))
         table = text[text.index(BEGIN) + len(BEGIN):text.index(END)]
         self.assertEqual(table, self.ok("methods", "--markdown").out,
-                         "put the output of `merganser methods --markdown` into README.md")
+                         "put the output of `merganser methods --markdown` into " + PAGE)
 
     def test_json(self):
         methods = self.methods()

@@ -257,7 +257,7 @@ class BrowserTest(ReportCase):
                         self.fine()
                         self.shot("%s-%d-%s" % (name, width, "dark" if dark else "light"))
                 self.assertNotEqual(*grounds)
-        # As the README has it.
+        # As coordinator/cli/README.md has it.
         self.browser.open(self.page(self.merged("resmerge")))
         self.assertRegex(self.text(".terms"), r"base \S*base: stored as (F32|BF16)")
         self.shot("report", height=1060)

@@ -1,5 +1,5 @@
 """What is said of buckets and endpoints that fail for good: one line that says what to do, an exit
-code as the README has it, and within a bounded time."""
+code as the command line's page has it, and within a bounded time."""
 
 import email.utils
 import http.server

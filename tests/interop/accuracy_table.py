@@ -29,7 +29,7 @@ MODELS = ("base", "expert_add", "expert_sort", "expert_parity")
 TOLERANCE = 1.0
 BEGIN, END = "<!-- accuracies:begin -->", "<!-- accuracies:end -->"
 
-# As the README lists the methods; a recipe that is not named here comes last.
+# As METHODS.md lists the methods; a recipe that is not named here comes last.
 ORDER = ("resmerge", "resmerge_model", "scf_rkl", "scf_rkl_model", "linear", "task_arithmetic",
          "ties", "dare_linear", "dare_ties", "breadcrumbs", "breadcrumbs_ties", "della",
          "della_linear", "sce", "ram", "ramplus_tl", "multislerp", "karcher", "model_stock",
