@@ -6,57 +6,18 @@ usage: extract_lora_test.py      environment: MERGANSER_BIN, MERGANSER_SOURCE_DI
 
 import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import unittest
-import warnings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 
 import peft  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
-SOURCE = os.environ.get("MERGANSER_SOURCE_DIR", os.path.dirname(os.path.dirname(HERE)))
-BIN = os.environ.get("MERGANSER_BIN", os.path.join(SOURCE, "build", "bin", "merganser"))
+from peft_case import PeftCase, gpt2, llama  # noqa: E402
 
 
-def run(*args):
-    done = subprocess.run([BIN] + [str(a) for a in args], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise AssertionError("%s\n%s\n%s" % (args, done.stdout, done.stderr))
-    return done
-
-
-def llama(**more):
-    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**dict(dict(
-        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
-        tie_word_embeddings=False), **more)))
-
-
-def gpt2():
-    return transformers.GPT2LMHeadModel(transformers.GPT2Config(
-        vocab_size=64, n_positions=32, n_embd=32, n_layer=2, n_head=4))
-
-
-class ExtractLoraTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        torch.set_num_threads(1)
-
-    def setUp(self):
-        torch.manual_seed(3)
-        self.dir = tempfile.mkdtemp(prefix="interop-")
-        self.addCleanup(shutil.rmtree, self.dir)
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
+class ExtractLoraTest(PeftCase):
     def save(self, name, model):
         model.save_pretrained(self.path(name))
         return self.path(name)
@@ -72,14 +33,8 @@ class ExtractLoraTest(unittest.TestCase):
 
     def merged(self, base, adapter):
         """What PEFT makes of both; nothing may be missing, unexpected or fresh."""
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            model = peft.PeftModel.from_pretrained(
-                transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
-                adapter)
-        for warning in said:
-            self.assertNotIn("missing", str(warning.message))
-            self.assertNotIn("unexpected", str(warning.message))
+        with self.complete():
+            model = peft.PeftModel.from_pretrained(self.load(base), adapter)
         return model.merge_and_unload()
 
     def assertClose(self, one, other, tolerance=1e-5):
@@ -88,15 +43,12 @@ class ExtractLoraTest(unittest.TestCase):
         for name in wanted:
             self.assertLess((found[name] - wanted[name]).abs().max().item(), tolerance, name)
 
-    def load(self, folder):
-        return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-
     def test_full_rank_gives_the_model(self):
         def change(name, parameter):
             if parameter.dim() == 2 and "layers" in name:
                 parameter += 0.02 * torch.randn_like(parameter)
         base, model = self.pair(llama, change)
-        run("extract-lora", base, model, self.path("lora"), "--rank", 64)
+        self.run_program("extract-lora", base, model, self.path("lora"), "--rank", 64)
         self.assertClose(self.merged(base, self.path("lora")), self.load(model))
 
     def test_ranks_that_differ(self):
@@ -107,24 +59,24 @@ class ExtractLoraTest(unittest.TestCase):
                 parameter += torch.randn(parameter.shape[0], rank) @ torch.randn(
                     rank, parameter.shape[1])
         base, model = self.pair(llama, change)
-        run("extract-lora", base, model, self.path("lora"), "--rank", 8, "--energy", "0.999999")
+        self.run_program("extract-lora", base, model, self.path("lora"), "--rank", 8, "--energy", "0.999999")
         with open(self.path("lora/adapter_config.json"), encoding="utf-8") as f:
             self.assertEqual(len(set(json.load(f)["rank_pattern"].values())), 2)
         self.assertClose(self.merged(base, self.path("lora")), self.load(model), 1e-2)
         # And with the energy all but a rounding kept.
-        run("extract-lora", base, model, self.path("all"), "--rank", 8)
+        self.run_program("extract-lora", base, model, self.path("all"), "--rank", 8)
         self.assertClose(self.merged(base, self.path("all")), self.load(model), 1e-4)
 
     def test_saved_modules_embeddings_and_head(self):
         def change(name, parameter):
             parameter += 0.02 * torch.randn_like(parameter)
         base, model = self.pair(llama, change)
-        run("extract-lora", base, model, self.path("lora"), "--rank", 64, "--save-modules",
+        self.run_program("extract-lora", base, model, self.path("lora"), "--rank", 64, "--save-modules",
             "--modules", "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj,embed_tokens,"
             "lm_head")
         self.assertClose(self.merged(base, self.path("lora")), self.load(model))
         # Without --modules embedding and head are saved whole.
-        run("extract-lora", base, model, self.path("saved"), "--rank", 64, "--save-modules")
+        self.run_program("extract-lora", base, model, self.path("saved"), "--rank", 64, "--save-modules")
         self.assertClose(self.merged(base, self.path("saved")), self.load(model))
 
     def test_conv1d(self):
@@ -132,7 +84,7 @@ class ExtractLoraTest(unittest.TestCase):
             if parameter.dim() == 2 and ".h." in name:
                 parameter += 0.02 * torch.randn_like(parameter)
         base, model = self.pair(gpt2, change)
-        run("extract-lora", base, model, self.path("lora"), "--rank", 64)
+        self.run_program("extract-lora", base, model, self.path("lora"), "--rank", 64)
         self.assertClose(self.merged(base, self.path("lora")), self.load(model))
 
     def test_what_peft_merged_verifies(self):
@@ -148,14 +100,14 @@ class ExtractLoraTest(unittest.TestCase):
                 model.save_pretrained(adapter)
                 full = model.merge_and_unload()
                 merged = self.save("merged-%s" % dtype, full)
-                run("verify", merged, "--adapter", adapter, "--base", base)
-                run("bake", "%s+%s" % (base, adapter), self.path("baked-%s" % dtype))
-                run("verify", self.path("baked-%s" % dtype), "--adapter", adapter, "--base", base)
+                self.run_program("verify", merged, "--adapter", adapter, "--base", base)
+                self.run_program("bake", "%s+%s" % (base, adapter), self.path("baked-%s" % dtype))
+                self.run_program("verify", self.path("baked-%s" % dtype), "--adapter", adapter, "--base", base)
                 with torch.no_grad():
                     full.model.layers[1].mlp.down_proj.weight[3, 4] += 1
                 changed = self.save("changed-%s" % dtype, full)
                 with self.assertRaisesRegex(AssertionError, "layers.1.mlp.down_proj.weight"):
-                    run("verify", changed, "--adapter", adapter, "--base", base)
+                    self.run_program("verify", changed, "--adapter", adapter, "--base", base)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -23,28 +22,23 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
 
+import peft_case  # noqa: E402
 import stio  # noqa: E402
+from accuracy_table import BIN  # noqa: E402
 
-SOURCE = os.environ.get("MERGANSER_SOURCE_DIR", os.path.dirname(os.path.dirname(HERE)))
-BIN = os.environ.get("MERGANSER_BIN", os.path.join(SOURCE, "build", "bin", "merganser"))
 # Of the tensor's greatest magnitude: PEFT sums r products in float32 and rounds the sum, and DoRA's
 # lengths are float32 sums of a row.
 BOUND = 4 * 2.0**-24
 
-torch.set_num_threads(1)
 transformers.logging.set_verbosity_error()
 
 
 def llama(**more):
-    return transformers.LlamaForCausalLM(transformers.LlamaConfig(**dict(
-        {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-         "num_key_value_heads": 2, "vocab_size": 64, "tie_word_embeddings": False,
-         "attention_bias": True}, **more)))
+    return peft_case.llama(attention_bias=True, **more)
 
 
 def gpt2():
-    return transformers.GPT2LMHeadModel(transformers.GPT2Config(
-        n_embd=32, n_layer=2, n_head=4, vocab_size=64, n_positions=16, n_inner=32))
+    return peft_case.gpt2(n_positions=16, n_inner=32)
 
 
 def mixture():
@@ -76,14 +70,7 @@ CASES = {
 }
 
 
-class LoraCase(unittest.TestCase):
-    def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="lora-")
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-
-    def path(self, *parts):
-        return os.path.join(self.dir, *parts)
-
+class LoraCase(peft_case.PeftCase):
     def train(self, make, options, name="adapter", seed=0):
         """A base and an adapter whose every tensor is random, as PEFT saves both."""
         torch.manual_seed(seed)
@@ -103,9 +90,7 @@ class LoraCase(unittest.TestCase):
         with open(self.path("r.yaml"), "w", encoding="utf-8") as f:
             json.dump(body, f)
         shutil.rmtree(self.path("ours"), ignore_errors=True)
-        done = subprocess.run([BIN, "merge", "r.yaml", "ours"], cwd=self.dir, text=True,
-                              capture_output=True, check=False)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.run_program("merge", "r.yaml", "ours")
         return stio.Checkpoint(self.path("ours"))
 
 

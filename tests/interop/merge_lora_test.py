@@ -7,60 +7,24 @@ usage: merge_lora_test.py      environment: MERGANSER_BIN, MERGANSER_SOURCE_DIR
 
 import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import unittest
-import warnings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 import peft  # noqa: E402
 import torch  # noqa: E402
-import transformers  # noqa: E402
 
-SOURCE = os.environ.get("MERGANSER_SOURCE_DIR", os.path.dirname(os.path.dirname(HERE)))
-BIN = os.environ.get("MERGANSER_BIN", os.path.join(SOURCE, "build", "bin", "merganser"))
+from peft_case import PeftCase, gpt2, llama  # noqa: E402
 
 
-def llama():
-    return transformers.LlamaForCausalLM(transformers.LlamaConfig(
-        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64,
-        tie_word_embeddings=False))
-
-
-def gpt2():
-    return transformers.GPT2LMHeadModel(transformers.GPT2Config(
-        vocab_size=64, n_positions=32, n_embd=32, n_layer=2, n_head=4))
-
-
-class MergeLoraTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        torch.set_num_threads(1)
-
-    def setUp(self):
-        torch.manual_seed(3)
-        self.dir = tempfile.mkdtemp(prefix="interop-")
-        self.addCleanup(shutil.rmtree, self.dir)
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
+class MergeLoraTest(PeftCase):
     def adapters(self, make, *configs):
         """A base on disk and an adapter a config, "a", "b", ..., as PEFT saves them."""
         make().save_pretrained(self.path("base"))
         for name, config in zip("abc", configs):
-            model = self.load()
+            model = self.load("base")
             peft.get_peft_model(model, peft.LoraConfig(
                 init_lora_weights=False, **config)).save_pretrained(self.path(name))
-
-    def load(self):
-        return transformers.AutoModelForCausalLM.from_pretrained(self.path("base"),
-                                                                 dtype=torch.float32)
 
     def merge(self, method, own, *flags, base=False, names="ab", **parameters):
         body = {"merge_method": method, "parameters": parameters, "models": [
@@ -69,22 +33,16 @@ class MergeLoraTest(unittest.TestCase):
             body["base_model"] = "base"
         with open(self.path("r.yaml"), "w", encoding="utf-8") as f:
             json.dump(body, f)
-        done = subprocess.run([BIN, "merge-lora", "r.yaml", "ours"] + [str(x) for x in flags],
-                              capture_output=True, text=True, cwd=self.dir)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.run_program("merge-lora", "r.yaml", "ours", *flags)
 
     def peft_model(self, names="ab"):
         """The base with the adapters, and with ours, which PEFT loads without a word."""
-        model = peft.PeftModel.from_pretrained(self.load(), self.path(names[0]),
+        model = peft.PeftModel.from_pretrained(self.load("base"), self.path(names[0]),
                                                adapter_name=names[0])
         for name in names[1:]:
             model.load_adapter(self.path(name), adapter_name=name)
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
+        with self.complete():
             result = model.load_adapter(self.path("ours"), adapter_name="ours")
-        for warning in said:
-            self.assertNotIn("missing", str(warning.message))
-            self.assertNotIn("unexpected", str(warning.message))
         self.assertEqual(list(result.unexpected_keys), [])
         return model
 
@@ -167,7 +125,7 @@ class MergeLoraTest(unittest.TestCase):
         for name, r in (("a", 4), ("b", 2)):
             if name == "a":
                 llama().save_pretrained(self.path("base"))
-            model = peft.get_peft_model(self.load(), peft.LoraConfig(
+            model = peft.get_peft_model(self.load("base"), peft.LoraConfig(
                 r=r, target_modules=["q_proj", "up_proj"], modules_to_save=["lm_head"],
                 init_lora_weights=False))
             with torch.no_grad():
@@ -175,15 +133,12 @@ class MergeLoraTest(unittest.TestCase):
                 head += 0.1 * torch.randn_like(head)
             model.save_pretrained(self.path(name))
         self.merge("linear", [{"weight": 0.4}, {"weight": 0.6}])
-        done = subprocess.run([BIN, "merge", "r.yaml", "full"], capture_output=True, text=True,
-                              cwd=self.dir)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        ours = peft.PeftModel.from_pretrained(self.load(), self.path("ours"))
-        full = transformers.AutoModelForCausalLM.from_pretrained(self.path("full"),
-                                                                 dtype=torch.float32)
+        self.run_program("merge", "r.yaml", "full")
+        ours = peft.PeftModel.from_pretrained(self.load("base"), self.path("ours"))
+        full = self.load("full")
         tokens = torch.arange(24).reshape(2, 12)
         with torch.no_grad():
-            found, wanted, base = (m(tokens).logits for m in (ours, full, self.load()))
+            found, wanted, base = (m(tokens).logits for m in (ours, full, self.load("base")))
         self.assertLess((found - wanted).abs().max().item(), 1e-4)
         self.assertGreater((base - wanted).abs().max().item(), 1e-2)
 
