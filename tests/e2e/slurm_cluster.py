@@ -62,10 +62,11 @@ class CannotStart(Exception):
 
 
 def _free_ports(count):
-    """Ports that nobody listens on now, below those that the kernel gives to clients."""
+    """Ports that nobody listens on now, below those that the kernel gives to clients; two tests at once
+    begin to look at others."""
     found, sockets = [], []
     try:
-        for port in range(21017 + os.getpid() % 5000, 32000):
+        for port in range(21017 + count * (os.getpid() % 5000), 32000):
             probe = socket.socket()
             sockets.append(probe)
             try:

@@ -1,33 +1,19 @@
-"""The batch scripts of deploy/slurm on a real Slurm of one node: bytes, preemption, exit codes.
-
-Skipped, with the reason, only where Slurm's daemons cannot run; with MERGANSER_LONG=1, which
-says that they are installed, that is a failure.
-"""
+"""The batch scripts of one merge (deploy/slurm) on a real Slurm of one node: bytes, preemption, exit codes;
+and what deploy/README.md tells an operator to type."""
 
 import os
 import re
 import resource
 import shutil
 import signal
-import tempfile
 import unittest
 
 import harness
 import processes
-import radosgw
 import readme_blocks
-import s3_client
-import slurm_cluster
+from slurm_case import BINARIES, SERVES, SlurmCase
 
-SCRIPTS = os.path.join(harness.SOURCE, "deploy", "slurm")
-BINARIES = os.path.dirname(os.path.abspath(harness.BIN))
 MPI = os.path.join(BINARIES, "merganser-mpi")
-# What jobs may read and write, and by what name others reach the node: one that needs no
-# /etc/hosts.
-SERVES = {"MERGANSER_HOST": "127.0.0.1",
-          "MERGANSER_ALLOW_ROOT": harness.SOURCE + ":" + os.path.abspath(harness.DATA)}
-# What a job asks of the node.
-SMALL = ("--nodes=1", "--cpus-per-task=1", "--mem=2G")
 RECORD_OFTEN = ("--record-every", "0.02")
 
 
@@ -40,67 +26,13 @@ def records(output):
     return count
 
 
-class SlurmCase(harness.Case):
-    can_start = False  # it has, in this run
+class Requeues:
+    """What every script of one merge does; `script`, `name` and `options` say which."""
 
-    @classmethod
-    def setUpClass(cls):
-        # Sockets have short names: not below the build folder.
-        cls.folder = tempfile.mkdtemp(prefix="merganser-slurm-")
-        cls.slurm = slurm_cluster.SlurmCluster(cls.folder)
-        try:
-            cls.slurm.__enter__()
-            SlurmCase.can_start = True
-        except slurm_cluster.CannotStart as error:
-            shutil.rmtree(cls.folder, ignore_errors=True)
-            if SlurmCase.can_start or harness.LONG:
-                raise
-            print("skipped: Slurm cannot run here: %s" % error, flush=True)
-            raise unittest.SkipTest("Slurm cannot run here: %s" % error)
+    env = {}
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.slurm.__exit__()
-        shutil.rmtree(cls.folder, ignore_errors=True)
-
-    def environment(self, **more):
-        # Open MPI asks root to insist, as it does everywhere.
-        return dict({"MERGANSER_BIN_DIR": BINARIES, "OMPI_ALLOW_RUN_AS_ROOT": "1",
-                     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}, **more)
-
-    def submit(self, script, *args, options=(), **env):
-        return self.slurm.sbatch("--output", self.log_file(), *SMALL, *options,
-                                 os.path.join(SCRIPTS, script), *args,
-                                 env=self.environment(**env))
-
-    def log_file(self):
-        return self.path("job.log")
-
-    def log(self):
-        text = ""
-        for at, _, files in os.walk(self.dir):
-            for name in sorted(files):
-                if name.endswith(".log"):
-                    with open(os.path.join(at, name), encoding="utf-8", errors="replace") as f:
-                        text += "".join("[%s] %s" % (name, line) for line in f)
-        return text
-
-    def assertEnd(self, job, state, code, restarts):
-        self.assertEqual((job["JobState"], job["ExitCode"], job["Restarts"]),
-                         (state, "%d:0" % code, str(restarts)), "%s\n%s" % (job, self.log()))
-
-    def sample(self):
-        """A recipe of the sample experts, and the bytes that it makes."""
-        file = harness.recipe(self.path("sample.yaml"), "resmerge", harness.SAMPLE_BASE,
-                              harness.SAMPLE)
-        return file, harness.hash_output(self.merge(file, self.path("sample-embedded")))
-
-    def generated(self):
-        """The same of the generated set: it takes seconds, over three rounds."""
-        models = harness.data("generated")
-        file = harness.recipe(self.path("generated.yaml"), "scf_rkl", models[0], models[1:],
-                              parameters={"scope": "model"}, max_shard_size="8MB")
-        return file, harness.hash_output(self.merge(file, self.path("generated-embedded")))
+    def run_merge(self, file, output, *args):
+        return self.submit(self.script, file, output, *args, options=self.options, **self.env)
 
     def stop_in_the_middle(self, name, output):
         """Waits until some of the merge is on record, and stops its processes: whatever comes
@@ -124,15 +56,6 @@ class SlurmCase(harness.Case):
         self.assertTrue(found, self.log())
         print("went on with %s units" % found)
         self.assertGreater(int(found[-1]), 0)
-
-
-class Requeues:
-    """What every script of one merge does; `script`, `name` and `options` say which."""
-
-    env = {}
-
-    def run_merge(self, file, output, *args):
-        return self.submit(self.script, file, output, *args, options=self.options, **self.env)
 
     def test_sample_experts(self):
         file, wanted = self.sample()
@@ -292,254 +215,6 @@ class ReadmeTest(SlurmCase):
         for output in ("merged", "merged-by-workers", "merged-served"):
             self.assertEqual(harness.hash_output(self.path(output)), wanted,
                              output + "\n" + self.log())
-
-
-class ClusterCase(SlurmCase):
-    """start.sh: a coordinator, and workers as an array."""
-
-    def start(self, workers, *args, **env):
-        more = self.environment(**dict(dict(
-            SERVES, MERGANSER_COORDINATOR_SBATCH=" ".join(SMALL),
-            MERGANSER_WORKERS_SBATCH=" ".join(SMALL), MERGANSER_STATE=self.path("state"),
-            MERGANSER_STATE_NODE=slurm_cluster.NODE), **env))
-        out = self.slurm.command(os.path.join(SCRIPTS, "start.sh"), self.path("run"),
-                                 str(workers), *args, env=more)
-        found = re.fullmatch(r"coordinator (\d+)\nworkers (\d+)\n", out)
-        self.assertTrue(found, out)
-        return found.groups()
-
-    def address(self):
-        try:
-            with open(self.path("run", "address"), encoding="utf-8") as f:
-                return f.read().strip()
-        except FileNotFoundError:
-            return None
-
-    def held(self, output, workers=2):
-        """Waits until the merge has begun, and stops its workers: they cannot finish it."""
-        def there():
-            found = processes.with_arguments("worker", "--coordinator", self.address() or "none")
-            begun = os.path.exists(os.path.join(output, ".merganser", "claim"))
-            return found if len(found) == workers and begun else None
-        stopped = harness.wait_for("the workers and the merge to begin", there)
-        for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
-        self.assertFalse(os.path.exists(os.path.join(output, harness.INDEX)))
-        return stopped
-
-    def kill_coordinator(self, stopped):
-        """Kills it while its workers are `stopped`, which go on once it is gone."""
-        before = self.address()
-        for pid in processes.with_arguments("coordinator", "--token-file", self.path("run", "token")):
-            os.kill(pid, signal.SIGKILL)
-        harness.wait_for("the coordinator to be gone", lambda: self.address() != before)
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
-
-    def wait_gone(self, *jobs):
-        harness.wait_for("the jobs to leave the queue", lambda: not self.slurm.command(
-            "squeue", "-h", "-j", ",".join(jobs), check=False).strip(), pause=0.1)
-
-
-class ClusterTest(ClusterCase):
-    def test_one_merge(self):
-        file, wanted = self.sample()
-        output = self.path("out")
-        coordinator, workers = self.start(2, file, output)
-        self.assertEnd(self.slurm.finish(coordinator), "COMPLETED", 0, 0)
-        self.assertEqual(harness.hash_output(output), wanted)
-        self.ok("verify", output)
-        self.wait_gone(workers)
-        self.assertIsNone(self.address())
-
-    def test_coordinator_requeued_while_the_merge_runs(self):
-        file, wanted = self.generated()
-        output = self.path("out")
-        coordinator, workers = self.start(2, file, output)
-        stopped = self.held(output)
-        before = self.address()
-        self.slurm.command("scontrol", "requeue", coordinator)
-        harness.wait_for("the coordinator to be gone", lambda: self.address() != before)
-        for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
-        self.assertEnd(self.slurm.finish(coordinator), "COMPLETED", 0, 1)
-        self.assertEqual(harness.hash_output(output), wanted)
-        self.assertIn("the coordinator moved from", self.log())
-        self.wait_gone(workers)
-
-    def test_wrong_recipe_ends_everything(self):
-        file = harness.recipe(self.path("r.yaml"), "resmerge", harness.SAMPLE_BASE,
-                              [self.path("nowhere")])
-        coordinator, workers = self.start(2, file, self.path("out"))
-        self.assertEnd(self.slurm.finish(coordinator), "FAILED", 2, 0)
-        self.assertEqual(self.log().count("merganser: error:"), 1, self.log())
-        self.wait_gone(workers)
-
-    def test_a_coordinator_that_cannot_start_ends_everything(self):
-        coordinator, workers = self.start(2, MERGANSER_COORDINATOR_ARGS="--no-such-flag --nor this")
-        self.assertEnd(self.slurm.finish(coordinator), "FAILED", 2, 0)
-        self.assertIn("--no-such-flag", self.log())
-        self.wait_gone(workers)
-
-    def test_a_coordinator_that_is_given_up_ends_its_workers(self):
-        file, _ = self.generated()
-        coordinator, workers = self.start(2, file, self.path("out"), MERGANSER_MAX_RESTARTS="0")
-        self.held(self.path("out"))
-        for pid in processes.with_arguments("coordinator", "--state", self.path("state")):
-            os.kill(pid, signal.SIGKILL)
-        self.assertEnd(self.slurm.finish(coordinator), "FAILED", 4, 0)
-        self.assertIn("given up after 0 restarts", self.log())
-        self.wait_gone(workers)
-
-    def test_without_a_journal_a_killed_coordinator_begins_again(self):
-        file, wanted = self.generated()
-        output = self.path("out")
-        coordinator, workers = self.start(2, file, output, MERGANSER_STATE="",
-                                          MERGANSER_STATE_NODE="")
-        stopped = self.held(output)
-        self.kill_coordinator(stopped)
-        self.assertEnd(self.slurm.finish(coordinator), "COMPLETED", 0, 1)
-        self.assertIn("begins again what jobs/", self.log())
-        self.assertEqual(harness.hash_output(output), wanted)
-        self.wait_gone(workers)
-
-    def test_what_is_not_its_own_is_not_begun_again(self):
-        file, _ = self.generated()
-        output = self.path("out")
-        coordinator, workers = self.start(2, file, output, MERGANSER_STATE="",
-                                          MERGANSER_STATE_NODE="")
-        stopped = self.held(output)
-        claim = os.path.join(output, ".merganser", "claim")
-        harness.wait_for("the claim", lambda: os.path.exists(claim))
-        with open(claim, encoding="utf-8") as f:
-            record = f.read()
-        with open(claim, "w", encoding="utf-8") as f:
-            f.write(re.sub(r'"job":"\w+"', '"job":"another"', record))
-        self.kill_coordinator(stopped)
-        self.assertEnd(self.slurm.finish(coordinator), "FAILED", 2, 1)
-        self.assertIn("held by job another", self.log())
-        self.wait_gone(workers)
-
-    def test_workers_whose_coordinator_is_cancelled_alone_end(self):
-        coordinator, workers = self.start(2)
-        harness.wait_for("an address", self.address, pause=0.1)
-        harness.wait_for("the workers", lambda: len(processes.with_arguments(
-            "worker", "--coordinator", self.address() or "none")) == 2, pause=0.1)
-        self.slurm.command("scancel", coordinator)
-        self.wait_gone(coordinator)
-        self.wait_gone(workers)
-        self.assertIn("the coordinator has ended for good", self.log())
-
-    def test_serves_until_cancelled(self):
-        coordinator, workers = self.start(2)
-        address = harness.wait_for("an address", self.address, pause=0.1)
-        file, wanted = self.sample()
-        output = self.path("out")
-        with self.assertRaisesRegex(AssertionError, "address: a coordinator runs there"):
-            self.start(1)
-        for name in ("token", "tls/127.0.0.1.key"):
-            self.assertEqual(os.stat(self.path("run", name)).st_mode & 0o777, 0o600, name)
-        believed = ("--tls-ca", self.path("run", "ca.pem"))
-        admitted = ("--token-file", self.path("run", "token"))
-        # Without what only this user can read nobody is served.
-        nobody = {"XDG_RUNTIME_DIR": self.dir}
-        refused = harness.run("list", "--coordinator", address, *believed, env=nobody)
-        self.assertEqual(refused.code, 2, str(refused))
-        self.ok("submit", file, output, "--coordinator", address, "--watch", *believed, *admitted,
-                env=nobody)
-        self.assertEqual(harness.hash_output(output), wanted)
-        # A worker that is out of time drains, and comes back.
-        first = self.slurm.command("squeue", "-h", "-o", "%A", "-j", workers + "_1").strip()
-        self.slurm.command("scancel", "--batch", "--signal=USR1", first)
-        harness.wait_for("the worker to come back", lambda: self.slurm.job(first).get(
-            "Restarts") == "1" and self.slurm.job(first)["JobState"] == "RUNNING", pause=0.2)
-        self.assertIn("draining", self.log())
-        self.assertIn("goes back to the queue, restart 1 of 10", self.log())
-        # As after a preemption: it comes back, and its workers were not cancelled.
-        self.slurm.command("scontrol", "requeue", coordinator)
-        before = address
-        harness.wait_for("another address", lambda: self.address() not in (None, before), pause=0.2)
-        address = self.address()
-        again = self.path("again")
-        self.ok("submit", file, again, "--coordinator", address, "--watch", *believed, *admitted,
-                env=nobody)
-        self.assertEqual(harness.hash_output(again), wanted)
-        self.slurm.command("scancel", workers, coordinator)
-        self.wait_gone(workers, coordinator)
-        self.assertIsNone(self.address())
-
-    def test_a_journal_on_another_node_is_not_forgotten(self):
-        os.makedirs(self.path("run"))
-        with open(self.path("run", "node"), "w", encoding="utf-8") as f:
-            f.write("node2\n")
-        coordinator, workers = self.start(2)
-        self.assertEnd(self.slurm.finish(coordinator), "FAILED", 2, 0)
-        self.assertIn("is on node2, this is node1", self.log())
-        self.wait_gone(workers)
-        self.assertFalse(os.path.exists(self.path("state")))
-
-    def test_arguments(self):
-        done = self.slurm.command(os.path.join(SCRIPTS, "start.sh"), "--help")
-        self.assertIn("usage: deploy/slurm/start.sh RUN WORKERS", done)
-        with self.assertRaisesRegex(AssertionError, "expected a number"):
-            self.slurm.command(os.path.join(SCRIPTS, "start.sh"), self.path("run"), "many")
-        for env, text in (({"MERGANSER_STATE": self.path("state")},
-                           "MERGANSER_STATE_NODE must say which"),
-                          ({}, "MERGANSER_ALLOW_ROOT must say which")):
-            with self.assertRaisesRegex(AssertionError, text):
-                self.slurm.command(os.path.join(SCRIPTS, "start.sh"), self.path("run"), "1",
-                                   env=env)
-        with self.assertRaisesRegex(AssertionError, "nowhere"):
-            self.start(1, MERGANSER_WORKERS_SBATCH="--partition=nowhere")
-        self.assertEqual(self.slurm.command("squeue", "-h").strip(), "")
-
-
-class BucketsTest(ClusterCase):
-    """The same scripts from bucket to bucket, by a profile that every node can read."""
-
-    def sample(self):
-        """As on disks; the recipe names the models in the bucket."""
-        file, _ = super().sample()
-        self.wanted = self.path("sample-embedded")
-        with open(file, encoding="utf-8") as f:
-            text = f.read()
-        for path in [harness.SAMPLE_BASE, *harness.SAMPLE]:
-            name = os.path.basename(path)
-            self.s3.put_folder("models", "in/" + name, path)
-            text = text.replace(path, "s3://models/in/" + name)
-        remote = self.path("remote.yaml")
-        with open(remote, "w", encoding="utf-8") as f:
-            f.write(text)
-        return remote
-
-    def check(self, output):
-        for name in os.listdir(self.wanted):
-            if name.endswith(".safetensors") or name == "config.json":
-                with open(os.path.join(self.wanted, name), "rb") as f:
-                    self.assertTrue(self.s3.get("models", output + "/" + name) == f.read(), name)
-        self.assertEqual(self.s3.uploads("models"), [])
-        self.assertNotIn(self.server.secret_key, self.log())
-
-    def test_one_node_and_a_cluster(self):
-        self.server = self.enterContext(radosgw.Server(self.path("ceph")))
-        self.s3 = s3_client.Client(self.server.endpoint, self.server.access_key,
-                                   self.server.secret_key)
-        self.s3.create_bucket("models")
-        keys = self.path("credentials")
-        with open(keys, "w", encoding="ascii") as f:
-            f.write("[research]\naws_access_key_id = %s\naws_secret_access_key = %s\n" %
-                    (self.server.access_key, self.server.secret_key))
-        env = {"AWS_PROFILE": "research", "AWS_SHARED_CREDENTIALS_FILE": keys,
-               "AWS_ENDPOINT_URL": self.server.endpoint, "AWS_REGION": "us-east-1"}
-        file = self.sample()
-        job = self.submit("merge.sbatch", file, "s3://models/out/node", **env)
-        self.assertEnd(self.slurm.finish(job), "COMPLETED", 0, 0)
-        self.check("out/node")
-        coordinator, workers = self.start(2, file, "s3://models/out/cluster", **dict(
-            env, MERGANSER_ALLOW_ROOT="s3://models/in:s3://models/out:" + self.dir))
-        self.assertEnd(self.slurm.finish(coordinator), "COMPLETED", 0, 0)
-        self.check("out/cluster")
-        self.wait_gone(workers)
 
 
 if __name__ == "__main__":
