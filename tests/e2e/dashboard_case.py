@@ -8,8 +8,10 @@ import unittest
 
 import dashboard_data as made
 import dashboard_feed
+import dashboard_server
 import harness
 from browser import Browser
+from dashboard_pictures import Picture, report_page
 from selenium.webdriver.common.by import By
 
 SCREENSHOTS = os.environ.get("MERGANSER_SCREENSHOTS")
@@ -26,7 +28,7 @@ def set_up_module():
     open_browser()
     folder = tempfile.mkdtemp(prefix="e2e-pages-", dir=harness.DATA)
     unittest.addModuleCleanup(shutil.rmtree, folder, ignore_errors=True)
-    PagesCase.picture = made.Picture(made.report_page(folder, 28))
+    PagesCase.picture = Picture(report_page(folder, 28))
 
 
 class BrowserCase(harness.Case):
@@ -92,5 +94,5 @@ class PagesCase(BrowserCase):
 
     def serve(self, feed):
         self.feed = feed
-        self.url = self.enterContext(dashboard_feed.serving(feed))
+        self.url = self.enterContext(dashboard_server.serving(feed))
         self.addCleanup(self.browser.driver.get, "about:blank")

@@ -10,11 +10,11 @@ import time
 
 import browser_trace
 import dashboard_case
-import dashboard_data as made
 import dashboard_feed
 import dashboard_recording
 import harness
 from dashboard_case import RUNNING, PagesCase
+from dashboard_pictures import Picture, report_page
 
 TASK_WITHIN_MS = 100
 # Half of the updates, so that a busy machine does not count: 8 ms are typical without other work.
@@ -78,8 +78,8 @@ class SmoothTest(PagesCase):
 
     def setUp(self):
         super().setUp()
-        picture = made.Picture(
-            made.report_page(self.path("large"), self.recording.layers, seed=self.recording.seed)
+        picture = Picture(
+            report_page(self.path("large"), self.recording.layers, seed=self.recording.seed)
         )
         self.assertGreaterEqual(len(picture.gates), 1000)
         self.serve(dashboard_feed.Feed(self.recording.jobs, self.recording.workers, picture))

@@ -17,9 +17,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), "e2e"))
 
 import dashboard_data as made  # noqa: E402
 import dashboard_feed  # noqa: E402
+import dashboard_server  # noqa: E402
 import harness  # noqa: E402
 import make_report  # noqa: E402
 from browser import Browser  # noqa: E402
+from dashboard_pictures import Picture, comparison_page, report_page  # noqa: E402
 
 AXE = os.path.join(os.environ.get("NODE_PATH", "").split(":")[0], "axe-core", "axe.min.js")
 RUN = """
@@ -62,11 +64,11 @@ class AxeTest(unittest.TestCase):
         feed = dashboard_feed.Feed(
             made.some_jobs(time.time(), 20),
             made.some_workers(time.time()),
-            made.Picture(made.report_page(paths[0], 12)),
-            made.comparison_page(*paths),
+            Picture(report_page(paths[0], 12)),
+            comparison_page(*paths),
         )
         feed.measured = 40
-        cls.url = cls.enterClassContext(dashboard_feed.serving(feed))
+        cls.url = cls.enterClassContext(dashboard_server.serving(feed))
 
     def look(self, what):
         """In both themes and widths of what is open."""
