@@ -5,9 +5,9 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "common/adapters/adapter_check.h"
 #include "common/base/executor.h"
 #include "common/checkpoint/checkpoint.h"
-#include "common/engine/adapter_check.h"
 #include "worker/unit_source.h"
 
 namespace merganser {

@@ -9,8 +9,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/adapters/planned_reader.h"
 #include "common/base/executor.h"
-#include "common/engine/planned_reader.h"
 #include "common/storage/stores.h"
 #include "worker/unit_source.h"
 

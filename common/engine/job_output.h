@@ -27,12 +27,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/clock.h"
-#include "common/checkpoint/checkpoint.h"
-#include "common/engine/auxiliary_files.h"
 #include "common/engine/beat.h"
 #include "common/engine/claim.h"
-#include "common/engine/config_json.h"
 #include "common/engine/holder.h"
+#include "common/engine/output_files.h"
 #include "common/engine/progress_log.h"
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
@@ -45,25 +43,6 @@ struct JobOutputOptions {
   bool overwrite = false;
   int64_t epoch = 1;
   Duration beat_period = BeatTimes().period;
-};
-
-// Whose config and small files an output gets. The checkpoints must outlive it.
-struct OutputDonors {
-  // The tokenizer as well is that of the reference.
-  OutputDonors(const Checkpoint& of)  // NOLINT: the usual case
-      : reference(&of), tokenizer(&of) {}
-
-  const Checkpoint* reference;
-  const Checkpoint* tokenizer;
-  ConfigChanges config;
-  // Of a tokenizer that no model has, by name; and those of the tokenizer's model that would
-  // contradict them.
-  std::map<std::string, std::string, std::less<>> tokenizer_files;
-  std::vector<std::string> left_out;
-  // Of the tokenizer, in the place of its own; none: it keeps it.
-  std::optional<std::string> chat_template;
-  // The text of generation_config.json, in the place of the reference's; none: it is that.
-  std::optional<std::string> generation_config;
 };
 
 // Where a claim may have to be taken over, `watch` says of its holder what is known; without one
@@ -123,6 +102,7 @@ class JobOutput {
   static absl::StatusOr<bool> EndedBefore(const std::shared_ptr<ObjectStore>& store,
                                           const Plan& plan, HolderWatch* watch = nullptr);
 
+  const Plan& plan() const { return *plan_; }
   const std::string& job_uid() const { return options_.job_uid; }
   int64_t epoch() const { return options_.epoch; }  // of the claim
   // After Resume: where what is on record ended when it was read.
@@ -143,13 +123,15 @@ class JobOutput {
   // Before step 4: units that have to be done again (LostUnits), of `results`.
   absl::StatusOr<std::vector<uint32_t>> LostUnits(const std::vector<UnitResult>& results);
 
-  // Step 4. `results` hold every unit once, in unit order (kInternal if not).
-  // `report_json` is what BuildReport made. A failure leaves nothing that looks like a model
+  // Whether `results` hold every unit of the plan once, in unit order: kInternal if not.
+  absl::Status CheckResults(const std::vector<UnitResult>& results) const;
+
+  // Step 4, of `results` as CheckResults has them; `files` are what PublishModel (common/publish)
+  // makes of recipe, models and report. A failure leaves nothing that looks like a model
   // (or all of it, where only the answer got lost); one that IsRetryable may be tried again,
   // after others call Abandon. kFailedPrecondition when another job took the claim
   // over meanwhile. kInternal after it succeeded or after Abandon.
-  absl::Status Publish(const std::vector<UnitResult>& results, const OutputDonors& donors,
-                       const std::string& report_json);
+  absl::Status Publish(const std::vector<UnitResult>& results, const OutputFiles& files);
 
   // Removes partial files, what a failed Publish made visible, working folder and
   // claim. Does all it can once what is there was looked up; the first error is returned, and
@@ -223,13 +205,10 @@ class JobOutput {
   // Whether shards that are in their places may be those of a publication that was killed
   // between them: before them goes the older output's index, after them comes the new one.
   static absl::StatusOr<bool> PartlyPublished(ObjectStore& store, size_t shards);
-  absl::Status CheckResults(const std::vector<UnitResult>& results) const;
-  absl::Status PublishOnce(const std::vector<UnitResult>& results, const OutputDonors& donors,
-                           const std::string& report_json);
+  absl::Status PublishOnce(const std::vector<UnitResult>& results, const OutputFiles& files);
   absl::Status RemoveOld();
-  // Writes `files`, key and bytes, and `auxiliary` before them where nobody sees them yet.
-  absl::Status StageFiles(const std::vector<AuxiliaryFile>& auxiliary,
-                          const std::vector<std::pair<std::string, std::string>>& files);
+  // Writes them, and the index (of a model of several shards), where nobody sees them yet.
+  absl::Status StageFiles(const OutputFiles& files, const std::string& index);
   absl::Status StageFile(const std::string& key, std::string_view bytes);
   absl::Status CommitFile(const std::string& key);
   // `results`: of the units of this shard.

@@ -8,15 +8,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/auxiliary/auxiliary_files.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
-#include "common/engine/auxiliary_files.h"
 #include "common/engine/claim.h"
 #include "common/engine/job_output.h"
-#include "common/engine/low_rank.h"
-#include "common/engine/model_card.h"
-#include "common/engine/report.h"
-#include "common/engine/small_files.h"
+#include "common/engine/output_files.h"
 #include "common/engine/working_folder.h"
 #include "common/format/hf_index.h"
 #include "common/format/safetensors.h"
@@ -24,10 +21,6 @@
 
 namespace merganser {
 namespace {
-
-constexpr std::string_view kRecipeKey = "merge_recipe.yaml";
-constexpr std::string_view kCardKey = "README.md";
-constexpr std::string_view kConfigKey = "config.json";
 
 bool TopLevel(std::string_view key) { return key.find('/') == std::string_view::npos; }
 
@@ -103,21 +96,23 @@ absl::Status JobOutput::RemoveOld() {
   return store_->Delete(report->key, report->info.identity);
 }
 
-absl::Status JobOutput::StageFiles(const std::vector<AuxiliaryFile>& auxiliary,
-                                   const std::vector<std::pair<std::string, std::string>>& files) {
+absl::Status JobOutput::StageFiles(const OutputFiles& files, const std::string& index) {
   // Put down before they are begun, as the shards are.
   std::vector<PlannedWrite> intended;
-  intended.reserve(auxiliary.size() + files.size());
-  for (const AuxiliaryFile& from : auxiliary) intended.push_back({from.file.key, 0, ""});
-  for (const auto& [key, bytes] : files) intended.push_back({key, 0, ""});
+  intended.reserve(files.copied.size() + files.written.size() + 1);
+  for (const AuxiliaryFile& from : files.copied) intended.push_back({from.file.key, 0, ""});
+  for (const auto& [key, bytes] : files.written) intended.push_back({key, 0, ""});
+  if (!index.empty()) intended.push_back({std::string(kHfIndexFile), 0, ""});
   MERGANSER_RETURN_IF_ERROR(
       RecordWrites(*store_, options_.job_uid, options_.epoch, WritesRecord::kFiles, intended));
-  for (const AuxiliaryFile& from : auxiliary) {
+  for (const AuxiliaryFile& from : files.copied) {
     MERGANSER_ASSIGN_OR_RETURN(const std::string bytes, ReadAuxiliaryFile(from));
     MERGANSER_RETURN_IF_ERROR(StageFile(from.file.key, bytes));
   }
-  for (const auto& [key, bytes] : files) MERGANSER_RETURN_IF_ERROR(StageFile(key, bytes));
-  return absl::OkStatus();
+  for (const auto& [key, bytes] : files.written) {
+    MERGANSER_RETURN_IF_ERROR(StageFile(key, bytes));
+  }
+  return index.empty() ? absl::OkStatus() : StageFile(std::string(kHfIndexFile), index);
 }
 
 absl::Status JobOutput::StageFile(const std::string& key, std::string_view bytes) {
@@ -193,7 +188,7 @@ absl::Status JobOutput::CommitShard(size_t shard, std::span<const UnitResult* co
 // written beside its place. So nothing that it commits after step 2 is visible among his, however
 // long it was stopped; README.md has the table.
 absl::Status JobOutput::PublishOnce(const std::vector<UnitResult>& results,
-                                    const OutputDonors& donors, const std::string& report_json) {
+                                    const OutputFiles& files) {
   MERGANSER_RETURN_IF_ERROR(CheckResults(results));
   std::vector<std::vector<const UnitResult*>> by_shard(plan_->shards.size());
   for (size_t i = 0; i < results.size(); ++i) {
@@ -201,17 +196,8 @@ absl::Status JobOutput::PublishOnce(const std::vector<UnitResult>& results,
   }
   const bool single = plan_->shards.size() == 1;
   MERGANSER_ASSIGN_OR_RETURN(const HfIndex index, MakeIndex(*plan_));
-  MERGANSER_ASSIGN_OR_RETURN(SmallFiles small, SmallFilesOf(*plan_, donors));
-  const std::vector<AuxiliaryFile>& auxiliary = small.auxiliary;
-  std::vector<std::pair<std::string, std::string>> files;
-  if (!small.config.empty()) files.emplace_back(kConfigKey, std::move(small.config));
-  for (auto& file : small.written) files.push_back(std::move(file));
-  files.emplace_back(kCardKey, ModelCard(*plan_, CardWarnings(*plan_, results)));
-  files.emplace_back(kRecipeKey, plan_->recipe_text);
-  files.emplace_back(kReportKey, report_json);
-  if (!single) files.emplace_back(kHfIndexFile, WriteHfIndex(index));
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));  // nothing is written in vain
-  MERGANSER_RETURN_IF_ERROR(StageFiles(auxiliary, files));
+  MERGANSER_RETURN_IF_ERROR(StageFiles(files, single ? "" : WriteHfIndex(index)));
 
   if (options_.overwrite) {
     MERGANSER_ASSIGN_OR_RETURN(old_, ListModelFiles(*store_));
@@ -225,23 +211,20 @@ absl::Status JobOutput::PublishOnce(const std::vector<UnitResult>& results,
   for (size_t i = 0; !single && i < writes_.size(); ++i) {
     MERGANSER_RETURN_IF_ERROR(CommitShard(i, by_shard[i]));
   }
-  for (const AuxiliaryFile& from : auxiliary) {
+  for (const AuxiliaryFile& from : files.copied) {
     MERGANSER_RETURN_IF_ERROR(CommitFile(from.file.key));
   }
-  for (const auto& [key, bytes] : files) {
-    if (key != kHfIndexFile) MERGANSER_RETURN_IF_ERROR(CommitFile(key));
-  }
+  for (const auto& [key, bytes] : files.written) MERGANSER_RETURN_IF_ERROR(CommitFile(key));
   MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));
   return single ? CommitShard(0, by_shard[0]) : CommitFile(std::string(kHfIndexFile));
 }
 
-absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const OutputDonors& donors,
-                                const std::string& report_json) {
+absl::Status JobOutput::Publish(const std::vector<UnitResult>& results, const OutputFiles& files) {
   if (published_ || abandoned_) {
     return absl::InternalError(
         absl::StrCat(uri_, ": published after it was published or abandoned"));
   }
-  const absl::Status status = PublishOnce(results, donors, report_json);
+  const absl::Status status = PublishOnce(results, files);
   if (absl::IsNotFound(status)) {
     // Where what was written beside its place is gone, it is a matter of the claim as a rule.
     MERGANSER_RETURN_IF_ERROR(CheckClaim(*store_, claim_));

@@ -1,7 +1,6 @@
 // JobOutput, the part that deals with the output of a job whose process is gone, where
 // its record is kept elsewhere.
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -12,9 +11,9 @@
 #include "common/engine/claim.h"
 #include "common/engine/holder.h"
 #include "common/engine/job_output.h"
+#include "common/engine/output_files.h"
 #include "common/engine/overlap.h"
 #include "common/engine/progress_log.h"
-#include "common/engine/report.h"
 #include "common/engine/working_folder.h"
 #include "common/format/hf_index.h"
 #include "common/storage/read_whole.h"
@@ -72,7 +71,7 @@ absl::StatusOr<bool> JobOutput::HoldsMergeOf(ObjectStore& store, const Plan& pla
   MERGANSER_RETURN_IF_ERROR(
       store.Read(kReportKey, 0, std::as_writable_bytes(std::span<char>(head.data(), head.size())),
                  report->identity));
-  return head.find(absl::StrCat("\n\"plan\": \"", plan.digest, "\"")) != std::string::npos;
+  return ReportTellsPlan(head, plan.digest);
 }
 
 absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::ResumeJob(
@@ -124,8 +123,7 @@ absl::Status JobOutput::Discard(ObjectStore& store, const std::string& job_uid,
     if (!found.ok() || !*found) committed.clear();
   }
   // The report is put last of these: without it they may be those of an older folder.
-  for (const std::string_view key : std::array<std::string_view, 4>{
-           kReportKey, "config.json", "README.md", "merge_recipe.yaml"}) {
+  for (const std::string_view key : {kReportKey, kConfigKey, kCardKey, kRecipeKey}) {
     if (!first.ok() || committed.empty()) break;
     const absl::StatusOr<std::optional<ObjectInfo>> info = store.Stat(key);
     keep(info.status());

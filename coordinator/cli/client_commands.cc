@@ -14,7 +14,7 @@
 #include "common/base/duration_text.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
-#include "common/engine/prepare.h"
+#include "common/prepare/prepare.h"
 #include "common/storage/uri.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"

@@ -5,11 +5,11 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/adapters/extract_lora.h"
+#include "common/adapters/extract_report.h"
+#include "common/adapters/model_pair.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
-#include "common/engine/extract_lora.h"
-#include "common/engine/extract_report.h"
-#include "common/engine/model_pair.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/lora_commands.h"
 #include "coordinator/cli/lora_run.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "common/engine/lora_targets.h"
+#include "common/adapters/lora_targets.h"
 #include "common/storage/stores.h"
 #include "common/tensor/dtype.h"
 #include "coordinator/cli/commands.h"

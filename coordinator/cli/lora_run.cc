@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/adapters/new_folder.h"
 #include "common/base/status.h"
-#include "common/engine/new_folder.h"
-#include "common/engine/recipe_models.h"
+#include "common/prepare/recipe_models.h"
 #include "common/storage/uri.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/process_log.h"

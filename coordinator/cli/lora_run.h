@@ -12,9 +12,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/adapters/extract_lora.h"
 #include "common/base/executor.h"
 #include "common/base/log.h"
-#include "common/engine/extract_lora.h"
 #include "common/tensor/dtype.h"
 #include "coordinator/cli/progress.h"
 

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include "common/engine/numbers.h"
+#include "common/publish/numbers.h"
 
 namespace merganser::cli {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdlib>
 
 #include "common/base/status.h"
-#include "common/engine/prepare.h"
+#include "common/prepare/prepare.h"
 
 namespace merganser::cli {
 namespace {

@@ -3,10 +3,10 @@
 #include <cstdio>
 
 #include "absl/status/statusor.h"
+#include "common/adapters/adapter_check.h"
+#include "common/adapters/model_pair.h"
 #include "common/base/executor.h"
 #include "common/base/guarded.h"
-#include "common/engine/adapter_check.h"
-#include "common/engine/model_pair.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/lora_commands.h"
 #include "coordinator/cli/process_log.h"

@@ -9,7 +9,7 @@
 #include "common/base/guarded.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
-#include "common/engine/report.h"
+#include "common/publish/report.h"
 #include "coordinator/service/requests.h"
 #include "coordinator/web/comparison.h"
 #include "coordinator/web/page.h"

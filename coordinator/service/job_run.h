@@ -11,9 +11,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/engine/report.h"
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
+#include "common/publish/report.h"
 #include "common/storage/object_store.h"
 #include "common/storage/stores.h"
 #include "coordinator/service/job.h"

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "common/base/status.h"
-#include "common/engine/prepare.h"
+#include "common/prepare/prepare.h"
 #include "common/recipe/recipe.h"
 #include "proto/convert/status_codec.h"
 

@@ -1,4 +1,4 @@
-// merge_report.json as plain data (format: common/engine/REPORT.md). Pure: text in, structs out.
+// merge_report.json as plain data (format: common/publish/REPORT.md). Pure: text in, structs out.
 #ifndef MERGANSER_COORDINATOR_WEB_REPORT_DATA_H_
 #define MERGANSER_COORDINATOR_WEB_REPORT_DATA_H_
 

@@ -8,7 +8,7 @@
 #include "common/base/bytes.h"
 #include "common/base/format.h"
 #include "common/base/status.h"
-#include "common/engine/numbers.h"
+#include "common/publish/numbers.h"
 #include "coordinator/web/verdict.h"
 
 namespace merganser::web {

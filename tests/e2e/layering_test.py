@@ -12,7 +12,8 @@ SOURCE = os.environ.get(
 
 # Folders of common/ in data-flow order: each may use itself and those before it.
 FLOW = ["base", "tensor", "format", "storage", "checkpoint", "recipe", "linalg", "methods",
-        "plan", "engine"]
+        "plan", "config", "auxiliary", "tokenizer", "engine", "prepare", "publish",
+        "adapters"]
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
@@ -32,8 +33,9 @@ THIRD_PARTY = [
      ["coordinator/service", "coordinator/http/api", "coordinator/cli", "worker/sources", "proto"],
      False),
     (r"yaml-cpp/", ["common/recipe"], True),
-    (r"nlohmann/", ["common/format", "common/checkpoint", "common/engine", "common/plan",
-                    "coordinator"], True),
+    (r"nlohmann/", ["common/format", "common/checkpoint", "common/plan", "common/config",
+                    "common/auxiliary", "common/tokenizer", "common/engine", "common/prepare",
+                    "common/publish", "common/adapters", "coordinator"], True),
     (r"Eigen/|unsupported/Eigen/", ["common/linalg", "common/methods"], True),
     (r"Spectra/|lapacke|cblas", ["tests/bench"], True),
     (r"hwy/", ["common/linalg", "common/tensor", "common/methods"], False),

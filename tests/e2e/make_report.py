@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Made-up merge reports (common/engine/REPORT.md) of models that are too large for a test to merge.
+"""Made-up merge reports (common/publish/REPORT.md) of models that are too large for a test to merge.
 
 usage: make_report.py FOLDER [--layers N] [--experts-of-a-layer N] [--seed N]
 

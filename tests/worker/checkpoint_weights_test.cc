@@ -1,28 +1,18 @@
 #include "worker/checkpoint_weights.h"
 
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "common/storage/memory/memory_store.h"
 #include "gtest/gtest.h"
 #include "tests/testing/test_traits.h"
-#include "tests/testing/tiny_checkpoint.h"
+#include "tests/worker/exact_product.h"
 
 namespace merganser {
 namespace {
 
-constexpr uint64_t kRows = 700, kCols = 500, kRank = 3;
-constexpr double kScale = 0.5;
-
-// Multiples of 1/64 below 4: products and sums of them are exact in float32.
-std::vector<double> Values(size_t count, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::vector<double> values(count);
-  for (double& value : values) value = static_cast<double>(random() % 512) / 64 - 4;
-  return values;
-}
+constexpr uint64_t kRows = ExactProduct::kRows, kCols = ExactProduct::kCols;
 
 class CheckpointWeightsTest : public ::testing::Test {
  protected:
@@ -32,30 +22,13 @@ class CheckpointWeightsTest : public ::testing::Test {
     model_.uri = model_.given = "memory://weights-model";
     const std::shared_ptr<ObjectStore> adapter = MakeMemoryStore("weights-adapter", TestTraits());
     model_.places = {{"memory://weights-adapter", "adapter", adapter}};
-    EXPECT_TRUE(model_.store->Put("w", EncodeTiny(DType::kF32, base_)).ok());
-    EXPECT_TRUE(
-        adapter->Put("f", EncodeTiny(DType::kF32, left_) + EncodeTiny(DType::kF32, right_)).ok());
+    product_.Put(*model_.store, *adapter);
     model_.shards = {{"w", **model_.store->Stat("w"), ""}, {"f", **adapter->Stat("f"), "", 1}};
-    const uint64_t left = kRows * kRank, right = kRank * kCols;
-    LowRankTerm term;
-    term.row_factor = {{1, 0, DType::kF32, left}, left, kRank, 1};
-    term.column_factor = {{1, left * sizeof(float), DType::kF32, right}, right, 1, kCols};
-    term.rank = kRank;
-    term.scale = kScale;
     tensor_ = {"w.weight", DType::kF32, {kRows, kCols}, 0, 0, kRows * kCols * sizeof(float)};
-    tensor_.update = {{term}, {}};
+    tensor_.update = product_.Update();
   }
 
-  double Sum(uint64_t element) const {
-    double sum = 0;
-    for (uint64_t k = 0; k < kRank; ++k) {
-      sum += left_[element / kCols * kRank + k] * right_[k * kCols + element % kCols];
-    }
-    return base_[element] + kScale * sum;
-  }
-
-  const std::vector<double> base_ = Values(kRows * kCols, 1), left_ = Values(kRows * kRank, 2),
-                            right_ = Values(kRank * kCols, 3);
+  const ExactProduct product_;
   Checkpoint model_;
   CheckpointTensor tensor_;
 };
@@ -72,8 +45,9 @@ TEST_F(CheckpointWeightsTest, AreThoseOfTheFileAndTheUpdate) {
     ASSERT_EQ(block.stored.size(), count);
     ASSERT_EQ(block.weights.size(), count);
     for (uint64_t i = 0; i < count; ++i) {
-      ASSERT_EQ(block.stored[i], base_[first + i]);
-      ASSERT_EQ(block.weights[i], Sum(first + i)) << first + i;
+      ASSERT_EQ(block.stored[i], product_.matrix[first + i]);
+      ASSERT_EQ(block.weights[i], product_.matrix[first + i] + product_.Added(first + i))
+          << first + i;
     }
   }
 }
@@ -85,7 +59,8 @@ TEST_F(CheckpointWeightsTest, WithoutAnUpdateAreThoseOfTheFile) {
   WeightBlock block;
   ASSERT_TRUE(weights.Read(tensor_, 5, 9, block).ok());
   EXPECT_EQ(block.weights, block.stored);
-  EXPECT_EQ(block.stored, std::vector<double>(base_.begin() + 5, base_.begin() + 14));
+  EXPECT_EQ(block.stored,
+            std::vector<double>(product_.matrix.begin() + 5, product_.matrix.begin() + 14));
 }
 
 TEST_F(CheckpointWeightsTest, NamesWhatCannotBeRead) {

@@ -22,15 +22,7 @@ using ::testing::IsEmpty;
 constexpr std::chrono::hours kNever(1);
 
 // Four tensors, of which a shard holds two: two units.
-TestJob MakeJob() {
-  TinyCheckpoint a;
-  for (int t = 0; t < 4; ++t) a.tensors.push_back({absl::StrCat("w", t), DType::kF32, {100}});
-  TinyCheckpoint b = a;
-  b.seed = 2;
-  return TestJob(
-      "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 1}\nmax_shard_size: 1000\n",
-      {{"a", a}, {"b", b}});
-}
+TestJob MakeJob() { return TestJob(kAverage, TwoModels(4, 100)); }
 
 // What the batcher told, and how many flushes there were before each word.
 class Told {

@@ -20,16 +20,9 @@
 namespace merganser {
 namespace {
 
-constexpr std::string_view kLinear =
-    "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 1}\nmax_shard_size: 1000\n";
-
 // Five units.
 TestJob MakeJob(const StoreTraits& output = TestTraits()) {
-  TinyCheckpoint a;
-  for (int t = 0; t < 5; ++t) a.tensors.push_back({absl::StrCat("w", t), DType::kF32, {200}});
-  TinyCheckpoint b = a;
-  b.seed = 2;
-  return TestJob(kLinear, {{"a", a}, {"b", b}}, output);
+  return TestJob(kAverage, TwoModels(5, 200), output);
 }
 
 // What comes of a run that has ended.

@@ -20,18 +20,9 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
 
-constexpr std::string_view kLinear =
-    "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 1}\nmax_shard_size: 1000\n";
-
 class LoggedSourceTest : public ::testing::Test {
  protected:
-  LoggedSourceTest() {
-    TinyCheckpoint a;
-    for (int t = 0; t < 2; ++t) a.tensors.push_back({absl::StrCat("w", t), DType::kF32, {200}});
-    TinyCheckpoint b = a;
-    b.seed = 2;
-    job_.emplace(kLinear, std::map<std::string, TinyCheckpoint>{{"a", a}, {"b", b}}, TestTraits());
-  }
+  LoggedSourceTest() { job_.emplace(kAverage, TwoModels(2, 200), TestTraits()); }
   LogSink Sink() {
     return [this](const LogLine& line) { lines_.push_back(LogText(line)); };
   }
@@ -82,7 +73,7 @@ TEST_F(LoggedSourceTest, WithoutALogNothingIsTold) {
 TEST_F(LoggedSourceTest, SeveralTensorsAreTheFirstAndACount) {
   TinyCheckpoint a;
   for (int t = 0; t < 3; ++t) a.tensors.push_back({absl::StrCat("v", t), DType::kF32, {10}});
-  TestJob job(kLinear, {{"a", a}, {"b", a}}, TestTraits());
+  TestJob job(kAverage, {{"a", a}, {"b", a}}, TestTraits());
   std::string tensor;
   for (const LogField& field : FieldsOf({job.context(), 0, "", 0, nullptr}, "w")) {
     if (field.key == "tensor") tensor = field.value;

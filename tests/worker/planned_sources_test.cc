@@ -4,30 +4,20 @@
 #include <cstddef>
 #include <limits>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/storage/stores.h"
 #include "gtest/gtest.h"
-#include "tests/testing/tiny_checkpoint.h"
+#include "tests/worker/exact_product.h"
 
 namespace merganser {
 namespace {
 
-constexpr uint64_t kRows = 700, kCols = 500, kRank = 3;
-constexpr double kScale = 0.5;
+constexpr uint64_t kRows = ExactProduct::kRows, kCols = ExactProduct::kCols;
 constexpr char kBase[] = "memory://planned-sources/base";
 constexpr char kAdapter[] = "memory://planned-sources/adapter";
-
-// Multiples of 1/64 below 4: products and sums of them are exact in float32.
-std::vector<double> Values(size_t count, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::vector<double> values(count);
-  for (double& value : values) value = static_cast<double>(random() % 512) / 64 - 4;
-  return values;
-}
 
 class PlannedSourcesTest : public ::testing::Test {
  protected:
@@ -35,24 +25,16 @@ class PlannedSourcesTest : public ::testing::Test {
   void Write() {
     const std::shared_ptr<ObjectStore> base = *Stores().Open(kBase);
     const std::shared_ptr<ObjectStore> adapter = *Stores().Open(kAdapter);
-    EXPECT_TRUE(base->Put("w", EncodeTiny(DType::kF32, base_)).ok());
-    EXPECT_TRUE(
-        adapter->Put("f", EncodeTiny(DType::kF32, left_) + EncodeTiny(DType::kF32, right_)).ok());
+    product_.Put(*base, *adapter);
     plan_.models.resize(1);
     plan_.models[0].uri = kBase;
     plan_.models[0].places = {kAdapter};
     plan_.models[0].shards = {{"w", **base->Stat("w"), ""}, {"f", **adapter->Stat("f"), "", 1}};
-    const uint64_t left = kRows * kRank, right = kRank * kCols;
-    LowRankTerm term;
-    term.row_factor = {{1, 0, DType::kF32, left}, left, kRank, 1};
-    term.column_factor = {{1, left * sizeof(float), DType::kF32, right}, right, 1, kCols};
-    term.rank = kRank;
-    term.scale = kScale;
     tensor_.spec = {"w.weight", {kRows, kCols}};
     tensor_.elements = kRows * kCols;
     PlannedSource stored, weights, delta;
     stored.tensor = weights.tensor = delta.tensor = "w.weight";
-    weights.update = delta.update = {{term}, {}};
+    weights.update = delta.update = product_.Update();
     weights.added_to = delta.added_to = DType::kF32;
     delta.delta = true;
     tensor_.sources = {stored, weights, delta};
@@ -63,14 +45,6 @@ class PlannedSourcesTest : public ::testing::Test {
         PlannedSources::Open(plan_, Stores(), executor, 3);
     EXPECT_TRUE(sources.ok()) << sources.status();
     return sources.ok() ? *std::move(sources) : nullptr;
-  }
-
-  double Product(uint64_t element) const {
-    double sum = 0;
-    for (uint64_t k = 0; k < kRank; ++k) {
-      sum += left_[element / kCols * kRank + k] * right_[k * kCols + element % kCols];
-    }
-    return kScale * sum;
   }
 
   absl::Status Read(PlannedSources& sources, uint64_t first, uint64_t count,
@@ -85,8 +59,7 @@ class PlannedSourcesTest : public ::testing::Test {
     return sources.Read(tensor_, first, views);
   }
 
-  std::vector<double> base_ = Values(kRows * kCols, 1), left_ = Values(kRows * kRank, 2),
-                      right_ = Values(kRank * kCols, 3);
+  ExactProduct product_;
   Plan plan_;
   PlannedTensor tensor_;
 };
@@ -102,9 +75,9 @@ TEST_F(PlannedSourcesTest, ReadsWeightsAndTaskVectorsInAnyRange) {
     const absl::Status read = Read(*sources, first, count, out);
     ASSERT_TRUE(read.ok()) << read;
     for (uint64_t i = 0; i < count; ++i) {
-      ASSERT_EQ(out[0][i], base_[first + i]);
-      ASSERT_EQ(out[1][i], base_[first + i] + Product(first + i)) << first + i;
-      ASSERT_EQ(out[2][i], Product(first + i)) << first + i;
+      ASSERT_EQ(out[0][i], product_.matrix[first + i]);
+      ASSERT_EQ(out[1][i], product_.matrix[first + i] + product_.Added(first + i)) << first + i;
+      ASSERT_EQ(out[2][i], product_.Added(first + i)) << first + i;
     }
   }
 }
@@ -116,12 +89,12 @@ TEST_F(PlannedSourcesTest, ReadsAFactor) {
   const absl::Status read = Open(executor)->ReadBlock(
       0, tensor_.sources[1].update->terms[0].column_factor->block, entries);
   ASSERT_TRUE(read.ok()) << read;
-  EXPECT_EQ(entries, right_);
+  EXPECT_EQ(entries, product_.right);
 }
 
 TEST_F(PlannedSourcesTest, NamesValuesThatAreNotFinite) {
-  base_[kCols + 3] = std::numeric_limits<double>::infinity();
-  left_[5] = std::nan("");
+  product_.matrix[kCols + 3] = std::numeric_limits<double>::infinity();
+  product_.left[5] = std::nan("");
   Write();
   SerialExecutor executor;
   const std::unique_ptr<PlannedSources> sources = Open(executor);
@@ -148,7 +121,7 @@ TEST_F(PlannedSourcesTest, MemoryIsOfAsManyRangesAsAreReadAtOnce) {
   const std::unique_ptr<PlannedSources> sources = Open(executor);
   const uint64_t one = sources->ReadBytes(tensor_, 10),
                  all = sources->ReadBytes(tensor_, kRows * kCols);
-  EXPECT_GT(one, kRank * kCols * sizeof(float));  // a range may need all columns
+  EXPECT_GT(one, ExactProduct::kRank * kCols * sizeof(float));  // a range may need all columns
   EXPECT_GT(all, 2 * one);
   EXPECT_LT(all, 10 * one);
 }

@@ -17,8 +17,6 @@
 namespace merganser {
 namespace {
 
-constexpr std::string_view kLinear =
-    "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 1}\nmax_shard_size: 1000\n";
 constexpr Duration kAtOnce = std::chrono::milliseconds(1);
 constexpr Duration kNever = std::chrono::hours(1);
 constexpr std::chrono::seconds kLimit{60};
@@ -26,15 +24,8 @@ constexpr std::chrono::seconds kLimit{60};
 // Two shards or more, whose flushes and records are counted.
 class ProgressKeeperTest : public ::testing::Test {
  protected:
-  ProgressKeeperTest() : job_(MakeJob()) {}
+  ProgressKeeperTest() : job_(kAverage, TwoModels(5, 200)) {}
 
-  static TestJob MakeJob() {
-    TinyCheckpoint a;
-    for (int t = 0; t < 5; ++t) a.tensors.push_back({absl::StrCat("w", t), DType::kF32, {200}});
-    TinyCheckpoint b = a;
-    b.seed = 2;
-    return TestJob(kLinear, {{"a", a}, {"b", b}});
-  }
   UnitResult ResultOf(uint32_t unit) {
     UnitResult result;
     result.unit = unit;

@@ -28,8 +28,6 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::SizeIs;
 
-constexpr std::string_view kLinear =
-    "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 1}\nmax_shard_size: 1000\n";
 constexpr uint64_t kPlenty = uint64_t{1} << 30;
 
 // Six tensors, a shard and so a unit each.
@@ -75,7 +73,7 @@ TEST(UnitRunnerErrorsTest, AReadErrorFailsItsUnitAndNamesFileAndTensor) {
   models["b"].shards = 6;
   const std::string key = "model-00003-of-00006.safetensors";
   for (const int threads : {1, 4}) {
-    TestJob job(kLinear, models);
+    TestJob job(kAverage, models);
     job.input_faults(1).AddRule(
         Always(StoreOp::kRead, key, absl::UnavailableError("stale handle")));
     const absl::Status failure =
@@ -88,7 +86,7 @@ TEST(UnitRunnerErrorsTest, AReadErrorFailsItsUnitAndNamesFileAndTensor) {
 
 TEST(UnitRunnerErrorsTest, AWriteErrorFailsItsUnit) {
   for (const bool last : {false, true}) {
-    TestJob job(kLinear, Models());
+    TestJob job(kAverage, Models());
     const std::string key = job.plan().shards[3].key;
     const Unit& unit = job.plan().units[job.UnitOf("layers.3.weight")];
     const size_t pieces = UnitPieceEnds(job.plan(), unit).size();
@@ -107,7 +105,7 @@ TEST(UnitRunnerErrorsTest, AWriteErrorFailsItsUnit) {
 
 TEST(UnitRunnerErrorsTest, EverythingMayFail) {
   for (const StoreOp op : {StoreOp::kRead, StoreOp::kWriteRange}) {
-    TestJob job(kLinear, Models());
+    TestJob job(kAverage, Models());
     (op == StoreOp::kRead ? job.input_faults(0) : job.output_faults())
         .AddRule(Always(op, "", absl::UnavailableError("gone")));
     ScriptedSource source(job.context());
@@ -118,7 +116,7 @@ TEST(UnitRunnerErrorsTest, EverythingMayFail) {
 }
 
 TEST(UnitRunnerErrorsTest, AnInputThatChangedUnderTheRunIsDataLoss) {
-  TestJob job(kLinear, Models());
+  TestJob job(kAverage, Models());
   ASSERT_TRUE(job.input(1).Put("model.safetensors", "another model altogether").ok());
   ScriptedSource source(job.context());
   ASSERT_TRUE(RunUnits(source, Options(2, kPlenty)).ok());
@@ -133,7 +131,7 @@ TEST(UnitRunnerErrorsTest, AUnitTooLargeForTheMemoryNamesWhatItNeeds) {
   for (auto& [name, model] : models) {
     model.tensors.push_back({"big.weight", DType::kF32, {kLeafElements}});
   }
-  TestJob job(kLinear, models);
+  TestJob job(kAverage, models);
   const uint32_t big = job.UnitOf("big.weight");
   const uint64_t need = job.plan().units[big].memory;
   EXPECT_EQ(need, job.plan().peak_leaf_memory);
@@ -200,10 +198,10 @@ TEST_P(NonFiniteTest, NamesFileTensorAndElement) {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 INSTANTIATE_TEST_SUITE_P(
     All, NonFiniteTest,
-    testing::Values(Spoiled{"NaNInBf16", DType::kBF16, kLinear, 1, NAN, "NaN"},
-                    Spoiled{"InfinityInBf16", DType::kBF16, kLinear, 0, kInf, "infinite"},
-                    Spoiled{"MinusInfinityInF16", DType::kF16, kLinear, 1, -kInf, "infinite"},
-                    Spoiled{"NaNInF32", DType::kF32, kLinear, 0, NAN, "NaN"},
+    testing::Values(Spoiled{"NaNInBf16", DType::kBF16, kAverage, 1, NAN, "NaN"},
+                    Spoiled{"InfinityInBf16", DType::kBF16, kAverage, 0, kInf, "infinite"},
+                    Spoiled{"MinusInfinityInF16", DType::kF16, kAverage, 1, -kInf, "infinite"},
+                    Spoiled{"NaNInF32", DType::kF32, kAverage, 0, NAN, "NaN"},
                     Spoiled{"NaNInTheBase", DType::kBF16, kTaskArithmetic, 0, NAN, "NaN"},
                     Spoiled{"InfinityInTheExpert", DType::kF64, kTaskArithmetic, 1, kInf,
                             "infinite"}),

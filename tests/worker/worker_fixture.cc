@@ -162,6 +162,17 @@ std::map<std::string, std::string> TestJob::Publish(const std::map<uint32_t, Uni
   return files;
 }
 
+std::map<std::string, TinyCheckpoint> TwoModels(int tensors, uint64_t elements) {
+  TinyCheckpoint a;
+  a.tensors.reserve(static_cast<size_t>(tensors));
+  for (int t = 0; t < tensors; ++t) {
+    a.tensors.push_back({absl::StrCat("w", t), DType::kF32, {elements}});
+  }
+  TinyCheckpoint b = a;
+  b.seed = 2;
+  return {{"a", a}, {"b", b}};
+}
+
 absl::StatusOr<std::optional<LeasedUnit>> ScriptedSource::Next() {
   MutexLock lock(mutex_);
   if (next_ >= error_after) return next_error;

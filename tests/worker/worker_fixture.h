@@ -57,6 +57,12 @@ class TestJob {
   Wrapped output_;
 };
 
+// The average of `a` and `b`, a unit a kilobyte of tensors or so.
+inline constexpr std::string_view kAverage =
+    "merge_method: linear\nmodels: [a, b]\nparameters: {weight: 1}\nmax_shard_size: 1000\n";
+// Of kAverage: two models of so many F32 tensors w0, w1, ..., each of so many elements.
+std::map<std::string, TinyCheckpoint> TwoModels(int tensors, uint64_t elements);
+
 // Hands out all units in order; keeps what it is told.
 class ScriptedSource final : public UnitSource {
  public:

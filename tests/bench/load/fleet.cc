@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kExperts = 3;
 
-// What resmerge tells of a unit of one matrix (common/engine/REPORT.md).
+// What resmerge tells of a unit of one matrix (common/publish/REPORT.md).
 UnitResult ResultOf(const Plan& plan, uint32_t number) {
   const Unit& unit = plan.units.at(number);
   UnitResult result;

@@ -12,8 +12,9 @@
 #include "common/engine/holder.h"
 #include "common/engine/job_output.h"
 #include "common/engine/progress_log.h"
-#include "common/engine/report.h"
 #include "common/engine/working_folder.h"
+#include "common/publish/publish_merge.h"
+#include "common/publish/report.h"
 #include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
@@ -73,7 +74,7 @@ class GoneWritesTest : public ::testing::Test {
     std::sort(results.begin(), results.end(),
               [](const UnitResult& a, const UnitResult& b) { return a.unit < b.unit; });
     const absl::Status published =
-        output_->Publish(results, MakeReference({}), BuildReport(plan_, results, SomeRun()));
+        PublishModel(*output_, results, MakeReference({}), BuildReport(plan_, results, SomeRun()));
     ASSERT_TRUE(published.ok()) << published;
     for (size_t i = 0; i < plan_.shards.size(); ++i) {
       EXPECT_EQ(ReadAll(*inner_, plan_.shards[i].key), ShardBytes(plan_, i));

@@ -9,7 +9,8 @@
 #include "common/base/executor.h"
 #include "common/engine/claim.h"
 #include "common/engine/job_output.h"
-#include "common/engine/report.h"
+#include "common/publish/publish_merge.h"
+#include "common/publish/report.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
@@ -77,8 +78,8 @@ class JobOutputFault : public ::testing::TestWithParam<Scenario> {
     const auto results = WriteUnits(plan, (*output)->writes(), *inner_, seed);
     if (!results.ok()) return results.status();
     const absl::Status status =
-        (*output)->Publish(*results, MakeReference({{"tokenizer.json", "{}"}}),
-                           BuildReport(plan, *results, SomeRun()));
+        PublishModel(**output, *results, MakeReference({{"tokenizer.json", "{}"}}),
+                     BuildReport(plan, *results, SomeRun()));
     if (!status.ok()) {
       ExpectWholeOrNothing();
       (void)(*output)->Abandon();
@@ -211,14 +212,14 @@ TEST_P(JobOutputFault, APublicationThatFailedForNowIsTriedAgain) {
     const Checkpoint reference = MakeReference({{"tokenizer.json", "{}"}});
     const std::string report = BuildReport(plan, *results, SomeRun());
     store_->FailAt(call, scenario.when, scenario.onwards);
-    const absl::Status status = (*output)->Publish(*results, reference, report);
+    const absl::Status status = PublishModel(**output, *results, reference, report);
     const std::string failed = store_->failed();
     SCOPED_TRACE("call " + std::to_string(call) + ": " + failed);
     ExpectWholeOrNothing();
     store_->FailAt(-1, FailWhen::kBefore);
     if (!status.ok()) {
       ++failed_publications;
-      const absl::Status again = (*output)->Publish(*results, reference, report);
+      const absl::Status again = PublishModel(**output, *results, reference, report);
       EXPECT_TRUE(again.ok()) << again;
       EXPECT_TRUE(ListAll(*inner_, kWorkPrefix).value().empty());
       ExpectNoOpenWrites();

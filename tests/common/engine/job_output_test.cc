@@ -6,8 +6,9 @@
 
 #include "common/base/executor.h"
 #include "common/engine/claim.h"
-#include "common/engine/report.h"
 #include "common/format/hf_index.h"
+#include "common/publish/publish_merge.h"
+#include "common/publish/report.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
@@ -60,7 +61,7 @@ class JobOutputTest : public ::testing::TestWithParam<const char*> {
     if (!output.ok()) return output.status();
     const auto results = WriteUnits(plan, (*output)->writes(), *store_, seed);
     if (!results.ok()) return results.status();
-    return (*output)->Publish(*results, reference, BuildReport(plan, *results, SomeRun()));
+    return PublishModel(**output, *results, reference, BuildReport(plan, *results, SomeRun()));
   }
   // Hidden partial files count: only the file system shows them.
   void ExpectNothingLeft() {
@@ -180,7 +181,7 @@ TEST(LostAnswerTest, AWriteThatMayHaveBeenBegunIsAbortedAndBegunOnceMore) {
   const auto results = WriteUnits(plan, (*output)->writes(), *store, 1);
   ASSERT_TRUE(results.ok()) << results.status();
   const absl::Status published =
-      (*output)->Publish(*results, MakeReference({}), BuildReport(plan, *results, SomeRun()));
+      PublishModel(**output, *results, MakeReference({}), BuildReport(plan, *results, SomeRun()));
   ASSERT_TRUE(published.ok()) << published;
   EXPECT_THAT(tally->open(), ElementsAre());
   EXPECT_GT(store->begun(), 2 * 4);
@@ -238,7 +239,8 @@ TEST_P(JobOutputTest, TwoJobsNeverWriteOneOutput) {
   const auto results = WriteUnits(plan, (*first)->writes(), *store_);
   ASSERT_TRUE(results.ok()) << results.status();
   EXPECT_TRUE(
-      (*first)->Publish(*results, MakeReference({}), BuildReport(plan, *results, SomeRun())).ok());
+      PublishModel(**first, *results, MakeReference({}), BuildReport(plan, *results, SomeRun()))
+          .ok());
 }
 
 TEST_P(JobOutputTest, ATakeoverClearsWhatTheOldJobLeftAndLocksItOut) {
@@ -254,8 +256,8 @@ TEST_P(JobOutputTest, ATakeoverClearsWhatTheOldJobLeftAndLocksItOut) {
   EXPECT_TRUE(ListAll(*store_, ".merganser/job-old/").value().empty());
   EXPECT_TRUE(absl::IsNotFound(WriteUnits(plan, (*old)->writes(), *store_, 7).status()));
 
-  const absl::Status late =
-      (*old)->Publish(*old_results, MakeReference({}), BuildReport(plan, *old_results, SomeRun()));
+  const absl::Status late = PublishModel(**old, *old_results, MakeReference({}),
+                                         BuildReport(plan, *old_results, SomeRun()));
   EXPECT_TRUE(absl::IsFailedPrecondition(late)) << late;
   EXPECT_THAT(std::string(late.message()), HasSubstr("job-new"));
   EXPECT_TRUE((*old)->Abandon().ok());
@@ -263,7 +265,8 @@ TEST_P(JobOutputTest, ATakeoverClearsWhatTheOldJobLeftAndLocksItOut) {
   const auto results = WriteUnits(plan, (*taker)->writes(), *store_);
   ASSERT_TRUE(results.ok()) << results.status();
   ASSERT_TRUE(
-      (*taker)->Publish(*results, MakeReference({}), BuildReport(plan, *results, SomeRun())).ok());
+      PublishModel(**taker, *results, MakeReference({}), BuildReport(plan, *results, SomeRun()))
+          .ok());
   EXPECT_EQ(ReadAll(*store_, plan.shards[0].key), ShardBytes(plan, 0));
   ExpectVerifies();
 }
@@ -337,11 +340,11 @@ TEST_P(JobOutputTest, ResultsThatDoNotFitAreInternalErrorsAndTouchNothing) {
   std::vector<std::vector<UnitResult>> bad = {{}, {good[0]}, {good[1], good[0]}, good};
   bad[3][0].segment_digests.pop_back();
   for (const auto& results : bad) {
-    EXPECT_TRUE(absl::IsInternal((*output)->Publish(results, MakeReference({}), "{}")));
+    EXPECT_TRUE(absl::IsInternal(PublishModel(**output, results, MakeReference({}), "{}")));
     EXPECT_TRUE(VisibleKeys(*store_).empty());
   }
   EXPECT_TRUE((*output)->Abandon().ok());
-  EXPECT_TRUE(absl::IsInternal((*output)->Publish(good, MakeReference({}), "{}")));
+  EXPECT_TRUE(absl::IsInternal(PublishModel(**output, good, MakeReference({}), "{}")));
   ExpectNothingLeft();
 }
 
@@ -351,7 +354,7 @@ TEST_P(JobOutputTest, AHoleInTheReceiptsIsDataLossAndNoModel) {
     ASSERT_TRUE(output.ok());
     std::vector<UnitResult> results = WriteUnits(plan, (*output)->writes(), *store_).value();
     results.back().receipts.clear();
-    EXPECT_TRUE(absl::IsDataLoss((*output)->Publish(results, MakeReference({}), "{}")));
+    EXPECT_TRUE(absl::IsDataLoss(PublishModel(**output, results, MakeReference({}), "{}")));
     EXPECT_FALSE(LooksLikeModel(*store_));
     EXPECT_TRUE((*output)->Abandon().ok());
     ExpectNothingLeft();

@@ -13,8 +13,9 @@
 #include "common/engine/claim.h"
 #include "common/engine/holder.h"
 #include "common/engine/job_output.h"
-#include "common/engine/report.h"
 #include "common/format/hf_index.h"
+#include "common/publish/publish_merge.h"
+#include "common/publish/report.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
@@ -81,7 +82,7 @@ class JobRecoveryTest : public ::testing::TestWithParam<const char*> {
                        const std::string& job = kRun) {
     RunFacts run = SomeRun();
     run.job = job;
-    return output.Publish(results, reference_, BuildReport(plan, results, run));
+    return PublishModel(output, results, reference_, BuildReport(plan, results, run));
   }
   void ExpectWhole(const Plan& plan) {
     SerialExecutor executor;

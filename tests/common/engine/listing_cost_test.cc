@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/engine/job_output.h"
+#include "common/publish/publish_merge.h"
 #include "common/storage/forwarding_store.h"
 #include "common/storage/memory/memory_store.h"
 #include "tests/common/engine/failing_store.h"
@@ -75,7 +76,7 @@ TEST_F(ListingCostTest, AMergeBesideThemLooksAtItsOwnAlone) {
   ASSERT_TRUE(results.ok()) << results.status();
   const Checkpoint reference = MakeReference({});
   ASSERT_TRUE(
-      (*output)->Publish(*results, reference, BuildReport(plan_, *results, SomeRun())).ok());
+      PublishModel(**output, *results, reference, BuildReport(plan_, *results, SomeRun())).ok());
   EXPECT_LE(store_->TakePages(), 5u);
 }
 

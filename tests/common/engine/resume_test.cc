@@ -19,9 +19,10 @@
 #include "common/engine/holder.h"
 #include "common/engine/job_output.h"
 #include "common/engine/progress_log.h"
-#include "common/engine/report.h"
 #include "common/engine/working_folder.h"
 #include "common/plan/pieces.h"
+#include "common/publish/publish_merge.h"
+#include "common/publish/report.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
@@ -108,8 +109,8 @@ class ResumeCase {
     }
     std::sort(results.begin(), results.end(),
               [](const UnitResult& a, const UnitResult& b) { return a.unit < b.unit; });
-    return output->Publish(results, MakeReference({{"tokenizer.json", "{}"}}),
-                           BuildReport(plan, results, SomeRun()));
+    return PublishModel(*output, results, MakeReference({{"tokenizer.json", "{}"}}),
+                        BuildReport(plan, results, SomeRun()));
   }
 
   void ExpectHoldsAlone(const Plan& plan, uint64_t seed) {

@@ -10,9 +10,9 @@
 
 #include "absl/status/status.h"
 #include "common/checkpoint/checkpoint.h"
-#include "common/engine/report.h"
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
+#include "common/publish/report.h"
 #include "common/storage/object_store.h"
 
 namespace merganser {

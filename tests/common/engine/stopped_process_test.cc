@@ -17,7 +17,8 @@
 #include "common/engine/claim.h"
 #include "common/engine/job_output.h"
 #include "common/engine/progress_log.h"
-#include "common/engine/report.h"
+#include "common/publish/publish_merge.h"
+#include "common/publish/report.h"
 #include "common/storage/file/file_store.h"
 #include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
@@ -134,7 +135,7 @@ class StoppedProcess : public ::testing::TestWithParam<Scenario> {
       }
       std::sort(results_.begin(), results_.end(),
                 [](const UnitResult& a, const UnitResult& b) { return a.unit < b.unit; });
-      return output_->Publish(results_, reference_, BuildReport(plan_, results_, SomeRun()));
+      return PublishModel(*output_, results_, reference_, BuildReport(plan_, results_, SomeRun()));
     }
 
     StoppedProcess& test_;

@@ -395,6 +395,7 @@ std::vector<LogLine> GrpcUnitSource::TakeReply(const SyncCall& call, const SyncR
   }
   starved_ = reply.leases.size() < call.wanted;
   backoff_.Reset();
+  turned_away_ = false;
   next_sync_ = SystemClock().Now() + reply.next_sync_after;
   if (call.draining && book_.empty() && unsettled_ == 0) said_goodbye_ = true;
   const std::set<std::string> jobs = book_.jobs();
@@ -416,9 +417,11 @@ std::vector<LogLine> GrpcUnitSource::TakeError(const absl::Status& status) {
     fatal_ = status;
     return {};
   }
-  const bool first = !backoff_.failing();
+  // One that is away and comes back with other certificates than ours has two things to tell.
+  const bool news = !backoff_.failing() || (turned_away && !turned_away_);
+  turned_away_ = turned_away_ || turned_away;
   next_sync_ = SystemClock().Now() + backoff_.Next();
-  if (!first) return {};
+  if (!news) return {};
   return {
       {LogLevel::kWarn,
        absl::StrCat(std::string(status.message()),

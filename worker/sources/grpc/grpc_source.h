@@ -152,8 +152,9 @@ class GrpcUnitSource final : public UnitSource {
   uint64_t sequence_ MERGANSER_GUARDED_BY(mutex_) = 0;
   MonotonicTime next_sync_ MERGANSER_GUARDED_BY(mutex_){};
   Backoff backoff_ MERGANSER_GUARDED_BY(mutex_);
-  bool urgent_ MERGANSER_GUARDED_BY(mutex_) = false;   // do not wait for next_sync_
-  bool starved_ MERGANSER_GUARDED_BY(mutex_) = false;  // the last answer had too few leases
+  bool turned_away_ MERGANSER_GUARDED_BY(mutex_) = false;  // since it was last let in
+  bool urgent_ MERGANSER_GUARDED_BY(mutex_) = false;       // do not wait for next_sync_
+  bool starved_ MERGANSER_GUARDED_BY(mutex_) = false;      // the last answer had too few leases
   bool stopping_ MERGANSER_GUARDED_BY(mutex_) = false;
   bool said_goodbye_ MERGANSER_GUARDED_BY(mutex_) = false;
   bool closed_ MERGANSER_GUARDED_BY(mutex_) = false;  // threads end
