@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every test, from a fresh clone, as CI runs them.
 #
-# usage: tests/run.sh [--fast | --full | --chaos | --architectures]
+# usage: tests/run.sh [--fast | --full | --chaos | --architectures | --peers]
 #
 #   (none)   release build with warnings as errors; tests/lint.sh; all tests; then a build with
 #            AddressSanitizer and UBSan: unit tests and the quickest end-to-end tests
@@ -14,6 +14,9 @@
 #   --architectures
 #            release build; a hundred and more tiny models of transformers' own classes, merged and
 #            loaded (PyPI; no part of --full)
+#   --peers  release build; whole merges held against mergekit's and against torch's, 40 minutes on a
+#            machine with nothing else to do (PyPI; no part of --full). Models and results stay in
+#            merganser-peers-UID of the folder for temporary files: a second run goes on
 #
 # Needs Debian 12 and root or sudo where packages are missing. Ends with CTest's
 # own summary; exits non-zero as soon as a group fails. See tests/README.md.
@@ -27,8 +30,9 @@ case "${1:-}" in
   --full) mode=full ;;
   --chaos) mode=chaos ;;
   --architectures) mode=architectures ;;
+  --peers) mode=peers ;;
   -h | --help)
-    sed -n '2,19s/^# \{0,1\}//p' "$0"
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
   *)
@@ -45,7 +49,7 @@ stage() {
   printf '\n==> %s\n' "$*"
 }
 
-if [ "$mode" = full ]; then
+if [ "$mode" = full ] || [ "$mode" = peers ]; then
   deploy/install-build-deps.sh --full
 else
   deploy/install-build-deps.sh --tests
@@ -123,6 +127,12 @@ if [ "$mode" = architectures ]; then
   stage "Architectures: models of transformers' own classes, merged and loaded"
   interop_environment
   interop architectures/architectures_test.py --check tests/interop/architectures/README.md
+  exit 0
+fi
+if [ "$mode" = peers ]; then
+  stage "Beside mergekit and torch"
+  interop_environment
+  tests/bench/peers.py "${TMPDIR:-/tmp}/merganser-peers-$(id -u)"
   exit 0
 fi
 stage "Sources"

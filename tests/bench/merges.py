@@ -37,13 +37,7 @@ class Workload:
     def recipe(self, name):
         """tests/data/recipes/NAME.yaml with the sample models replaced by these. Returns its
         path and the folders that it reads."""
-        with open(os.path.join(RECIPES, name + ".yaml"), encoding="utf-8") as f:
-            text = f.read()
-        used = []
-        for sample, model in zip(("base",) + EXPERTS, self.models):
-            text, count = re.subn(r"\.\./experts/%s\b" % sample, lambda _, m=model: m, text)
-            if count:
-                used.append(model)
+        text, used = recipe_text(name, self.models)
         path = os.path.join(self.data, name + ".yaml")
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
@@ -65,6 +59,19 @@ class Workload:
 
     def clean(self):
         shutil.rmtree(self.output, ignore_errors=True)
+
+
+def recipe_text(name, models):
+    """tests/data/recipes/NAME.yaml with base and three experts in place of the samples, and those of
+    `models` that it reads."""
+    with open(os.path.join(RECIPES, name + ".yaml"), encoding="utf-8") as f:
+        text = f.read()
+    used = []
+    for sample, model in zip(("base",) + EXPERTS, models):
+        text, count = re.subn(r"\.\./experts/%s\b" % sample, lambda _, m=model: m, text)
+        if count:
+            used.append(model)
+    return text, used
 
 
 def recipe_names():
