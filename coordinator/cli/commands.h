@@ -20,8 +20,10 @@
 
 namespace merganser::cli {
 
-// "merganser 0.1.0".
+// "merganser 0.2.0".
 std::string ProgramName();
+// When that was released: "2026-11-30".
+std::string ReleaseDate();
 
 // Of --metrics-file.
 struct MetricsFlags {

@@ -12,13 +12,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
 #include "common/base/guarded.h"
 #include "common/base/memory_reserve.h"
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
-#include "common/plan/plan.h"
 #include "coordinator/cli/before_main.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/mergekit_flags.h"
@@ -46,14 +44,6 @@ bool ReadsRecipe(const CLI::App& app, int argc, char** argv) {
 }
 
 }  // namespace
-
-std::string VersionText() {
-  return absl::StrCat(
-      ProgramName(), " (numerics ", kNumericsVersion,
-      ")\nsimd: ", absl::StrJoin(AvailableSimd(), " ", [](std::string* out, std::string_view name) {
-        out->append(name);
-      }));
-}
 
 void AddMemory(CLI::App& command, uint64_t& memory) {
   memory = 8 * kGiB;

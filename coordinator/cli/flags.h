@@ -17,7 +17,8 @@ class App;
 
 namespace merganser::cli {
 
-// "merganser 0.1.0 (numerics 4)" and the instruction sets.
+// "merganser 0.2.0 (commit 1234abcd, numerics 7, AVX3_ZEN4)", and a line of all instruction sets
+// that this processor has; the one in parentheses is computed with.
 std::string VersionText();
 
 // A flag of bytes that reads as people write them.

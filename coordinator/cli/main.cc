@@ -14,6 +14,7 @@
 #include "coordinator/cli/http_flags.h"
 #include "coordinator/cli/jobs_flags.h"
 #include "coordinator/cli/lora_commands.h"
+#include "coordinator/cli/manual_command.h"
 #include "coordinator/cli/process_limits.h"
 #include "coordinator/cli/process_log.h"
 #include "coordinator/cli/security_flags.h"
@@ -243,6 +244,11 @@ int Run(int argc, char** argv) {
   CLI::App* health = app.add_subcommand("health", "Ask whether a coordinator serves");
   AddCoordinator(health, coordinator);
 
+  ManualFlags manual_flags;
+  CompletionFlags completion_flags;
+  CLI::App* manual = AddManualCommand(app, manual_flags);
+  CLI::App* completion = AddCompletionCommand(app, completion_flags);
+
   std::vector<std::string> notes;
   if (const std::optional<int> code = Parse(app, argc, argv, PrintError, notes); code.has_value()) {
     return *code;
@@ -283,6 +289,8 @@ int Run(int argc, char** argv) {
   if (verify->parsed()) return RunVerify(stores, checkpoint, threads);
   if (report->parsed()) return RunReport(stores, report_flags);
   if (uploads->parsed()) return RunUploads(stores, checkpoint, abort);
+  if (manual->parsed()) return RunManual(app, manual_flags);
+  if (completion->parsed()) return RunCompletion(app, completion_flags);
   if (methods->parsed()) return RunMethods(json, markdown);
   if (keys->parsed()) return RunKeys(json, markdown);
   const bool local = merge->parsed() || analyze->parsed() || bake->parsed() || extract->parsed() ||

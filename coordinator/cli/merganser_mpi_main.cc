@@ -11,28 +11,20 @@
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/flags.h"
 #include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/mpi_app.h"
 #include "coordinator/cli/mpi_command.h"
 
 namespace merganser::cli {
 namespace {
 
 int Run(int argc, char** argv) {
-  CLI::App app(
-      "Merges RL experts of one base model into one checkpoint, on all ranks of an MPI run.",
-      "merganser-mpi");
-  app.set_version_flag("--version", VersionText());
-  app.footer(
-      "Started by mpirun or srun: mpirun -n 4 merganser-mpi RECIPE OUTPUT. Threads and "
-      "memory are each rank's.");
   MergeFlags flags;
-  AddMergeFlags(app, flags);
-  AddThreads(app, flags.threads);
-  AddMemory(app, flags.memory);
+  const std::unique_ptr<CLI::App> app = MakeMpiApp(flags);
   // All ranks read the same command line; rank 0 says what is wrong with it.
   absl::Status ready;
   std::vector<std::string> needless;  // which every rank would tell
   const std::optional<int> code = Parse(
-      app, argc, argv, [&ready](const absl::Status& status) { ready = status; }, needless);
+      *app, argc, argv, [&ready](const absl::Status& status) { ready = status; }, needless);
   if (code.has_value() && ready.ok()) return *code;
   StartLog(flags.log);
   if (ready.ok()) ready = ChooseSimd();
