@@ -1,4 +1,5 @@
 // `merganser analyze`: what a merge would come to, measured on its inputs; nothing is written.
+#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -29,9 +30,13 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/embedded_executor.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/flags.h"
+#include "coordinator/cli/interrupt.h"
 #include "coordinator/cli/merge_run.h"
 #include "coordinator/cli/progress.h"
 #include "coordinator/cli/report_output.h"
+#include "coordinator/cli/store_flags.h"
+#include "coordinator/cli/version.h"
 #include "coordinator/web/page.h"
 #include "coordinator/web/summary.h"
 #include "worker/unit_source.h"
@@ -41,6 +46,15 @@ namespace {
 
 constexpr char kUid[] = "analysis";
 constexpr size_t kWarningsShown = 10;
+
+struct AnalyzeFlags {
+  std::string recipe;
+  std::string html;  // file for a page; "-" is stdout, and then nothing else goes there
+  bool json = false;
+  int threads = AllCores();
+  uint64_t memory = 0;
+  StoreOptions storage;
+};
 
 // For what rounds leave for later ones: a folder of its own for as long as it lives.
 class Scratch {
@@ -127,9 +141,8 @@ absl::StatusOr<std::string> Analyze(const AnalyzeFlags& flags, const Stores& sto
   return BuildReport(plan, *results, facts);
 }
 
-}  // namespace
-
-int RunAnalyze(const AnalyzeFlags& flags, InterruptWatcher& interrupts) {
+// The report that a merge would have.
+int Run(const AnalyzeFlags& flags, InterruptWatcher& interrupts) {
   const absl::StatusOr<std::string> text = ReadRecipeFile(flags.recipe);
   if (!text.ok()) return Fail(text.status(), Phase::kPlanning);
   const Stores stores(flags.storage);
@@ -151,6 +164,25 @@ int RunAnalyze(const AnalyzeFlags& flags, InterruptWatcher& interrupts) {
   return ShowReport(flags.json ? web::SummaryJson(*read, read->findings.fell_back.size()) + "\n"
                                : web::SummaryText(*read),
                     flags.html, flags.html.empty() ? "" : web::ReportPage(*read));
+}
+
+}  // namespace
+
+void AddAnalyze(Commands& commands) {
+  const auto flags = std::make_shared<AnalyzeFlags>();
+  CLI::App& command = commands.Add(
+      "analyze", "Say what a merge would come to; everything is read and nothing is written",
+      [flags] {
+        return WithInterrupts(
+            [&](InterruptWatcher& interrupts) { return Run(*flags, interrupts); });
+      });
+  command.add_option("RECIPE", flags->recipe, "Recipe (YAML)")->required();
+  command.add_option("--html", flags->html,
+                     "Write a page that needs nothing else to this file; - is stdout");
+  command.add_flag("--json", flags->json, "Print JSON");
+  AddThreads(command, flags->threads);
+  AddMemory(command, flags->memory);
+  AddReadStoreFlags(command, flags->storage);
 }
 
 }  // namespace merganser::cli

@@ -1,7 +1,9 @@
 // `merganser bake`: base and adapter written as one full model, which is a merge of one.
 #include <CLI/CLI.hpp>
 #include <cmath>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
@@ -11,10 +13,12 @@
 #include "common/base/status.h"
 #include "common/base/utf8.h"
 #include "common/format/text.h"
+#include "coordinator/cli/commands.h"
 #include "coordinator/cli/embedded_executor.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/flags.h"
-#include "coordinator/cli/lora_commands.h"
+#include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/merge_flags.h"
 #include "coordinator/cli/merge_run.h"
 
 namespace merganser::cli {
@@ -22,6 +26,14 @@ namespace {
 
 // What errors call the recipe.
 constexpr char kSource[] = "bake";
+
+struct BakeFlags {
+  std::string model;               // base, or base+adapter
+  std::vector<std::string> loras;  // ADAPTER or ADAPTER:WEIGHT
+  std::string out_dtype;           // empty: the base's own
+  std::string lora_dtype;          // empty: products are not rounded before they are added
+  MergeFlags merge;                // whose recipe is made of these
+};
 
 // "ADAPTER" or "ADAPTER:WEIGHT" as an entry of a recipe's `lora`.
 absl::StatusOr<std::string> AdapterEntry(const std::string& lora) {
@@ -72,11 +84,9 @@ absl::StatusOr<std::string> RecipeFor(const BakeFlags& flags) {
   return text;
 }
 
-}  // namespace
-
-void AddBakeFlags(CLI::App& command, BakeFlags& flags, MergeFlags& merge) {
+void AddFlags(CLI::App& command, BakeFlags& flags) {
   command.add_option("MODEL", flags.model, "BASE+ADAPTER, or BASE and --lora")->required();
-  command.add_option("OUT", merge.output, "Folder or URI of the full model")->required();
+  command.add_option("OUT", flags.merge.output, "Folder or URI of the full model")->required();
   command
       .add_option("--lora", flags.loras,
                   "ADAPTER, or ADAPTER:WEIGHT; given again, they are added in this order")
@@ -93,17 +103,32 @@ void AddBakeFlags(CLI::App& command, BakeFlags& flags, MergeFlags& merge) {
           "with adapters of 16 bits (default: float32, which rounds their sum with the base "
           "alone)")
       ->check(CLI::IsMember({"float32", "float16", "bfloat16"}));
-  AddMergeRunFlags(command, merge);
+  AddMergeRunFlags(command, flags.merge);
+  AddThreads(command, flags.merge.threads);
+  AddMemory(command, flags.merge.memory);
 }
 
-int RunBake(const BakeFlags& flags, const MergeFlags& merge, InterruptWatcher& interrupts) {
+int Run(const BakeFlags& flags, InterruptWatcher& interrupts) {
   const absl::StatusOr<std::string> recipe = RecipeFor(flags);
   if (!recipe.ok()) return Fail(recipe.status(), Phase::kPlanning);
-  MergeFlags run = merge;
+  MergeFlags run = flags.merge;
   run.recipe = kSource;
   const StageRun made = {*recipe, {{}, *recipe}};
   EmbeddedExecutor executor(run.threads);
   return MergeWith(executor, run, interrupts, &made);
+}
+
+}  // namespace
+
+void AddBake(Commands& commands) {
+  const auto flags = std::make_shared<BakeFlags>();
+  flags->merge.threads = AllCores();
+  const auto run = [flags] {
+    return WithInterrupts([&](InterruptWatcher& interrupts) { return Run(*flags, interrupts); });
+  };
+  CLI::App& command = commands.Add("bake", "Write the full model that base plus adapter is", run,
+                                   std::shared_ptr<const LogFlags>(flags, &flags->merge.log));
+  AddFlags(command, *flags);
 }
 
 }  // namespace merganser::cli

@@ -1,177 +1,85 @@
-// The commands of `merganser`, each from its parsed flags to an exit code.
+// The command line of `merganser`: its commands, each with its flags and what it does.
+//
+// A command is a file, NAME_command.cc, that has one function, AddNAME: it makes the flags, and the
+// function that runs with them. BuildApp calls these in the order in which --help lists commands.
+// Flags that several commands have stand in files of their own (flags.h, ..._flags.h).
 #ifndef MERGANSER_COORDINATOR_CLI_COMMANDS_H_
 #define MERGANSER_COORDINATOR_CLI_COMMANDS_H_
 
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
-#include <map>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "common/base/clock.h"
-#include "common/base/exposition.h"
-#include "common/plan/plan_text.h"
-#include "common/storage/stores.h"
-#include "coordinator/cli/interrupt.h"
 #include "coordinator/cli/process_log.h"
-#include "coordinator/service/security.h"
-#include "proto/channel/security.h"
+
+namespace CLI {
+class App;
+}  // namespace CLI
 
 namespace merganser::cli {
 
-// "merganser 0.2.0".
-std::string ProgramName();
-// When that was released: "2026-11-30".
-std::string ReleaseDate();
-
-// Of --metrics-file.
-struct MetricsFlags {
-  std::string file = {};     // empty: none
-  CommonLabels labels = {};  // of all series in it
-  Duration period = std::chrono::seconds(10);
+struct Command {
+  CLI::App* app = nullptr;  // its flags
+  // To be called when the command line is parsed, the log started and the kernels chosen: the exit
+  // code. Says itself what fails.
+  std::function<int()> run;
+  std::shared_ptr<const LogFlags> log;  // null: stderr is for people
 };
 
-struct MergeFlags {
-  std::string recipe;
-  std::string output;
-  int threads = 0;
-  uint64_t memory = 0;
-  bool overwrite = false;
-  bool resume = false;
-  bool verify = false;
-  std::string stages;  // where the outputs of stages go meanwhile; empty: beside the output
-  // How often finished units are made durable and put on record: what a crash may
-  // cost, beside the units in flight.
-  int64_t record_ms = 5000;
-  // Of the claim's beat, as the claim tells; whoever would take it over waits for several.
-  int64_t beat_ms = 10000;
-  StoreOptions storage;
-  MetricsFlags metrics;
-  LogFlags log = {};
-};
-// Of a recipe of one document.
-int RunMerge(const MergeFlags& flags, InterruptWatcher& interrupts);
-// The same, or MergeStages where there are several.
-int RunMergeFile(const MergeFlags& flags, InterruptWatcher& interrupts);
+// For one thread.
+class Commands {
+ public:
+  Commands();
+  ~Commands();
+  Commands(const Commands&) = delete;
+  Commands& operator=(const Commands&) = delete;
 
-struct PlanFlags {
-  std::string recipe;
-  std::string output;  // empty, or where the merge would go: also what it would ask of that storage
-  bool json = false;
-  PlanTextOptions text;
-};
-int RunPlan(const Stores& stores, const PlanFlags& flags);
-int RunInspect(const Stores& stores, const std::string& checkpoint, bool json);
-int RunVerify(const Stores& stores, const std::string& checkpoint, int threads);
+  // The program, its commands and their flags, to be parsed or described. Lives as long as this.
+  CLI::App& app() { return *app_; }
 
-struct ReportFlags {
-  std::string output;
-  std::string other;  // empty, or the second of two outputs to hold against each other
-  std::string html;   // file for a page; "-" is stdout, and then nothing else goes there
-  bool json = false;
-};
-int RunReport(const Stores& stores, const ReportFlags& flags);
+  // A command that is called `name`; its flags are to be added to what is returned. What they are
+  // parsed into must live as long as `run`.
+  CLI::App& Add(const std::string& name, const std::string& about, std::function<int()> run,
+                std::shared_ptr<const LogFlags> log = nullptr);
 
-struct AnalyzeFlags {
-  std::string recipe;
-  std::string html;  // as ReportFlags
-  bool json = false;
-  int threads = 0;
-  uint64_t memory = 0;
-  StoreOptions storage;
-};
-// The report that a merge would have, of which nothing is written.
-int RunAnalyze(const AnalyzeFlags& flags, InterruptWatcher& interrupts);
-// Uploads to a bucket that are neither complete nor aborted; with `abort` those that no merge holds
-// are aborted.
-int RunUploads(const Stores& stores, const std::string& uri, bool abort);
-// Lists the merge methods: for people, as JSON, or as METHODS.md's table.
-int RunMethods(bool json, bool markdown);
-// Lists a recipe's keys and what becomes of each: for people, as JSON, or as RECIPE.md's table.
-int RunKeys(bool json, bool markdown);
+  // The command that the command line had; null where it had none.
+  const Command* Chosen() const;
 
-// Which coordinator, and how and as whom.
-struct Target {
-  std::string address;
-  ChannelSecurity security;
+ private:
+  const std::unique_ptr<CLI::App> app_;
+  std::vector<Command> commands_;
 };
 
-// Of --http: what a process serves to browsers, probes and Prometheus.
-struct HttpFlags {
-  std::string listen;              // HOST:PORT; empty: nothing
-  std::vector<std::string> names;  // hosts that requests may name
-  std::string metrics_token;       // file; empty: metrics are everybody's
-  // Of a worker: its own certificate, and whether it may do without beyond loopback. A
-  // coordinator's are those of --listen.
-  std::string tls_cert = {}, tls_key = {};
-  bool plaintext = false;
-  std::string login_link = {};  // of a coordinator: file for a link that logs in once
-};
+// The program with all of its commands.
+std::unique_ptr<Commands> BuildApp();
 
-struct WorkerFlags {
-  Target coordinator;
-  std::vector<std::string> roots;
-  StoreOptions storage;
-  int threads = 0;
-  uint64_t memory = 0;
-  MetricsFlags metrics = {};
-  HttpFlags http = {};
-  LogFlags log = {};
-};
-int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts);
-
-struct CoordinatorFlags {
-  std::string listen;
-  std::string state;  // folder of the journal; empty: jobs are kept in memory
-  int active_jobs = 4;
-  int keep_jobs = 1000;
-  int keep_days = 30;       // 0: for ever
-  int worker_timeout = 30;  // seconds
-  int call_threads = 256;   // that serve calls, at most
-  ServerSecurity security;
-  std::vector<std::string> roots;  // of `security`, as they were given
-  StoreOptions storage;
-  MetricsFlags metrics;
-  HttpFlags http;
-  LogFlags log = {};
-};
-int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts);
-
-struct SubmitFlags {
-  Target coordinator;
-  std::string recipe;
-  std::string output;
-  std::string request_id;
-  std::string name;
-  std::map<std::string, std::string> labels;
-  int priority = 0;
-  bool overwrite = false;
-  bool watch = false;
-  bool dry_run = false;
-};
-int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts);
-
-struct ListFlags {
-  Target coordinator;
-  std::vector<std::string> states;  // any of them; empty: all
-  std::string filter;
-  std::string order_by;
-  int limit = 0;  // 0: all
-  bool json = false;
-};
-int RunList(const ListFlags& flags);
-int RunGet(const Target& coordinator, const std::string& job, bool json);
-// With `json` a line for every change.
-int RunWatch(const Target& coordinator, const std::string& job, bool json,
-             InterruptWatcher& interrupts);
-int RunCancel(const Target& coordinator, const std::string& job);
-int RunSetPriority(const Target& coordinator, const std::string& job, int priority);
-// One after the other; the exit code of the first that failed.
-int RunDelete(const Target& coordinator, const std::vector<std::string>& jobs);
-int RunHealth(const Target& coordinator);
-// Who works for the coordinator, or did in the last hour.
-int RunWorkers(const Target& coordinator, bool json);
+// --- A command each, by its file's name.
+void AddAnalyze(Commands& commands);
+void AddBake(Commands& commands);
+void AddCancel(Commands& commands);
+void AddCompletion(Commands& commands);
+void AddCoordinator(Commands& commands);
+void AddDelete(Commands& commands);
+void AddExtractLora(Commands& commands);
+void AddGet(Commands& commands);
+void AddHealth(Commands& commands);
+void AddInspect(Commands& commands);
+void AddKeys(Commands& commands);
+void AddList(Commands& commands);
+void AddManual(Commands& commands);
+void AddMerge(Commands& commands);
+void AddMergeLora(Commands& commands);
+void AddMethods(Commands& commands);
+void AddPlan(Commands& commands);
+void AddPriority(Commands& commands);
+void AddReport(Commands& commands);
+void AddSubmit(Commands& commands);
+void AddUploads(Commands& commands);
+void AddVerify(Commands& commands);
+void AddWatch(Commands& commands);
+void AddWorker(Commands& commands);
+void AddWorkers(Commands& commands);
 
 }  // namespace merganser::cli
 

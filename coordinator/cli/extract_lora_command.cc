@@ -2,6 +2,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdio>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -10,14 +12,29 @@
 #include "common/adapters/model_pair.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
+#include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
-#include "coordinator/cli/lora_commands.h"
+#include "coordinator/cli/flags.h"
+#include "coordinator/cli/interrupt.h"
 #include "coordinator/cli/lora_run.h"
 #include "coordinator/cli/progress.h"
+#include "coordinator/cli/store_flags.h"
 #include "worker/unit_runner.h"
 
 namespace merganser::cli {
 namespace {
+
+struct ExtractLoraFlags {
+  std::string base, model, output;
+  uint64_t rank = 0;
+  std::optional<double> energy;
+  std::optional<DType> dtype;  // none: float32
+  LoraModules modules;
+  bool save_modules = false;
+  int threads = AllCores();
+  uint64_t memory = 0;
+  StoreOptions storage;
+};
 
 absl::StatusOr<ExtractedLora> Extract(const ModelPair& pair, const ExtractLoraOptions& options,
                                       const std::string& output, const Stores& stores,
@@ -27,9 +44,7 @@ absl::StatusOr<ExtractedLora> Extract(const ModelPair& pair, const ExtractLoraOp
   return ExtractLora(pair, options, output, stores, executor, progress);
 }
 
-}  // namespace
-
-void AddExtractLoraFlags(CLI::App& command, ExtractLoraFlags& flags) {
+void AddFlags(CLI::App& command, ExtractLoraFlags& flags) {
   command.add_option("BASE", flags.base, "The model that MODEL was trained from")->required();
   command.add_option("MODEL", flags.model, "The trained model: folder, URI or cached org/name")
       ->required();
@@ -56,9 +71,12 @@ void AddExtractLoraFlags(CLI::App& command, ExtractLoraFlags& flags) {
       ->allow_extra_args(false);
   command.add_flag("--save-modules", flags.save_modules,
                    "Keep norms and other modules that differ whole (PEFT's modules_to_save)");
+  AddThreads(command, flags.threads);
+  AddMemory(command, flags.memory);
+  AddReadStoreFlags(command, flags.storage);
 }
 
-int RunExtractLora(const ExtractLoraFlags& flags, InterruptWatcher& interrupts) {
+int Run(const ExtractLoraFlags& flags, InterruptWatcher& interrupts) {
   const Stores stores(flags.storage);
   const absl::StatusOr<std::string> output = LoraOutput(flags.output);
   if (!output.ok()) return Fail(output.status(), Phase::kPlanning);
@@ -82,6 +100,18 @@ int RunExtractLora(const ExtractLoraFlags& flags, InterruptWatcher& interrupts) 
   std::fputs(ExtractText(*lora).c_str(), stdout);
   std::printf("written to %s\n", OneLine(*output).c_str());
   return kDone;
+}
+
+}  // namespace
+
+void AddExtractLora(Commands& commands) {
+  const auto flags = std::make_shared<ExtractLoraFlags>();
+  CLI::App& command = commands.Add(
+      "extract-lora", "Write the adapter (LoRA, for PEFT) that makes MODEL of BASE", [flags] {
+        return WithInterrupts(
+            [&](InterruptWatcher& interrupts) { return Run(*flags, interrupts); });
+      });
+  AddFlags(command, *flags);
 }
 
 }  // namespace merganser::cli

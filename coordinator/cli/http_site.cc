@@ -1,9 +1,6 @@
 #include "coordinator/cli/http_site.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -11,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/descriptors.h"
 #include "common/base/digest.h"
+#include "common/base/host.h"
 #include "common/base/private_file.h"
 #include "common/base/status.h"
 #include "coordinator/front/listener.h"
@@ -28,11 +26,6 @@
 
 namespace merganser::cli {
 namespace {
-
-std::string MachineName() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
-}
 
 bool IsAnyAddress(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
 
@@ -101,7 +94,7 @@ absl::StatusOr<std::unique_ptr<HttpSite>> HttpSite::OpenCoordinators(
   MERGANSER_ASSIGN_OR_RETURN(std::unique_ptr<HttpSite> site,
                              Open(flags, security, std::move(metrics)));
   site->instance_ =
-      DigestHex(absl::StrCat(MachineName(), " ", site->server_->port(), " ", identity))
+      DigestHex(absl::StrCat(HostName(), " ", site->server_->port(), " ", identity))
           .substr(0, 8);
   return site;
 }
@@ -124,7 +117,7 @@ http::SiteOptions HttpSite::Options(const CommonLabels& labels) {
   options.labels = labels;
   options.metrics_tokens = std::move(metrics_tokens_);
   for (const std::string& name : flags_.names) options.names.push_back(absl::AsciiStrToLower(name));
-  options.names.push_back(absl::AsciiStrToLower(MachineName()));
+  options.names.push_back(absl::AsciiStrToLower(HostName()));
   if (const auto listen = front::ParseListenAddress(flags_.listen); listen.ok()) {
     options.names.push_back(absl::AsciiStrToLower(listen->host));
   }
@@ -177,7 +170,7 @@ std::string HttpSite::address() const {
   if (server_ == nullptr) return "";
   const auto listen = front::ParseListenAddress(flags_.listen);
   std::string host = listen.ok() ? listen->host : "localhost";
-  if (IsAnyAddress(host)) host = MachineName();
+  if (IsAnyAddress(host)) host = HostName();
   if (host.find(':') != std::string::npos) host = absl::StrCat("[", host, "]");
   return absl::StrCat(tls_ ? "https://" : "http://", host, ":", server_->port());
 }

@@ -13,7 +13,7 @@
 #include "common/base/exposition.h"
 #include "common/base/log.h"
 #include "common/base/metrics.h"
-#include "coordinator/cli/commands.h"
+#include "coordinator/cli/http_flags.h"
 #include "coordinator/service/security.h"
 #include "coordinator/service/server.h"
 

@@ -91,4 +91,10 @@ void InterruptWatcher::Watch() {
   }
 }
 
+int WithInterrupts(const std::function<int(InterruptWatcher&)>& run) {
+  const absl::StatusOr<std::unique_ptr<InterruptWatcher>> watcher = InterruptWatcher::Start();
+  if (!watcher.ok()) return Fail(watcher.status(), Phase::kRunning);
+  return run(**watcher);
+}
+
 }  // namespace merganser::cli

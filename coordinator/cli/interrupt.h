@@ -57,6 +57,9 @@ class HandlerScope {
   InterruptWatcher& interrupts_;
 };
 
+// Runs `run` with a watcher, before which no other thread may have started: the exit code.
+int WithInterrupts(const std::function<int(InterruptWatcher&)>& run);
+
 }  // namespace merganser::cli
 
 #endif  // MERGANSER_COORDINATOR_CLI_INTERRUPT_H_

@@ -1,5 +1,7 @@
 // `merganser keys`.
+#include <CLI/CLI.hpp>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -10,6 +12,11 @@
 
 namespace merganser::cli {
 namespace {
+
+struct KeysFlags {
+  bool json = false;
+  bool markdown = false;  // RECIPE.md's table
+};
 
 // A line a key, under the place where it stands.
 std::string KeysText() {
@@ -27,12 +34,23 @@ std::string KeysText() {
   return out;
 }
 
-}  // namespace
-
-int RunKeys(bool json, bool markdown) {
-  const std::string out = json ? RecipeKeysJson() : markdown ? RecipeKeysMarkdown() : KeysText();
+int Run(const KeysFlags& flags) {
+  const std::string out = flags.json       ? RecipeKeysJson()
+                          : flags.markdown ? RecipeKeysMarkdown()
+                                           : KeysText();
   std::fputs(out.c_str(), stdout);
   return kDone;
+}
+
+}  // namespace
+
+void AddKeys(Commands& commands) {
+  const auto flags = std::make_shared<KeysFlags>();
+  CLI::App& command =
+      commands.Add("keys", "List what a recipe may have: accepted, noted, warned of, refused",
+                   [flags] { return Run(*flags); });
+  CLI::Option* json = command.add_flag("--json", flags->json, "Print JSON");
+  command.add_flag("--markdown", flags->markdown, "Print a Markdown table")->excludes(json);
 }
 
 }  // namespace merganser::cli

@@ -6,13 +6,13 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "coordinator/cli/commands.h"
-#include "coordinator/cli/exit_code.h"
-#include "coordinator/cli/flags.h"
 #include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/merge_flags.h"
 #include "coordinator/cli/mpi_app.h"
 #include "coordinator/cli/mpi_command.h"
+#include "coordinator/cli/parse.h"
+#include "coordinator/cli/process_log.h"
+#include "coordinator/cli/run_main.h"
 
 namespace merganser::cli {
 namespace {
@@ -28,9 +28,8 @@ int Run(int argc, char** argv) {
   if (code.has_value() && ready.ok()) return *code;
   StartLog(flags.log);
   if (ready.ok()) ready = ChooseSimd();
-  const absl::StatusOr<std::unique_ptr<InterruptWatcher>> interrupts = InterruptWatcher::Start();
-  if (!interrupts.ok()) return Fail(interrupts.status(), Phase::kRunning);
-  return RunMpi(flags, ready, **interrupts);
+  return WithInterrupts(
+      [&](InterruptWatcher& interrupts) { return RunMpi(flags, ready, interrupts); });
 }
 
 }  // namespace

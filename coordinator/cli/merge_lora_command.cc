@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,15 +16,28 @@
 #include "common/base/status.h"
 #include "common/prepare/prepare.h"
 #include "common/prepare/recipe_models.h"
+#include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
-#include "coordinator/cli/lora_commands.h"
+#include "coordinator/cli/flags.h"
+#include "coordinator/cli/interrupt.h"
 #include "coordinator/cli/lora_run.h"
 #include "coordinator/cli/progress.h"
+#include "coordinator/cli/store_flags.h"
 #include "worker/planned_sources.h"
 #include "worker/unit_runner.h"
 
 namespace merganser::cli {
 namespace {
+
+struct MergeLoraFlags {
+  std::string recipe, output;
+  std::optional<uint64_t> rank;
+  std::optional<double> energy;
+  std::optional<DType> dtype;  // none: the recipe's
+  int threads = AllCores();
+  uint64_t memory = 0;
+  StoreOptions storage;
+};
 
 struct PlannedLora {
   PreparedMerge prepared;
@@ -84,9 +98,7 @@ absl::StatusOr<MergedLora> Merge(const PlannedLora& planned, const MergeLoraOpti
                    progress);
 }
 
-}  // namespace
-
-void AddMergeLoraFlags(CLI::App& command, MergeLoraFlags& flags) {
+void AddFlags(CLI::App& command, MergeLoraFlags& flags) {
   command
       .add_option("RECIPE", flags.recipe,
                   "Recipe (YAML) whose models are adapters on one base (BASE+ADAPTER)")
@@ -105,9 +117,12 @@ void AddMergeLoraFlags(CLI::App& command, MergeLoraFlags& flags) {
                   "squares, such as 0.99")
       ->check(CLI::Range(0.0, 1.0));
   AddLoraDtype(command, flags.dtype, "the recipe's out_dtype, else float32");
+  AddThreads(command, flags.threads);
+  AddMemory(command, flags.memory);
+  AddReadStoreFlags(command, flags.storage);
 }
 
-int RunMergeLora(const MergeLoraFlags& flags, InterruptWatcher& interrupts) {
+int Run(const MergeLoraFlags& flags, InterruptWatcher& interrupts) {
   const Stores stores(flags.storage);
   const absl::StatusOr<std::string> output = LoraOutput(flags.output);
   if (!output.ok()) return Fail(output.status(), Phase::kPlanning);
@@ -126,6 +141,18 @@ int RunMergeLora(const MergeLoraFlags& flags, InterruptWatcher& interrupts) {
   std::fputs(MergeLoraText(*merged).c_str(), stdout);
   std::printf("written to %s\n", OneLine(*output).c_str());
   return kDone;
+}
+
+}  // namespace
+
+void AddMergeLora(Commands& commands) {
+  const auto flags = std::make_shared<MergeLoraFlags>();
+  CLI::App& command = commands.Add(
+      "merge-lora", "Merge the adapters (LoRA) of a recipe into one adapter, for PEFT", [flags] {
+        return WithInterrupts(
+            [&](InterruptWatcher& interrupts) { return Run(*flags, interrupts); });
+      });
+  AddFlags(command, *flags);
 }
 
 }  // namespace merganser::cli

@@ -1,7 +1,5 @@
 #include "coordinator/cli/merge_run.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -17,8 +15,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
-#include "common/base/format.h"
 #include "common/base/guarded.h"
+#include "common/base/random_id.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
 #include "common/engine/holder.h"
@@ -45,6 +43,8 @@
 #include "coordinator/cli/metrics_file.h"
 #include "coordinator/cli/process_log.h"
 #include "coordinator/cli/progress.h"
+#include "coordinator/cli/verify_merge.h"
+#include "coordinator/cli/version.h"
 #include "worker/progress_keeper.h"
 #include "worker/unit_runner.h"
 
@@ -53,13 +53,7 @@ namespace {
 
 constexpr size_t kWarningsShown = 10;
 
-std::string NewJobUid() {
-  uint64_t bits = 0;
-  if (getrandom(&bits, sizeof bits, 0) != sizeof bits) {
-    bits = static_cast<uint64_t>(SystemClock().WallNow().time_since_epoch().count());
-  }
-  return Formatted("%s%016x", std::string(kMergeRunPrefix), bits);
-}
+std::string NewJobUid() { return absl::StrCat(std::string(kMergeRunPrefix), RandomHex(8)); }
 
 }  // namespace
 
@@ -373,7 +367,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   if (run.complete()) {
     printer.reset();
     std::printf("%s holds this merge already\n", OneLine(output_uri).c_str());
-    return flags.verify ? RunVerify(stores, output_uri, flags.threads) : kDone;
+    return flags.verify ? VerifyMerge(stores, output_uri, flags.threads) : kDone;
   }
   // The claim must not outlive an exception.
   const absl::StatusOr<std::string> summary =
@@ -386,7 +380,7 @@ int MergeWith(MergeExecutor& executor, const MergeFlags& flags, InterruptWatcher
   printer.reset();
   std::printf("%s", summary->c_str());
   std::printf("merged into %s\n", OneLine(output_uri).c_str());
-  return flags.verify ? RunVerify(stores, output_uri, flags.threads) : kDone;
+  return flags.verify ? VerifyMerge(stores, output_uri, flags.threads) : kDone;
 }
 
 }  // namespace merganser::cli

@@ -16,8 +16,8 @@
 #include "common/engine/unit_result.h"
 #include "common/plan/plan.h"
 #include "common/prepare/prepare.h"
-#include "coordinator/cli/commands.h"
 #include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/merge_flags.h"
 #include "worker/round_feed.h"
 #include "worker/unit_source.h"
 

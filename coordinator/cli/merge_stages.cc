@@ -12,14 +12,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/base/guarded.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/engine/claim.h"
-#include "common/methods/registry.h"
-#include "common/plan/plan_text.h"
-#include "common/plan/requests.h"
 #include "common/prepare/prepare.h"
 #include "common/publish/report.h"
 #include "common/recipe/stages.h"
@@ -29,7 +25,9 @@
 #include "coordinator/cli/embedded_executor.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/merge_run.h"
+#include "coordinator/cli/plan_stages.h"
 #include "coordinator/cli/process_log.h"
+#include "coordinator/cli/verify_merge.h"
 
 namespace merganser::cli {
 namespace {
@@ -74,16 +72,6 @@ absl::StatusOr<Places> FindPlaces(const MergeFlags& flags, const std::string& di
     }
   }
   return places;
-}
-
-// All that is wrong and can be known before the first stage is merged.
-absl::Status CheckAll(const RecipeStages& stages, const std::vector<std::string>& directories,
-                      const Stores& stores, const StageContext& context) {
-  for (const RecipeStage& stage : stages.stages) {
-    MERGANSER_RETURN_IF_ERROR(CheckMethod(stage.recipe));
-    MERGANSER_RETURN_IF_ERROR(CheckStageModels(stage.recipe, directories, stores, context));
-  }
-  return absl::OkStatus();
 }
 
 // The report of what lies there, if it is the merge of this very text; else null.
@@ -176,12 +164,6 @@ void RemoveStages(const Stores& stores, const Places& places, const RecipeStages
 
 }  // namespace
 
-int RunMergeFile(const MergeFlags& flags, InterruptWatcher& interrupts) {
-  const absl::StatusOr<std::string> text = ReadRecipeFile(flags.recipe);
-  if (text.ok() && CountDocuments(*text) > 1) return MergeStages(flags, *text, interrupts);
-  return RunMerge(flags, interrupts);
-}
-
 int MergeStages(const MergeFlags& flags, const std::string& text, InterruptWatcher& interrupts) {
   const std::vector<std::string> directories = RecipeDirectories(flags.recipe);
   absl::StatusOr<RecipeStages> stages = ReadStages(text, flags.recipe);
@@ -200,14 +182,15 @@ int MergeStages(const MergeFlags& flags, const std::string& text, InterruptWatch
     if (*there) {
       RemoveStages(stores, *places, *stages);  // a run that was killed between its end and this
       std::printf("%s holds this merge already\n", OneLine(places->output).c_str());
-      return flags.verify ? RunVerify(stores, places->output, flags.threads) : kDone;
+      return flags.verify ? VerifyMerge(stores, places->output, flags.threads) : kDone;
     }
   } else if (!flags.overwrite) {
     if (const absl::Status empty = CheckEmpty(**store); !empty.ok()) {
       return Fail(empty, Phase::kPlanning);
     }
   }
-  if (const absl::Status fit = CheckAll(*stages, directories, stores, places->context); !fit.ok()) {
+  if (const absl::Status fit = CheckStages(*stages, directories, stores, places->context);
+      !fit.ok()) {
     return Fail(fit, Phase::kPlanning);
   }
   for (const std::string& warning : stages->warnings) Log(LogLevel::kWarn, warning);
@@ -238,48 +221,6 @@ int MergeStages(const MergeFlags& flags, const std::string& text, InterruptWatch
   }
   RemoveStages(stores, *places, *stages);
   return kDone;
-}
-
-absl::StatusOr<std::string> PlanStages(const Stores& stores, const PlanFlags& flags,
-                                       const std::string& text) {
-  const std::vector<std::string> directories = RecipeDirectories(flags.recipe);
-  MERGANSER_ASSIGN_OR_RETURN(const RecipeStages stages, ReadStages(text, flags.recipe));
-  StageContext context;
-  for (const RecipeStage& stage : stages.stages) {
-    // Where it would be is no matter: it is not opened.
-    if (!stage.name.empty()) context.outputs[stage.name] = absl::StrCat("/", stage.name);
-  }
-  MERGANSER_RETURN_IF_ERROR(CheckAll(stages, directories, stores, context));
-  if (flags.json) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(Shown(flags.recipe),
-                     ": found several documents, expected one with --json: what a stage "
-                     "comes to is known when those that it needs are merged"));
-  }
-  std::string out;
-  for (const RecipeStage& stage : stages.stages) {
-    absl::StrAppend(&out, out.empty() ? "" : "\n", "stage        ",
-                    stage.name.empty() ? "the output" : Shown(stage.name), "\n");
-    if (!stage.needs.empty()) {
-      absl::StrAppend(&out, "planned      when ", absl::StrJoin(stage.needs, ", "),
-                      stage.needs.size() == 1 ? " is" : " are", " merged\n");
-      continue;
-    }
-    context.recipe_text = stage.recipe.text;
-    MERGANSER_ASSIGN_OR_RETURN(
-        const PreparedMerge prepared,
-        PrepareMerge(stage.text, flags.recipe, directories, stores, StoreTraits(), &context));
-    std::vector<StoreTraits> inputs;
-    for (const PlannedModel& model : prepared.plan.models) {
-      MERGANSER_ASSIGN_OR_RETURN(inputs.emplace_back(), stores.TraitsOf(model.uri));
-    }
-    absl::StrAppend(&out,
-                    PlanText(prepared.plan, CountRequests(prepared.plan, inputs), flags.text));
-  }
-  for (const std::string& warning : stages.warnings) {
-    absl::StrAppend(&out, "warning: ", OneLine(warning), "\n");
-  }
-  return out;
 }
 
 }  // namespace merganser::cli

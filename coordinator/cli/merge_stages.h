@@ -4,10 +4,8 @@
 
 #include <string>
 
-#include "absl/status/statusor.h"
-#include "common/storage/stores.h"
-#include "coordinator/cli/commands.h"
 #include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/merge_flags.h"
 
 namespace merganser::cli {
 
@@ -21,10 +19,6 @@ namespace merganser::cli {
 // Where a stage fails, those before it stay, and the same command goes on.
 // `text`: the file's. Prints what there is to say and returns the exit code.
 int MergeStages(const MergeFlags& flags, const std::string& text, InterruptWatcher& interrupts);
-
-// What `merganser plan` says of such a file: the plans of stages that need no other.
-absl::StatusOr<std::string> PlanStages(const Stores& stores, const PlanFlags& flags,
-                                       const std::string& text);
 
 }  // namespace merganser::cli
 

@@ -18,8 +18,8 @@
 #include "common/base/status.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/plan.h"
-#include "coordinator/cli/commands.h"
 #include "coordinator/cli/process_log.h"
+#include "coordinator/cli/version.h"
 
 namespace merganser::cli {
 namespace {

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "coordinator/cli/flags.h"
+#include "coordinator/cli/version.h"
 
 namespace merganser::cli {
 

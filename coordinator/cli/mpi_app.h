@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "coordinator/cli/commands.h"
+#include "coordinator/cli/merge_flags.h"
 
 namespace CLI {
 class App;

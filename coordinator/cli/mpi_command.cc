@@ -1,8 +1,5 @@
 #include "coordinator/cli/mpi_command.h"
 
-#include <unistd.h>
-
-#include <array>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -10,23 +7,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
+#include "common/base/host.h"
 #include "common/base/metrics.h"
 #include "common/base/status.h"
 #include "common/storage/stores.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/merge_run.h"
 #include "coordinator/cli/metrics_file.h"
+#include "coordinator/cli/process_log.h"
 #include "worker/sources/mpi/mpi_run.h"
 #include "worker/sources/mpi/mpi_world.h"
 
 namespace merganser::cli {
 namespace {
-
-std::string HostName() {
-  std::array<char, 256> host{};
-  if (gethostname(host.data(), host.size() - 1) != 0) return "an unnamed host";
-  return OneLine(host.data());
-}
 
 class MpiExecutor final : public MergeExecutor {
  public:
@@ -96,7 +89,7 @@ int RunMpi(MergeFlags flags, const absl::Status& ready, InterruptWatcher& interr
   // Rank 0 opens stores for the merge and for its units: both count together.
   flags.storage.metrics = std::make_shared<MetricRegistry>();
   RankOptions options;
-  options.host = HostName();
+  options.host = OneLine(HostName());
   options.threads = flags.threads;
   options.memory = flags.memory;
   options.ready = ready;

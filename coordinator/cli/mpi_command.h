@@ -3,8 +3,8 @@
 #define MERGANSER_COORDINATOR_CLI_MPI_COMMAND_H_
 
 #include "absl/status/status.h"
-#include "coordinator/cli/commands.h"
 #include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/merge_flags.h"
 
 namespace merganser::cli {
 

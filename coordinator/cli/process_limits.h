@@ -46,6 +46,9 @@ ProcessNeeds ClientNeeds();
 // Threads of --http: connections, requests, answers, certificates.
 inline constexpr uint64_t kHttpThreads = 18;
 
+// Of a client over TLS: what follows its certificates.
+inline constexpr uint64_t kTlsThreads = 1;
+
 // kFailedPrecondition: names the limit, what was found, what is needed and what to raise.
 absl::Status CheckProcessLimits(const ProcessLimits& limits, const ProcessNeeds& needs);
 

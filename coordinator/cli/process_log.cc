@@ -44,6 +44,7 @@ const Started& TheLog() {
 }  // namespace
 
 void AddLogFlags(CLI::App& command, LogFlags& flags, bool standing) {
+  if (standing) flags.format = LogFormat::kText;
   static const std::map<std::string, LogFormat> kFormats = {{"text", LogFormat::kText},
                                                             {"json", LogFormat::kJson}};
   static const std::map<std::string, LogLevel> kLevels = {{"debug", LogLevel::kDebug},

@@ -1,4 +1,5 @@
 // `merganser report`: what a merge's report says, as text, JSON or a page; and two side by side.
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,12 +19,21 @@
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/report_output.h"
+#include "coordinator/cli/store_flags.h"
 #include "coordinator/web/comparison.h"
 #include "coordinator/web/page.h"
 #include "coordinator/web/summary.h"
 
 namespace merganser::cli {
 namespace {
+
+struct ReportFlags {
+  std::string output;
+  std::string other;  // empty, or the second of two outputs to hold against each other
+  std::string html;   // file for a page; "-" is stdout, and then nothing else goes there
+  bool json = false;
+  StoreOptions storage;
+};
 
 // Why there is no report at `uri`: somebody is at work on it, or nobody ever was.
 absl::Status NoReport(ObjectStore& store) {
@@ -55,9 +65,8 @@ int FailReading(const absl::Status& status) {
   return Fail(status, absl::IsDataLoss(status) ? Phase::kRunning : Phase::kPlanning);
 }
 
-}  // namespace
-
-int RunReport(const Stores& stores, const ReportFlags& flags) {
+int Run(const ReportFlags& flags) {
+  const Stores stores(flags.storage);
   const absl::StatusOr<web::ReadReport> first = ReadReportAt(stores, flags.output);
   if (!first.ok()) return FailReading(first.status());
   std::string text, page;
@@ -74,6 +83,21 @@ int RunReport(const Stores& stores, const ReportFlags& flags) {
     if (!flags.html.empty()) page = web::ComparisonPage(*first, *second, comparison);
   }
   return ShowReport(text, flags.html, page);
+}
+
+}  // namespace
+
+void AddReport(Commands& commands) {
+  const auto flags = std::make_shared<ReportFlags>();
+  CLI::App& command =
+      commands.Add("report", "Say what a merge's report says, or what differs between two",
+                   [flags] { return Run(*flags); });
+  command.add_option("OUTPUT", flags->output, "Folder or URI of a merged checkpoint")->required();
+  command.add_option("OTHER", flags->other, "Another one, to hold the first against");
+  command.add_option("--html", flags->html,
+                     "Write a page that needs nothing else to this file; - is stdout");
+  command.add_flag("--json", flags->json, "Print JSON");
+  AddReadStoreFlags(command, flags->storage);
 }
 
 }  // namespace merganser::cli

@@ -1,4 +1,5 @@
 // `merganser uploads`: multipart uploads that were neither completed nor aborted.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -19,9 +20,16 @@
 #include "common/storage/stores.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/store_flags.h"
 
 namespace merganser::cli {
 namespace {
+
+struct UploadsFlags {
+  std::string uri;
+  bool abort = false;  // those that no merge holds
+  StoreOptions storage;
+};
 
 // Merges that hold an output: their uploads are theirs.
 class Holders {
@@ -67,10 +75,9 @@ absl::Status Abort(const Stores& stores, const OpenUpload& upload) {
   return store->AbortWrite({upload.name, 0, upload.id});
 }
 
-}  // namespace
-
-int RunUploads(const Stores& stores, const std::string& uri, bool abort) {
-  const absl::StatusOr<std::vector<OpenUpload>> uploads = stores.OpenUploads(uri);
+int Run(const UploadsFlags& flags) {
+  const Stores stores(flags.storage);
+  const absl::StatusOr<std::vector<OpenUpload>> uploads = stores.OpenUploads(flags.uri);
   if (!uploads.ok()) return Fail(uploads.status(), Phase::kPlanning);
   const WallTime now = SystemClock().WallNow();
   Holders holders(stores);
@@ -78,7 +85,7 @@ int RunUploads(const Stores& stores, const std::string& uri, bool abort) {
   absl::Status first;
   for (const OpenUpload& upload : *uploads) {
     std::string what = "open";
-    if (abort) {
+    if (flags.abort) {
       const absl::StatusOr<std::string> holder = holders.Of(upload.folder);
       absl::Status status = holder.status();
       if (holder.ok() && !holder->empty()) {
@@ -97,16 +104,28 @@ int RunUploads(const Stores& stores, const std::string& uri, bool abort) {
     std::printf("%-8s  %s/%s  %s\n", AgeOf(upload, now).c_str(), OneLine(upload.folder).c_str(),
                 OneLine(upload.name).c_str(), what.c_str());
   }
-  if (abort) {
+  if (flags.abort) {
     std::printf("%zu uploads, %zu aborted", uploads->size(), aborted);
     if (held > 0) {
       std::printf(", %zu kept: end their merges, or let them come to their end", held);
     }
     std::printf("\n");
   } else {
-    std::printf("%zu uploads are open below %s\n", uploads->size(), OneLine(uri).c_str());
+    std::printf("%zu uploads are open below %s\n", uploads->size(), OneLine(flags.uri).c_str());
   }
   return first.ok() ? kDone : Fail(first, Phase::kRunning);
+}
+
+}  // namespace
+
+void AddUploads(Commands& commands) {
+  const auto flags = std::make_shared<UploadsFlags>();
+  CLI::App& command = commands.Add(
+      "uploads", "List uploads to a bucket that were left open; they cost what they hold",
+      [flags] { return Run(*flags); });
+  command.add_option("URI", flags->uri, "s3://BUCKET/PREFIX below which to look")->required();
+  command.add_flag("--abort", flags->abort, "Abort those that no merge holds");
+  AddReadStoreFlags(command, flags->storage);
 }
 
 }  // namespace merganser::cli

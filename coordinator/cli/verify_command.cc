@@ -1,35 +1,77 @@
-// `merganser verify`, and `--verify` of a merge.
+// `merganser verify`: an output against its report, or any model against base and adapter.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 #include <string>
 
-#include "common/base/bytes.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/adapters/adapter_check.h"
+#include "common/adapters/model_pair.h"
 #include "common/base/executor.h"
-#include "common/base/status.h"
-#include "common/checkpoint/checkpoint.h"
-#include "common/prepare/prepare.h"
-#include "common/publish/report.h"
+#include "common/base/guarded.h"
 #include "common/storage/stores.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/flags.h"
+#include "coordinator/cli/process_log.h"
+#include "coordinator/cli/store_flags.h"
+#include "coordinator/cli/verify_merge.h"
+#include "worker/checkpoint_weights.h"
 
 namespace merganser::cli {
+namespace {
 
-int RunVerify(const Stores& stores, const std::string& checkpoint, int threads) {
-  const absl::StatusOr<std::string> uri = ResolveModel(checkpoint, RecipeDirectories("").front());
-  if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
-  const absl::StatusOr<std::shared_ptr<ObjectStore>> store = stores.Open(*uri);
-  if (!store.ok()) return Fail(store.status(), Phase::kPlanning);
-  ThreadPool pool(static_cast<size_t>(threads - 1));
-  const absl::StatusOr<VerifyResult> result = VerifyOutput(**store, pool);
-  if (!result.ok()) {
-    return Fail(result.status(),
-                absl::IsNotFound(result.status()) ? Phase::kPlanning : Phase::kRunning);
-  }
-  std::printf("%s: %s in %d shards match their %d checksums\n", OneLine(*uri).c_str(),
-              FormatBytes(result->bytes).c_str(), static_cast<int>(result->shards),
-              static_cast<int>(result->segments));
-  return kDone;
+struct VerifyFlags {
+  std::string checkpoint;
+  std::string base, adapter;  // empty: the output's own report is verified
+  int threads = AllCores();
+  StoreOptions storage;
+};
+
+// Whether the model is its base plus an adapter.
+int VerifyAdapter(const Stores& stores, const VerifyFlags& flags) {
+  const absl::StatusOr<ModelPair> pair =
+      OpenModelPair({flags.base, {{flags.adapter}}}, flags.checkpoint, stores);
+  if (!pair.ok()) return Fail(pair.status(), Phase::kPlanning);
+  for (const std::string& warning : pair->warnings) Log(LogLevel::kWarn, warning);
+  ThreadPool pool(static_cast<size_t>(flags.threads - 1));
+  CheckpointWeights weights(*pair->base, pool);
+  const absl::StatusOr<AdapterCheck> check =
+      Guarded([&] { return CheckAdapter(*pair, weights, pool); });
+  if (!check.ok()) return Fail(check.status(), Phase::kRunning);
+  std::fputs(AdapterCheckText(*check, *pair).c_str(), stdout);
+  const absl::Status fits = AdapterCheckStatus(*check, *pair);
+  return fits.ok() ? kDone : Fail(fits, Phase::kRunning);
+}
+
+int Run(const VerifyFlags& flags) {
+  const Stores stores(flags.storage);
+  if (!flags.adapter.empty()) return VerifyAdapter(stores, flags);
+  return VerifyMerge(stores, flags.checkpoint, flags.threads);
+}
+
+void AddFlags(CLI::App& command, VerifyFlags& flags) {
+  command.add_option("CHECKPOINT", flags.checkpoint, "Folder or URI of a merged checkpoint")
+      ->required();
+  CLI::Option* adapter = command.add_option(
+      "--adapter", flags.adapter,
+      "Hold CHECKPOINT, whoever wrote it, against --base plus this adapter, tensor by tensor");
+  CLI::Option* base =
+      command.add_option("--base", flags.base, "The model that the adapter was trained on");
+  adapter->needs(base);
+  base->needs(adapter);
+  AddThreads(command, flags.threads);
+  AddReadStoreFlags(command, flags.storage);
+}
+
+}  // namespace
+
+void AddVerify(Commands& commands) {
+  const auto flags = std::make_shared<VerifyFlags>();
+  CLI::App& command = commands.Add("verify", "Hold an output against its report's checksums",
+                                   [flags] { return Run(*flags); });
+  AddFlags(command, *flags);
 }
 
 }  // namespace merganser::cli

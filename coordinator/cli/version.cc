@@ -1,10 +1,12 @@
+#include "coordinator/cli/version.h"
+
+#include <string_view>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/linalg/kernels.h"
 #include "common/plan/plan.h"
-#include "coordinator/cli/commands.h"
 #include "coordinator/cli/commit.h"  // generated: commit.cmake
-#include "coordinator/cli/flags.h"
 
 namespace merganser::cli {
 

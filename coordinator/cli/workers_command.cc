@@ -1,9 +1,11 @@
 // `merganser workers`: who works for a coordinator, or did lately.
 #include <google/protobuf/util/json_util.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/format/text.h"
+#include "coordinator/cli/client_run.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/service/client.h"
@@ -21,6 +24,11 @@
 
 namespace merganser::cli {
 namespace {
+
+struct WorkersFlags {
+  Target coordinator;
+  bool json = false;
+};
 
 std::string Rate(double bytes) { return FormatBytes(static_cast<uint64_t>(bytes)) + "/s"; }
 
@@ -63,11 +71,8 @@ absl::StatusOr<std::string> Json(const std::vector<v1::Worker>& workers) {
   return ShownJson(text + "\n]") + "\n";
 }
 
-}  // namespace
-
-int RunWorkers(const Target& coordinator, bool json) {
-  const absl::StatusOr<std::vector<v1::Worker>> workers =
-      MergeClient(coordinator.address, coordinator.security).Workers();
+int Show(MergeClient& client, bool json) {
+  const absl::StatusOr<std::vector<v1::Worker>> workers = client.Workers();
   if (!workers.ok()) return Fail(workers.status(), Phase::kPlanning);
   if (!json) {
     std::fputs(Table(*workers).c_str(), stdout);
@@ -77,6 +82,19 @@ int RunWorkers(const Target& coordinator, bool json) {
   if (!text.ok()) return Fail(text.status(), Phase::kRunning);
   std::fputs(text->c_str(), stdout);
   return kDone;
+}
+
+}  // namespace
+
+void AddWorkers(Commands& commands) {
+  const auto flags = std::make_shared<WorkersFlags>();
+  CLI::App& command =
+      commands.Add("workers", "List a coordinator's workers, and those that left lately", [flags] {
+        return RunClient(flags->coordinator,
+                         [&](MergeClient& client) { return Show(client, flags->json); });
+      });
+  command.add_flag("--json", flags->json, "Print JSON");
+  AddTarget(command, flags->coordinator);
 }
 
 }  // namespace merganser::cli

@@ -13,10 +13,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "coordinator/cli/commands.h"
+#include "coordinator/cli/embedded_executor.h"
 #include "coordinator/cli/exit_code.h"
-#include "coordinator/cli/flags.h"
 #include "coordinator/cli/interrupt.h"
+#include "coordinator/cli/merge_flags.h"
+#include "coordinator/cli/merge_run.h"
+#include "coordinator/cli/run_main.h"
 #include "tests/testing/shortage.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/tiny_checkpoint.h"
@@ -77,14 +79,15 @@ class MergeShortageTest : public ::testing::Test {
     fs::remove_all(Path("out"));
     return RunShort(shortage, kLimitSeconds, [&] {
       return RunMain([&] {
-        const auto interrupts = InterruptWatcher::Start();
-        if (!interrupts.ok()) return Fail(interrupts.status(), Phase::kRunning);
-        MergeFlags flags;
-        flags.recipe = Path("recipe.yaml");
-        flags.output = Path("out");
-        flags.threads = 3;
-        flags.memory = uint64_t{1} << 30;
-        return RunMerge(flags, **interrupts);
+        return WithInterrupts([&](InterruptWatcher& interrupts) {
+          MergeFlags flags;
+          flags.recipe = Path("recipe.yaml");
+          flags.output = Path("out");
+          flags.threads = 3;
+          flags.memory = uint64_t{1} << 30;
+          EmbeddedExecutor executor(flags.threads);
+          return MergeWith(executor, flags, interrupts);
+        });
       });
     });
   }

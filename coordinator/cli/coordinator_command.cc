@@ -1,41 +1,59 @@
-// Commands that stay: coordinator and worker.
+// `merganser coordinator`.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
-#include <string_view>
+#include <utility>
+#include <vector>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/descriptors.h"
 #include "common/base/log_queue.h"
 #include "common/base/mutex.h"
 #include "common/base/status.h"
-#include "common/linalg/kernels.h"
+#include "coordinator/cli/client_run.h"
 #include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/http_flags.h"
 #include "coordinator/cli/http_site.h"
+#include "coordinator/cli/interrupt.h"
 #include "coordinator/cli/metrics_file.h"
+#include "coordinator/cli/metrics_flags.h"
+#include "coordinator/cli/process_limits.h"
 #include "coordinator/cli/process_log.h"
 #include "coordinator/cli/security_flags.h"
+#include "coordinator/cli/store_flags.h"
+#include "coordinator/cli/version.h"
 #include "coordinator/journal/journal.h"
 #include "coordinator/service/job_store.h"
 #include "coordinator/service/library_log.h"
 #include "coordinator/service/metered_job_store.h"
 #include "coordinator/service/server.h"
-#include "proto/channel/channel.h"
-#include "worker/logged_source.h"
-#include "worker/sources/grpc/grpc_source.h"
-#include "worker/unit_runner.h"
 
 namespace merganser::cli {
 namespace {
 
-// How long a worker that stops waits to hand over its last results.
-constexpr std::chrono::seconds kFinishTimeout(30);
+struct CoordinatorFlags {
+  std::string listen = kDefaultCoordinator;
+  std::string state;  // folder of the journal; empty: jobs are kept in memory
+  int active_jobs = 4;
+  int keep_jobs = 1000;
+  int keep_days = 30;       // 0: for ever
+  int worker_timeout = 30;  // seconds
+  int call_threads = 256;   // that serve calls, at most
+  ServerSecurity security;
+  std::vector<std::string> roots;  // of `security`, as they were given
+  StoreOptions storage;
+  MetricsFlags metrics;
+  HttpFlags http;
+  LogFlags log;
+};
 
 // How often a coordinator looks whether its port answers, for how long it waits, and how often in
 // a row it may look in vain.
@@ -85,9 +103,7 @@ void Serve(const Server& server, StopSignal& stop) {
   }
 }
 
-}  // namespace
-
-int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) {
+int Run(const CoordinatorFlags& flags, InterruptWatcher& interrupts) {
   RaiseDescriptorLimit();
   // Shared with the handler: returning early leaves that behind.
   const auto stop = std::make_shared<StopSignal>();
@@ -157,66 +173,60 @@ int RunCoordinator(const CoordinatorFlags& flags, InterruptWatcher& interrupts) 
   std::_Exit(kDone);
 }
 
-int RunWorker(const WorkerFlags& flags, InterruptWatcher& interrupts) {
-  RaiseDescriptorLimit();
-  if (flags.memory <= kProcessMemory) {
-    return Fail(absl::InvalidArgumentError(absl::StrCat(
-                    "--memory: found ", FormatBytes(flags.memory), ", expected more than the ",
-                    FormatBytes(kProcessMemory), " that the program itself takes")),
-                Phase::kPlanning);
+// Where the system allows this process what it takes, with as many threads for calls as that
+// leaves.
+int RunWithin(CoordinatorFlags& flags) {
+  flags.security.token = TokenFromEnvironment();
+  const ProcessLimits limits = ReadProcessLimits();
+  ProcessNeeds needs = CoordinatorNeeds(flags.active_jobs);
+  if (!flags.http.listen.empty()) needs.threads += kHttpThreads;
+  if (const absl::Status room = CheckProcessLimits(limits, needs); !room.ok()) {
+    return Fail(room, Phase::kPlanning);
   }
-  const Target& coordinator = flags.coordinator;
-  absl::Status usable = CheckSecurity(coordinator.address, coordinator.security);
-  absl::StatusOr<AllowedRoots> roots = MakeRoots(flags.roots, "the worker");
-  if (usable.ok()) usable = roots.status();
-  if (!usable.ok()) return Fail(usable, Phase::kPlanning);
-  GrpcSourceOptions options;
-  options.coordinator = coordinator.address;
-  options.security = coordinator.security;
-  StoreOptions storage = flags.storage;
-  storage.roots = *std::move(roots);
-  options.stores = Stores(std::move(storage));
-  options.worker = MakeWorkerName();
-  options.threads = flags.threads;
-  options.memory = flags.memory - kProcessMemory;
-  options.simd = std::string(ActiveSimd());
-  options.version = ProgramName();
-  options.log = ProcessLog();
-  if (flags.log.level == LogLevel::kDebug) BoundLibraryLogs(ProcessLog());
-  const MetricsFile metrics(flags.metrics.file, options.stores.metrics(), flags.metrics.labels,
-                            flags.metrics.period);
-  absl::StatusOr<std::unique_ptr<HttpSite>> http =
-      HttpSite::OpenWorkers(flags.http, ProcessLog(), options.stores.metrics());
-  if (!http.ok()) return Fail(http.status(), Phase::kPlanning);
-  if (const absl::Status serves = (*http)->ServeWorker(flags.metrics.labels); !serves.ok()) {
-    return Fail(serves, Phase::kPlanning);
-  }
-  if (const std::string where = (*http)->address(); !where.empty()) {
-    std::printf("serving %s\n", where.c_str());
-    std::fflush(stdout);
-  }
-  GrpcUnitSource source(options);
-  const HandlerScope handlers(interrupts);
-  interrupts.SetHandler([&source] {
-    Log(LogLevel::kInfo, "draining: units in progress are finished, the rest goes back");
-    source.Stop();
-  });
-  RunnerOptions runner;
-  runner.threads = flags.threads;
-  runner.memory = options.memory;
-  runner.worker = options.worker;
-  runner.metrics = options.stores.metrics();
-  Log(LogLevel::kInfo,
-      absl::StrCat(ProgramName(), " works with ", flags.threads, " threads and ",
-                   FormatBytes(flags.memory), " (", std::string(ActiveSimd()), ")"),
-      {{"worker", options.worker}});
-  LoggedSource logged(source, options.worker, ProcessLog());
-  absl::Status status = RunUnits(logged, runner);
-  interrupts.ClearHandler();
-  if (status.ok()) status = source.Finish(kFinishTimeout);
-  // A unit's failure goes to the coordinator: what is denied here is the worker itself.
-  const bool denied = absl::IsPermissionDenied(status);
-  return status.ok() ? kDone : Fail(status, denied ? Phase::kPlanning : Phase::kRunning);
+  flags.call_threads = ThreadsForCalls(limits, needs, flags.call_threads);
+  return WithInterrupts([&](InterruptWatcher& interrupts) { return Run(flags, interrupts); });
+}
+
+void AddFlags(CLI::App& command, CoordinatorFlags& flags) {
+  command.add_option("--listen", flags.listen, "HOST:PORT to listen on; port 0 takes a free one")
+      ->default_str(kDefaultCoordinator);
+  command.add_option("--state", flags.state,
+                     "Folder, on a disk of this machine, in which jobs outlive the coordinator "
+                     "(default: they are kept in memory)");
+  command
+      .add_option("--active-jobs", flags.active_jobs,
+                  "Jobs planned, run or published at a time; those that wait for storage or "
+                  "workers do not count")
+      ->check(CLI::Range(1, 64))
+      ->default_str("4");
+  command.add_option("--keep-jobs", flags.keep_jobs, "Jobs that have ended and are kept")
+      ->check(CLI::Range(0, 1'000'000))
+      ->default_str("1000");
+  command.add_option("--keep-days", flags.keep_days, "Days for which they are kept; 0: for ever")
+      ->check(CLI::Range(0, 36500))
+      ->default_str("30");
+  command
+      .add_option("--worker-timeout", flags.worker_timeout,
+                  "Seconds of silence after which a worker's units go to others")
+      ->check(CLI::Range(1, 3600))
+      ->default_str("30");
+  AddMetricsFlags(command, flags.metrics);
+  AddCoordinatorHttp(&command, flags.http);
+  AddLogFlags(command, flags.log, /*standing=*/true);
+  AddServerSecurity(&command, flags.security);
+  AddRoots(&command, flags.roots);
+  AddStoreFlags(command, flags.storage);
+}
+
+}  // namespace
+
+void AddCoordinator(Commands& commands) {
+  const auto flags = std::make_shared<CoordinatorFlags>();
+  const std::shared_ptr<const LogFlags> log(flags, &flags->log);
+  CLI::App& command = commands.Add(
+      "coordinator", "Serve merge jobs to workers over gRPC", [flags] { return RunWithin(*flags); },
+      log);
+  AddFlags(command, *flags);
 }
 
 }  // namespace merganser::cli

@@ -1,22 +1,17 @@
-// Commands that talk to a coordinator: submit, get, watch, cancel, health. More of them:
-// jobs_commands.cc.
+#include "coordinator/cli/follow_job.h"
+
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <memory>
-#include <optional>
-#include <string>
 #include <utility>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "common/base/bytes.h"
 #include "common/base/duration_text.h"
+#include "common/base/mutex.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
-#include "common/prepare/prepare.h"
-#include "common/storage/uri.h"
-#include "coordinator/cli/commands.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/job_text.h"
 #include "coordinator/cli/process_log.h"
@@ -89,10 +84,10 @@ std::string EndText(const JobInfo& job) {
   return text + "\n";
 }
 
-// Follows a job to its end; an interrupt stops following, not the job. `accepted`: what submit
-// was answered.
+}  // namespace
+
 int Follow(MergeClient& client, const std::string& name, InterruptWatcher& interrupts,
-           const std::optional<JobInfo>& accepted = std::nullopt) {
+           const std::optional<JobInfo>& accepted) {
   std::atomic<bool> interrupted = false;
   const HandlerScope handlers(interrupts);
   interrupts.SetHandler([&interrupted] { interrupted = true; });
@@ -142,7 +137,6 @@ int Follow(MergeClient& client, const std::string& name, InterruptWatcher& inter
   return JobExitCode(*last);
 }
 
-// The same for programs: a line of JSON for the job as it is, and one for every change.
 int FollowAsJson(MergeClient& client, const std::string& name, InterruptWatcher& interrupts) {
   std::atomic<bool> interrupted = false;
   const HandlerScope handlers(interrupts);
@@ -165,88 +159,6 @@ int FollowAsJson(MergeClient& client, const std::string& name, InterruptWatcher&
   interrupts.ClearHandler();
   if (!last.ok()) return Fail(last.status(), Phase::kRunning);
   return IsTerminal(last->state) ? JobExitCode(*last) : kInterrupted;
-}
-
-int DryRun(MergeClient& client, const JobRequest& request) {
-  const absl::StatusOr<JobInfo> job = client.Validate(request);
-  if (!job.ok()) return Fail(job.status(), Phase::kPlanning);
-  if (!job->name.empty()) {
-    const absl::Status cancelled = client.Cancel(job->name).status();
-    return Fail(absl::FailedPreconditionError(absl::StrCat(
-                    "found a coordinator that knows no dry runs and took the job; ", job->name,
-                    cancelled.ok() ? " was cancelled"
-                                   : " could not be cancelled, look at it with merganser get")),
-                Phase::kPlanning);
-  }
-  for (const std::string& warning : job->warnings) {
-    std::fprintf(stderr, "warning: %s\n", OneLine(warning).c_str());
-  }
-  const JobProgress& plan = job->progress;
-  if (plan.units_total == 0) {
-    std::printf("would be accepted\n");
-  } else {
-    std::printf("would be accepted: %llu units, %s to analyze and write\n",
-                static_cast<unsigned long long>(plan.units_total),
-                FormatBytes(plan.bytes_total).c_str());
-  }
-  return kDone;
-}
-
-}  // namespace
-
-int RunSubmit(const SubmitFlags& flags, InterruptWatcher& interrupts) {
-  absl::StatusOr<std::string> text = ReadRecipeFile(flags.recipe);
-  if (!text.ok()) return Fail(text.status(), Phase::kPlanning);
-  JobRequest request;
-  request.recipe = *std::move(text);
-  request.source_name = flags.recipe;
-  request.directories = RecipeDirectories(flags.recipe);
-  request.overwrite = flags.overwrite;
-  request.priority = flags.priority;
-  request.display_name = flags.name;
-  request.labels = flags.labels;
-  absl::StatusOr<Uri> uri = ParseUri(flags.output);
-  if (uri.ok()) uri = Absolute(*uri, request.directories.front());
-  if (!uri.ok()) return Fail(uri.status(), Phase::kPlanning);
-  request.output_uri = uri->ToString();
-
-  MergeClient client(flags.coordinator.address, flags.coordinator.security);
-  if (flags.dry_run) return DryRun(client, request);
-  const absl::StatusOr<JobInfo> job = client.Submit(request, flags.request_id);
-  if (!job.ok()) return Fail(job.status(), Phase::kPlanning);
-  std::printf("%s\n", OneLine(job->name).c_str());
-  std::fflush(stdout);
-  return flags.watch ? Follow(client, job->name, interrupts, *job) : kDone;
-}
-
-int RunGet(const Target& coordinator, const std::string& job, bool json) {
-  const absl::StatusOr<JobInfo> found =
-      MergeClient(coordinator.address, coordinator.security).Get(FullJobName(job));
-  if (!found.ok()) return Fail(found.status(), Phase::kPlanning);
-  std::fputs((json ? JobJson(*found) : JobText(*found)).c_str(), stdout);
-  return kDone;
-}
-
-int RunWatch(const Target& coordinator, const std::string& job, bool json,
-             InterruptWatcher& interrupts) {
-  MergeClient client(coordinator.address, coordinator.security);
-  if (json) return FollowAsJson(client, FullJobName(job), interrupts);
-  return Follow(client, FullJobName(job), interrupts);
-}
-
-int RunCancel(const Target& coordinator, const std::string& job) {
-  const absl::StatusOr<JobInfo> found =
-      MergeClient(coordinator.address, coordinator.security).Cancel(FullJobName(job));
-  if (!found.ok()) return Fail(found.status(), Phase::kPlanning);
-  std::fputs(JobText(*found).c_str(), stdout);
-  return kDone;
-}
-
-int RunHealth(const Target& coordinator) {
-  const absl::Status health = MergeClient(coordinator.address, coordinator.security).Health();
-  if (!health.ok()) return Fail(health, Phase::kPlanning);
-  std::printf("serving\n");
-  return kDone;
 }
 
 }  // namespace merganser::cli
