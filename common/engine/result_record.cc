@@ -1,108 +1,30 @@
 #include "common/engine/result_record.h"
 
-#include <bit>
 #include <cstdint>
-#include <cstring>
+#include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/base/status.h"
-#include "common/engine/rounds.h"
+#include "common/base/wire.h"
+#include "common/engine/result_check.h"
 
 namespace merganser {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "values are written as they lie");
-
-constexpr std::string_view kMagic = "MRGPROG2";
-// Without the times of stages.
-constexpr std::string_view kEarlierMagic = "MRGPROG1";
-static_assert(kMagic.size() == kEarlierMagic.size());
+// By version: the first has no times of stages, the first and the second have histograms' keys and
+// counts in 8 bytes each.
+constexpr std::string_view kMagics[] = {"MRGPROG1", "MRGPROG2", "MRGPROG3"};
+constexpr int kVersion = 3;
+constexpr size_t kMagicBytes = 8;
 constexpr size_t kDigestBytes = 32;
-
-// One description of every field serves both ways: Writer appends what it is
-// shown, Reader fills it.
-class Writer {
- public:
-  void Field(uint64_t value) { Raw(&value, sizeof(value)); }
-  void Field(uint32_t value) { Field(uint64_t{value}); }
-  void Field(bool value) { Field(uint64_t{value}); }
-  void Field(double value) { Raw(&value, sizeof(value)); }
-  void Field(const std::string& text) {
-    Field(uint64_t{text.size()});
-    bytes_ += text;
-  }
-  template <typename T, typename Each>
-  void List(const std::vector<T>& list, Each each) {
-    Field(uint64_t{list.size()});
-    for (const T& item : list) each(item);
-  }
-  std::string& bytes() { return bytes_; }
-
- private:
-  void Raw(const void* data, size_t size) { bytes_.append(static_cast<const char*>(data), size); }
-
-  std::string bytes_;
-};
-
-class Reader {
- public:
-  explicit Reader(std::string_view bytes) : bytes_(bytes) {}
-
-  void Field(uint64_t& value) { Raw(&value, sizeof(value)); }
-  void Field(uint32_t& value) {
-    uint64_t wide = 0;
-    Field(wide);
-    fine_ = fine_ && wide <= UINT32_MAX;
-    value = static_cast<uint32_t>(wide);
-  }
-  void Field(bool& value) {
-    uint64_t wide = 0;
-    Field(wide);
-    fine_ = fine_ && wide <= 1;
-    value = wide != 0;
-  }
-  void Field(double& value) { Raw(&value, sizeof(value)); }
-  void Field(std::string& text) {
-    uint64_t size = 0;
-    Field(size);
-    if (!Has(size)) return;
-    text = bytes_.substr(0, size);
-    bytes_.remove_prefix(size);
-  }
-  // Every item takes 8 bytes at least: a length beyond the rest is a lie.
-  template <typename T, typename Each>
-  void List(std::vector<T>& list, Each each) {
-    uint64_t size = 0;
-    Field(size);
-    if (!Has(size) || !Has(8 * size)) return;
-    list.resize(size);
-    for (T& item : list) each(item);
-  }
-  bool fine() const { return fine_; }
-  bool ended() const { return bytes_.empty(); }
-
- private:
-  bool Has(uint64_t size) {
-    fine_ = fine_ && size <= bytes_.size();
-    return fine_;
-  }
-  void Raw(void* data, size_t size) {
-    if (!Has(size)) return;
-    std::memcpy(data, bytes_.data(), size);
-    bytes_.remove_prefix(size);
-  }
-
-  std::string_view bytes_;
-  bool fine_ = true;
-};
 
 template <typename Archive, typename Fields>
 void VisitFields(Archive& archive, Fields& fields) {
   archive.List(fields, [&](auto& field) {
     archive.Field(field.key);
-    archive.List(field.values, [&](auto& value) { archive.Field(value); });
+    archive.Field(field.values);
     archive.Field(field.list);
     archive.Field(field.adds);
   });
@@ -117,22 +39,47 @@ void VisitStages(Archive& archive, Stages& stages) {
   archive.Field(stages.flush);
 }
 
+// Keys ascend: each is told as the distance to the one before.
+template <typename Archive, typename Entries>
+void VisitCounts(Archive& archive, Entries& entries, int version) {
+  if (version < 3) {
+    const auto plain = [&](auto& entry) {
+      archive.Field(entry.first);
+      archive.Field(entry.second);
+    };
+    return archive.List(entries, plain, 16);
+  }
+  uint64_t last = 0;
+  bool first = true;
+  const auto step = [&](auto& entry) {
+    if constexpr (Archive::kReads) {
+      uint64_t distance = 0;
+      archive.Short(distance);
+      archive.Demand((first || distance > 0) && distance <= UINT64_MAX - last);
+      entry.first = last + distance;
+    } else {
+      archive.Short(entry.first - last);
+    }
+    archive.Short(entry.second);
+    last = entry.first;
+    first = false;
+  };
+  archive.List(entries, step, 2);
+}
+
 template <typename Archive, typename Result>
-void VisitResult(Archive& archive, Result& result, bool earlier = false) {
+void VisitResult(Archive& archive, Result& result, int version = kVersion) {
   const auto text = [&](auto& item) { archive.Field(item); };
   archive.Field(result.unit);
   archive.Field(result.round);
   archive.List(result.sums, [&](auto& leaf) {
     archive.Field(leaf.tensor);
     archive.Field(leaf.leaf);
-    archive.List(leaf.sums, [&](auto& value) { archive.Field(value); });
+    archive.Field(leaf.sums);
   });
   archive.List(result.counts, [&](auto& group) {
     archive.Field(group.group);
-    archive.List(group.counts, [&](auto& entry) {
-      archive.Field(entry.first);
-      archive.Field(entry.second);
-    });
+    VisitCounts(archive, group.counts, version);
   });
   archive.List(result.keepsake_digests, text);
   archive.List(result.segment_digests, text);
@@ -155,52 +102,45 @@ void VisitResult(Archive& archive, Result& result, bool earlier = false) {
   archive.Field(result.bytes_written);
   archive.Field(result.seconds);
   archive.Field(result.worker);
-  if (!earlier) VisitStages(archive, result.stages);
+  if (version >= 2) VisitStages(archive, result.stages);
 }
 
-// Whether everything that the result names is in the plan.
-bool Fits(const UnitResult& result, const Plan& plan) {
-  if (result.unit >= plan.units.size() || static_cast<int64_t>(result.round) >= plan.rounds) {
-    return false;
+// Which version wrote it; 0: none.
+int VersionOf(std::string_view bytes) {
+  for (int version = kVersion; version > 0; --version) {
+    if (bytes.starts_with(kMagics[version - 1])) return version;
   }
-  const size_t segments = plan.units[result.unit].segments.size();
-  const bool last = IsLastRound(plan, result.round);
-  if (result.segment_digests.size() != (last ? segments : 0)) return false;
-  for (const auto& leaf : result.sums) {
-    if (leaf.tensor >= plan.tensors.size() || plan.tensors[leaf.tensor].group < 0) return false;
-  }
-  for (const auto& leaf : result.leaves) {
-    if (leaf.tensor >= plan.tensors.size()) return false;
-  }
-  for (const auto& group : result.counts) {
-    if (group.group >= plan.groups.size()) return false;
-  }
-  return true;
+  return 0;
+}
+
+std::string Pack(const std::string& plan_digest, std::span<const UnitResult> results) {
+  WireWriter writer;
+  writer.Bytes(kMagics[kVersion - 1]);
+  writer.Field(plan_digest);
+  writer.List(results, [&](const UnitResult& result) { VisitResult(writer, result); });
+  writer.Bytes(DigestHex(writer.bytes()));
+  return writer.Take();
 }
 
 }  // namespace
 
 std::string PackResults(const std::string& plan_digest, const std::vector<UnitResult>& results) {
-  Writer writer;
-  writer.bytes() = kMagic;
-  writer.Field(plan_digest);
-  writer.List(results, [&](const UnitResult& result) { VisitResult(writer, result); });
-  std::string bytes = std::move(writer.bytes());
-  bytes += DigestHex(bytes);
-  return bytes;
+  return Pack(plan_digest, results);
+}
+
+std::string PackResult(const std::string& plan_digest, const UnitResult& result) {
+  return Pack(plan_digest, std::span<const UnitResult>(&result, 1));
 }
 
 absl::StatusOr<std::vector<UnitResult>> ParseResults(std::string_view bytes, const Plan& plan) {
   absl::Status damaged = absl::DataLossError(absl::StrCat(
       "found ", bytes.size(), " bytes that are damaged or cut off, expected results of units"));
-  const bool earlier = bytes.starts_with(kEarlierMagic);
-  if (bytes.size() < kMagic.size() + kDigestBytes || !(earlier || bytes.starts_with(kMagic))) {
-    return damaged;
-  }
+  const int version = VersionOf(bytes);
+  if (bytes.size() < kMagicBytes + kDigestBytes || version == 0) return damaged;
   const std::string_view digest = bytes.substr(bytes.size() - kDigestBytes);
   bytes.remove_suffix(kDigestBytes);
   if (DigestHex(bytes) != digest) return damaged;
-  Reader reader(bytes.substr(kMagic.size()));
+  WireReader reader(bytes.substr(kMagicBytes));
   std::string plan_digest;
   reader.Field(plan_digest);
   if (reader.fine() && plan_digest != plan.digest) {
@@ -211,16 +151,19 @@ absl::StatusOr<std::vector<UnitResult>> ParseResults(std::string_view bytes, con
         "used, begin again with --overwrite"));
   }
   std::vector<UnitResult> results;
-  reader.List(results, [&](UnitResult& result) { VisitResult(reader, result, earlier); });
+  reader.List(results, [&](UnitResult& result) { VisitResult(reader, result, version); });
   if (!reader.fine() || !reader.ended()) return damaged;
-  for (const UnitResult& result : results) {
-    if (!Fits(result, plan)) {
-      return absl::DataLossError(
-          absl::StrCat("found a result of unit ", result.unit,
-                       " that does not fit the plan, expected one that does"));
-    }
-  }
+  for (const UnitResult& result : results) MERGANSER_RETURN_IF_ERROR(CheckResult(result, plan));
   return results;
+}
+
+absl::StatusOr<UnitResult> ParseResult(std::string_view bytes, const Plan& plan) {
+  MERGANSER_ASSIGN_OR_RETURN(std::vector<UnitResult> results, ParseResults(bytes, plan));
+  if (results.size() != 1) {
+    return absl::DataLossError(
+        absl::StrCat("found the results of ", results.size(), " units, expected that of one"));
+  }
+  return std::move(results.front());
 }
 
 }  // namespace merganser

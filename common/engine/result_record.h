@@ -1,4 +1,4 @@
-// Unit results as bytes, for the progress log: pure codec, no I/O.
+// Unit results as bytes, as they travel and as they are kept: pure codec, no I/O.
 #ifndef MERGANSER_COMMON_ENGINE_RESULT_RECORD_H_
 #define MERGANSER_COMMON_ENGINE_RESULT_RECORD_H_
 
@@ -12,17 +12,21 @@
 
 namespace merganser {
 
-// Layout: "MRGPROG2", the plan's digest, the number of results, the results field
+// Layout: "MRGPROG3", the plan's digest, the number of results, the results field
 // by field in the order of their struct, and last 32 hex digits of XXH3 of all
-// before. Integers are little-endian uint64, float64 by their bits, texts and lists
-// preceded by their length. What earlier versions wrote, "MRGPROG1", ends before
-// UnitResult::stages; it is read too.
+// before. Fields are those of wire.h; a histogram is the number of its keys, and then each one's
+// distance to the key before and its count (WireWriter::Short). What earlier versions wrote,
+// "MRGPROG1" (it ends before UnitResult::stages) and "MRGPROG2" (keys and counts in 8 bytes), is
+// read too.
 std::string PackResults(const std::string& plan_digest, const std::vector<UnitResult>& results);
+// Of one unit.
+std::string PackResult(const std::string& plan_digest, const UnitResult& result);
 
 // kDataLoss for bytes that are damaged or cut off; kFailedPrecondition when they
-// were written under another plan; kDataLoss when a result names what `plan` does
-// not have.
+// were written under another plan; kDataLoss when a result does not fit the plan (CheckResult).
 absl::StatusOr<std::vector<UnitResult>> ParseResults(std::string_view bytes, const Plan& plan);
+// What PackResult made; kDataLoss for the results of several units.
+absl::StatusOr<UnitResult> ParseResult(std::string_view bytes, const Plan& plan);
 
 }  // namespace merganser
 

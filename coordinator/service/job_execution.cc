@@ -17,8 +17,8 @@
 #include "coordinator/service/plan_record.h"
 #include "coordinator/service/planning_deaths.h"
 #include "coordinator/service/requests.h"
+#include "proto/convert/gates_codec.h"
 #include "proto/convert/plan_codec.h"
-#include "proto/convert/result_codec.h"
 
 namespace merganser {
 namespace {

@@ -105,7 +105,6 @@ absl::Status JobManager::Record(const JobPtr& job, Persistence persistence, cons
 void JobManager::RecordResults(WorkerReport& report) {
   if (!store_.durable() || report.completed.empty()) return;
   std::vector<StoredResult> results;
-  std::vector<std::string> digests;
   std::vector<size_t> places;
   {
     MutexLock lock(mutex_);
@@ -114,16 +113,13 @@ void JobManager::RecordResults(WorkerReport& report) {
       const UnitResult& result = completed.result;
       if (!schedule_.Expects(completed.job, completed.token, result.unit, result.round)) continue;
       places.push_back(i);
-      digests.push_back(table_.Get(completed.job)->record.plan.digest);
       results.push_back({completed.job, result.round, result.unit, "", report.worker,
                          report.threads, report.simd});
     }
   }
   if (results.empty()) return;
   for (size_t i = 0; i < results.size(); ++i) {
-    UnitResult& result = report.completed[places[i]].result;
-    result.worker = report.worker;
-    results[i].bytes = PackResults(digests[i], {result});
+    results[i].bytes = std::move(report.completed[places[i]].record);
   }
   const absl::Status kept = Guarded([&] { return store_.AddResults(std::move(results)); });
   if (!kept.ok()) {

@@ -13,8 +13,8 @@
 #include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
 #include "coordinator/service/job_manager.h"
+#include "proto/convert/gates_codec.h"
 #include "proto/convert/plan_codec.h"
-#include "proto/convert/result_codec.h"
 
 namespace merganser {
 
@@ -62,15 +62,15 @@ absl::Status JobManager::ReadResults(const std::string& uid, const Plan& plan,
                                store_.Results(uid, after, kPageBytes));
     if (page.empty()) break;
     for (const StoredResult& one : page) {
-      absl::StatusOr<std::vector<UnitResult>> parsed = ParseResults(one.bytes, plan);
-      if (!parsed.ok() || parsed->size() != 1 || parsed->front().unit != one.unit ||
-          parsed->front().round != one.round) {
+      absl::StatusOr<UnitResult> parsed = ParseResult(one.bytes, plan);
+      if (!parsed.ok() || parsed->unit != one.unit || parsed->round != one.round) {
         const absl::Status status =
             parsed.ok() ? absl::DataLossError("found the result of another unit") : parsed.status();
         return Annotate(
             status, absl::StrCat("the result on record of unit ", one.unit, ", round ", one.round));
       }
-      fold.Add(std::move(parsed->front()));
+      parsed->worker = one.worker;  // whatever it called itself
+      fold.Add(*std::move(parsed));
       workers.Add(one.worker, one.threads, one.simd);
     }
     after = ResultPlace{page.back().round, page.back().unit};

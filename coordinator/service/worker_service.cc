@@ -9,9 +9,10 @@
 #include "common/base/guarded.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
+#include "common/engine/result_record.h"
 #include "coordinator/service/requests.h"
-#include "proto/convert/result_codec.h"
 #include "proto/convert/status_codec.h"
+#include "proto/convert/wire_version.h"
 
 namespace merganser {
 namespace {
@@ -51,6 +52,15 @@ absl::Status CheckSync(const v1::SyncRequest& request) {
                                       request.numerics_version(), ", expected the coordinator's ",
                                       kNumericsVersion, "; install the same merganser on both"));
   }
+  if (request.wire_version() != kWireVersion) {
+    return ReasonedError(
+        absl::StatusCode::kFailedPrecondition, "WIRE_VERSION",
+        absl::StrCat("worker ", worker, ": found wire version ", request.wire_version(),
+                     request.version().empty() ? "" : " (",
+                     OneLine(request.version().substr(0, 64)), request.version().empty() ? "" : ")",
+                     ", expected the coordinator's ", kWireVersion,
+                     "; install the same merganser on both"));
+  }
   if (request.in_flight_size() > kMaxListed || request.completed_size() > kMaxListed ||
       request.failed_size() > kMaxListed || request.returned_size() > kMaxListed) {
     return ReasonedError(
@@ -87,12 +97,13 @@ grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext* context, const v1::Syn
       response->add_acknowledged(done.token());
       continue;
     }
-    absl::StatusOr<UnitResult> result = DecodeUnitResult(done.result(), *it->second->plan);
+    absl::StatusOr<UnitResult> result = ParseResult(done.record(), *it->second->plan);
     if (result.ok()) {
-      report.completed.push_back({done.token(), done.job_uid(), *std::move(result)});
+      report.completed.push_back({done.token(), done.job_uid(), *std::move(result), done.record()});
     } else {
-      // Trying again would end the same way: the worker and we disagree on the plan.
-      report.failed.push_back({done.token(), done.job_uid(), done.result().unit(),
+      // Trying again would end the same way: the worker and we disagree on the plan. Of which unit
+      // the lease is we know.
+      report.failed.push_back({done.token(), done.job_uid(), 0,
                                absl::InternalError(std::string(result.status().message()))});
     }
   }
@@ -112,6 +123,7 @@ grpc::Status WorkerServiceImpl::Sync(grpc::ServerContext* context, const v1::Syn
     return ToGrpc(answer.status());
   }
   response->set_epoch(answer->epoch);
+  response->set_wire_version(kWireVersion);
   for (const LeaseGrant& grant : answer->leases) {
     v1::Lease& lease = *response->add_leases();
     lease.set_job_uid(grant.job);

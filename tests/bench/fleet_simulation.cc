@@ -28,6 +28,7 @@
 #include "common/base/bytes.h"
 #include "coordinator/journal/journal.h"
 #include "coordinator/service/job_manager.h"
+#include "tests/coordinator/service/fake_storage.h"
 #include "tests/coordinator/service/service_fixture.h"
 #include "tests/testing/temp_dir.h"
 
@@ -91,7 +92,7 @@ void Work(JobManager& jobs, Fleet& fleet, int threads, uint64_t enough, uint64_t
           worker.report.wanted = 2;
           worker.report.completed.clear();
           for (const LeaseGrant& lease : worker.leases) {
-            worker.report.completed.push_back({lease.token, lease.job, ResultOf(lease)});
+            worker.report.completed.push_back(CompletionOf(lease, ResultOf(lease)));
           }
           const size_t reported = worker.leases.size();
           const auto start = SteadyClock::now();

@@ -186,6 +186,8 @@ class PlaceTest(Victim):
         _, tokens = self.coordinator_with_tokens()
         # A worker of other numerics would be told so at once, and hold no place.
         self.numerics = int(re.search(r"numerics (\d+)", run("--version").out).group(1))
+        with open(os.path.join(harness.SOURCE, "proto/convert/wire_version.h"), encoding="utf-8") as f:
+            self.wire = int(re.search(r"kWireVersion = (\d+)", f.read()).group(1))
         held = self.hold(raw_http2.SYNC, tokens["wanda"], self.sync)
         self.eventually(lambda: not self.serving())
         for name in ("alice", "bob"):
@@ -196,8 +198,9 @@ class PlaceTest(Victim):
         self.eventually(self.serving)
 
     def sync(self, stream):
-        """A SyncRequest of a worker of that number: worker, sequence, numerics_version."""
-        return b"\x0a\x05%05d\x10\x01\x20%c" % (stream, self.numerics)
+        """A SyncRequest of a worker of that number: worker, sequence, numerics_version,
+        wire_version."""
+        return b"\x0a\x05%05d\x10\x01\x20%c\x80\x01%c" % (stream, self.numerics, self.wire)
 
 
 class ListenTest(harness.Case):

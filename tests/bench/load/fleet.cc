@@ -3,9 +3,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/engine/result_record.h"
 #include "grpcpp/alarm.h"
 #include "grpcpp/grpcpp.h"
-#include "proto/convert/result_codec.h"
+#include "proto/convert/wire_version.h"
 #include "proto/merganser/v1/merge_service.grpc.pb.h"
 #include "proto/merganser/v1/worker_service.grpc.pb.h"
 
@@ -88,6 +89,7 @@ class Fleet::Worker final : public Call {
         stub_(v1::WorkerService::NewStub(OwnConnection(fleet.address_))) {
     request_.set_worker(absl::StrCat("node-", number, "-pid-", 1000 + number));
     request_.set_numerics_version(kNumericsVersion);
+    request_.set_wire_version(kWireVersion);
     request_.set_threads(16);
     request_.set_memory_bytes(uint64_t{32} << 30);
     request_.set_simd("AVX3");
@@ -111,7 +113,7 @@ class Fleet::Worker final : public Call {
         v1::UnitCompletion& done = *request_.add_completed();
         done.set_token(lease.token());
         done.set_job_uid(lease.job_uid());
-        *done.mutable_result() = EncodeUnitResult(ResultOf(fleet_.plan_, lease.unit()));
+        done.set_record(PackResult(fleet_.plan_.digest, ResultOf(fleet_.plan_, lease.unit())));
         fleet_.message_bytes_ = request_.ByteSizeLong();
       }
     } else {

@@ -19,7 +19,12 @@ Plan TwoRounds() {
   Plan plan = TwoShardPlan();
   plan.rounds = 2;
   plan.groups.resize(3);
-  for (PlannedTensor& tensor : plan.tensors) tensor.group = 1;
+  for (PlannedTensor& tensor : plan.tensors) {
+    tensor.group = 1;
+    tensor.leaves = 4;
+  }
+  plan.units[2].begin = 64;
+  plan.units[2].end = 320;
   return plan;
 }
 
@@ -115,12 +120,74 @@ constexpr std::string_view kEarlierRecord =
     "3f000000000000000000000000000000000001000000000000000000000000f83f000000000000000065396433"
     "37663738653230616330336137323534623865326165666264373935";
 
+// The same by the version before histograms' keys were told as distances.
+constexpr std::string_view kSecondRecord =
+    "4d524750524f473220000000000000006464646464646464646464646464646464646464646464646464646464"
+    "646464020000000000000001000000000000000000000000000000020000000000000000000000000000000000"
+    "0000000000000200000000000000000000000000f83f00000000000000c0010000000000000003000000000000"
+    "000000000000000000010000000000000002000000000000000200000000000000030000000000000007000000"
+    "000000000000000000010000020000000000000002000000000000000000000000000000200000000000000062"
+    "626262626262626262626262626262626262626262626262626262626262620000000000000000000000000000"
+    "000000000000000000000100000000000000010000000000000001000000000000000900000000000000746872"
+    "6573686f6c640100000000000000000000000000e03f0000000000000000010000000000000058020000000000"
+    "000000000000000000000000000000000005000000000000006e61006d65000000000000000000000000000000"
+    "000000000000000000000000000000000000000000000000000200000000000000010000000000000000000000"
+    "000000000000000000000000000000000000000002000000000000002000000000000000616161616161616161"
+    "616161616161616161616161616161616161616161616120000000000000006262626262626262626262626262"
+    "626262626262626262626262626262626262020000000000000040000000000000008000000000000000050000"
+    "00000000006500746167c000000000000000800000000000000000000000000000000100000000000000020000"
+    "0000000000010000000000000002000000000000000900000000000000636f686572656e636501000000000000"
+    "00000000000000d03f0000000000000000000000000000000005000000000000007369676d6102000000000000"
+    "000000000000000c40000000000000f43f01000000000000000000000000000000000000000000e03f00000000"
+    "0000000000000000000000000001000000000000000000000000f83f0000000000000000000000000000d03f00"
+    "0000000000e03f000000000000f43f000000000000c03f000000000000b03f6261396332333531323438623661"
+    "656335643232353965343934336234313466";
+
 std::string FromHex(std::string_view digits) {
   std::string bytes;
   for (size_t i = 0; i < digits.size(); i += 2) {
     bytes += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
   }
   return bytes;
+}
+
+TEST(ResultRecord, WhatTheSecondVersionWroteIsRead) {
+  const Plan plan = TwoRounds();
+  const auto back = ParseResults(FromHex(kSecondRecord), plan);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(PackResults(plan.digest, *back), PackResults(plan.digest, SomeResults(plan)));
+}
+
+TEST(ResultRecord, HistogramsTakeFewBytes) {
+  const Plan plan = TwoRounds();
+  UnitResult result;
+  result.unit = 1;
+  const size_t without = PackResult(plan.digest, result).size();
+  result.counts = {{0, {}}};
+  for (uint64_t key = 0; key < 1000; ++key) result.counts[0].counts.emplace_back(100 * key, key);
+  const std::string bytes = PackResult(plan.digest, result);
+  EXPECT_LT(bytes.size() - without, 3100u);
+  const auto back = ParseResult(bytes, plan);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->counts[0].counts, result.counts[0].counts);
+}
+
+// Keys that do not ascend come back as others or not at all, whatever they were meant to be.
+TEST(ResultRecord, AHistogramWhoseKeysDoNotAscendIsRefused) {
+  const Plan plan = TwoRounds();
+  UnitResult result;
+  result.unit = 1;
+  result.counts = {{0, {{5, 1}, {5, 2}}}};
+  EXPECT_TRUE(absl::IsDataLoss(ParseResult(PackResult(plan.digest, result), plan).status()));
+  result.counts = {{0, {{5, 1}, {4, 2}}}};
+  EXPECT_TRUE(absl::IsDataLoss(ParseResult(PackResult(plan.digest, result), plan).status()));
+}
+
+TEST(ResultRecord, OfOneUnitTheResultsOfTwoAreRefused) {
+  const Plan plan = TwoRounds();
+  EXPECT_TRUE(
+      absl::IsDataLoss(ParseResult(PackResults(plan.digest, SomeResults(plan)), plan).status()));
+  EXPECT_TRUE(absl::IsDataLoss(ParseResult(PackResults(plan.digest, {}), plan).status()));
 }
 
 TEST(ResultRecord, WhatAnEarlierVersionWroteIsRead) {
@@ -178,6 +245,17 @@ TEST(ResultRecord, WhatThePlanDoesNotHaveIsRefused) {
   refused([](auto& r) { r[1].segment_digests.pop_back(); });
   refused([](auto& r) { r[0].sums[0].tensor = 99; });
   refused([](auto& r) { r[0].counts[0].group = 3; });
+  refused([](auto& r) { r[0].sums[1].leaf = 4; });
+  refused([](auto& r) { r[0].groups[0].group = 3; });
+  refused([](auto& r) { r[0].keepsake_digests[1] = "abc"; });
+  refused([](auto& r) { r[1].segment_digests[0] = std::string(32, 'A'); });
+  refused([](auto& r) { r[1].segment_digests[0] = "abc"; });
+  refused([](auto& r) { r[1].segment_digests.push_back(std::string(32, 'b')); });
+  refused([](auto& r) { r[1].receipts[0].offset = 63; });
+  refused([](auto& r) { r[1].receipts[1].size = 129; });
+  refused([](auto& r) { r[1].receipts[1].size = UINT64_MAX; });
+  refused([](auto& r) { r[1].leaves[0].tensor = 99; });
+  refused([](auto& r) { r[1].leaves[0].leaf = 4; });
   refused([](auto& r) { r[1].leaves[0].tensor = 99; });
 }
 

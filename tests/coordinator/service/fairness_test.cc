@@ -137,7 +137,7 @@ TEST_F(FairnessTest, JobsThatWaitedAreNotOneMoreWhenTheyGoOn) {
     UnitResult result;
     result.unit = lease.unit;
     result.segment_digests = {std::string(32, 'a')};
-    done.completed.push_back({lease.token, lease.job, result});
+    done.completed.push_back(CompletionOf(lease, result));
   }
   ASSERT_TRUE(jobs_->Sync(done).ok());
   EXPECT_EQ(AwaitEnd(*jobs_, first).state, JobState::kSucceeded);

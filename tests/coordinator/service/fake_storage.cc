@@ -6,6 +6,7 @@
 
 #include "common/base/digest.h"
 #include "common/base/status.h"
+#include "common/engine/result_record.h"
 #include "common/engine/rounds.h"
 #include "gtest/gtest.h"
 #include "tests/testing/unit_plan.h"
@@ -62,6 +63,7 @@ class FakeRun final : public JobRun {
         PlannedTensor& tensor = plan_.tensors.emplace_back();
         tensor.spec.name = "t" + std::to_string(i);
         tensor.needs.rounds = 1;
+        tensor.leaves = 1;
         tensor.group = 0;
         plan_.groups[0].tensors.push_back(i);
         Segment& segment = plan_.units[i].segments[0];
@@ -356,6 +358,11 @@ int FakeStorage::abandoned() const {
 std::vector<std::string> FakeStorage::workers() const {
   MutexLock lock(mutex_);
   return workers_;
+}
+
+WorkerReport::Completed CompletionOf(const LeaseGrant& lease, UnitResult result) {
+  std::string record = PackResult("digest", result);
+  return {lease.token, lease.job, std::move(result), std::move(record)};
 }
 
 }  // namespace merganser

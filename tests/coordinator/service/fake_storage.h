@@ -11,9 +11,13 @@
 #include "absl/status/status.h"
 #include "common/base/mutex.h"
 #include "common/engine/unit_result.h"
+#include "coordinator/schedule/types.h"
 #include "coordinator/service/job_run.h"
 
 namespace merganser {
+
+// A unit's end as it arrives, of a plan of FakeStorage.
+WorkerReport::Completed CompletionOf(const LeaseGrant& lease, UnitResult result);
 
 // What the jobs of a test do, and what was done to them. Thread-safe.
 class FakeStorage {

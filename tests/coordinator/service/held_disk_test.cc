@@ -7,11 +7,13 @@
 #include <string>
 #include <thread>
 
+#include "common/engine/result_record.h"
 #include "coordinator/journal/journal.h"
 #include "coordinator/service/client.h"
 #include "coordinator/service/server.h"
 #include "grpcpp/grpcpp.h"
 #include "gtest/gtest.h"
+#include "proto/convert/wire_version.h"
 #include "proto/merganser/v1/merge_service.grpc.pb.h"
 #include "proto/merganser/v1/worker_service.grpc.pb.h"
 #include "tests/coordinator/journal/hung_disk.h"
@@ -74,6 +76,7 @@ class HeldDiskTest : public ::testing::Test {
     request.set_worker(worker);
     request.set_sequence(++sequence_);
     request.set_numerics_version(kNumericsVersion);
+    request.set_wire_version(kWireVersion);
     request.set_memory_bytes(1000);
     request.set_wanted(wanted);
     if (done != nullptr) *request.add_completed() = *done;
@@ -113,8 +116,10 @@ TEST_F(HeldDiskTest, HealthListsAndWatchersDoNotNotice) {
   v1::UnitCompletion done;
   done.set_token(lease.token());
   done.set_job_uid(lease.job_uid());
-  done.mutable_result()->set_unit(lease.unit());
-  done.mutable_result()->add_segment_digests(std::string(32, 'a'));
+  UnitResult result;
+  result.unit = lease.unit();
+  result.segment_digests = {std::string(32, 'a')};
+  done.set_record(PackResult("digest", result));
   v1::SyncResponse taken;
   grpc::Status reported;
   std::thread reports([&] { reported = Sync("busy", std::chrono::minutes(1), 0, &done, taken); });

@@ -60,7 +60,7 @@ class JobManagerTest : public ::testing::Test {
       UnitResult result;
       result.unit = lease.unit;
       result.segment_digests = {"d"};
-      report.completed.push_back({lease.token, lease.job, result});
+      report.completed.push_back(CompletionOf(lease, result));
     }
     ASSERT_TRUE(jobs_->Sync(report).ok());
   }

@@ -57,7 +57,7 @@ class KeptActivityTest : public ::testing::Test {
     result.seconds = 2;
     report.sequence = ++sequence_;
     report.wanted = 0;
-    report.completed = {{leases[0].token, leases[0].job, result}};
+    report.completed = {CompletionOf(leases[0], result)};
     ASSERT_TRUE(jobs_->Sync(report).ok());
   }
 

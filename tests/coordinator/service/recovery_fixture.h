@@ -108,7 +108,7 @@ class RecoveryTest : public ::testing::Test {
       for (const LeaseGrant& lease : answer.leases) {
         EXPECT_TRUE(did.emplace(lease.round, lease.unit).second);
         report.completed.push_back(
-            {lease.token, lease.job, Result(lease.unit, lease.round, rounds_ && lease.round == 0)});
+            CompletionOf(lease, Result(lease.unit, lease.round, rounds_ && lease.round == 0)));
       }
     }
     return did;

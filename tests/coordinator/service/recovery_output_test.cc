@@ -36,7 +36,7 @@ TEST_F(RecoveryTest, UnitsThatWereWrittenOverAreDoneAgain) {
         if (lease.round == last) ++written[lease.unit];
         WorkerReport report = From("w", 0);
         report.completed.push_back(
-            {lease.token, lease.job, Result(lease.unit, lease.round, rounds && lease.round == 0)});
+            CompletionOf(lease, Result(lease.unit, lease.round, rounds && lease.round == 0)));
         Sync(report);
       }
       if (written.size() == kUnits && written[1] == 2 && written[3] == 2) {
@@ -76,8 +76,8 @@ TEST_F(RecoveryTest, UploadsThatAreGoneAreBegunAgain) {
               {lease.token, lease.job, lease.unit, absl::NotFoundError("no upload is under way")});
         } else {
           ++(lease.round == last ? written : analyzed)[lease.unit];
-          report.completed.push_back({lease.token, lease.job,
-                                      Result(lease.unit, lease.round, rounds && lease.round == 0)});
+          report.completed.push_back(
+              CompletionOf(lease, Result(lease.unit, lease.round, rounds && lease.round == 0)));
         }
         uploads.insert(upload);
         Sync(report);

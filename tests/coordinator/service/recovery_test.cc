@@ -151,7 +151,7 @@ TEST_F(RecoveryTest, AGracefulStopLeavesJobsToTheNextStart) {
   ASSERT_TRUE(job.ok()) << job.status();
   const LeaseGrant lease = Take("w", 1).at(0);
   WorkerReport report = From("w", 0);
-  report.completed.push_back({lease.token, lease.job, Result(lease.unit)});
+  report.completed.push_back(CompletionOf(lease, Result(lease.unit)));
   Sync(report);
   jobs_->Shutdown();
   const JobInfo left = Get(job->name);
@@ -181,7 +181,7 @@ TEST_F(RecoveryTest, ALeaseOfAnOlderStartCountsForNothing) {
   const LeaseGrant again = Take("v", 1).at(0);
   EXPECT_EQ(again.unit, old.unit);
   WorkerReport report = From("w", 0);
-  report.completed.push_back({old.token, old.job, Result(old.unit)});
+  report.completed.push_back(CompletionOf(old, Result(old.unit)));
   EXPECT_THAT(Sync(report).acknowledged, ElementsAre(old.token));
   EXPECT_EQ(Get(job->name).progress.units_done, 0u);
   EXPECT_THAT(*memory_.Results(job->uid), IsEmpty());

@@ -2,7 +2,9 @@
 
 #include <utility>
 
+#include "common/engine/result_record.h"
 #include "grpcpp/grpcpp.h"
+#include "proto/convert/wire_version.h"
 
 namespace merganser {
 
@@ -97,6 +99,7 @@ v1::SyncRequest ServiceTest::From(const std::string& worker, uint32_t wanted) {
   request.set_worker(worker);
   request.set_sequence(++sequence_);
   request.set_numerics_version(kNumericsVersion);
+  request.set_wire_version(kWireVersion);
   request.set_threads(2);
   request.set_memory_bytes(1000);
   request.set_wanted(wanted);
@@ -125,11 +128,20 @@ v1::Lease ServiceTest::Take(const std::string& worker) {
 }
 
 v1::UnitCompletion ServiceTest::Done(const v1::Lease& lease, char digit) {
+  return Done(
+      lease, [](UnitResult&) {}, digit);
+}
+
+v1::UnitCompletion ServiceTest::Done(const v1::Lease& lease,
+                                     const std::function<void(UnitResult&)>& change, char digit) {
   v1::UnitCompletion done;
   done.set_token(lease.token());
   done.set_job_uid(lease.job_uid());
-  done.mutable_result()->set_unit(lease.unit());
-  done.mutable_result()->add_segment_digests(std::string(32, digit));
+  UnitResult result;
+  result.unit = lease.unit();
+  result.segment_digests = {std::string(32, digit)};
+  change(result);
+  done.set_record(PackResult("digest", result));
   return done;
 }
 

@@ -3,11 +3,13 @@
 #ifndef MERGANSER_TESTS_COORDINATOR_SERVICE_SERVICE_FIXTURE_H_
 #define MERGANSER_TESTS_COORDINATOR_SERVICE_SERVICE_FIXTURE_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/engine/unit_result.h"
 #include "coordinator/service/client.h"
 #include "coordinator/service/job_manager.h"
 #include "coordinator/service/job_store.h"
@@ -52,6 +54,9 @@ class ServiceTest : public ::testing::Test {
   v1::Lease Take(const std::string& worker);
   // A result that fits the fake plan; `digit` decides its digest.
   static v1::UnitCompletion Done(const v1::Lease& lease, char digit = 'a');
+  // The same, but for what `change` makes of it.
+  static v1::UnitCompletion Done(const v1::Lease& lease,
+                                 const std::function<void(UnitResult&)>& change, char digit = 'a');
   // Does every unit of everything there is until `name` ends.
   JobInfo WorkOff(const std::string& worker, const std::string& name);
 

@@ -90,13 +90,13 @@ TEST_F(ServiceMetricsTest, UnitsAndWorkersAreCounted) {
   EXPECT_EQ(Value("merganser_units", {"pending"}), 2);
   EXPECT_EQ(Value("merganser_workers"), 1);
   v1::SyncRequest request = From("w");
-  *request.add_completed() = Done(lease);
-  v1::UnitResult& result = *request.mutable_completed(0)->mutable_result();
-  result.set_bytes_read(600);
-  result.set_bytes_written(100);
-  result.mutable_stages()->set_read(1.5);
-  result.mutable_stages()->set_flush(std::nan(""));  // a worker may say anything
-  result.mutable_stages()->set_wait(-3);
+  *request.add_completed() = Done(lease, [](UnitResult& result) {
+    result.bytes_read = 600;
+    result.bytes_written = 100;
+    result.stages.read = 1.5;
+    result.stages.flush = std::nan("");  // a worker may say anything
+    result.stages.wait = -3;
+  });
   Sync(request);
   EXPECT_EQ(Value("merganser_units", {"done"}), 1);
   EXPECT_EQ(Value("merganser_units_completed_total"), 1);

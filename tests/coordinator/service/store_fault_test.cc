@@ -100,7 +100,7 @@ class StoreFaultTest : public ::testing::Test {
   WorkerReport Done(const std::vector<LeaseGrant>& leases) {
     WorkerReport report = From(0);
     for (const LeaseGrant& lease : leases) {
-      report.completed.push_back({lease.token, lease.job, Result(lease.unit)});
+      report.completed.push_back(CompletionOf(lease, Result(lease.unit)));
     }
     return report;
   }
@@ -333,7 +333,7 @@ TEST_F(StoreFaultTest, FaultsAtRandomDelayAndNothingElse) {
                answer->acknowledged.end();
       });
       for (const LeaseGrant& lease : answer->leases) {
-        done.push_back({lease.token, lease.job, Result(lease.unit)});
+        done.push_back(CompletionOf(lease, Result(lease.unit)));
       }
     }
     EXPECT_EQ(jobs.Get(job->name)->state, JobState::kSucceeded);

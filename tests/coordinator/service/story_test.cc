@@ -75,10 +75,11 @@ TEST_F(StoryTest, AJobIsToldWhileItRuns) {
   AwaitState(server_->jobs(), name, JobState::kRunning);
   const v1::Lease first = Take("w-1");
   v1::SyncRequest request = From("w-1");
-  *request.add_completed() = Done(first);
-  request.mutable_completed(0)->mutable_result()->set_bytes_read(700);
-  request.mutable_completed(0)->mutable_result()->set_seconds(2);
-  request.mutable_completed(0)->mutable_result()->mutable_stages()->set_read(1.5);
+  *request.add_completed() = Done(first, [](UnitResult& result) {
+    result.bytes_read = 700;
+    result.seconds = 2;
+    result.stages.read = 1.5;
+  });
   Sync(request);
   const v1::Lease second = Take("w-2");
   const v1::JobActivity activity = Activity(name);

@@ -75,6 +75,19 @@ TEST_F(WorkerCalls, AnonymousAndForeignWorkersAreRefused) {
   EXPECT_EQ(ReasonOf(status), "NUMERICS_VERSION");
 }
 
+// Its results would be taken for others, or for none.
+TEST_F(WorkerCalls, AWorkerThatSpeaksAnotherVersionIsRefusedAndToldBoth) {
+  v1::SyncRequest request = From("w");
+  request.clear_wire_version();
+  request.set_version("merganser 0.1.0");
+  const absl::Status status = SyncError(request);
+  EXPECT_TRUE(absl::IsFailedPrecondition(status));
+  EXPECT_EQ(ReasonOf(status), "WIRE_VERSION");
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("found wire version 0 (merganser 0.1.0), expected the coordinator's"),
+                    HasSubstr("install the same merganser on both")));
+}
+
 TEST_F(WorkerCalls, OvertakenCallIsAborted) {
   v1::SyncRequest request = From("w");
   Sync(request);
@@ -119,13 +132,12 @@ TEST_F(WorkerCalls, ResultThatDoesNotFitThePlanFailsTheJob) {
   const std::string name = Submit();
   const v1::Lease lease = Take("w");
   v1::SyncRequest request = From("w");
-  *request.add_completed() = Done(lease);
-  request.mutable_completed(0)->mutable_result()->set_unit(99);
+  *request.add_completed() = Done(lease, [](UnitResult& result) { result.unit = 99; });
   const v1::SyncResponse response = Sync(request);
   ASSERT_EQ(response.acknowledged_size(), 1);
   const JobInfo job = AwaitEnd(server_->jobs(), name);
   EXPECT_TRUE(absl::IsInternal(job.error)) << job.error;
-  EXPECT_THAT(std::string(job.error.message()), HasSubstr("found 99"));
+  EXPECT_THAT(std::string(job.error.message()), HasSubstr("found unit 99"));
 }
 
 TEST_F(WorkerCalls, DisagreeingWorkersFailTheJob) {

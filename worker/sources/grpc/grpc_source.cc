@@ -1,16 +1,17 @@
 #include "worker/sources/grpc/grpc_source.h"
 
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
+#include "common/base/host.h"
+#include "common/base/random_id.h"
 #include "common/base/status.h"
+#include "common/engine/result_record.h"
 #include "worker/sources/grpc/worker_client.h"
 
 namespace merganser {
@@ -32,10 +33,8 @@ bool IsFatal(const absl::Status& status) {
 
 }  // namespace
 
-std::string HostName() {
-  std::array<char, 65> host{};
-  if (gethostname(host.data(), host.size() - 1) != 0) host = {'w'};
-  std::string name = host.data();
+std::string WorkerHostName() {
+  std::string name = HostName();
   for (char& c : name) {
     if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '.') c = '-';
   }
@@ -43,11 +42,7 @@ std::string HostName() {
 }
 
 std::string MakeWorkerName() {
-  uint64_t random = 0;
-  if (getrandom(&random, sizeof(random), 0) != static_cast<ssize_t>(sizeof(random))) {
-    random = static_cast<uint64_t>(SystemClock().WallNow().time_since_epoch().count());
-  }
-  return absl::StrCat(HostName(), "-", getpid(), "-", absl::Hex(random, absl::kZeroPad16));
+  return absl::StrCat(WorkerHostName(), "-", getpid(), "-", RandomHex(8));
 }
 
 GrpcUnitSource::GrpcUnitSource(const GrpcSourceOptions& options)
@@ -273,7 +268,8 @@ void GrpcUnitSource::TakeSettled(std::span<WrittenUnit> batch) {
     mutex_.AssertHeld();
     for (WrittenUnit& written : batch) {
       if (written.status.ok()) {
-        book_.Complete(written.unit.token, std::move(written.result));
+        book_.Complete(written.unit.token,
+                       PackResult(written.unit.job->plan.digest, written.result));
       } else {
         book_.Fail(written.unit.token, written.status);
       }
@@ -343,7 +339,7 @@ SyncCall GrpcUnitSource::PrepareCall() {
   call.threads = static_cast<uint32_t>(std::max(options_.threads, 1));
   call.memory = options_.memory;
   call.simd = options_.simd;
-  call.host = HostName();
+  call.host = WorkerHostName();
   call.version = options_.version;
   call.leases = book_.Snapshot(kMaxReportBytes);
   call.draining = stopping_;

@@ -37,7 +37,7 @@ struct SyncReply;
 // Host, process and random digits: unique over all worker processes.
 std::string MakeWorkerName();
 // Of this machine, as names hold it.
-std::string HostName();
+std::string WorkerHostName();
 
 struct GrpcSourceOptions {
   std::string coordinator;  // HOST:PORT

@@ -6,24 +6,9 @@
 namespace merganser {
 namespace {
 
-size_t WireBytes(const ReportFields& fields) {
-  size_t bytes = 32;
-  for (const ReportField& field : fields) bytes += 8 + field.key.size() + 8 * field.values.size();
-  return bytes;
-}
-
 // Roughly what a report takes on the wire; an upper bound is not needed.
 size_t WireBytes(const LeaseReport& report) {
-  const UnitResult& result = report.result;
-  size_t bytes = 304 + report.status.message().size() +
-                 40 * (result.segment_digests.size() + result.keepsake_digests.size());
-  for (const WriteReceipt& receipt : result.receipts) bytes += 24 + receipt.proof.size();
-  for (const GroupStats::LeafSums& leaf : result.sums) bytes += 24 + 8 * leaf.sums.size();
-  // Keys travel as differences.
-  for (const GroupCounts& group : result.counts) bytes += 16 + 6 * group.counts.size();
-  for (const LeafReport& leaf : result.leaves) bytes += WireBytes(leaf.fields);
-  for (const GroupReport& group : result.groups) bytes += WireBytes(group.fields);
-  return bytes;
+  return 304 + report.status.message().size() + report.record.size();
 }
 
 }  // namespace
@@ -62,10 +47,10 @@ void LeaseBook::Report(const std::string& token, LeaseReport report) {
   reports_.insert_or_assign(token, std::move(report));
 }
 
-void LeaseBook::Complete(const std::string& token, UnitResult result) {
+void LeaseBook::Complete(const std::string& token, std::string record) {
   LeaseReport report;
   report.kind = LeaseReport::Kind::kCompleted;
-  report.result = std::move(result);
+  report.record = std::move(record);
   Report(token, std::move(report));
 }
 

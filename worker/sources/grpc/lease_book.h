@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "common/engine/unit_result.h"
 
 namespace merganser {
 
@@ -35,7 +34,7 @@ struct LeaseReport {
   enum class Kind { kCompleted, kFailed, kReturned };
   Kind kind = Kind::kReturned;
   HeldLease lease;
-  UnitResult result;    // of kCompleted
+  std::string record;   // of kCompleted: the unit's result (PackResult)
   absl::Status status;  // of kFailed
 };
 
@@ -65,7 +64,7 @@ class LeaseBook {
 
   // The end of a unit. The lease stays held until the report is acknowledged.
   // Leases that are not held are ignored: nobody waits for the unit.
-  void Complete(const std::string& token, UnitResult result);
+  void Complete(const std::string& token, std::string record);
   void Fail(const std::string& token, absl::Status status);
 
   // The unit was started but not worked on.

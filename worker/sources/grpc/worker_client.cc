@@ -11,9 +11,10 @@
 #include "common/plan/plan.h"
 #include "grpcpp/grpcpp.h"
 #include "proto/channel/channel.h"
+#include "proto/convert/gates_codec.h"
 #include "proto/convert/plan_codec.h"
-#include "proto/convert/result_codec.h"
 #include "proto/convert/status_codec.h"
+#include "proto/convert/wire_version.h"
 #include "proto/merganser/v1/worker_service.grpc.pb.h"
 
 namespace merganser {
@@ -41,7 +42,7 @@ void EncodeReport(const LeaseReport& report, v1::SyncRequest& request) {
       v1::UnitCompletion& done = *request.add_completed();
       done.set_token(report.lease.token);
       done.set_job_uid(report.lease.job_uid);
-      *done.mutable_result() = EncodeUnitResult(report.result);
+      done.set_record(report.record);
       const size_t bytes = done.ByteSizeLong();
       if (bytes <= kMaxResultBytes) break;
       // It would be refused as often as it is sent.
@@ -69,6 +70,7 @@ v1::SyncRequest EncodeCall(const SyncCall& call) {
   request.set_sequence(call.sequence);
   request.set_epoch(call.epoch);
   request.set_numerics_version(kNumericsVersion);
+  request.set_wire_version(kWireVersion);
   request.set_threads(call.threads);
   request.set_memory_bytes(call.memory);
   request.set_simd(call.simd);
@@ -171,6 +173,11 @@ absl::StatusOr<SyncReply> WorkerClient::Sync(const SyncCall& call, Duration time
   MERGANSER_ASSIGN_OR_RETURN(const uint64_t token, impl_->channel->Authorize(*context.get()));
   v1::SyncResponse response;
   const grpc::Status called = impl_->stub->Sync(context.get(), EncodeCall(call), &response);
+  if (called.ok() && response.wire_version() != kWireVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "coordinator ", impl_->coordinator, ": found wire version ", response.wire_version(),
+        ", expected this worker's ", kWireVersion, "; install the same merganser on both"));
+  }
   if (called.ok()) return DecodeReply(response);
   absl::Status status = Annotate(impl_->channel->Explain(FromGrpc(called)),
                                  absl::StrCat("coordinator ", impl_->coordinator));

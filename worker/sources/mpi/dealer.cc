@@ -78,19 +78,17 @@ void Dealer::Handle(int rank, const Message& message, MonotonicTime now) {
 }
 
 void Dealer::TakeResult(int rank, const Message& message, MonotonicTime now) {
-  absl::StatusOr<std::vector<UnitResult>> results = ParseResults(message.text, job_->plan);
-  if (!results.ok()) return Fail(Annotate(results.status(), Name(rank)), now);
+  absl::StatusOr<UnitResult> result = ParseResult(message.text, job_->plan);
+  if (!result.ok()) return Fail(Annotate(result.status(), Name(rank)), now);
   Rank& from = ranks_[static_cast<size_t>(rank)];
-  if (results->size() != 1 ||
-      from.held.count({results->front().round, results->front().unit}) == 0) {
+  if (from.held.count({result->round, result->unit}) == 0) {
     return Fail(absl::InternalError(
                     absl::StrCat(Name(rank), ": found a result of a unit that it does not hold")),
                 now);
   }
-  UnitResult& result = results->front();
-  from.held.erase({result.round, result.unit});
-  completed_(result);
-  feed_.Take(std::move(result));
+  from.held.erase({result->round, result->unit});
+  completed_(*result);
+  feed_.Take(*std::move(result));
   if (feed_.RoundDone()) Proceed(now);
 }
 

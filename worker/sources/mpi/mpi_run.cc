@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
 #include "common/base/status.h"
+#include "proto/convert/gates_codec.h"
 #include "proto/convert/plan_codec.h"
-#include "proto/convert/result_codec.h"
 #include "worker/sources/mpi/dealer.h"
 #include "worker/sources/mpi/message.h"
 

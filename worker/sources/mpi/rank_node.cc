@@ -8,8 +8,8 @@
 #include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/engine/result_record.h"
+#include "proto/convert/gates_codec.h"
 #include "proto/convert/plan_codec.h"
-#include "proto/convert/result_codec.h"
 #include "worker/logged_source.h"
 #include "worker/unit_runner.h"
 
@@ -191,11 +191,9 @@ absl::Status RankNode::Step() {
 }
 
 absl::Status RankNode::TellEvents(RankEvents events) {
-  for (UnitResult& result : events.results) {
+  for (const UnitResult& result : events.results) {
     Message message{.kind = MessageKind::kResult, .round = result.round};
-    std::vector<UnitResult> one;
-    one.push_back(std::move(result));
-    message.text = PackResults(job_->plan.digest, one);
+    message.text = PackResult(job_->plan.digest, result);
     MERGANSER_RETURN_IF_ERROR(Tell(message));
   }
   if (!events.failure.ok()) MERGANSER_RETURN_IF_ERROR(Tell(FailedMessage(events.failure)));

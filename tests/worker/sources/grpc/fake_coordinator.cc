@@ -7,6 +7,7 @@
 #include "gtest/gtest.h"
 #include "proto/convert/plan_codec.h"
 #include "proto/convert/status_codec.h"
+#include "proto/convert/wire_version.h"
 #include "tests/testing/unit_plan.h"
 
 namespace merganser {
@@ -85,6 +86,7 @@ grpc::Status FakeCoordinator::Sync(grpc::ServerContext*, const v1::SyncRequest* 
                                    v1::SyncResponse* response) {
   MutexLock lock(mutex_);
   response->set_epoch(epoch_);
+  response->set_wire_version(kWireVersion);
   response->mutable_next_sync_after()->set_nanos(10'000'000);
   for (const auto& done : request->completed()) response->add_acknowledged(done.token());
   for (const auto& failed : request->failed()) response->add_acknowledged(failed.token());

@@ -42,16 +42,14 @@ TEST(LeaseBook, ReportsAreRepeatedUntilAcknowledged) {
   book.Start();
   book.Acknowledge("t");  // of nothing
   EXPECT_TRUE(book.Holds("t"));
-  UnitResult result;
-  result.unit = 3;
-  book.Complete("t", result);
+  book.Complete("t", "record");
   for (int i = 0; i < 2; ++i) {
     const LeaseState state = book.Snapshot(kAny);
     EXPECT_THAT(state.in_flight, IsEmpty());
     ASSERT_EQ(state.reports.size(), 1u);
     EXPECT_EQ(state.reports[0].kind, LeaseReport::Kind::kCompleted);
     EXPECT_EQ(state.reports[0].lease.job_uid, "job");
-    EXPECT_EQ(state.reports[0].result.unit, 3u);
+    EXPECT_EQ(state.reports[0].record, "record");
   }
   book.Acknowledge("t");
   EXPECT_TRUE(book.empty());
@@ -62,9 +60,7 @@ TEST(LeaseBook, EveryLeaseIsMentionedOnceAlsoWhenReportsDoNotFit) {
   for (const char* token : {"a", "b", "c"}) {
     book.Add({token, "job", 0});
     book.Start();
-    UnitResult result;
-    result.segment_digests.assign(100, std::string(32, 'd'));
-    book.Complete(token, result);
+    book.Complete(token, std::string(3200, 'd'));
   }
   LeaseState state = book.Snapshot(1);
   EXPECT_EQ(state.reports.size(), 1u);  // never none
@@ -74,15 +70,13 @@ TEST(LeaseBook, EveryLeaseIsMentionedOnceAlsoWhenReportsDoNotFit) {
   EXPECT_EQ(state.in_flight.size(), 0u);
 }
 
-// Of analysis a result is histograms: as many in one message as a coordinator takes.
-TEST(LeaseBook, HistogramsCountTowardsAMessage) {
+// As many in one message as a coordinator takes.
+TEST(LeaseBook, RecordsCountTowardsAMessage) {
   LeaseBook book;
   for (const char* token : {"a", "b", "c"}) {
     book.Add({token, "job", 0});
     book.Start();
-    UnitResult result;
-    result.counts = {{0, Counts(10000, {1, 1})}};
-    book.Complete(token, result);
+    book.Complete(token, std::string(45000, 'r'));
   }
   EXPECT_EQ(book.Snapshot(50000).reports.size(), 1u);
   EXPECT_EQ(book.Snapshot(150000).reports.size(), 2u);
