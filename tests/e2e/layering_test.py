@@ -39,7 +39,7 @@ THIRD_PARTY = [
     (r"Eigen/|unsupported/Eigen/", ["common/linalg", "common/methods"], True),
     (r"Spectra/|lapacke|cblas", ["tests/bench"], True),
     (r"hwy/", ["common/linalg", "common/tensor", "common/methods"], False),
-    (r"CLI/", ["coordinator/cli"], True),
+    (r"CLI/", ["coordinator/cli", "tests/coordinator/cli"], True),
     (r"spdlog/", ["common/base/log_writer.cc"], True),
     (r"xxh", ["common/base", "common/engine"], True),
     (r"gtest/|gmock/", ["tests"], False),
