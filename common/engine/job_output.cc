@@ -86,6 +86,24 @@ absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Begin(std::shared_ptr<Obje
   return output;
 }
 
+absl::StatusOr<OpenedOutput> JobOutput::Open(const std::shared_ptr<ObjectStore>& store,
+                                             std::string_view output_uri, const Plan& plan,
+                                             const JobOutputOptions& options, bool resume,
+                                             HolderWatch* watch) {
+  OpenedOutput opened;
+  if (resume) {
+    MERGANSER_ASSIGN_OR_RETURN(const bool complete, EndedBefore(store, plan, watch));
+    opened.state = complete ? OpenedOutput::State::kComplete : OpenedOutput::State::kResumed;
+    if (complete) return opened;
+    MERGANSER_ASSIGN_OR_RETURN(
+        opened.output, Resume(store, output_uri, plan, opened.done, watch, options.beat_period));
+    if (opened.output != nullptr) return opened;
+    opened = {};
+  }
+  MERGANSER_ASSIGN_OR_RETURN(opened.output, Begin(store, output_uri, plan, options, watch));
+  return opened;
+}
+
 absl::StatusOr<std::unique_ptr<JobOutput>> JobOutput::Resume(
     std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
     std::vector<UnitResult>& done, HolderWatch* watch, Duration beat_period) {

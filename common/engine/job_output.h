@@ -45,12 +45,43 @@ struct JobOutputOptions {
   Duration beat_period = BeatTimes().period;
 };
 
+class JobOutput;
+
+// An output that was taken up.
+struct OpenedOutput {
+  enum class State {
+    kFresh,     // begun, and nothing is done
+    kResumed,   // an earlier run's: `done` is on record
+    kComplete,  // it holds the merge already, whole and visible; there is nothing to do
+  };
+  State state = State::kFresh;
+  std::unique_ptr<JobOutput> output;  // none where it is complete
+  std::vector<UnitResult> done;
+};
+
 // Where a claim may have to be taken over, `watch` says of its holder what is known; without one
 // it is looked at once. What the watch says, kAborted among it, is returned as it is.
 //
 // Not thread-safe.
 class JobOutput {
  public:
+  // Takes the output up, for runs that keep their record beside it. With `resume` it goes on with
+  // what a run that was killed or interrupted left of this plan: takes its claim over, under the
+  // next epoch
+  // (`options.job_uid` and `epoch` do not count then), and its planned writes as they are; what a
+  // killed run left beside a complete output is removed. Where there is nothing to go on with, and
+  // without `resume`, it is Begin.
+  //
+  // kFailedPrecondition, beside what Begin says, when the job was begun under another plan, or its
+  // process runs on this machine. A job that was killed before anything was on record begins again.
+  //
+  // Where pieces are whole, a shard whose planned write is gone is begun again, that shard
+  // alone: what was written to it leaves `done`. Else all is.
+  static absl::StatusOr<OpenedOutput> Open(const std::shared_ptr<ObjectStore>& store,
+                                           std::string_view output_uri, const Plan& plan,
+                                           const JobOutputOptions& options, bool resume,
+                                           HolderWatch* watch = nullptr);
+
   // Steps 1 and 2. `store` is rooted at the output. kFailedPrecondition when
   // the output holds anything already (other than an empty folder) and
   // overwrite is off, when another job's claim is there (the message names it
@@ -74,33 +105,10 @@ class JobOutput {
       const JobOutputOptions& options, std::vector<UnitResult>& done,
       const std::function<absl::Status()>& forget, HolderWatch* watch = nullptr);
 
-  // Goes on with the output of a job that was killed or interrupted: takes its
-  // claim over, under the next epoch, and its planned writes as they are. `done`
-  // receives the results that are on record (ProgressLog). nullptr when there is no
-  // claim; then there is nothing to go on with, and Begin decides.
-  //
-  // kFailedPrecondition when the job was begun under another plan, or its process
-  // runs on this machine. A job that was killed before anything was on record
-  // begins again.
-  //
-  // Where pieces are whole, a shard whose planned write is gone is begun again, that shard
-  // alone: what was written to it leaves `done`. Else all is.
-  static absl::StatusOr<std::unique_ptr<JobOutput>> Resume(
-      std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
-      std::vector<UnitResult>& done, HolderWatch* watch = nullptr,
-      Duration beat_period = BeatTimes().period);
-
-  // Resume of this process' own job, whose units have ended: `own`, which still holds the claim
+  // Goes on with this process' own job, whose units have ended: `own`, which still holds the claim
   // and goes. For a run whose writes are gone (WritesAreGone).
   static absl::StatusOr<std::unique_ptr<JobOutput>> ResumeOwn(std::unique_ptr<JobOutput> own,
                                                               std::vector<UnitResult>& done);
-
-  // Whether the output holds the merge of `plan` already, complete: the report names
-  // the plan, and what becomes visible last is visible. Then what a killed run left
-  // beside it is removed. kFailedPrecondition when the claim's process still runs,
-  // or is of a merge with another plan.
-  static absl::StatusOr<bool> EndedBefore(const std::shared_ptr<ObjectStore>& store,
-                                          const Plan& plan, HolderWatch* watch = nullptr);
 
   const Plan& plan() const { return *plan_; }
   const std::string& job_uid() const { return options_.job_uid; }
@@ -168,6 +176,17 @@ class JobOutput {
   };
 
   JobOutput() = default;
+
+  // As Open has it: nullptr when there is no claim.
+  static absl::StatusOr<std::unique_ptr<JobOutput>> Resume(
+      std::shared_ptr<ObjectStore> store, std::string_view output_uri, const Plan& plan,
+      std::vector<UnitResult>& done, HolderWatch* watch, Duration beat_period);
+  // Whether the output holds the merge of `plan` already, complete: the report names
+  // the plan, and what becomes visible last is visible. Then what a killed run left
+  // beside it is removed. kFailedPrecondition when the claim's process still runs,
+  // or is of a merge with another plan.
+  static absl::StatusOr<bool> EndedBefore(const std::shared_ptr<ObjectStore>& store,
+                                          const Plan& plan, HolderWatch* watch);
 
   // Resume of what `claim` holds, which may be taken over.
   static absl::StatusOr<std::unique_ptr<JobOutput>> ResumeAs(

@@ -272,24 +272,22 @@ class MergeRun {
   }
 
   absl::Status BeginOnce(HolderWatch& watch) {
-    if (flags_.resume) {
-      MERGANSER_ASSIGN_OR_RETURN(complete_, JobOutput::EndedBefore(store_, prepared_.plan, &watch));
-      if (complete_) return CompareSmallFiles(*store_, prepared_.plan, prepared_.donors());
-      MERGANSER_ASSIGN_OR_RETURN(output_, JobOutput::Resume(store_, output_uri_, prepared_.plan,
-                                                            done_, &watch, beat_period()));
-      if (output_ != nullptr) {
-        Log(LogLevel::kInfo, absl::StrCat("going on: ", done_.size(), " of ",
-                                          AllRounds(prepared_.plan).units, " units are done"));
-        recorded_ = !done_.empty();
-        return BeginLog();
-      }
-    }
     JobOutputOptions options;
     options.job_uid = NewJobUid();
     options.overwrite = flags_.overwrite;
-    options.beat_period = beat_period();
+    options.beat_period = std::chrono::milliseconds(flags_.beat_ms);
     MERGANSER_ASSIGN_OR_RETURN(
-        output_, JobOutput::Begin(store_, output_uri_, prepared_.plan, options, &watch));
+        OpenedOutput opened,
+        JobOutput::Open(store_, output_uri_, prepared_.plan, options, flags_.resume, &watch));
+    complete_ = opened.state == OpenedOutput::State::kComplete;
+    if (complete_) return CompareSmallFiles(*store_, prepared_.plan, prepared_.donors());
+    output_ = std::move(opened.output);
+    done_ = std::move(opened.done);
+    if (opened.state == OpenedOutput::State::kResumed) {
+      Log(LogLevel::kInfo, absl::StrCat("going on: ", done_.size(), " of ",
+                                        AllRounds(prepared_.plan).units, " units are done"));
+      recorded_ = !done_.empty();
+    }
     return BeginLog();
   }
 
@@ -297,8 +295,6 @@ class MergeRun {
     log_.emplace(store_, output_->job_uid(), output_->epoch(), prepared_.plan);
     return log_->Begin(output_->earlier());
   }
-
-  Duration beat_period() const { return std::chrono::milliseconds(flags_.beat_ms); }
 
   const MergeFlags& flags_;
   const PreparedMerge& prepared_;

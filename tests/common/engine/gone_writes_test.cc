@@ -163,12 +163,14 @@ TEST_F(GoneWritesTest, KilledAtAnyCallOfItOthersGoOn) {
     output_.reset();  // as a process that is gone: the claim stays
     for (int resumed = 0; resumed < 2; ++resumed) {
       done.clear();
-      auto next =
-          JobOutput::Resume(store_, "memory://gone", plan_, done, /*watch=*/nullptr, kNoBeats);
+      JobOutputOptions options;
+      options.beat_period = kNoBeats;
+      auto next = JobOutput::Open(store_, "memory://gone", plan_, options, /*resume=*/true);
       ASSERT_TRUE(next.ok()) << next.status();
-      ASSERT_NE(*next, nullptr);
+      ASSERT_EQ(next->state, OpenedOutput::State::kResumed);
+      done = std::move(next->done);
       EXPECT_EQ(done.size(), resumed == 0 ? 1u : 2u);
-      output_ = *std::move(next);
+      output_ = std::move(next->output);
       BeginLog();
       if (resumed == 0) {
         ASSERT_TRUE(Write(1, done).ok());

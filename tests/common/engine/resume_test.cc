@@ -76,21 +76,16 @@ class ResumeCase {
                      uint64_t seed) {
     started_.clear();
     adopted_ = 0;
-    std::unique_ptr<JobOutput> output;
-    std::vector<UnitResult> results;
-    if (resume) {
-      MERGANSER_ASSIGN_OR_RETURN(const bool ended, JobOutput::EndedBefore(store_, plan));
-      if (ended) return absl::OkStatus();
-      MERGANSER_ASSIGN_OR_RETURN(output,
-                                 JobOutput::Resume(store_, uri_, plan, results, nullptr, kNoBeats));
-    }
-    if (output == nullptr) {
-      JobOutputOptions options;
-      options.beat_period = kNoBeats;
-      options.job_uid = job;
-      options.overwrite = overwrite;
-      MERGANSER_ASSIGN_OR_RETURN(output, JobOutput::Begin(store_, uri_, plan, options));
-    }
+    JobOutputOptions options;
+    options.beat_period = kNoBeats;
+    options.job_uid = job;
+    options.overwrite = overwrite;
+    MERGANSER_ASSIGN_OR_RETURN(OpenedOutput opened,
+                               JobOutput::Open(store_, uri_, plan, options, resume));
+    if (opened.state == OpenedOutput::State::kComplete) return absl::OkStatus();
+    const std::unique_ptr<JobOutput> output = std::move(opened.output);
+    std::vector<UnitResult> results = std::move(opened.done);
+    EXPECT_TRUE(opened.state == OpenedOutput::State::kResumed || results.empty());
     ProgressLog log(store_, output->job_uid(), output->epoch(), plan);
     MERGANSER_RETURN_IF_ERROR(log.Begin(output->earlier()));
     std::set<uint32_t> done;

@@ -93,23 +93,19 @@ class StoppedProcess : public ::testing::TestWithParam<Scenario> {
           seed_(seed),
           reference_(MakeReference({{"tokenizer.json", config}}, config)) {}
 
-    absl::Status Begin(const std::string& job, bool overwrite) {
+    absl::Status Begin(const std::string& job, bool overwrite, bool resume = false) {
       JobOutputOptions options;
       options.beat_period = kNoBeats;
       options.job_uid = job;
       options.overwrite = overwrite;
-      MERGANSER_ASSIGN_OR_RETURN(output_,
-                                 JobOutput::Begin(test_.store_, test_.uri_, plan_, options));
+      MERGANSER_ASSIGN_OR_RETURN(OpenedOutput opened,
+                                 JobOutput::Open(test_.store_, test_.uri_, plan_, options, resume));
+      output_ = std::move(opened.output);
+      results_ = std::move(opened.done);
       return absl::OkStatus();
     }
     // As --resume does.
-    absl::Status Resume() {
-      MERGANSER_ASSIGN_OR_RETURN(const bool ended, JobOutput::EndedBefore(test_.store_, plan_));
-      if (ended) return absl::OkStatus();
-      MERGANSER_ASSIGN_OR_RETURN(
-          output_, JobOutput::Resume(test_.store_, test_.uri_, plan_, results_, nullptr, kNoBeats));
-      return output_ != nullptr ? absl::OkStatus() : Begin("merge-2", false);
-    }
+    absl::Status Resume() { return Begin("merge-2", /*overwrite=*/false, /*resume=*/true); }
     absl::Status End() {
       if (output_ == nullptr) return absl::OkStatus();
       const absl::Status status = WriteAndPublish();
