@@ -13,7 +13,7 @@ import urllib.request
 
 import browser_trace
 import harness
-from radosgw import free_ports
+from ports import free_port
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chromium.remote_connection import ChromiumRemoteConnection
@@ -48,7 +48,7 @@ class Browser:
                 "enableNetwork": False, "enablePage": False,
                 "traceCategories": browser_trace.CATEGORIES})
         # By its number, and not selenium's way: a bare machine knows no "localhost".
-        port = free_ports(1)[0]
+        port = free_port()
         self._log = open(os.path.join(self._home.name, "driver.log"), "wb")
         self._service = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", DRIVER, "--port=%d" % port],
                                          stdin=subprocess.DEVNULL, stdout=self._log,

@@ -18,7 +18,7 @@ import harness
 import metrics_text
 from dashboard_case import SCREENSHOTS
 from http_case import Site, bearer, token
-from radosgw import free_ports
+from ports import free_port
 from selenium.webdriver.common.keys import Keys
 
 setUpModule = dashboard_case.open_browser
@@ -110,7 +110,7 @@ class DashboardTest(dashboard_case.BrowserCase):
                 os.fchmod(f.fileno(), 0o600)
                 f.write(token(role) + "\n")
         # A port that the next coordinator has as well.
-        port = free_ports(1)[0]
+        port = free_port()
         self.url = "http://127.0.0.1:%d" % port
         self.site = Site(self.url)
         self.cluster = self.enterContext(harness.Cluster(

@@ -13,7 +13,7 @@ from harness import SAMPLE, SAMPLE_BASE
 from http_case import Site
 from metrics_text import read, total
 from mpi_case import command, mpi_run
-from radosgw import free_ports
+from ports import free_port
 
 FOLDER = os.path.join(os.environ["MERGANSER_SOURCE_DIR"], "deploy", "prometheus")
 TABLE = os.path.join(FOLDER, "METRICS.md")
@@ -137,7 +137,7 @@ class MetricsTest(harness.Case):
     def coordinator(self):
         """The file of a coordinator that did one job, was asked over HTTP, and ended."""
         file = self.path("coordinator.prom")
-        port = free_ports(1)[0]
+        port = free_port()
         with harness.Cluster(1, self.path("state"), coordinator_args=(
                 "--metrics-file", file, "--http", "127.0.0.1:%d" % port)) as cluster:
             cluster.finish(cluster.submit(self.sample(), self.path("served")))

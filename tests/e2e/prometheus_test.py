@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import subprocess
 import tempfile
 import threading
@@ -20,6 +19,7 @@ import urllib.request
 import yaml
 
 import harness
+from ports import free_port
 
 DEPLOY = os.path.join(harness.SOURCE, "deploy")
 RULES = os.path.join(DEPLOY, "prometheus", "rules.yml")
@@ -47,12 +47,6 @@ def rules():
 def panels():
     with open(DASHBOARD, encoding="utf-8") as f:
         return [p for p in json.load(f)["panels"] if p["type"] != "row"]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class DashboardTest(unittest.TestCase):

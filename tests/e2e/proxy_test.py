@@ -18,6 +18,7 @@ import raw_http2
 from flood_case import Victim
 from harness import LONG, run, wait_for
 from http_case import Site
+from ports import free_port
 
 FOLDER = os.path.join(harness.SOURCE, "deploy", "proxy")
 FROM = "127.0.0.2"  # whoever floods: the proxy's limits are by source
@@ -30,12 +31,6 @@ IDLE, PATIENCE = (610, None) if LONG else (27, 23)
 def text_of(name):
     with open(os.path.join(FOLDER, name), encoding="utf-8") as f:
         return f.read()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def has_ipv6():

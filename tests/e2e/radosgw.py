@@ -15,6 +15,8 @@ import urllib.error
 import urllib.request
 import uuid
 
+from ports import free_ports
+
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw", "radosgw-admin", "ceph-authtool", "monmaptool",
             "ceph")
 START_SECONDS = 60
@@ -64,18 +66,6 @@ rgw dynamic resharding = false
 def missing():
     """The programs that are not there."""
     return [name for name in PROGRAMS if shutil.which(name) is None]
-
-
-def free_ports(count):
-    """Ports of loopback that nobody has now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets:
-            s.close()
 
 
 class Server:

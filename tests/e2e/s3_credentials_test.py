@@ -4,7 +4,6 @@
 import json
 import os
 import shutil
-import socket
 import tempfile
 import time
 
@@ -12,6 +11,7 @@ import harness
 import radosgw
 import s3_client
 from harness import SAMPLE, SAMPLE_BASE
+from ports import free_port
 
 STS = "rgw sts key = merganser-tests1\nrgw s3 auth use sts = true"
 ROLE = "arn:aws:iam:::role/reader"
@@ -102,9 +102,7 @@ class CredentialsTest(harness.Case):
                    "profile default", "arn:aws:iam:::role/none")
 
     def test_none(self):
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            nowhere = "http://127.0.0.1:%d" % s.getsockname()[1]
+        nowhere = "http://127.0.0.1:%d" % free_port()
         begun = time.monotonic()
         self.fails(self.environment(AWS_EC2_METADATA_DISABLED="",
                                     AWS_EC2_METADATA_SERVICE_ENDPOINT=nowhere),

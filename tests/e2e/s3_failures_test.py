@@ -13,6 +13,7 @@ import time
 import certificates
 import harness
 import s3_client
+from ports import free_port
 from s3_case import BucketCase
 from s3_fault_proxy import EXPIRED, FaultProxy
 
@@ -106,11 +107,8 @@ class FailureTest(BucketCase):
         self.fails("resolve", code=(2, 3, 4), limit=150, env={
             "AWS_ENDPOINT_URL": "http://no-such-host.invalid",
             "RES_OPTIONS": "timeout:1 attempts:1"})
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            port = s.getsockname()[1]
         self.fails("onnect", code=(2, 3, 4), limit=150,
-                   env={"AWS_ENDPOINT_URL": "http://127.0.0.1:%d" % port})
+                   env={"AWS_ENDPOINT_URL": "http://127.0.0.1:%d" % free_port()})
 
     def assertOneError(self, result, code, *texts):
         codes = code if isinstance(code, tuple) else (code,)

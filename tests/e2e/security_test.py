@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 
 import certificates
 import harness
+from ports import free_port
 
 ROLES = ("read", "submit", "work", "admin")
 
@@ -217,9 +217,7 @@ class TokenTest(SecurityCase):
         self.assertEqual(os.listdir(folder), [])
 
     def test_a_worker_takes_the_token_of_a_coordinator_that_was_started_anew(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            listen = "127.0.0.1:%d" % probe.getsockname()[1]
+        listen = "127.0.0.1:%d" % free_port()
         file = self.small()
         with harness.Cluster(1, self.path("state"), listen=listen) as cluster:
             harness.wait_for("the worker", lambda: "connected" in cluster.log())
