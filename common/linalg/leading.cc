@@ -171,86 +171,134 @@ bool FindInFloat32(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& la
   return progress.done;
 }
 
-void FindLeading(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
-                 const TopKOptions& options, Leading& leading) {
-  const auto k = static_cast<size_t>(options.k);
-  const double rounding = static_cast<double>(std::max(op.layout().rows, op.layout().cols)) *
-                          std::numeric_limits<double>::epsilon();
-  leading.converged = false;
-  uint64_t stream = kProbeStream + 1;
-  size_t locked = 0;
-  double first = 0;  // sigma_1, once vectors are locked
-  bool probing = false;
-  int probe_left = 0;
-  int next_check = 1;
-  // What was found before brings its probe along: random vectors that know nothing
-  // of it.
-  const bool warm = basis.block() > 0;
-  if (warm) {
-    probing = true;
-    probe_left = kWarmProbeSteps;
-    next_check = leading.steps + 1;
-    basis.AddRandom(options.seed, stream++, 1);
-  } else {
-    basis.AddRandom(options.seed, kStartStream, layout.start);
+namespace {
+
+// The head in float64: vectors are sought until they have converged, and then probed with random
+// ones that know nothing of them, as a vector that the start missed shows in no residual. What
+// stands above rounding is locked, and what is left of the head is sought again in what is left of
+// delta.
+class HeadSearch {
+ public:
+  HeadSearch(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
+             const TopKOptions& options, Leading& leading)
+      : op_(op),
+        basis_(basis),
+        layout_(layout),
+        options_(options),
+        leading_(leading),
+        k_(static_cast<size_t>(options.k)),
+        warm_(basis.block() > 0) {}
+
+  void Run() {
+    leading_.converged = false;
+    if (warm_) {
+      // What was found before brings its probe along.
+      BeginProbe(kWarmProbeSteps, 1);
+    } else {
+      basis_.AddRandom(options_.seed, kStartStream, layout_.start);
+    }
+    next_check_ = warm_ ? leading_.steps + 1 : 1;
+    while (state_ != State::kEnded && leading_.steps < kMaxSteps && !op_.cancelled()) Step();
+    if (!leading_.zero) leading_.count = basis_.ExtractLeading(k_ + 1);
   }
-  bool first_step = true;
-  while (leading.steps < kMaxSteps && !op.cancelled()) {
-    basis.Step();
-    ++leading.steps;
-    if (std::exchange(first_step, false) && basis.largest_image() == 0 && op.IsZero()) {
-      leading.zero = true;
+
+ private:
+  enum class State {
+    kSeeking,  // the basis grows until the pairs that are left of the head have converged
+    kProbing,  // they have; random vectors are given some steps to lead to more
+    kEnded,
+  };
+
+  void Step() {
+    basis_.Step();
+    if (++leading_.steps == begun_ + 1 && basis_.largest_image() == 0 && op_.IsZero()) {
+      leading_.zero = true;
+      state_ = State::kEnded;
       return;
     }
-    const bool invariant = basis.block() == 0;
-    const bool full = basis.size() + basis.block() > layout.capacity;
-    if (!invariant && !full && !probing && leading.steps < next_check) continue;
-    const KrylovBasis::Ritz ritz = basis.RitzValues();
-    const Progress progress = Assess(ritz, k - locked, first, rounding);
-    next_check = leading.steps + 1 + static_cast<int>(basis.size() / 64);
-    leading.next_bound = progress.next_bound;
-    if (!progress.done && !invariant) {
-      // Or the probe found something: go on until that has converged. The probe of
-      // a warm start stays in the basis and ripens meanwhile.
-      if (warm && probing && locked == 0) {
-        probe_left = std::max(probe_left - 1, 1);
-      } else {
-        probing = false;
-      }
-      if (full) basis.Restart(layout.kept);
-      continue;
-    }
+    const bool invariant = basis_.block() == 0;
+    const bool full = basis_.size() + basis_.block() > layout_.capacity;
+    const bool due = leading_.steps >= next_check_ || state_ == State::kProbing;
+    if (!due && !full && !invariant) return;
+    const KrylovBasis::Ritz ritz = basis_.RitzValues();
+    const Progress progress = Assess(ritz, k_ - locked_, first_, rounding_);
+    next_check_ = leading_.steps + 1 + static_cast<int>(basis_.size() / 64);
+    leading_.next_bound = progress.next_bound;
+    if (!progress.done && !invariant) return SeekOn(full);
     // Random vectors that delta maps to nothing: the rest of delta is nothing.
-    bool certified = locked > 0 && progress.nothing;
-    if (!probing && !certified) {
-      if (basis.size() + basis.block() + layout.probe > layout.capacity && !invariant) {
-        basis.Restart(layout.kept);
+    bool certified = locked_ > 0 && progress.nothing;
+    if (!certified && state_ == State::kSeeking) {
+      if (basis_.size() + basis_.block() + layout_.probe > layout_.capacity && !invariant) {
+        basis_.Restart(layout_.kept);
       }
-      probing = true;
-      probe_left = kProbeSteps;
-      basis.AddRandom(options.seed, stream++, layout.probe);
+      BeginProbe(kProbeSteps, layout_.probe);
       // Nothing to add and nothing left over: the basis spans the whole space.
-      if (basis.block() > 0) continue;
+      if (basis_.block() > 0) return;
       certified = true;
     }
     // An invariant space during a probe holds all that its vectors lead to.
-    if (!certified && --probe_left > 0 && !invariant) {
-      if (full) basis.Restart(layout.kept);
-      continue;
+    if (!certified && --probe_left_ > 0 && !invariant) {
+      if (full) basis_.Restart(layout_.kept);
+      return;
     }
-    leading.converged = true;
-    if (progress.resolved == 0 || locked + progress.resolved >= k) break;
-    if (locked == 0) first = std::sqrt(ritz.theta[0]);
-    locked += progress.resolved;
-    basis.Lock(progress.resolved);
-    leading.converged = probing = false;
-    next_check = leading.steps + 1;
-    if (basis.AddRandom(options.seed, stream++, layout.start) == 0) {
-      leading.converged = true;  // the locked vectors span the whole space
-      break;
-    }
+    Take(ritz, progress.resolved);
   }
-  leading.count = basis.ExtractLeading(k + 1);
+
+  void BeginProbe(int steps, size_t vectors) {
+    state_ = State::kProbing;
+    probe_left_ = steps;
+    basis_.AddRandom(options_.seed, stream_++, vectors);
+  }
+
+  // Not converged, or the probe has found something: on until that has. The probe of a warm start
+  // stays in the basis and ripens meanwhile.
+  void SeekOn(bool full) {
+    if (state_ == State::kProbing && warm_ && locked_ == 0) {
+      probe_left_ = std::max(probe_left_ - 1, 1);
+    } else {
+      state_ = State::kSeeking;
+    }
+    if (full) basis_.Restart(layout_.kept);
+  }
+
+  // What was found and probed: the whole head, or what stands above rounding of it.
+  void Take(const KrylovBasis::Ritz& ritz, size_t resolved) {
+    state_ = State::kEnded;
+    leading_.converged = true;
+    if (resolved == 0 || locked_ + resolved >= k_) return;
+    if (locked_ == 0) first_ = std::sqrt(ritz.theta[0]);
+    locked_ += resolved;
+    basis_.Lock(resolved);
+    next_check_ = leading_.steps + 1;
+    // Else the locked vectors span the whole space.
+    if (basis_.AddRandom(options_.seed, stream_++, layout_.start) == 0) return;
+    leading_.converged = false;
+    state_ = State::kSeeking;
+  }
+
+  DeltaOperator& op_;
+  KrylovBasis& basis_;
+  const KrylovLayout& layout_;
+  const TopKOptions& options_;
+  Leading& leading_;
+  const size_t k_;
+  const bool warm_;  // vectors were found in float32
+  const int begun_ = leading_.steps;
+  const double rounding_ = static_cast<double>(std::max(op_.layout().rows, op_.layout().cols)) *
+                           std::numeric_limits<double>::epsilon();
+  State state_ = State::kSeeking;
+  uint64_t stream_ = kProbeStream + 1;
+  size_t locked_ = 0;
+  double first_ = 0;  // sigma_1, once vectors are locked
+  int probe_left_ = 0;
+  int next_check_ = 1;
+};
+
+}  // namespace
+
+void FindLeading(DeltaOperator& op, KrylovBasis& basis, const KrylovLayout& layout,
+                 const TopKOptions& options, Leading& leading) {
+  HeadSearch(op, basis, layout, options, leading).Run();
 }
 
 }  // namespace merganser::linalg
