@@ -1,5 +1,6 @@
 #include "coordinator/service/metered_job_store.h"
 
+#include <cstddef>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -8,18 +9,34 @@
 namespace merganser {
 namespace {
 
-const absl::Status& StatusOf(const absl::Status& status) { return status; }
-template <typename T>
-const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
-  return result.status();
-}
-
+// The places of the label's values.
+enum Operation : size_t { kRead, kSave, kAddResults, kForget };
 MetricLabel Operations() { return {"operation", {"read", "save", "add_results", "forget"}}; }
+
+Operation OperationOf(JobStoreOp op) {
+  switch (op) {
+    case JobStoreOp::kServed:
+    case JobStoreOp::kLoad:
+    case JobStoreOp::kResults:
+    case JobStoreOp::kEvents:
+    case JobStoreOp::kActivity:
+      return kRead;
+    case JobStoreOp::kNextEpoch:
+    case JobStoreOp::kSave:
+      return kSave;
+    case JobStoreOp::kAddResults:
+      return kAddResults;
+    case JobStoreOp::kRemove:
+    case JobStoreOp::kForgetResults:
+      break;
+  }
+  return kForget;
+}
 
 }  // namespace
 
 MeteredJobStore::MeteredJobStore(JobStore& store, std::shared_ptr<MetricRegistry> registry)
-    : store_(store),
+    : ForwardingJobStore(store),
       registry_(std::move(registry)),
       requests_(registry_->Counters("merganser_journal_requests_total",
                                     "Calls of the journal that ended, by their outcome.",
@@ -28,57 +45,13 @@ MeteredJobStore::MeteredJobStore(JobStore& store, std::shared_ptr<MetricRegistry
                                      "Time that calls of the journal took, its disk's among it.",
                                      {Operations()}, LatencyEnds(), MetricUnit::kNanoseconds)) {}
 
-template <typename Call>
-auto MeteredJobStore::Metered(Operation operation, Call call) {
+absl::Status MeteredJobStore::Around(JobStoreOp op, std::optional<JobState> /*state*/, Work work) {
   const MonotonicTime began = SystemClock().Now();
-  auto result = call();
-  const auto place = static_cast<size_t>(operation);
+  absl::Status status = work();
+  const size_t place = OperationOf(op);
   seconds_.At({place}).Observe(SystemClock().Now() - began);
-  ++requests_.At({place, static_cast<size_t>(StatusOf(result).code())});
-  return result;
-}
-
-absl::StatusOr<uint64_t> MeteredJobStore::NextEpoch() {
-  return Metered(Operation::kSave, [&] { return store_.NextEpoch(); });
-}
-absl::StatusOr<Duration> MeteredJobStore::Served() {
-  return Metered(Operation::kRead, [&] { return store_.Served(); });
-}
-absl::StatusOr<std::vector<JobRecord>> MeteredJobStore::Load() {
-  return Metered(Operation::kRead, [&] { return store_.Load(); });
-}
-absl::Status MeteredJobStore::Save(const JobRecord& record) {
-  return Metered(Operation::kSave, [&] { return store_.Save(record); });
-}
-absl::Status MeteredJobStore::Remove(const std::string& uid) {
-  return Metered(Operation::kForget, [&] { return store_.Remove(uid); });
-}
-absl::Status MeteredJobStore::Retire(const std::string& uid) {
-  return Metered(Operation::kForget, [&] { return store_.Retire(uid); });
-}
-absl::StatusOr<std::vector<SpentRequest>> MeteredJobStore::LoadSpent() {
-  return Metered(Operation::kRead, [&] { return store_.LoadSpent(); });
-}
-absl::Status MeteredJobStore::ForgetSpent(const std::vector<std::string>& request_ids) {
-  return Metered(Operation::kForget, [&] { return store_.ForgetSpent(request_ids); });
-}
-absl::Status MeteredJobStore::AddResults(std::vector<StoredResult> results) {
-  return Metered(Operation::kAddResults, [&] { return store_.AddResults(std::move(results)); });
-}
-absl::Status MeteredJobStore::ForgetResults(const std::string& uid) {
-  return Metered(Operation::kForget, [&] { return store_.ForgetResults(uid); });
-}
-absl::StatusOr<std::vector<StoredEvent>> MeteredJobStore::Events(const std::string& uid) {
-  return Metered(Operation::kRead, [&] { return store_.Events(uid); });
-}
-
-absl::StatusOr<std::string> MeteredJobStore::Activity(const std::string& uid) {
-  return Metered(Operation::kRead, [&] { return store_.Activity(uid); });
-}
-
-absl::StatusOr<std::vector<StoredResult>> MeteredJobStore::DoResults(
-    const std::string& uid, const std::optional<ResultPlace>& after, uint64_t bytes) {
-  return Metered(Operation::kRead, [&] { return store_.Results(uid, after, bytes); });
+  ++requests_.At({place, static_cast<size_t>(status.code())});
+  return status;
 }
 
 }  // namespace merganser

@@ -3,16 +3,6 @@
 #include <utility>
 
 namespace merganser {
-namespace {
-
-const absl::Status& StatusOf(const absl::Status& status) { return status; }
-template <typename T>
-const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
-  return result.status();
-}
-
-}  // namespace
-
 void FaultJobStore::AddRule(JobFaultRule rule) {
   MutexLock lock(mutex_);
   rules_.push_back({std::move(rule)});
@@ -68,84 +58,13 @@ std::optional<JobFaultRule> FaultJobStore::Next(JobStoreOp op, std::optional<Job
   return std::nullopt;
 }
 
-template <typename Result, typename Work>
-Result FaultJobStore::Run(JobStoreOp op, std::optional<JobState> state, const Work& work) {
+absl::Status FaultJobStore::Around(JobStoreOp op, std::optional<JobState> state, Work work) {
   const std::optional<JobFaultRule> fault = Next(op, state);
-  if (fault.has_value() && !fault->after_work) {
-    MutexLock lock(mutex_);
-    ++faults_[static_cast<size_t>(op)];
-    return fault->status;
-  }
-  Result result = work();
-  if (!fault.has_value() || !StatusOf(result).ok()) return result;
+  absl::Status status = fault.has_value() && !fault->after_work ? absl::OkStatus() : work();
+  if (!fault.has_value() || !status.ok()) return status;
   MutexLock lock(mutex_);
   ++faults_[static_cast<size_t>(op)];
   return fault->status;
-}
-
-absl::StatusOr<uint64_t> FaultJobStore::NextEpoch() {
-  return Run<absl::StatusOr<uint64_t>>(JobStoreOp::kNextEpoch, std::nullopt,
-                                       [&] { return wrapped_.NextEpoch(); });
-}
-
-absl::StatusOr<Duration> FaultJobStore::Served() {
-  return Run<absl::StatusOr<Duration>>(JobStoreOp::kServed, std::nullopt,
-                                       [&] { return wrapped_.Served(); });
-}
-
-void FaultJobStore::SetServed(Duration served) { wrapped_.SetServed(served); }
-
-absl::StatusOr<std::vector<JobRecord>> FaultJobStore::Load() {
-  return Run<absl::StatusOr<std::vector<JobRecord>>>(JobStoreOp::kLoad, std::nullopt,
-                                                     [&] { return wrapped_.Load(); });
-}
-
-absl::Status FaultJobStore::Save(const JobRecord& record) {
-  return Run<absl::Status>(JobStoreOp::kSave, record.info.state,
-                           [&] { return wrapped_.Save(record); });
-}
-
-absl::Status FaultJobStore::Remove(const std::string& uid) {
-  return Run<absl::Status>(JobStoreOp::kRemove, std::nullopt, [&] { return wrapped_.Remove(uid); });
-}
-
-absl::Status FaultJobStore::Retire(const std::string& uid) {
-  return Run<absl::Status>(JobStoreOp::kRemove, std::nullopt, [&] { return wrapped_.Retire(uid); });
-}
-
-absl::StatusOr<std::vector<SpentRequest>> FaultJobStore::LoadSpent() {
-  return Run<absl::StatusOr<std::vector<SpentRequest>>>(JobStoreOp::kLoad, std::nullopt,
-                                                        [&] { return wrapped_.LoadSpent(); });
-}
-
-absl::Status FaultJobStore::ForgetSpent(const std::vector<std::string>& request_ids) {
-  return Run<absl::Status>(JobStoreOp::kRemove, std::nullopt,
-                           [&] { return wrapped_.ForgetSpent(request_ids); });
-}
-
-absl::Status FaultJobStore::AddResults(std::vector<StoredResult> results) {
-  return Run<absl::Status>(JobStoreOp::kAddResults, std::nullopt,
-                           [&] { return wrapped_.AddResults(std::move(results)); });
-}
-
-absl::StatusOr<std::vector<StoredResult>> FaultJobStore::DoResults(
-    const std::string& uid, const std::optional<ResultPlace>& after, uint64_t bytes) {
-  return Run<absl::StatusOr<std::vector<StoredResult>>>(
-      JobStoreOp::kResults, std::nullopt, [&] { return wrapped_.Results(uid, after, bytes); });
-}
-
-absl::Status FaultJobStore::ForgetResults(const std::string& uid) {
-  return Run<absl::Status>(JobStoreOp::kForgetResults, std::nullopt,
-                           [&] { return wrapped_.ForgetResults(uid); });
-}
-
-void FaultJobStore::AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) {
-  wrapped_.AddEvents(uid, events);
-}
-
-absl::StatusOr<std::vector<StoredEvent>> FaultJobStore::Events(const std::string& uid) {
-  return Run<absl::StatusOr<std::vector<StoredEvent>>>(JobStoreOp::kEvents, std::nullopt,
-                                                       [&] { return wrapped_.Events(uid); });
 }
 
 }  // namespace merganser

@@ -11,22 +11,10 @@
 #include <vector>
 
 #include "common/base/mutex.h"
-#include "coordinator/service/job_store.h"
+#include "coordinator/service/forwarding_job_store.h"
 
 namespace merganser {
 
-enum class JobStoreOp {
-  kNextEpoch,
-  kServed,
-  kLoad,
-  kSave,
-  kRemove,
-  kAddResults,
-  kResults,
-  kForgetResults,
-  kEvents,
-};
-inline constexpr size_t kJobStoreOps = 9;
 inline constexpr uint64_t kEveryJobStoreCall = UINT64_MAX;
 
 // Which calls fail, and how.
@@ -45,9 +33,9 @@ struct JobFaultRule {
 };
 
 // Wraps a store, and claims to be durable, as a journal does. Thread-safe.
-class FaultJobStore final : public JobStore {
+class FaultJobStore final : public ForwardingJobStore {
  public:
-  FaultJobStore(JobStore& wrapped, uint64_t seed) : wrapped_(wrapped), random_(seed) {}
+  FaultJobStore(JobStore& wrapped, uint64_t seed) : ForwardingJobStore(wrapped), random_(seed) {}
 
   void AddRule(JobFaultRule rule);
   void ClearRules();
@@ -59,41 +47,16 @@ class FaultJobStore final : public JobStore {
   uint64_t Faults(JobStoreOp op) const;  // failures that were injected
 
   bool durable() const override { return true; }
-  absl::StatusOr<uint64_t> NextEpoch() override;
-  absl::StatusOr<Duration> Served() override;
-  void SetServed(Duration served) override;
-  absl::StatusOr<std::vector<JobRecord>> Load() override;
-  absl::Status Save(const JobRecord& record) override;
-  absl::Status Remove(const std::string& uid) override;
-  // Counted, and failing, as the calls of Remove and Load do.
-  absl::Status Retire(const std::string& uid) override;
-  absl::StatusOr<std::vector<SpentRequest>> LoadSpent() override;
-  absl::Status ForgetSpent(const std::vector<std::string>& request_ids) override;
-  absl::Status AddResults(std::vector<StoredResult> results) override;
-  absl::Status ForgetResults(const std::string& uid) override;
-  void AddEvents(const std::string& uid, const std::vector<StoredEvent>& events) override;
-  absl::StatusOr<std::vector<StoredEvent>> Events(const std::string& uid) override;
-  void KeepActivity(const std::string& uid, std::string activity) override {
-    wrapped_.KeepActivity(uid, std::move(activity));
-  }
-  absl::StatusOr<std::string> Activity(const std::string& uid) override {
-    return wrapped_.Activity(uid);
-  }
 
  private:
-  absl::StatusOr<std::vector<StoredResult>> DoResults(const std::string& uid,
-                                                      const std::optional<ResultPlace>& after,
-                                                      uint64_t bytes) override;
+  absl::Status Around(JobStoreOp op, std::optional<JobState> state, Work work) override;
 
   struct ActiveRule {
     JobFaultRule rule;
     uint64_t calls = 0;
   };
   std::optional<JobFaultRule> Next(JobStoreOp op, std::optional<JobState> state);
-  template <typename Result, typename Work>
-  Result Run(JobStoreOp op, std::optional<JobState> state, const Work& work);
 
-  JobStore& wrapped_;
   mutable Mutex mutex_;
   CondVar changed_;
   std::mt19937_64 random_ MERGANSER_GUARDED_BY(mutex_);
