@@ -2,18 +2,16 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/format.h"
+#include "common/base/random_id.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 
@@ -69,11 +67,9 @@ absl::StatusOr<std::unique_ptr<NewFolder>> NewFolder::Begin(const std::string& p
   std::filesystem::create_directories(name.parent_path(), error);
   if (error) return Failed(error.value(), "make", ParentOf(path));
   for (int i = 0; i < kTries; ++i) {
-    uint64_t bits = 0;
-    if (::getrandom(&bits, sizeof bits, 0) != sizeof bits) bits = static_cast<uint64_t>(getpid());
-    const std::string hidden =
-        (name.parent_path() / Formatted(".%s.%016x.partial", name.filename().string(), bits))
-            .string();
+    const std::string hidden = (name.parent_path() / absl::StrCat(".", name.filename().string(),
+                                                                  ".", RandomHex(8), ".partial"))
+                                   .string();
     // Not mkdtemp: the folder is to have the rights that the user gives new ones.
     if (::mkdir(hidden.c_str(), 0777) != 0) {
       if (errno == EEXIST) continue;

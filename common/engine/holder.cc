@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/host.h"
 #include "common/base/status.h"
 
 namespace merganser {
@@ -93,8 +94,7 @@ ClaimRecord MakeClaim(std::string_view job, int64_t epoch, const Clock& clock) {
   claim.job = job;
   claim.epoch = epoch;
   claim.started = FormatWallTime(clock.WallNow());
-  std::array<char, 256> host{};
-  claim.host = ::gethostname(host.data(), host.size() - 1) == 0 ? host.data() : "unknown";
+  claim.host = HostName();
   claim.pid = ::getpid();
   const ProcessIdentity self = IdentityOf(claim.pid);
   if (!self.boot.empty() && !self.start.empty()) {

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
+#include "common/base/host.h"
 #include "common/base/status.h"
 
 namespace merganser {
@@ -88,9 +89,7 @@ absl::Status PrepareStateDirectory(const std::string& directory) {
 }
 
 absl::Status WriteHolder(const std::string& directory) {
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) host = {'?'};
-  const std::string text = absl::StrCat("pid ", ::getpid(), " on host ", OneLine(host.data()),
+  const std::string text = absl::StrCat("pid ", ::getpid(), " on host ", OneLine(HostName()),
                                         ", since ", FormatWallTime(SystemClock().WallNow()), "\n");
   const std::string file = HolderFile(directory);
   const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/random_id.h"
 #include "common/base/status.h"
 #include "coordinator/service/job_codec.h"
-#include "coordinator/service/random_id.h"
 #include "grpcpp/grpcpp.h"
 #include "proto/channel/channel.h"
 #include "proto/convert/status_codec.h"

@@ -5,12 +5,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
+#include "common/base/random_id.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "coordinator/service/job_limits.h"
 #include "coordinator/service/job_log.h"
 #include "coordinator/service/planning_deaths.h"
-#include "coordinator/service/random_id.h"
 #include "coordinator/service/recipe_facts.h"
 #include "coordinator/service/requests.h"
 #include "coordinator/service/story_codec.h"

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/descriptors.h"
+#include "common/base/random_id.h"
 #include "common/base/status.h"
 #include "coordinator/front/front.h"
 #include "coordinator/front/listener.h"
@@ -20,7 +21,6 @@
 #include "coordinator/service/health.h"
 #include "coordinator/service/library_log.h"
 #include "coordinator/service/merge_service.h"
-#include "coordinator/service/random_id.h"
 #include "coordinator/service/reflection.h"
 #include "coordinator/service/worker_service.h"
 #include "grpcpp/grpcpp.h"

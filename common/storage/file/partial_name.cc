@@ -1,9 +1,7 @@
 #include "common/storage/file/partial_name.h"
 
-#include <random>
-
 #include "absl/strings/str_cat.h"
-#include "common/base/format.h"
+#include "common/base/random_id.h"
 
 namespace merganser {
 namespace {
@@ -23,9 +21,8 @@ std::string PartialPath(const std::string& path, std::string_view writer) {
 }
 
 std::string TemporaryPath(const std::string& path) {
-  std::random_device entropy;
   // '~' is no letter of a writer's name.
-  return Hidden(path, Formatted("~%08x%08x", entropy(), entropy()));
+  return Hidden(path, "~" + RandomHex(8));
 }
 
 bool IsTemporaryName(std::string_view name) {

@@ -7,9 +7,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/guarded.h"
+#include "common/base/random_id.h"
 #include "common/base/status.h"
 #include "coordinator/http/site/text.h"
-#include "coordinator/service/random_id.h"
 #include "proto/convert/status_codec.h"
 
 namespace merganser::http {

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/random_id.h"
 #include "common/base/status.h"
-#include "coordinator/service/random_id.h"
 
 namespace merganser::http {
 namespace {

@@ -1,4 +1,4 @@
-#include "coordinator/service/random_id.h"
+#include "common/base/random_id.h"
 
 #include <sys/random.h>
 
@@ -22,6 +22,7 @@ std::string RandomHex(size_t bytes) {
   }
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string hex;
+  hex.reserve(2 * bytes);
   for (size_t i = 0; i < bytes; ++i) {
     hex.push_back(kDigits[buffer[i] >> 4]);
     hex.push_back(kDigits[buffer[i] & 15]);
