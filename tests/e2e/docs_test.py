@@ -17,9 +17,12 @@ INDENTED = re.compile(r"(?:(?<=\n\n)|\A)(?:(?: {4}|\t).*\n+)+")
 CODE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[(?:[^\][]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
 HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
-# Words within backticks that are taken for files of the repository.
-NAMED = re.compile(r"(?:(?:%s)/[\w./-]*\w|[\w./-]*\w\.(?:cc|cmake|h|js|md|proto|py|sbatch|sh))"
+# Words within backticks that are taken for files of the repository, and among those the ones that
+# are none: what a build makes, and patterns such as NAME_test.py.
+NAMED = re.compile(r"(?:(?:%s)/[\w./-]*\w|"
+                   r"(?:\.\.?/)*[\w/-][\w./-]*\.(?:cc|cmake|h|js|md|proto|py|sbatch|sh))"
                    % "|".join(TOPS))
+MADE = re.compile(r"build/.*|(?!.*\.md$)(?:.*[/_-])?[A-Z]{2,}[_.-].*")
 
 
 def prose(text):
@@ -76,7 +79,7 @@ class Tree:
         at = os.path.dirname(page)
         for words in CODE.findall(prose(self.pages[page])):
             for word in words.split():
-                if not NAMED.fullmatch(word):
+                if not NAMED.fullmatch(word) or MADE.fullmatch(word):
                     continue
                 near = os.path.normpath(os.path.join(at, word))
                 if near in self.there or os.path.normpath(word) in self.there:
@@ -129,6 +132,9 @@ class DocsTest(unittest.TestCase):
         self.assertEqual([m for page in sorted(self.tree.pages)
                           for m in self.tree.missing_files(page)], [])
 
+    def test_every_page_is_found_from_the_readme(self):
+        self.assertEqual(self.tree.unreachable("README.md"), [])
+
     def test_the_readme_is_short(self):
         self.assertLessEqual(self.tree.pages["README.md"].count("\n"), README_LINES,
                              "move what is about one folder to that folder's page")
@@ -140,10 +146,11 @@ class DocsTest(unittest.TestCase):
                 "[a](../common)", "[a](#here)", "![a](x.h)", "[a `[b]` c](x.h \"title\")",
                 "[a](https://example.org/x#y)", "`[a](none.h)`", "\n    [a](none.h)\n",
                 "\n```\n[a](none.h)\n`none.h`\n```\n", "`x.h`, `plan/y.cc`, `common/plan`, `y.cc --all`",
-                "`config.json`, `--x none.html`"]
+                "`config.json`, `--x none.html`", "`NAME_x.h`, `..._x.h`, `build/none.md`"]
         links = ["[a](y.h)", "[a](../../README.md)", "[a](../README.md#b)", "[a](../README.md#a-2)",
                  "[a](#there)", "![a](none.png)", "[a](x.h#there)", "[a\nb](none.md)"]
-        names = ["`none.h`", "`common/none`", "`plan/none.py`", "`plan/x.h`", "`common/none.py DIR`"]
+        names = ["`none.h`", "`common/none`", "`plan/none.py`", "`plan/x.h`", "`common/none.py DIR`",
+                 "`../none.h`", "`NONE.md`"]
         for wrong, text in ([(0, t) for t in good] + [(1, t) for t in links] +
                             [(2, t) for t in names]):
             with self.subTest(text=text):
