@@ -1,5 +1,5 @@
 """The pages: every link leads somewhere in the repository, every file that a page names is there, every
-page can be found from README.md, and README.md stays short."""
+page can be found from README.md, which stays short, and the guide of the command line has every command."""
 
 import os
 import re
@@ -134,6 +134,16 @@ class DocsTest(unittest.TestCase):
 
     def test_every_page_is_found_from_the_readme(self):
         self.assertEqual(self.tree.unreachable("README.md"), [])
+
+    def test_the_guide_has_every_command(self):
+        commands = set()
+        for path in self.tree.there:
+            if path.startswith("coordinator/cli/") and path.endswith("_command.cc"):
+                with open(os.path.join(SOURCE, path), encoding="utf-8") as f:
+                    commands.update(re.findall(r'commands\.Add\(\s*"([a-z-]+)"', f.read()))
+        self.assertGreater(len(commands), 20)
+        told = set(CODE.findall(self.tree.pages["coordinator/cli/README.md"]))
+        self.assertEqual(commands - told, set())
 
     def test_the_readme_is_short(self):
         self.assertLessEqual(self.tree.pages["README.md"].count("\n"), README_LINES,
