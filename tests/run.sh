@@ -176,6 +176,7 @@ if [ "$mode" = full ]; then
   interop quantised_test.py
   interop extract_lora_test.py
   interop merge_lora_test.py
+  interop peers_test.py
   interop accuracy_table.py --check common/methods/METHODS.md
   # With Debian's selenium, which stands beside Debian's browser.
   stage "Interop: axe over the dashboard and the report"

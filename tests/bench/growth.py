@@ -77,7 +77,7 @@ class Bench:
         self.output = os.path.join(self.dir, "grown")
         self.started = time.perf_counter()
         self.version = subprocess.run([args.bin, "--version"], capture_output=True, text=True,
-                                      check=True).stdout.strip()
+                                      check=True).stdout.strip().replace("\n", ", ")
         with open(args.bin, "rb") as f:
             digest = hashlib.file_digest(f, "sha256").hexdigest()
         self.results = measured.Results(os.path.join(self.dir, "growth.json"), {

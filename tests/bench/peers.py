@@ -8,8 +8,8 @@ usage: peers.py DIR [--python .venv-interop/bin/python] [--bin build/bin/mergans
 
 Inputs are made in DIR once (8 GB): base and three experts of Qwen2.5-0.5B's shapes in bf16, and base
 and two experts of two layers of Qwen2.5-7B's shapes. Recipes are those of tests/data/recipes with
-these models, and `dtype: float32`, which has mergekit compute with the digits of its inputs' sums;
-either program gets the same file. Three tables:
+these models, and `dtype: float32`, without which mergekit computes in bf16; either program gets the
+same file. Three tables:
 
   mergekit, set up   as its options make it fastest here: FAST below, --threads threads
   mergekit, plain    as it comes, but for the tokenizer, which these models have not; --plain says of
@@ -81,11 +81,11 @@ class Bench:
         with open(args.bin, "rb") as f:
             digest = hashlib.file_digest(f, "sha256").hexdigest()
         version = subprocess.run([args.bin, "--version"], capture_output=True, text=True,
-                                 check=True).stdout.strip()
+                                 check=True).stdout.strip().replace("\n", ", ")
         self.results = measured.Results(os.path.join(self.dir, "peers.json"), {
             "merganser": version, "program": digest, "cpu": merges.cpu(),
             "cpus": os.cpu_count() or 0, "threads": args.threads, "shape": args.shape,
-            "wide": args.wide, **self.versions})
+            **self.versions})
         self.models = self.make(args.shape, 3)
         self.resmerge = not args.methods or "resmerge" in args.methods.split(",")
         self.wide = (self.make(args.wide, 2) if self.resmerge and args.wide != "none" else [None])
@@ -172,8 +172,9 @@ class Bench:
                 json.dump({"merge_method": "resmerge", "base_model": base,
                            "models": [{"model": expert} for expert in experts],
                            "parameters": {"rank_topk": 1}, "out_dtype": "bfloat16"}, f, indent=1)
-            steps.append(peer_tables.Step("torch", label, "resmerge", self.merge(recipe),
-                              self.script(self.theirs, base, experts), [base, *experts], base))
+            steps.append(peer_tables.Step(
+                "torch", label, "resmerge", self.merge(recipe),
+                self.script(self.theirs, base, experts), [base, *experts], base))
         return steps
 
     def script(self, output, base, experts, dtype="float32"):
@@ -316,7 +317,10 @@ def main():
     args = parser.parse_args()
     args.bin = os.path.abspath(args.bin)
     bench = Bench(args)
-    problems = bench.all()
+    try:
+        problems = bench.all()
+    except measured.Failed as error:  # not even a start
+        sys.exit(str(error))
     text = "\n".join(bench.tables()) + "\n"
     with open(os.path.join(bench.dir, "peers.md"), "w", encoding="utf-8") as f:
         f.write(text)
