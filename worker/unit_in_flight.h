@@ -40,6 +40,11 @@ class UnitInFlight {
   uint32_t segment_index(size_t part) const { return parts_[part].segment; }
   const Segment& segment(size_t part) const { return unit().segments[parts_[part].segment]; }
   uint64_t offset(size_t part) const { return parts_[part].offset; }
+  // What is computed of the segment is encoded before it is written.
+  bool encodes(size_t part) const {
+    const Segment& of = segment(part);
+    return writes() && !of.header && job().plan.tensors[of.tensor].encoding.has_value();
+  }
 
   // What goes to the output goes through it. In rounds that write.
   PieceAssembler& pieces() { return *pieces_; }

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "common/base/clock.h"
 #include "common/base/metrics.h"
+#include "worker/process_memory.h"  // of what `memory` excludes
 #include "worker/unit_source.h"
 
 namespace merganser {
@@ -20,14 +21,6 @@ struct RunnerOptions {
   // Where the run is counted (worker_metrics.h); null: nowhere.
   std::shared_ptr<MetricRegistry> metrics = nullptr;
 };
-
-// Part of a process's memory budget that is not for tensors: the program
-// itself, its threads, plan and report. RunnerOptions::memory excludes it.
-inline constexpr uint64_t kProcessMemory = uint64_t{96} << 20;
-
-// The same for a process that runs `plan` from recipe to report: kProcessMemory,
-// and what it keeps of every tensor and leaf.
-uint64_t ProcessMemory(const Plan& plan);
 
 // Takes units from `source` until it has none. A unit that needs more than
 // `options.memory` fails as kResourceExhausted and says how much it needs. Units
