@@ -20,7 +20,9 @@ std::string Escaped(std::string_view text, bool hyphens) {
     if (character.bytes == 0) {
       out += '?';
     } else if (character.point >= 0x80) {
-      absl::StrAppend(&out, "\\[u", absl::Hex(character.point, absl::kZeroPad4), "]");
+      // groff takes digits in capitals alone.
+      const std::string point = absl::StrCat(absl::Hex(character.point, absl::kZeroPad4));
+      absl::StrAppend(&out, "\\[u", absl::AsciiStrToUpper(point), "]");
     } else {
       switch (const char c = static_cast<char>(character.point); c) {
         case '\\':
