@@ -18,7 +18,7 @@ from another_machine import BEAT
 RECORD = ("--record-every", "0.02")
 
 
-class ResumeTest(harness.Case):
+class ResumeCase(harness.Case):
     def setUp(self):
         super().setUp()
         self.seed = int(os.environ.get("MERGANSER_SEED", "0")) or random.randrange(1, 1 << 30)
@@ -72,6 +72,8 @@ class ResumeTest(harness.Case):
         self.assertEqual([n for n in harness.leftovers(output) if ".partial" in n], [])
         self.ok("verify", output)
 
+
+class ResumeTest(ResumeCase):
     def test_kill_9_at_any_moment(self):
         killed = 0
         merges = (("resmerge", None), ("resmerge", {"scope": "model"}),

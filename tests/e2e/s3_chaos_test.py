@@ -29,7 +29,7 @@ class ChaosOverBucketsTest(BucketCase, chaos_test.ChaosTest):
             output = "out/chaos-%d" % seed
             with self.subTest(seed=seed), self.cluster(seed, token) as cluster:
                 job = cluster.submit(remote, "s3://models/" + output)
-                chaos = chaos_test.Chaos(seed, cluster, cluster.network, job, output, small=False)
+                chaos = chaos_test.Chaos(seed, cluster, job, output, small=False)
                 last = chaos.run()
                 print("seed %d: %s; %s" % (seed, ", ".join(chaos.events), last["progress"]),
                       flush=True)
