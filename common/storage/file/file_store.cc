@@ -5,17 +5,15 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <set>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "common/base/directory.h"
-#include "common/base/mutex.h"
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/storage/file/fd.h"
 #include "common/storage/file/fd_cache.h"
+#include "common/storage/file/leftovers.h"
 #include "common/storage/file/listing.h"
 #include "common/storage/file/partial_name.h"
 
@@ -77,7 +75,7 @@ class FileStore final : public ObjectStore {
       return ::rename(temporary.c_str(), path.c_str()) == 0 ? 0 : errno;
     }));
     readers_.Erase(path);
-    SweepTemporaries(path);
+    sweep_.Beside(path);
     return SyncFolder(ParentOf(path));
   }
 
@@ -118,8 +116,8 @@ class FileStore final : public ObjectStore {
     MERGANSER_ASSIGN_OR_RETURN(const bool removed, Unlink(path));
     readers_.Erase(path);
     if (removed) MERGANSER_RETURN_IF_ERROR(SyncFolder(ParentOf(path)));
-    SweepTemporaries(path);
-    PruneHiddenFolders(key);
+    sweep_.Beside(path);
+    PruneHiddenFolders(root_, key);
     return absl::OkStatus();
   }
 
@@ -372,81 +370,6 @@ class FileStore final : public ObjectStore {
     return ErrnoStatus(errno, absl::StrCat("unlink ", path));
   }
 
-  // Removes the folders of `key` that are empty now, from the deepest up to and
-  // including its topmost hidden one: working folders are nobody's to keep. One
-  // that is not empty, or that cannot be removed, stays. For a key that lies in the
-  // topmost hidden folder itself, empty folders beside it go too: a process that was
-  // killed between a file and its folder leaves such.
-  void PruneHiddenFolders(std::string_view key) const {
-    const size_t hidden = key.starts_with('.') ? 0 : key.find("/.");
-    if (hidden == std::string_view::npos) return;
-    const size_t begin = hidden == 0 ? 0 : hidden + 1;
-    const size_t top = key.find('/', begin);
-    if (top == std::string_view::npos) return;
-    if (key.rfind('/') == top) RemoveEmptyFolders(PathOf(key.substr(0, top)));
-    for (size_t end = key.rfind('/'); end != std::string_view::npos && end > begin;
-         end = key.rfind('/', end - 1)) {
-      if (!RemoveEmptyFolder(PathOf(key.substr(0, end)))) return;
-      if (end == 0) return;
-    }
-  }
-
-  // With what killed calls of Put left in it. Of a full folder no more than its first name is read.
-  static bool RemoveEmptyFolder(const std::string& folder) {
-    if (::rmdir(folder.c_str()) == 0) return true;
-    Directory entries(folder);
-    std::vector<std::string> left;
-    while (const char* name = entries.Next()) {
-      if (!IsTemporaryName(name)) return false;
-      left.emplace_back(name);
-    }
-    if (left.empty()) return false;
-    for (const std::string& name : left) ::unlinkat(entries.fd(), name.c_str(), 0);
-    return ::rmdir(folder.c_str()) == 0;
-  }
-
-  // Of all below `folder`, deepest first, with what killed calls of Put left in them.
-  // rmdir leaves what holds anything else.
-  static void RemoveEmptyFolders(const std::string& top) {
-    std::vector<std::string> folders = {top};
-    for (size_t i = 0; i < folders.size(); ++i) {
-      ForEntries(folders[i], [&](int fd, const char* name) {
-        struct stat st;
-        if (::fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
-        if (S_ISDIR(st.st_mode)) {
-          folders.push_back(absl::StrCat(folders[i], "/", name));
-        } else if (IsTemporaryName(name)) {
-          ::unlinkat(fd, name, 0);
-        }
-      });
-    }
-    for (size_t i = folders.size() - 1; i > 0; --i) ::rmdir(folders[i].c_str());
-  }
-
-  // Removes what killed calls of Put and PutIfAbsent left behind in the folder of `path`: once,
-  // because a folder may hold very many files. A call that still runs writes its file again
-  // (WriteAndPlace).
-  void SweepTemporaries(const std::string& path) {
-    constexpr size_t kRemembered = 1000;
-    const std::string folder = ParentOf(path);
-    {
-      MutexLock lock(swept_mutex_);
-      if (swept_.size() >= kRemembered) swept_.clear();
-      if (!swept_.insert(folder).second) return;
-    }
-    ForEntries(folder, [](int fd, const char* name) {
-      if (IsTemporaryName(name)) ::unlinkat(fd, name, 0);
-    });
-  }
-
-  // Calls `see` with what is in `folder`, as far as it can be listed: others remove files and
-  // folders meanwhile.
-  template <typename See>
-  static void ForEntries(const std::string& folder, const See& see) {
-    Directory directory(folder);
-    while (const char* const name = directory.Next()) see(directory.fd(), name);
-  }
-
   // Writes `bytes` to a temporary file and has `place`, which returns an errno,
   // make it `path`. Again, if another call swept the file away meanwhile.
   template <typename Place>
@@ -493,8 +416,7 @@ class FileStore final : public ObjectStore {
   const PlaceCheck check_;
   FdCache readers_;
   FdCache writers_;
-  Mutex swept_mutex_;
-  std::set<std::string> swept_ MERGANSER_GUARDED_BY(swept_mutex_);  // folders
+  TemporarySweep sweep_;
 };
 
 }  // namespace
