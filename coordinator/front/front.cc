@@ -29,6 +29,7 @@
 #include "coordinator/front/socket_owner.h"
 #include "coordinator/front/tally.h"
 #include "coordinator/front/transport.h"
+#include "coordinator/front/watched.h"
 
 namespace merganser::front {
 namespace {
@@ -146,7 +147,9 @@ class Front::Loop {
   void Uncount(Entry& entry);
   void Remove(Entry& entry);
   void Step(Entry& entry);
-  void Want(Watched& watched, int fd, uint32_t events);
+  void Want(Watched& watched, int fd, uint32_t events) {
+    WatchFor(epoll_.get(), watched, fd, events);
+  }
   void EvictPending();
   // Sends away who is missed least, of one peer or of any: of those who have shown no token, or
   // else of those without a call in progress, the longest silent. False where there is none.
@@ -274,20 +277,6 @@ void Front::Loop::Listening(bool on) {
     Want(listening_[i], listener_.sockets[i].get(), on ? uint32_t{EPOLLIN} : 0);
   }
   listens_ = on;
-}
-
-void Front::Loop::Want(Watched& watched, int fd, uint32_t events) {
-  watched.fd = fd;
-  if (watched.events == events) return;
-  epoll_event event{};
-  event.events = events;
-  event.data.ptr = &watched;
-  // Where nothing is wanted, nothing is watched: epoll would tell of hang-ups again and again.
-  const int change = watched.events == 0 ? EPOLL_CTL_ADD
-                     : events == 0       ? EPOLL_CTL_DEL
-                                         : EPOLL_CTL_MOD;
-  ::epoll_ctl(epoll_.get(), change, fd, &event);
-  watched.events = events;
 }
 
 void Front::Loop::Accept(Watched& listening) {

@@ -26,6 +26,7 @@
 #include "coordinator/front/peer.h"
 #include "coordinator/front/socket_owner.h"
 #include "coordinator/front/tally.h"
+#include "coordinator/front/watched.h"
 #include "coordinator/http/tls_pump.h"
 
 namespace merganser::http {
@@ -133,7 +134,9 @@ class Gate::Loop {
   void Admit(Descriptor served, const Endpoints& ends, const PeerKey& peer);
   void Step(Pumped& pumped);
   void Remove(Pumped& pumped);
-  void Want(Watched& watched, int fd, uint32_t events);
+  void Want(Watched& watched, int fd, uint32_t events) {
+    WatchFor(epoll_.get(), watched, fd, events);
+  }
   void HearHangUps();
   void Listening(bool on);
   void Tidy(MonotonicTime now);
@@ -263,19 +266,6 @@ void Gate::Loop::Listening(bool on) {
     Want(listening_[i], listener_.sockets[i].get(), on ? uint32_t{EPOLLIN} : 0);
   }
   listens_ = on;
-}
-
-void Gate::Loop::Want(Watched& watched, int fd, uint32_t events) {
-  watched.fd = fd;
-  if (watched.events == events) return;
-  epoll_event event{};
-  event.events = events;
-  event.data.ptr = &watched;
-  const int change = watched.events == 0 ? EPOLL_CTL_ADD
-                     : events == 0       ? EPOLL_CTL_DEL
-                                         : EPOLL_CTL_MOD;
-  ::epoll_ctl(epoll_.get(), change, fd, &event);
-  watched.events = events;
 }
 
 void Gate::Loop::Accept(int listening) {

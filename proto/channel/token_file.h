@@ -42,6 +42,9 @@ absl::Status CheckToken(std::string_view token, std::string_view what);
 // one.
 std::string TokenFingerprint(std::string_view token);
 
+// Whether `shown` is `known`, in time that depends on the length of `shown` alone.
+bool SameToken(std::string_view shown, std::string_view known);
+
 // At least one line, and no token twice; `name` is the file's.
 absl::StatusOr<std::vector<TokenLine>> ParseTokenLines(std::string_view text,
                                                        std::string_view name);

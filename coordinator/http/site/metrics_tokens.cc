@@ -22,14 +22,6 @@ absl::StatusOr<Read> ReadTokens(const std::string& path) {
   return read;
 }
 
-bool Same(std::string_view shown, std::string_view known) {
-  volatile unsigned difference = shown.size() == known.size() ? 0 : 1;
-  for (size_t i = 0; i < shown.size(); ++i) {
-    difference = difference | static_cast<unsigned char>(shown[i] ^ known[i % known.size()]);
-  }
-  return difference == 0;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<MetricsTokens>> MetricsTokens::Open(const std::string& path,
@@ -58,7 +50,7 @@ bool MetricsTokens::Holds(std::string_view token) {
                             "; the tokens that it held before stay good");
       }
     }
-    for (const std::string& known : tokens_) found |= Same(token, known);
+    for (const std::string& known : tokens_) found |= SameToken(token, known);
   }
   if (!line.empty()) Log(log_, LogLevel::kWarn, line);
   return found;

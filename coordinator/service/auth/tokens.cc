@@ -8,19 +8,6 @@
 #include "proto/channel/token_file.h"
 
 namespace merganser {
-namespace {
-
-// In time that depends on the length of `shown` alone.
-bool SameToken(std::string_view shown, std::string_view known) {
-  // Volatile, lest the loop be cut short once the outcome is known.
-  volatile unsigned difference = shown.size() == known.size() ? 0 : 1;
-  for (size_t i = 0; i < shown.size(); ++i) {
-    difference = difference | static_cast<unsigned char>(shown[i] ^ known[i % known.size()]);
-  }
-  return difference == 0;
-}
-
-}  // namespace
 
 absl::StatusOr<TokenTable> TokenTable::Parse(std::string_view text, std::string_view name) {
   MERGANSER_ASSIGN_OR_RETURN(std::vector<TokenLine> lines, ParseTokenLines(text, name));
