@@ -1,4 +1,9 @@
 // Small JSON files as a tree. Private to this folder.
+//
+// A tree of our own beside nlohmann's, as somebody else's configuration is read by ReadJson: a key
+// that is there twice is an error and not the last of the two, members keep their order (PEFT takes
+// the first pattern that fits), numbers are told as they are written, and depth and size are
+// bounded while the text is read.
 #ifndef MERGANSER_COMMON_CHECKPOINT_JSON_TREE_H_
 #define MERGANSER_COMMON_CHECKPOINT_JSON_TREE_H_
 

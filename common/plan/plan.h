@@ -56,7 +56,8 @@ struct PlannedModel {
   std::vector<StoredFormat> stored = {};  // of the folder at `uri`
 };
 
-// Elements that lie one behind the other in a file.
+// Elements that lie one behind the other in a file. No StoredBlock (tensor_origin.h): that is a
+// tensor of one model; of these any model may be asked, and how many there are the part says.
 struct StoredElements {
   uint32_t model = 0;
   uint32_t shard = 0;   // index into PlannedModel::shards

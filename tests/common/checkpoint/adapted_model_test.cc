@@ -1,12 +1,10 @@
-// Adapters on a model: which tensors they change and how, and what is refused.
+// Adapters on a model: which tensors they change and how.
 #include "common/checkpoint/adapted_model.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -14,8 +12,7 @@
 #include <vector>
 
 #include "common/checkpoint/alignment.h"
-#include "common/storage/forwarding_store.h"
-#include "tests/common/checkpoint/adapter_stage.h"
+#include "tests/common/checkpoint/adapted_model_fixture.h"
 
 namespace merganser {
 namespace {
@@ -25,71 +22,6 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-constexpr char kQ[] = "model.layers.0.self_attn.q_proj";
-constexpr char kV[] = "model.layers.0.self_attn.v_proj";
-
-TinyCheckpoint Base(const std::string& config = R"({"model_type": "tiny"})") {
-  TinyCheckpoint tiny;
-  tiny.config = config;
-  tiny.tensors = {{"model.embed_tokens.weight", DType::kF32, {7, 6}},
-                  {"model.layers.0.self_attn.q_proj.weight", DType::kF32, {4, 6}},
-                  {"model.layers.0.self_attn.q_proj.bias", DType::kF32, {4}},
-                  {"model.layers.0.self_attn.v_proj.weight", DType::kF32, {3, 6}},
-                  {"model.norm.weight", DType::kF32, {6}}};
-  return tiny;
-}
-
-std::vector<std::pair<std::string, Shape>> Pair(const std::string& module, Shape a, Shape b) {
-  return {{module + ".lora_A.weight", std::move(a)}, {module + ".lora_B.weight", std::move(b)}};
-}
-
-class AdaptedModelTest : public testing::Test {
- protected:
-  AdapterStage stage_;
-  Checkpoint base_ = stage_.Make("base", Base());
-
-  Checkpoint Good(const std::string& uri, double weight = 1) {
-    auto model = stage_.Adapted(base_, {{uri, weight}});
-    EXPECT_TRUE(model.ok()) << model.status();
-    return model.ok() ? *std::move(model) : base_;
-  }
-  std::string Refused(const std::string& uri, double weight = 1) {
-    const auto model = stage_.Adapted(base_, {{uri, weight}});
-    EXPECT_EQ(model.status().code(), absl::StatusCode::kInvalidArgument) << model.status();
-    return std::string(model.status().message());
-  }
-  // scale * sum over k of b[o][k] a[k][i], for [out, in].
-  static std::vector<double> Product(const std::vector<float>& a, const std::vector<float>& b,
-                                     uint64_t rank, double scale) {
-    const uint64_t in = a.size() / rank, out = b.size() / rank;
-    std::vector<double> delta;
-    for (uint64_t o = 0; o < out; ++o) {
-      for (uint64_t i = 0; i < in; ++i) {
-        double sum = 0;
-        for (uint64_t k = 0; k < rank; ++k) {
-          sum += static_cast<double>(b[o * rank + k]) * a[k * in + i];
-        }
-        delta.push_back(scale * sum);
-      }
-    }
-    return delta;
-  }
-  static std::vector<double> Transposed(const std::vector<double>& values, uint64_t rows) {
-    const uint64_t cols = values.size() / rows;
-    std::vector<double> out;
-    for (uint64_t j = 0; j < cols; ++j) {
-      for (uint64_t i = 0; i < rows; ++i) out.push_back(values[i * cols + j]);
-    }
-    return out;
-  }
-  const LowRankTerm& Term(const Checkpoint& model, const std::string& tensor) {
-    const CheckpointTensor* found = model.Find(tensor);
-    EXPECT_TRUE(found != nullptr && found->update.has_value() && !found->update->terms.empty())
-        << tensor;
-    return found->update->terms.at(0);
-  }
-};
 
 TEST_F(AdaptedModelTest, ALinearModule) {
   const std::string uri = stage_.WriteAdapter("x", Pair(kQ, {2, 6}, {4, 2}));
@@ -257,19 +189,6 @@ TEST_F(AdaptedModelTest, PackedExpertsOntoExpertsThatAreStoredOneByOne) {
   }
 }
 
-TEST_F(AdaptedModelTest, PairsWhoseParameterNothingTells) {
-  TinyCheckpoint tiny;
-  tiny.tensors = {{"model.layers.0.experts.this", DType::kF32, {3, 8, 5}},
-                  {"model.layers.0.experts.that", DType::kF32, {3, 8, 5}}};
-  base_ = stage_.Make("moe", tiny);
-  auto tensors = Pair("model.layers.0.experts.base_layer", {6, 5}, {8, 6});
-  for (auto& more : Pair("model.layers.0.experts", {6, 5}, {8, 6})) tensors.push_back(more);
-  EXPECT_THAT(
-      Refused(stage_.WriteAdapter(
-          "x", tensors, R"("r": 2, "target_parameters": ["experts.this", "experts.that"])")),
-      HasSubstr("do not tell which"));
-}
-
 TEST_F(AdaptedModelTest, BiasesOfFactorsAreAddedToBiases) {
   auto tensors = Pair(kQ, {2, 6}, {4, 2});
   tensors.push_back({std::string(kQ) + ".lora_B.bias", {4}});
@@ -308,18 +227,6 @@ TEST_F(AdaptedModelTest, DoraBringsLengths) {
   tensors.back().second = {6};
   EXPECT_THAT(Refused(stage_.WriteAdapter("w", tensors, dora)),
               AllOf(HasSubstr("found shape [6]"), HasSubstr("expected 4 lengths")));
-}
-
-TEST_F(AdaptedModelTest, DoraCannotBeAdded) {
-  auto tensors = Pair(kQ, {2, 6}, {4, 2});
-  const std::string plain = stage_.WriteAdapter("plain", tensors);
-  tensors.push_back({std::string(kQ) + ".lora_magnitude_vector", {4}});
-  const std::string dora = stage_.WriteAdapter("dora", tensors, R"("r": 2, "use_dora": true)");
-  for (const auto& both : {std::vector<std::pair<std::string, double>>{{plain, 1}, {dora, 1}},
-                           std::vector<std::pair<std::string, double>>{{dora, 1}, {plain, 1}}}) {
-    const auto model = stage_.Adapted(base_, both);
-    EXPECT_THAT(std::string(model.status().message()), HasSubstr("which cannot be added"));
-  }
 }
 
 TEST_F(AdaptedModelTest, SeveralAdaptersAreTermsInTheirOrder) {
@@ -383,115 +290,6 @@ TEST_F(AdaptedModelTest, NamesBelowAnotherPrefix) {
   }
 }
 
-TEST_F(AdaptedModelTest, NamesThatFitTwoPartsAlikeAreRefused) {
-  TinyCheckpoint tiny;
-  tiny.tensors = {{"actor.layers.0.self_attn.q_proj.weight", DType::kF32, {4, 6}},
-                  {"critic.layers.0.self_attn.q_proj.weight", DType::kF32, {4, 6}}};
-  base_ = stage_.Make("two", tiny);
-  EXPECT_THAT(Refused(stage_.WriteAdapter("x", Pair(kQ, {2, 6}, {4, 2}))),
-              AllOf(HasSubstr("'actor.layers.0"), HasSubstr("'critic.layers.0")));
-  // Shapes may tell.
-  tiny.tensors[1].shape = {5, 6};
-  base_ = stage_.Make("told", tiny);
-  EXPECT_TRUE(Good(stage_.WriteAdapter("y", Pair(kQ, {2, 6}, {4, 2})))
-                  .Find("actor.layers.0.self_attn.q_proj.weight")
-                  ->update.has_value());
-}
-
-TEST_F(AdaptedModelTest, AdaptersThatDoNotFit) {
-  // Of another base.
-  EXPECT_THAT(Refused(stage_.WriteAdapter("a", Pair(kQ, {2, 8}, {4, 2}))),
-              AllOf(HasSubstr("q_proj.lora_A.weight' of [2, 8]"),
-                    HasSubstr("'model.layers.0.self_attn.q_proj.weight' of [4, 6]"),
-                    HasSubstr("is this the base that the adapter was trained on?")));
-  // A rank that the configuration does not say.
-  EXPECT_THAT(Refused(stage_.WriteAdapter("b", Pair(kQ, {3, 6}, {4, 3}))),
-              AllOf(HasSubstr("which are of rank 3"), HasSubstr("expected rank 2")));
-  EXPECT_THAT(Refused(stage_.WriteAdapter("b2", Pair(kQ, {2, 6}, {4, 2}),
-                                          R"("r": 2, "rank_pattern": {"q_proj": 4})")),
-              HasSubstr("expected rank 4"));
-  // Ranks of the two factors.
-  EXPECT_THAT(Refused(stage_.WriteAdapter("c", Pair(kQ, {2, 6}, {4, 3}))),
-              HasSubstr("expected the factors of"));
-  // A partner that is missing.
-  EXPECT_THAT(Refused(stage_.WriteAdapter("d", {{std::string(kQ) + ".lora_A.weight", {2, 6}}})),
-              HasSubstr("found no lora_B"));
-  EXPECT_THAT(Refused(stage_.WriteAdapter("e", {{std::string(kQ) + ".lora_B.weight", {4, 2}}})),
-              HasSubstr("found no lora_A"));
-  // Keys that match nothing.
-  EXPECT_THAT(Refused(stage_.WriteAdapter("f", Pair("model.layers.0.mlp.up", {2, 6}, {4, 2}))),
-              AllOf(HasSubstr("matches no tensor of the base 'base'"),
-                    HasSubstr("'model.layers.0.mlp.up.weight'")));
-  EXPECT_THAT(
-      Refused(stage_.WriteAdapter("g", Pair("model.layers.9.self_attn.q_proj", {2, 6}, {4, 2}))),
-      HasSubstr("the base has 1 layers"));
-  EXPECT_THAT(Refused(stage_.WriteAdapter("h", {{"score.weight", {2, 6}}})),
-              HasSubstr("a head that the base does not have"));
-  // What ZeRO-3 leaves.
-  EXPECT_THAT(Refused(stage_.WriteAdapter("i", Pair(kQ, {0}, {0}))),
-              AllOf(HasSubstr("found shape [0]"), HasSubstr("DeepSpeed")));
-  EXPECT_THAT(Refused(stage_.WriteAdapter("j", Pair(kQ, {0, 6}, {4, 0}))), HasSubstr("[0, 6]"));
-  // Another kind of adapter.
-  EXPECT_THAT(Refused(stage_.WriteAdapter("k", {{std::string(kQ) + ".lora_E", {2, 1}}})),
-              HasSubstr("of a kind that is not supported"));
-  // Two adapters in one file.
-  auto two = Pair(kQ, {2, 6}, {4, 2});
-  two[0].first = std::string(kQ) + ".lora_A.math.weight";
-  two[1].first = std::string(kQ) + ".lora_B.code.weight";
-  EXPECT_THAT(Refused(stage_.WriteAdapter("l", two)),
-              HasSubstr("several adapters ('code', 'math')"));
-}
-
-TEST_F(AdaptedModelTest, TheFirstFaultsAreNamedAndTheOthersCounted) {
-  std::vector<std::pair<std::string, Shape>> tensors;
-  for (int i = 0; i < 5; ++i) {
-    for (auto& one : Pair(absl::StrCat("model.layers.0.none", i), {2, 6}, {4, 2})) {
-      tensors.push_back(one);
-    }
-  }
-  EXPECT_THAT(Refused(stage_.WriteAdapter("x", tensors)), HasSubstr("; and 2 more"));
-}
-
-TEST_F(AdaptedModelTest, WhatTheConfigurationAsksFor) {
-  const auto q = Pair(kQ, {2, 6}, {4, 2});
-  // A name that serves nothing.
-  EXPECT_THAT(Refused(stage_.WriteAdapter("a", q, R"("r": 2, "target_modules": ["q_proj", "zz"])")),
-              AllOf(HasSubstr("target_modules names 'zz'"), HasSubstr("serves no tensor")));
-  // A name of which the file lost everything.
-  EXPECT_THAT(
-      Refused(stage_.WriteAdapter("b", q, R"("r": 2, "target_modules": ["q_proj", "v_proj"])")),
-      AllOf(HasSubstr("found nothing of 'v_proj'"), HasSubstr("was the adapter saved whole?")));
-  // Some of its modules.
-  TinyCheckpoint tiny = Base();
-  tiny.tensors.push_back({"model.layers.1.self_attn.q_proj.weight", DType::kF32, {4, 6}});
-  base_ = stage_.Make("two", tiny);
-  const Checkpoint part =
-      Good(stage_.WriteAdapter("c", q, R"("r": 2, "target_modules": ["q_proj"])"));
-  EXPECT_THAT(part.notes, ElementsAre(HasSubstr("1 of 2 modules")));
-  EXPECT_THAT(part.warnings, ElementsAre(AllOf(HasSubstr("found nothing of 1 modules"),
-                                               HasSubstr("'model.layers.1.self_attn.q_proj'"))));
-  // Layers that were not chosen.
-  int count = 0;
-  for (const std::string chosen :
-       {R"("layers_to_transform": [0])", R"("layers_to_transform": 0, "layers_pattern": "layers")",
-        R"("exclude_modules": ["layers.1.self_attn.q_proj"])"}) {
-    const Checkpoint layer = Good(stage_.WriteAdapter(
-        absl::StrCat("d", count++), q, R"("r": 2, "target_modules": ["q_proj"], )" + chosen));
-    EXPECT_THAT(layer.notes, ElementsAre(HasSubstr("1 of 1 module")));
-    EXPECT_THAT(layer.warnings, IsEmpty());
-  }
-}
-
-TEST_F(AdaptedModelTest, ExpertsThatTheAdapterSawPackedAreNoLoss) {
-  TinyCheckpoint tiny = Base();
-  tiny.tensors.push_back({"model.layers.0.mlp.experts.0.up_proj.weight", DType::kF32, {4, 6}});
-  base_ = stage_.Make("moe", tiny);
-  const Checkpoint model = Good(stage_.WriteAdapter(
-      "x", Pair(kQ, {2, 6}, {4, 2}), R"("r": 2, "target_modules": ["q_proj", "up_proj"])"));
-  EXPECT_THAT(model.notes, ElementsAre(HasSubstr("1 of 1 module")));
-  EXPECT_THAT(model.warnings, ElementsAre(HasSubstr("within experts alone")));
-}
-
 TEST_F(AdaptedModelTest, ATiedHeadTakesWhatIsAddedToIt) {
   base_ = stage_.Make("tied", Base(R"({"model_type": "llama", "tie_word_embeddings": true,
                                        "architectures": ["LlamaForCausalLM"]})"));
@@ -523,74 +321,6 @@ TEST_F(AdaptedModelTest, AHeadThatIsStoredTooIsNoLongerItsEmbedding) {
   ASSERT_TRUE(alignment.ok()) << alignment.status();
   EXPECT_EQ(alignment->tie_word_embeddings, false);
   EXPECT_THAT(alignment->warnings, Contains(HasSubstr("with other values")));
-}
-
-TEST_F(AdaptedModelTest, AnotherBaseIsAWarningWhereNamesTell) {
-  const auto warnings = [&](const std::string& named, const std::string& base) {
-    base_.given = base;
-    base_.uri = "/somewhere/" + base;
-    static int count = 0;
-    return Good(stage_.WriteAdapter(absl::StrCat("x", count++), Pair(kQ, {2, 6}, {4, 2}),
-                                    R"("r": 2, "base_model_name_or_path": ")" + named + "\""))
-        .warnings;
-  };
-  EXPECT_THAT(warnings("Qwen/Qwen2.5-7B", "mistral-7b-v0.3"),
-              ElementsAre(AllOf(HasSubstr("'Qwen/Qwen2.5-7B'"), HasSubstr("'mistral-7b-v0.3'"))));
-  for (const auto& [named, base] : std::vector<std::pair<std::string, std::string>>{
-           {"Qwen/Qwen2.5-7B", "qwen2.5-7b"},
-           {"/home/them/models/Qwen2.5-7B", "qwen2.5_7b"},
-           {"unsloth/qwen2.5-7b-unsloth-bnb-4bit", "Qwen2.5-7B"},
-           {"/cache/models--Qwen--Qwen2.5-7B/snapshots/0a1b2c3d4e", "Qwen2.5-7B"},
-           {"/workspace/checkpoint-500", "mistral-7b"},
-           {"Qwen/Qwen2.5-7B", "base"},
-           {"", "mistral-7b"}}) {
-    EXPECT_THAT(warnings(named, base), IsEmpty()) << named << " on " << base;
-  }
-}
-
-// A store that does not answer is no folder without an adapter: who asks would go on asking.
-TEST_F(AdaptedModelTest, AStoreThatDoesNotAnswerIsAnError) {
-  class Answers final : public ForwardingStore {
-   public:
-    Answers(std::shared_ptr<ObjectStore> inner, absl::Status status)
-        : ForwardingStore(std::move(inner)), status_(std::move(status)) {}
-    absl::StatusOr<std::optional<ObjectInfo>> Stat(std::string_view) override { return status_; }
-
-   private:
-    const absl::Status status_;
-  };
-  const auto inner = Stores().Open(stage_.Write("m", Base()));
-  ASSERT_TRUE(inner.ok());
-  Answers down(*inner, absl::UnavailableError("no answer")),
-      denied(*inner, absl::PermissionDeniedError("403"));
-  EXPECT_TRUE(absl::IsUnavailable(IsAdapterFolder(down).status()));
-  EXPECT_FALSE(*IsAdapterFolder(denied));
-}
-
-TEST_F(AdaptedModelTest, FoldersOfAdapters) {
-  const std::string uri = stage_.WriteAdapter("x", Pair(kQ, {2, 6}, {4, 2}),
-                                              R"("base_model_name_or_path": "org/base")");
-  const auto store = Stores().Open(uri);
-  ASSERT_TRUE(store.ok());
-  EXPECT_TRUE(*IsAdapterFolder(**store));
-  EXPECT_EQ(*BaseNamedByAdapter(uri, "x", Stores()), "org/base");
-  ASSERT_TRUE((*store)->Put("model.safetensors", "x").ok());
-  EXPECT_FALSE(*IsAdapterFolder(**store));
-  EXPECT_FALSE(*IsAdapterFolder(**Stores().Open(stage_.Write("m", Base()))));
-
-  const std::string pickled = stage_.Write(
-      "p", std::map<std::string, std::string>{{"adapter_config.json", R"({"peft_type": "LORA"})"},
-                                              {"adapter_model.bin", "x"}});
-  const absl::Status status = OpenAdapter(pickled, "p", Stores()).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("save_pretrained(...)"));
-  const std::string none = stage_.Write(
-      "n", std::map<std::string, std::string>{{"adapter_config.json", R"({"peft_type": "LORA"})"}});
-  EXPECT_EQ(OpenAdapter(none, "n", Stores()).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(OpenAdapter(stage_.Write("w", Base()), "w", Stores()).status().code(),
-            absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(BaseNamedByAdapter(none, "n", Stores()).status().message()),
-              HasSubstr("names no base"));
 }
 
 }  // namespace
