@@ -15,15 +15,17 @@ packages=(
   libeigen3-dev libhwy-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev
   libxxhash-dev libsqlitecpp-dev libsqlite3-dev libnghttp2-dev libmicrohttpd-dev libcurl4-openssl-dev
   libpugixml-dev libisal-dev libre2-dev prometheus-cpp-dev libopenmpi-dev openmpi-bin
+  dpkg-dev file
 )
 tests=(
   libgtest-dev libgmock-dev python3 python3-numpy python3-yaml procps openssl iproute2
   clang-16 clang-format-16 clang-tidy-16 shellcheck haproxy nginx libnginx-mod-stream
   chromium chromium-driver python3-selenium
   ceph-mon ceph-osd radosgw prometheus
+  systemd man-db groff-base zsh fish
 )
 benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)
-full=(python3-venv slurmctld slurmd slurm-client munge)
+full=(python3-venv slurmctld slurmd slurm-client munge debootstrap)
 # Node of other sources brings its npm along, and Debian's is in conflict with it.
 command -v npm >/dev/null || full+=(nodejs npm)
 

@@ -64,7 +64,8 @@ check_format() {
 }
 
 check_shell() {
-  find .ci deploy tests -type f \( -name '*.sh' -o -name '*.sbatch' -o -path .ci/run \) -print0 |
+  find .ci deploy tests -type f \( -name '*.sh' -o -name '*.sbatch' -o -path .ci/run \
+    -o -path 'deploy/packages/service/p*' \) -print0 |
     xargs -0 shellcheck -x
 }
 

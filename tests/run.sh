@@ -9,7 +9,7 @@
 #   --fast   release build, tests/lint.sh, unit tests and the quickest end-to-end tests
 #   --full   as without, and: many more seeds, all tests under AddressSanitizer,
 #            all but clusters under ThreadSanitizer, the interop group (PyPI, npm), a
-#            Slurm of one node, and clang-tidy
+#            Slurm of one node, packages and image in a bare Debian 12, and clang-tidy
 #   --chaos  release build; jobs that are disturbed, under many more seeds (no part of --full)
 #   --architectures
 #            release build; a hundred and more tiny models of transformers' own classes, merged and
@@ -182,6 +182,9 @@ if [ "$mode" = full ]; then
   stage "Interop: axe over the dashboard and the report"
   MERGANSER_BIN="$PWD/build/bin/merganser" MERGANSER_SOURCE_DIR="$PWD" \
     NODE_PATH="$PWD/.venv-interop/node/node_modules" /usr/bin/python3 tests/interop/axe_test.py
+
+  stage "Packages, and the image's RUN lines, in a bare Debian 12"
+  MERGANSER_LONG=1 ctest --preset debian
 
   stage "clang-tidy, and the build of asan"
   finish

@@ -151,7 +151,7 @@ std::string Page(const OutlineProgram& program, const OutlineCommand& command,
   Heading("NAME", page);
   std::string summary = command.description;
   if (summary.ends_with('.')) summary.pop_back();
-  absl::StrAppend(&page, RoffName(name), " \\- ", RoffText(summary), "\n");
+  page += RoffLines(absl::StrCat(RoffName(name), " \\- ", RoffText(summary)));
   Synopsis(command, whole ? command.name : absl::StrCat(program.itself.name, " ", command.name),
            whole && !program.commands.empty(), page);
   Heading("DESCRIPTION", page);

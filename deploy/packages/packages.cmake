@@ -9,7 +9,7 @@ include(GNUInstallDirs)
 # --- manual pages, completions, changelogs: made by the program, or of what is in the tree ----------
 
 set(merganser_pages ${CMAKE_BINARY_DIR}/pages)
-set(merganser_maintainer "Merganser developers <merganser@localhost>")
+set(merganser_maintainer "Merganser developers <merganser@example.org>")
 # Debian's own number of a package of this version.
 set(merganser_package_release 1)
 set(merganser_package_version ${PROJECT_VERSION}-${merganser_package_release})
@@ -104,25 +104,29 @@ set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME merganser)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PROGRAM_PACKAGE_SUGGESTS "merganser-mpi, merganser-service")
 set(CPACK_DEBIAN_PROGRAM_DESCRIPTION "merge experts of one language model into one checkpoint
-Merges RL post-trained experts of one base model into one checkpoint on CPUs, at close to the speed of
-reading the files, without ever holding a model in memory. It reads and writes Hugging Face checkpoints
-(safetensors) and takes mergekit's recipe files.
-The same recipe and inputs give the same bytes, whatever the number of threads, workers or the CPU.")
+Merges RL post-trained experts of one base model into one checkpoint on
+CPUs, at close to the speed of reading the files, without ever holding a
+model in memory. It reads and writes Hugging Face checkpoints (safetensors)
+and takes mergekit's recipe files.
+
+The same recipe and inputs give the same bytes, whatever the number of
+threads, workers or the CPU.")
 
 set(CPACK_DEBIAN_MPI_PACKAGE_NAME merganser-mpi)
 set(CPACK_DEBIAN_MPI_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_MPI_PACKAGE_DEPENDS openmpi-bin)
 set(CPACK_DEBIAN_MPI_PACKAGE_SUGGESTS merganser)
 set(CPACK_DEBIAN_MPI_DESCRIPTION "merge experts of one language model over the ranks of an MPI run
-One merge on several nodes, started by mpirun or a batch system: the recipes, outputs and bytes are those
-of the package merganser.")
+One merge on several nodes, started by mpirun or a batch system: the
+recipes, outputs and bytes are those of the package merganser.")
 
 set(CPACK_DEBIAN_SERVICE_PACKAGE_NAME merganser-service)
 set(CPACK_DEBIAN_SERVICE_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_SERVICE_PACKAGE_DEPENDS "merganser (= ${merganser_package_version}), adduser")
 set(CPACK_DEBIAN_SERVICE_DESCRIPTION "merge experts of language models as a service of systemd
-Units of a coordinator, which takes merge jobs, and of a worker, which computes them, with a user of their
-own. Neither is started before it was given tokens.")
+Units of a coordinator, which takes merge jobs, and of a worker, which
+computes them, with a user of their own. Neither is started before it was
+given tokens.")
 set(merganser_scripts ${CMAKE_CURRENT_LIST_DIR}/service)
 set(CPACK_DEBIAN_SERVICE_PACKAGE_CONTROL_EXTRA ${merganser_scripts}/conffiles
   ${merganser_scripts}/postinst ${merganser_scripts}/prerm ${merganser_scripts}/postrm)
