@@ -70,7 +70,7 @@ struct WorkerReport {
     std::string token;
     std::string job;
     UnitResult result;
-    std::string record;  // the same, as it is put down (PackResult)
+    std::string record = {};  // the same, as it is put down (PackResult)
   };
   struct Failed {
     std::string token;
