@@ -27,9 +27,10 @@ The outputs of both are compared once, element by element; comparison.py says wh
 --referee evaluates ResMerge of the whole model once more in float64, and tells the share of elements
 that this program and the float32 script have equal with it.
 
-First every step runs once; then those of the fewest runs again, the quickest first, as long as they
-fit into --minutes. DIR/peers.json has each run, DIR/peers.md the tables: the same command goes on
-with what is left, and adds runs up to --runs. Ends with 1 where outputs are wrong or a program failed.
+First every step runs once, however long that takes; then those of the fewest runs again, the quickest
+first, as long as they fit into --minutes. DIR/peers.json has each run, DIR/peers.md the tables: the
+same command goes on with what is left, and adds runs up to --runs. Ends with 1 where outputs are
+wrong or a program failed.
 
 Needs tests/interop/requirements.txt in --python; `tests/run.sh --peers` does all of it.
 """
@@ -306,7 +307,7 @@ def main():
                         default=os.path.join(merges.ROOT, ".venv-interop", "bin", "python"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--methods", help="recipes, separated by commas; resmerge is torch's table")
-    parser.add_argument("--plain", default="linear,task_arithmetic,ties",
+    parser.add_argument("--plain", default="linear,task_arithmetic,slerp",
                         help="recipes of the table of mergekit as it comes, or all, or none")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=38,

@@ -134,6 +134,11 @@ class ComparisonTest(harness.Case):
         self.assertAlmostEqual(found.distance[1], 0.25 * math.sqrt(5000), places=6)
         others[1::8] = 0
         self.assertIn("share of changed elements", self.compare(self.START + others, "ties", base).wrong)
+        # Its choice is rounding noise, but not anything.
+        self.assertEqual(self.compare(self.START + others, "arcee_fusion", base).wrong, "")
+        others[5::16] = 0
+        self.assertIn("share of changed elements",
+                      self.compare(self.START + others, "arcee_fusion", base).wrong)
         self.assertIn("distance from the base", self.compare(self.START + 0.5 * chosen, "ties", base).wrong)
 
 
