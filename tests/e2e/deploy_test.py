@@ -50,7 +50,8 @@ class DockerTest(harness.Case):
     def test_not_root_and_without_a_shell(self):
         user, = self.file.all("run", "USER")
         self.assertRegex(user, r"^[1-9]\d*:[1-9]\d*$")
-        self.assertIn("--uid %s " % user.split(":")[0], " ".join(self.file.all("run", "RUN")))
+        self.assertIn("--uid %s --gid %s " % tuple(user.split(":")),
+                      " ".join(self.file.all("run", "RUN")))
         for word in ("ENTRYPOINT", "CMD"):
             self.assertTrue(self.file.all("run", word)[0].startswith("["), word)
         self.assertEqual(self.file.all("run", "ENTRYPOINT"), ['["merganser"]'])
