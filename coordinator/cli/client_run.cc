@@ -10,6 +10,14 @@
 #include "coordinator/service/client.h"
 
 namespace merganser::cli {
+namespace {
+
+// How often gRPC looks at a connection that is being made while no call waits for it: calls fail at
+// once then. A TLS handshake takes three looks, which at gRPC's own pace (5 s) is longer than it
+// may take, so that a coordinator that is back would not be found for minutes.
+constexpr char kLookAtConnectionsMs[] = "200";
+
+}  // namespace
 
 void AddTarget(CLI::App& command, Target& target) {
   command.add_option("--coordinator", target.address, "HOST:PORT of the coordinator")
@@ -22,6 +30,7 @@ void AddJob(CLI::App& command, std::string& job) {
 }
 
 absl::Status ReadyToCall(ProcessNeeds needs, Target& target) {
+  setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", kLookAtConnectionsMs, /*overwrite=*/0);
   if (target.security.token_file.empty()) target.security.token = TokenFromEnvironment();
   if (!target.security.tls_ca.empty()) needs.threads += kTlsThreads;
   return CheckProcessLimits(ReadProcessLimits(), needs);

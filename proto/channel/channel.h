@@ -26,7 +26,7 @@ absl::Status CheckSecurity(const std::string& address, const ChannelSecurity& se
 // Thread-safe.
 class CoordinatorChannel {
  public:
-  // `address` is HOST:PORT. Nothing is connected yet.
+  // `address` is HOST:PORT. Nothing is connected yet. With TLS one thread follows the files.
   CoordinatorChannel(const std::string& address, const ChannelSecurity& security,
                      const grpc::ChannelArguments& arguments);
 
@@ -41,17 +41,19 @@ class CoordinatorChannel {
 
   // The outcome of a call for people: says what to do about tokens that are missing,
   // unknown or too weak, and makes certificates that do not fit kUnauthenticated
-  // (no repetition mends them). The rest is returned as it is.
+  // (no repetition mends them, unless the files are being replaced). The rest is returned as it is.
   absl::Status Explain(const absl::Status& status);
   // Whether the token is another one now than the one of that number.
   bool TokenChanged(uint64_t number);
 
  private:
+  absl::Status ExplainToken(const absl::Status& status);
+
   const std::string address_;
   const ChannelSecurity security_;
   TokenSource token_;
-  absl::Status status_;
-  std::shared_ptr<grpc::Channel> channel_;
+  const absl::Status status_;
+  const std::shared_ptr<grpc::Channel> channel_;
 };
 
 }  // namespace merganser

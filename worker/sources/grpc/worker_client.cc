@@ -25,6 +25,9 @@ constexpr int kMaxReceiveBytes = 64 << 20;
 constexpr size_t kMaxResultBytes = size_t{60} << 20;
 constexpr int kReconnectMs = 100;
 constexpr int kMaxReconnectMs = 10'000;
+// What an attempt to connect has at least, a TLS handshake with a machine far away or busy
+// included.
+constexpr int kMinConnectMs = 2000;
 
 void EncodeFailure(const LeaseReport& report, const absl::Status& status,
                    v1::SyncRequest& request) {
@@ -156,7 +159,7 @@ WorkerClient::WorkerClient(const std::string& coordinator, const ChannelSecurity
   arguments.SetMaxReceiveMessageSize(kMaxReceiveBytes);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kMinConnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
   // A machine that is gone sends no reset: without these a call waits for TCP to give up on it, a
   // quarter of an hour.
