@@ -8,6 +8,7 @@
 #include "common/base/guarded.h"
 #include "common/base/status.h"
 #include "common/plan/encoding.h"
+#include "common/plan/plan.h"
 #include "worker/process_memory.h"
 
 namespace merganser {
@@ -182,7 +183,8 @@ bool SegmentFeed::JoinsNext(SegmentRun segments) const {
   segments.push_back(&next);
   const uint64_t beside = unit.writes() ? unit.pieces().LargestBuffer() : 0;
   const uint64_t whole = RunBufferBytes(unit.job().plan, segments) + WorkspaceOf(segments);
-  return whole + beside <= options_.memory;
+  // Each of the two is rounded up, and the one that the unit has is not given back before.
+  return whole + beside + 2 * kBufferRounding <= options_.memory;
 }
 
 absl::StatusOr<Buffer> SegmentFeed::Take(const UnitInFlight& unit, uint64_t bytes,

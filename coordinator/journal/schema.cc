@@ -103,6 +103,11 @@ ALTER TABLE jobs ADD COLUMN bytes_read INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN bytes_written INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN activity BLOB NOT NULL DEFAULT x'';
 )sql",
+    // 6 -> 7
+    R"sql(
+-- No table differs. Results are records that programs of version 6 do not read (MRGPROG3), which would
+-- fail the jobs that they belong to.
+)sql",
 };
 
 int Pragma(SQLite::Database& database, const char* name) {

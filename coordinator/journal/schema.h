@@ -10,7 +10,7 @@ class Database;
 
 namespace merganser {
 
-inline constexpr int kSchemaVersion = 6;
+inline constexpr int kSchemaVersion = 7;
 
 // Brings the database to kSchemaVersion, one version after the other in one
 // transaction; a new one is at version 0. kFailedPrecondition, and nothing is changed,

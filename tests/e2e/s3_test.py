@@ -55,6 +55,15 @@ class S3Test(BucketCase):
         self.check("out/embedded", wanted)
         self.assertNotIn(self.server.secret_key.encode(), done.stdout + done.stderr)
 
+    def test_runs_of_segments_leave_room_for_the_pieces_buffer(self):
+        """Small segments that want much memory each are read together while it lasts; with what the
+        buffers were rounded up by it did not, and the merge waited for what it held itself."""
+        local, remote = self.recipes("sample", SAMPLE[0], SAMPLE[1:2], method="arcee_fusion",
+                                     out_dtype="bfloat16")
+        wanted = self.wanted(local)
+        self.merge(remote, "s3://models/out/runs", "--threads", "1", "--memory", "1GiB")
+        self.check("out/runs", wanted)
+
     def test_many_parts(self):
         local, remote = self.generated(whole=True)
         wanted = self.wanted(local)
