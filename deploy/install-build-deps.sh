@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs the Debian 12 packages that building Merganser needs.
 #
-# usage: deploy/install-build-deps.sh [--tests] [--benchmarks] [--full]
+# usage: deploy/install-build-deps.sh [--tests] [--benchmarks] [--full] [--fuzz]
 #   --tests       also what the tests need
 #   --benchmarks  also what the benchmarks need (implies --tests)
 #   --full        also what `tests/run.sh --full` needs (implies --tests)
+#   --fuzz        also what `tests/run.sh --fuzz` needs (implies --tests)
 #
 # Does nothing, and needs neither root nor network, where all of it is installed.
 set -euo pipefail
@@ -26,6 +27,7 @@ tests=(
 )
 benchmarks=(libbenchmark-dev liblapacke-dev libopenblas-dev libspectra-dev)
 full=(python3-venv slurmctld slurmd slurm-client munge debootstrap)
+fuzz=(libclang-rt-16-dev)
 # Node of other sources brings its npm along, and Debian's is in conflict with it.
 command -v npm >/dev/null || full+=(nodejs npm)
 
@@ -34,8 +36,9 @@ for argument in "$@"; do
     --tests) packages+=("${tests[@]}") ;;
     --benchmarks) packages+=("${tests[@]}" "${benchmarks[@]}") ;;
     --full) packages+=("${tests[@]}" "${full[@]}") ;;
+    --fuzz) packages+=("${tests[@]}" "${fuzz[@]}") ;;
     -h | --help)
-      sed -n '2,9s/^# \{0,1\}//p' "$0"
+      sed -n '2,10s/^# \{0,1\}//p' "$0"
       exit 0
       ;;
     *)

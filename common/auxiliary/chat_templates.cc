@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/status.h"
 #include "common/config/json_key.h"
+#include "common/format/python_numbers.h"
 #include "common/storage/read_whole.h"
 
 namespace merganser {
@@ -109,6 +110,12 @@ std::optional<std::string> TemplateIn(const nlohmann::json& config) {
   return std::nullopt;
 }
 
+// As Python reads it, with its own numbers.
+nlohmann::json Parsed(std::string_view text) {
+  return nlohmann::json::parse(ReplacePythonNumbers(text, UnusedNumbers(text)), nullptr,
+                               /*allow_exceptions=*/false);
+}
+
 }  // namespace
 
 std::string_view NamedChatTemplate(std::string_view name) {
@@ -127,7 +134,7 @@ absl::StatusOr<std::optional<std::string>> ReadChatTemplate(const Checkpoint& mo
   MERGANSER_ASSIGN_OR_RETURN(const std::optional<std::string> text,
                              ReadWhole(*model.store, kConfigFile, kMaxAuxiliaryBytes));
   if (!text.has_value()) return std::optional<std::string>();
-  const nlohmann::json config = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json config = Parsed(*text);
   if (!config.is_object()) {
     return absl::DataLossError(absl::StrCat(model.store->Describe(kConfigFile),
                                             ": found no JSON object, expected the settings of a "
@@ -137,7 +144,7 @@ absl::StatusOr<std::optional<std::string>> ReadChatTemplate(const Checkpoint& mo
 }
 
 std::optional<std::string> ChatTemplateIn(std::string_view config) {
-  const nlohmann::json object = nlohmann::json::parse(config, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json object = Parsed(config);
   return object.is_object() ? TemplateIn(object) : std::nullopt;
 }
 

@@ -4,6 +4,25 @@
 
 namespace merganser {
 
+bool NestsDeeply(std::string_view json) {
+  size_t depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxJsonDepth) return true;
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return false;
+}
+
 std::string QuotedJson(std::string_view text) {
   using Json = nlohmann::ordered_json;
   return Json(std::string(text)).dump(-1, ' ', false, Json::error_handler_t::replace);

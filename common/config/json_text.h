@@ -13,6 +13,10 @@ namespace merganser {
 // Deeper nesting than any file of a model has; keeps indentation from growing quadratic.
 inline constexpr size_t kMaxJsonDepth = 64;
 
+// Whether brackets of `json` are nested deeper than that. Trees are walked by calls: one of a text
+// as deep as its author likes would end the process. For JSON that is to become one.
+bool NestsDeeply(std::string_view json);
+
 // An object or an array that is open.
 struct JsonLevel {
   char close = 0;  // what ends it

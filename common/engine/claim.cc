@@ -21,6 +21,14 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
+// A number that a holder may have, of which there is another one for whoever takes over. Of
+// fractions and truth values the library would make some.
+std::optional<int64_t> Whole(const Json& value) {
+  constexpr uint64_t kMost = uint64_t{1} << 53;
+  if (!value.is_number_unsigned() || value.get<uint64_t>() > kMost) return std::nullopt;
+  return value.get<int64_t>();
+}
+
 absl::Status Claimed(ObjectStore& store, std::string_view text) {
   absl::StatusOr<ClaimRecord> claim = ParseClaim(text);
   const std::string who =
@@ -96,10 +104,15 @@ absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text) {
     const Json json = Json::parse(text);
     ClaimRecord claim;
     json.at("job").get_to(claim.job);
-    json.at("epoch").get_to(claim.epoch);
+    const std::optional<int64_t> epoch = Whole(json.at("epoch")), pid = Whole(json.at("pid"));
+    if (!epoch.has_value() || !pid.has_value()) {
+      return absl::DataLossError(
+          "found no claim: epoch or pid is another value, expected whole numbers");
+    }
+    claim.epoch = *epoch;
+    claim.pid = *pid;
     json.at("started").get_to(claim.started);
     json.at("host").get_to(claim.host);
-    json.at("pid").get_to(claim.pid);
     claim.process = json.value("process", "");
     claim.beat_ms = json.value("beat_ms", claim.beat_ms);
     claim.text = text;

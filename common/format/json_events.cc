@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/base/utf8.h"
 #include "common/format/text.h"
@@ -20,8 +21,8 @@ std::string SyntaxDetail(const std::string& what) {
   if (const size_t at = detail.find(": "); at != std::string::npos) detail = detail.substr(at + 2);
   detail = OneLine(detail);
   constexpr size_t kLongest = 200;
-  if (detail.size() > kLongest) detail = absl::StrCat(detail.substr(0, kLongest), "...");
-  return detail;
+  if (detail.size() <= kLongest) return detail;
+  return absl::StrCat(std::string(WholeCharacters(detail, kLongest)), "...");
 }
 
 // nlohmann's names and signatures, which it calls by name.

@@ -11,6 +11,7 @@
 #include "common/base/shown.h"
 #include "common/base/status.h"
 #include "common/checkpoint/vocabulary.h"
+#include "common/config/json_text.h"
 #include "common/format/python_numbers.h"
 #include "common/format/text.h"
 #include "common/storage/read_whole.h"
@@ -27,6 +28,11 @@ constexpr char kTextConfig[] = "text_config";
 constexpr std::string_view kOfEveryModel[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
 
 absl::StatusOr<Json> ParseObject(std::string_view text, std::string_view what) {
+  if (NestsDeeply(text)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(Shown(what), ": found JSON that is nested deeper than ", kMaxJsonDepth,
+                     " levels, expected the settings of a model"));
+  }
   Json json = Json::parse(ReplacePythonNumbers(text, UnusedNumbers(text)), nullptr,
                           /*allow_exceptions=*/false);
   if (json.is_object()) return json;

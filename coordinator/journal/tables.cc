@@ -75,6 +75,13 @@ std::optional<JobState> StateNamed(std::string_view name) {
   return std::nullopt;
 }
 
+// Cut to the width of a code, another number might be that of no error.
+absl::StatusCode CodeOf(int64_t number) {
+  constexpr int64_t kLast = static_cast<int64_t>(absl::StatusCode::kUnauthenticated);
+  return number < 0 || number > kLast ? absl::StatusCode::kUnknown
+                                      : static_cast<absl::StatusCode>(number);
+}
+
 constexpr char kSaveJob[] = R"sql(
 INSERT INTO jobs (uid, sequence, request_id, state, cancelling, recipe, source_name, directories,
                   output_uri, overwrite, plan_digest, numerics_version, inputs, error_code,
@@ -227,8 +234,8 @@ absl::StatusOr<std::vector<JobRecord>> Tables::LoadJobs() {
         !UnpackTexts(row.TextAt(12), inputs) || inputs.size() % 2 != 0 ||
         !UnpackTexts(row.TextAt(20), info.warnings) || !UnpackTexts(row.TextAt(30), labels) ||
         labels.size() % 2 != 0 || !UnpackTexts(row.TextAt(32), info.models)) {
-      return absl::DataLossError(absl::StrCat("found a row of ", OneLine(info.name), " in state \"",
-                                              OneLine(state), "\" that cannot be read"));
+      return absl::DataLossError(absl::StrCat("found a row of ", Shown(info.name), " in state \"",
+                                              Shown(state), "\" that cannot be read"));
     }
     info.state = *known;
     info.cancelling = row.NumberAt(4) != 0;
@@ -241,7 +248,7 @@ absl::StatusOr<std::vector<JobRecord>> Tables::LoadJobs() {
     for (size_t i = 0; i < inputs.size(); i += 2) {
       record.plan.inputs.emplace_back(std::move(inputs[i]), std::move(inputs[i + 1]));
     }
-    info.error = absl::Status(static_cast<absl::StatusCode>(row.NumberAt(13)), row.TextAt(14));
+    info.error = absl::Status(CodeOf(row.NumberAt(13)), row.TextAt(14));
     info.error_reason = row.TextAt(15);
     info.created = row.TimeAt(16);
     info.started = row.TimeAt(17);

@@ -102,6 +102,8 @@ std::optional<HfFile> HfFile::Parse(std::string_view identity) {
   if (!absl::SimpleAtoi(absl::string_view(size.data(), size.size()), &file.size)) {
     return std::nullopt;
   }
+  // A sign, or zeros before the number.
+  if (file.ToString() != identity) return std::nullopt;
   return file;
 }
 

@@ -30,6 +30,8 @@ std::optional<HttpIdentity> HttpIdentity::Parse(std::string_view text) {
   if (!absl::SimpleAtoi(absl::string_view(text.data(), space), &identity.size)) return std::nullopt;
   const std::string_view rest = text.substr(space + 1);
   (IsStrongEtag(rest) ? identity.etag : identity.modified) = std::string(rest);
+  // A sign, or zeros before the number.
+  if (identity.ToString() != text) return std::nullopt;
   return identity;
 }
 
@@ -55,7 +57,7 @@ HttpIdentity IdentityOf(const HttpAnswer& answer, uint64_t size) {
   const std::string_view modified = answer.Header("last-modified");
   if (IsStrongEtag(etag)) {
     identity.etag = std::string(etag);
-  } else if (IsHeaderText(modified)) {
+  } else if (IsHeaderText(modified) && !IsStrongEtag(modified)) {
     identity.modified = std::string(modified);
   }
   return identity;

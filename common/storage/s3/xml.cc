@@ -13,6 +13,9 @@
 namespace merganser::s3 {
 namespace {
 
+// Of an upload, from 1 on.
+constexpr uint64_t kMostParts = 10'000;
+
 // Without a namespace's prefix.
 std::string_view LocalName(const pugi::xml_node& node) {
   const std::string_view name = node.name();
@@ -129,6 +132,7 @@ absl::StatusOr<PartsPage> ParsePartsPage(std::string_view body) {
     if (LocalName(child) != "Part") continue;
     ListedPart part;
     MERGANSER_ASSIGN_OR_RETURN(const uint64_t number, Number(child, "PartNumber", body));
+    if (number == 0 || number > kMostParts) return Malformed("part with a number of one", body);
     part.number = static_cast<uint32_t>(number);
     MERGANSER_ASSIGN_OR_RETURN(part.size, Number(child, "Size", body));
     part.etag = Text(child, "ETag");

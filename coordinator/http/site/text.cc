@@ -139,22 +139,25 @@ std::optional<HostPort> ParseHost(std::string_view text) {
     if (end == std::string_view::npos) return std::nullopt;
     found.host = Lower(text.substr(1, end - 1));
     in6_addr address;
+    // The C library reads up to a zero byte.
+    if (found.host.find('\0') != std::string::npos) return std::nullopt;
     if (::inet_pton(AF_INET6, found.host.c_str(), &address) != 1) return std::nullopt;
     found.number = true;
     rest = text.substr(end + 1);
   } else {
     const size_t end = std::min(text.size(), text.find(':'));
     found.host = Lower(text.substr(0, end));
-    in_addr address;
-    found.number = ::inet_pton(AF_INET, found.host.c_str(), &address) == 1;
     rest = text.substr(end);
-    if (found.host.empty() || found.host.size() > 253) return std::nullopt;
+    if (found.host.size() > 253) return std::nullopt;
     for (const char c : found.host) {
       if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '-' && c != '.' && c != '_') {
         return std::nullopt;
       }
     }
-    if (found.host.back() == '.') found.host.pop_back();
+    if (found.host.ends_with('.')) found.host.pop_back();
+    if (found.host.empty() || found.host.back() == '.') return std::nullopt;
+    in_addr address;
+    found.number = ::inet_pton(AF_INET, found.host.c_str(), &address) == 1;
   }
   if (rest.empty()) return found;
   if (rest.front() != ':' || rest.size() > 6) return std::nullopt;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,13 @@ TEST(ChatTemplates, TheMostCommonIsTheFirstOnATie) {
   EXPECT_EQ(tied.count, 2u);
   EXPECT_EQ(tied.first, 1u);
   EXPECT_EQ(MostCommonTemplate({"b", "a", " a\n"}).text, "a");
+}
+
+// Python writes what is no number in other JSON; a file that had it beside its template had none.
+TEST(ChatTemplates, AreFoundBesidePythonsNumbers) {
+  EXPECT_EQ(ChatTemplateIn(R"({"chat_template": "t", "x": [NaN, -Infinity]})"), "t");
+  EXPECT_EQ(ChatTemplateIn(R"({"chat_template": "NaN"})"), "NaN");
+  EXPECT_EQ(ChatTemplateIn(R"({"chat_template": "t", "x": None})"), std::nullopt);
 }
 
 TEST(JsonKey, TheKeyAloneChanges) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/strings/str_cat.h"
 #include "common/storage/list.h"
 #include "common/storage/memory/memory_store.h"
 #include "gmock/gmock.h"
@@ -44,6 +45,22 @@ TEST(ClaimText, RoundTrips) {
 
 TEST(ClaimText, OtherTextIsDataLoss) {
   for (std::string_view text : {"", "{}", "[]", "{\"job\": 1}", "job-1", "{\"job\":\"a\""}) {
+    EXPECT_TRUE(absl::IsDataLoss(ParseClaim(text).status())) << text;
+  }
+}
+
+// Whoever takes it over has the next epoch, which there was none of behind the last number.
+TEST(ClaimText, NumbersThatNoHolderHasAreDataLoss) {
+  const std::string good = WriteClaim(Claim("job-1"));
+  for (const std::string_view epoch :
+       {"9223372036854775807", "18446744073709551615", "-1", "1.5", "1e300", "true", "\"1\""}) {
+    std::string text = good;
+    text.replace(text.find("\"epoch\":1"), 9, absl::StrCat("\"epoch\":", std::string(epoch)));
+    EXPECT_TRUE(absl::IsDataLoss(ParseClaim(text).status())) << text;
+  }
+  for (const std::string_view pid : {"-5", "1e30", "false"}) {
+    std::string text = good;
+    text.replace(text.find("\"pid\":4711"), 10, absl::StrCat("\"pid\":", std::string(pid)));
     EXPECT_TRUE(absl::IsDataLoss(ParseClaim(text).status())) << text;
   }
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/base/utf8.h"
 #include "common/format/json_events.h"
 
 namespace merganser {
@@ -50,6 +51,22 @@ TEST(ReadJson, StopsAtTheDepthLimitWithoutUsingStack) {
   EXPECT_NE(std::string(status.message()).find("nested deeper than the 1000 levels"),
             std::string::npos);
   EXPECT_EQ(count.events, 1000u);
+}
+
+// Messages travel as text that has to be UTF-8; this one was cut within a character.
+TEST(ReadJson, WhatItQuotesOfALongTextIsCutBetweenCharacters) {
+  class Ignore final : public JsonHandler {
+   public:
+    absl::Status On(const JsonEvent&) override { return absl::OkStatus(); }
+  } ignore;
+  for (size_t before = 0; before < 120; ++before) {
+    std::string text = "{\"" + std::string(before, 'x');
+    for (int i = 0; i < 40; ++i) text += "\xF0\x9F\x98\x80";
+    const absl::Status status = ReadJson(text + "\t", 10, ignore);
+    EXPECT_TRUE(absl::IsDataLoss(status));
+    const std::string message(status.message());
+    EXPECT_FALSE(FirstInvalidUtf8(message).has_value()) << message;
+  }
 }
 
 TEST(ReadJson, RefusesWhatLooksFinishedButIsNot) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
 #include "common/config/config_json.h"
 
@@ -35,6 +36,19 @@ JsonValues InGeneration(const std::string& config, const std::string& donor, boo
   return values.ok() ? *values : JsonValues();
 }
 JsonValue Value(const std::string& json, bool add = false) { return {json, add}; }
+
+// Lists within lists were walked by calls, and ended the process.
+TEST(TokenNumbers, NestingThatIsDeeperThanAnyStackIsRefused) {
+  constexpr size_t kDepth = 200'000;
+  const std::string deep =
+      "{\"eos_token_id\": " + std::string(kDepth, '[') + std::string(kDepth, ']') + "}";
+  const std::string plain = R"({"eos_token_id": 1})";
+  for (const auto& [own, other] : {std::pair(deep, plain), std::pair(plain, deep)}) {
+    EXPECT_TRUE(absl::IsInvalidArgument(NumbersInConfig(own, "a", other, "b", Keep).status()));
+    EXPECT_TRUE(
+        absl::IsInvalidArgument(NumbersInGeneration(own, "a", other, "b", true, Keep).status()));
+  }
+}
 
 TEST(TokenNumbers, KeysThatNameTokens) {
   for (const char* key : {"eos_token_id", "decoder_start_token_id", "image_token_index"}) {

@@ -1,6 +1,7 @@
 #include "coordinator/http/site/text.h"
 
 #include <string>
+#include <string_view>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -43,6 +44,17 @@ TEST(TextTest, HostsAreNamesAndNumbersWithPorts) {
                           "host:999999", "::1", "a\"b", "h:"}) {
     const auto host = ParseHost(bad);
     EXPECT_TRUE(!host.has_value() || std::string(bad) == "h:") << bad;
+  }
+}
+
+// "1.2.3.4." was a name that is written as a number, and "." a host without a name; behind a zero
+// byte anything might stand.
+TEST(TextTest, HostsAreWhatTheyAreWithoutTheirDot) {
+  EXPECT_EQ(*ParseHost("10.0.0.1."), (HostPort{"10.0.0.1", "", true}));
+  for (const std::string_view bad :
+       {std::string_view("."), std::string_view(".:80"), std::string_view("a.."),
+        std::string_view("[::1\0x]", 7), std::string_view("10.0.0.1\0", 9)}) {
+    EXPECT_FALSE(ParseHost(bad).has_value()) << bad;
   }
 }
 

@@ -11,7 +11,7 @@
 namespace merganser::s3 {
 
 // All of these return kDataLoss for what has no key, secret or, where it must have them, token and
-// end; they never quote what was found.
+// end; of what was found they quote version and end alone.
 
 // {"Version": 1, "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"} of a
 // credential_process; the last two may be missing.

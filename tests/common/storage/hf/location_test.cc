@@ -113,7 +113,8 @@ TEST(HfFileTest, IdentitiesToTextAndBack) {
   EXPECT_EQ(HfFile::Parse("abc-12"), (HfFile{"abc", 12}));
   EXPECT_EQ((HfFile{"abc", 12}).ToString(), "abc-12");
   // Those of files, and what could lead out of a folder.
-  for (const std::string text : {"", "abc", "-1", "abc-", "12-34-56", "a/b-1", "..-1", "abc--1"}) {
+  for (const std::string text : {"", "abc", "-1", "abc-", "12-34-56", "a/b-1", "..-1", "abc--1",
+                                 "abc-+1", "abc-01", "abc- 1"}) {
     EXPECT_FALSE(HfFile::Parse(text).has_value()) << text;
   }
   EXPECT_EQ(PlainEtag("\"abc\""), "abc");

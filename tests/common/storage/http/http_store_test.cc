@@ -320,10 +320,19 @@ TEST(HttpIdentityTest, ToTextAndBackAndNothingElse) {
     EXPECT_EQ(HttpIdentity::Parse(identity.ToString()), identity) << identity.ToString();
   }
   // No header can be smuggled in by a plan.
-  for (const std::string text :
-       {"", "7", "x \"a\"", "-7 \"a\"", "7 \"a\"\r\nX-Evil: 1", "7 a\nb", "7 \x80"}) {
+  for (const std::string text : {"", "7", "x \"a\"", "-7 \"a\"", "7 \"a\"\r\nX-Evil: 1", "7 a\nb",
+                                 "7 \x80", "+7 \"a\"", "007 \"a\""}) {
     EXPECT_FALSE(HttpIdentity::Parse(text).has_value()) << text;
   }
+}
+
+// It was put on record as an ETag, and then asked for as one.
+TEST(HttpIdentityTest, ATimeThatIsWrittenAsAnEtagIsNone) {
+  HttpAnswer answer;
+  answer.headers = {{"last-modified", "\"abc\""}};
+  const HttpIdentity identity = IdentityOf(answer, 7);
+  EXPECT_EQ(identity.Condition(), "");
+  EXPECT_EQ(HttpIdentity::Parse(identity.ToString()), identity);
 }
 
 TEST(HttpTokensTest, EachIsForOneServer) {

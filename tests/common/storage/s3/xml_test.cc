@@ -6,6 +6,8 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
+
 namespace merganser::s3 {
 namespace {
 
@@ -67,6 +69,15 @@ TEST(XmlTest, SomeStoresNameTheirAnswersOtherwise) {
   EXPECT_EQ(ParsePartsPage("<ListPartsError/>").status().code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(ParsePartsPage("<Response/>").status().code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(ParsePartsPage("<ListBucketResponse/>").status().code(), absl::StatusCode::kDataLoss);
+}
+
+// 4294967297 was taken for 1.
+TEST(XmlTest, NumbersThatNoPartHasAreRefused) {
+  for (const char* number : {"0", "10001", "4294967297", "18446744073709551615"}) {
+    const std::string body = absl::StrCat("<ListPartsResult><Part><PartNumber>", number,
+                                          "</PartNumber><Size>1</Size></Part></ListPartsResult>");
+    EXPECT_EQ(ParsePartsPage(body).status().code(), absl::StatusCode::kDataLoss) << number;
+  }
 }
 
 TEST(XmlTest, PartsAndUploads) {
