@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Every test, from a fresh clone, as CI runs them.
 #
-# usage: tests/run.sh [--fast | --full | --chaos | --architectures | --peers]
+# usage: tests/run.sh [--fast | --full | --chaos | --architectures | --peers | --soak [MINUTES] |
+#        --coverage]
 #
 #   (none)   release build with warnings as errors; tests/lint.sh; all tests; then a build with
 #            AddressSanitizer and UBSan: unit tests and the quickest end-to-end tests
@@ -9,7 +10,8 @@
 #   --fast   release build, tests/lint.sh, unit tests and the quickest end-to-end tests
 #   --full   as without, and: many more seeds, all tests under AddressSanitizer,
 #            all but clusters under ThreadSanitizer, the interop group (PyPI, npm), a
-#            Slurm of one node, packages and image in a bare Debian 12, and clang-tidy
+#            Slurm of one node, packages and image in a bare Debian 12, clang-tidy, and clusters of
+#            this version with the last
 #   --chaos  release build; jobs that are disturbed, under many more seeds (no part of --full)
 #   --architectures
 #            release build; a hundred and more tiny models of transformers' own classes, merged and
@@ -17,6 +19,12 @@
 #   --peers  release build; whole merges held against mergekit's and against torch's, 40 minutes on a
 #            machine with nothing else to do (PyPI; no part of --full). Models and results stay in
 #            merganser-peers-UID of the folder for temporary files: a second run goes on
+#   --soak [MINUTES]
+#            release build; jobs of every method from disk and bucket under disturbances for so many
+#            minutes (120): flat lines, drawn in build/soak/soak.md (no part of --full)
+#   --coverage
+#            a build of its own; what the tests run, and the error paths that none takes (no part of
+#            --full)
 #
 # Needs Debian 12 and root or sudo where packages are missing. Ends with CTest's
 # own summary; exits non-zero as soon as a group fails. See tests/README.md.
@@ -31,6 +39,8 @@ case "${1:-}" in
   --chaos) mode=chaos ;;
   --architectures) mode=architectures ;;
   --peers) mode=peers ;;
+  --soak) mode=soak ;;
+  --coverage) mode=coverage ;;
   -h | --help)
     sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
     exit 0
@@ -118,7 +128,19 @@ interop() {
     .venv-interop/bin/python "tests/interop/$1" "${@:2}"
 }
 
+if [ "$mode" = coverage ]; then
+  stage "Coverage"
+  tests/coverage.sh
+  exit 0
+fi
 build release
+if [ "$mode" = soak ]; then
+  stage "Soak"
+  MERGANSER_BIN="$PWD/build/bin/merganser" MERGANSER_SOURCE_DIR="$PWD" \
+    MERGANSER_DATA="$PWD/build/e2e-data" /usr/bin/python3 tests/e2e/soak.py \
+    --minutes "${2:-120}" --out build/soak
+  exit 0
+fi
 if [ "$mode" = chaos ]; then
   check chaos
   exit 0
@@ -150,6 +172,7 @@ if [ "$mode" = full ]; then
   tidy_and_asan() {
     tests/lint.sh tidy
     build asan
+    tests/old_version.sh || [ $? -eq 77 ]
   }
   beside tidy_and_asan
   # GCC 12's ThreadSanitizer does not know the address layouts that newer
@@ -186,8 +209,10 @@ if [ "$mode" = full ]; then
   stage "Packages, and the image's RUN lines, in a bare Debian 12"
   MERGANSER_LONG=1 ctest --preset debian
 
-  stage "clang-tidy, and the build of asan"
+  stage "clang-tidy, the build of asan, and that of the last version"
   finish
+  stage "This version and the last together"
+  ctest --test-dir build -R '^e2e\.versions$' --no-tests=error --output-on-failure
 else
   beside build asan
   check release

@@ -51,7 +51,7 @@ osd data = {folder}/osd
 rgw data = {folder}/rgw
 admin socket =
 rgw rados pool pg num min = 1
-rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
+rgw frontends = beast endpoint={host}:{port} tcp_nodelay=1
 rgw gc obj min wait = 5
 rgw gc processor period = 5
 rgw enable sync thread = false
@@ -69,13 +69,14 @@ def missing():
 
 
 class Server:
-    """radosgw in `folder`, which it fills; `extra` are lines of its configuration."""
+    """radosgw in `folder`, which it fills; `extra` are lines of its configuration, `host` the
+    address of this machine at which it answers."""
 
-    def __init__(self, folder, memory=2 << 30, extra=""):
+    def __init__(self, folder, memory=2 << 30, extra="", host="127.0.0.1"):
         self.folder = os.path.abspath(folder)
         self.access_key, self.secret_key = "merganser-test", "merganser-test-secret"
         self.port, self.mon = free_ports(2)
-        self.endpoint = "http://127.0.0.1:%d" % self.port
+        self.endpoint = "http://%s:%d" % (host, self.port)
         self.processes = []
         os.makedirs(os.path.join(self.folder, "run"), exist_ok=True)
         for name in ("mon", "osd", "rgw", "crash"):
@@ -85,7 +86,8 @@ class Server:
         low = 20000 + os.getpid() % 20000
         with open(self.config, "w", encoding="utf-8") as f:
             f.write(CONFIG.format(fsid=self.fsid, mon=self.mon, low=low, high=low + 200,
-                                  memory=memory, folder=self.folder, port=self.port, extra=extra))
+                                  memory=memory, folder=self.folder, host=host, port=self.port,
+                                  extra=extra))
 
     def run(self, *command):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
