@@ -14,7 +14,7 @@ import unittest
 
 import debian_packages as debian
 import harness
-from deploy_test import Dockerfile
+from deploy_files import Dockerfile
 
 # Debian's own folders of what was downloaded, logged, or is the system's account of packages.
 ACCOUNTS = ("/var/cache", "/var/log", "/var/lib/apt", "/var/lib/dpkg", "/proc", "/sys", "/dev", "/data",
