@@ -94,8 +94,7 @@ absl::StatusOr<std::unique_ptr<HttpSite>> HttpSite::OpenCoordinators(
   MERGANSER_ASSIGN_OR_RETURN(std::unique_ptr<HttpSite> site,
                              Open(flags, security, std::move(metrics)));
   site->instance_ =
-      DigestHex(absl::StrCat(HostName(), " ", site->server_->port(), " ", identity))
-          .substr(0, 8);
+      DigestHex(absl::StrCat(HostName(), " ", site->server_->port(), " ", identity)).substr(0, 8);
   return site;
 }
 
