@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Every test, from a fresh clone, as CI runs them.
 #
-# usage: tests/run.sh [--fast | --full | --chaos | --architectures | --peers | --soak [MINUTES] |
-#        --coverage]
+# usage: tests/run.sh [--fast | --full | --chaos | --architectures | --peers | --fuzz [SECONDS] |
+#        --soak [MINUTES] | --coverage]
 #
 #   (none)   release build with warnings as errors; tests/lint.sh; all tests; then a build with
 #            AddressSanitizer and UBSan: unit tests and the quickest end-to-end tests
@@ -19,6 +19,9 @@
 #   --peers  release build; whole merges held against mergekit's and against torch's, 40 minutes on a
 #            machine with nothing else to do (PyPI; no part of --full). Models and results stay in
 #            merganser-peers-UID of the folder for temporary files: a second run goes on
+#   --fuzz [SECONDS]
+#            a build of its own with Clang, AddressSanitizer and UBSan; every fuzz target for so many
+#            seconds (60), from its seeds or from where the last run ended (no part of --full)
 #   --soak [MINUTES]
 #            release build; jobs of every method from disk and bucket under disturbances for so many
 #            minutes (120): flat lines, drawn in build/soak/soak.md (no part of --full)
@@ -39,6 +42,7 @@ case "${1:-}" in
   --chaos) mode=chaos ;;
   --architectures) mode=architectures ;;
   --peers) mode=peers ;;
+  --fuzz) mode=fuzz ;;
   --soak) mode=soak ;;
   --coverage) mode=coverage ;;
   -h | --help)
@@ -128,6 +132,12 @@ interop() {
     .venv-interop/bin/python "tests/interop/$1" "${@:2}"
 }
 
+if [ "$mode" = fuzz ]; then
+  build fuzz
+  stage "Fuzzing"
+  tests/fuzz/fuzz.py --seconds "${2:-60}"
+  exit 0
+fi
 if [ "$mode" = coverage ]; then
   stage "Coverage"
   tests/coverage.sh
