@@ -52,7 +52,9 @@ absl::StatusOr<HfLocation> ParseHfLocation(std::string_view path) {
   for (const std::string_view kind : {"datasets/", "spaces/", "buckets/"}) {
     if (path.starts_with(kind)) return Bad(path, "is no model of the hub");
   }
-  const std::string_view name = Segments(path, 2);
+  // A name without an organisation ends at its '@', as far as '/' parts it.
+  const bool alone = Segments(path, 1).find('@') != std::string_view::npos;
+  const std::string_view name = Segments(path, alone ? 1 : 2);
   std::string_view rest = path.substr(name.size());
   HfLocation location;
   const size_t at = name.find('@');

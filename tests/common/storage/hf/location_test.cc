@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "common/storage/hf/model_info.h"
 #include "common/storage/uri.h"
@@ -107,6 +109,21 @@ TEST(HfModelInfoTest, OtherAnswersAreDataLoss) {
   }
   EXPECT_EQ(ParseHfModelInfo(std::string(100'000, '[')).status().code(),
             absl::StatusCode::kDataLoss);
+}
+
+// What followed was taken for a part of the revision, and spelled anew for more of it.
+TEST(HfLocationTest, NamesWithoutAnOrganisationHaveRevisionsAndFoldersToo) {
+  const auto parts = [](std::string_view text) {
+    const auto place = ParseHfLocation(text);
+    EXPECT_TRUE(place.ok()) << place.status();
+    return place.ok() ? std::vector{place->repository, place->revision, place->folder}
+                      : std::vector<std::string>();
+  };
+  using Parts = std::vector<std::string>;
+  EXPECT_EQ(parts("gpt2@main/sub/a"), (Parts{"gpt2", "main", "sub/a"}));
+  EXPECT_EQ(parts("gpt2@refs/pr/1"), (Parts{"gpt2", "refs/pr/1", ""}));
+  EXPECT_EQ(parts("gpt2@refs/pr/1/sub"), (Parts{"gpt2", "refs/pr/1", "sub"}));
+  EXPECT_EQ(parts("gpt2@a%2Fb"), (Parts{"gpt2", "a/b", ""}));
 }
 
 TEST(HfFileTest, IdentitiesToTextAndBack) {
