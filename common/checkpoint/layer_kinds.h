@@ -24,7 +24,8 @@ struct LayerKinds {
   // Told by a period, or by a count from the first layer, and not by the layers themselves; in a
   // model whose class is known to read the list.
   bool periodic = false, counted = false;
-  std::vector<std::string> kinds;  // of every layer, in one spelling
+  // Of every layer, in one spelling; where the file lists them, of as many as it has.
+  std::vector<std::string> kinds;
 };
 
 // What the class of `config`, a JSON object, makes of its top and its text_config for a model of

@@ -1,7 +1,7 @@
 // config.json as a merge reads it: two of them, with "%%" between.
 //
-// A file does not differ from itself, layers have one kind each, and what is told of differences is
-// lines.
+// A file does not differ from itself, kinds that are made are one a layer, and what is told of
+// differences is lines.
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,7 +23,9 @@ void RequireKinds(const ModelConfig& config) {
   // As a plan asks; a file may say any number.
   const uint64_t layers = config.layers.value_or(7);
   for (const LayerKinds& kinds : LayerKindsOf(config.text, layers)) {
-    Require(kinds.kinds.size() == layers, "not one kind a layer", kinds.list);
+    // Whoever looks a layer up in them looks only in those that are made.
+    Require(!(kinds.periodic || kinds.counted) || kinds.kinds.size() == layers,
+            "not one kind a layer", kinds.list);
     Require(!KindsJson(kinds, kinds.kinds).empty(), "a list that cannot be written", kinds.list);
   }
 }
