@@ -16,6 +16,9 @@ namespace merganser {
 namespace {
 
 using Json = nlohmann::ordered_json;
+// Of what others may have written: a tree that keeps the order of members is copied, by calls as
+// deep as it is, while it grows, and this one is not.
+using ReadJson = nlohmann::json;
 
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -23,7 +26,7 @@ std::string Dump(const Json& json) {
 
 // A number that a holder may have, of which there is another one for whoever takes over. Of
 // fractions and truth values the library would make some.
-std::optional<int64_t> Whole(const Json& value) {
+std::optional<int64_t> Whole(const ReadJson& value) {
   constexpr uint64_t kMost = uint64_t{1} << 53;
   if (!value.is_number_unsigned() || value.get<uint64_t>() > kMost) return std::nullopt;
   return value.get<int64_t>();
@@ -101,7 +104,7 @@ std::string WriteClaim(const ClaimRecord& claim) {
 
 absl::StatusOr<ClaimRecord> ParseClaim(std::string_view text) {
   try {
-    const Json json = Json::parse(text);
+    const ReadJson json = ReadJson::parse(text);
     ClaimRecord claim;
     json.at("job").get_to(claim.job);
     const std::optional<int64_t> epoch = Whole(json.at("epoch")), pid = Whole(json.at("pid"));

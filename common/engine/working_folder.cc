@@ -20,6 +20,9 @@ namespace merganser {
 namespace {
 
 using Json = nlohmann::ordered_json;
+// Of what others may have written: a tree that keeps the order of members is copied, by calls as
+// deep as it is, while it grows, and this one is not.
+using ReadJson = nlohmann::json;
 
 constexpr uint64_t kMaxRecordBytes = 64 << 20;
 // Of earlier versions, which knew no epochs: under the job's own name as the writer.
@@ -84,10 +87,10 @@ std::optional<RecordName> ParseRecordName(std::string_view name) {
 
 // nullopt where the text is something else.
 std::optional<std::vector<PlannedWrite>> ParseWrites(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, false);
+  const ReadJson json = ReadJson::parse(text, nullptr, false);
   if (!json.is_array()) return std::nullopt;
   std::vector<PlannedWrite> writes;
-  for (const Json& entry : json) {
+  for (const ReadJson& entry : json) {
     const auto name = entry.is_object() ? entry.find("key") : entry.end();
     if (!entry.is_object() || name == entry.end() || !name->is_string()) return std::nullopt;
     PlannedWrite write;
@@ -98,7 +101,7 @@ std::optional<std::vector<PlannedWrite>> ParseWrites(std::string_view text) {
     if (upload != entry.end() && upload->is_string()) write.upload = upload->get<std::string>();
     const auto ends = entry.find("ends");
     if (ends != entry.end() && ends->is_array()) {
-      for (const Json& end : *ends) {
+      for (const ReadJson& end : *ends) {
         if (!end.is_number_unsigned()) return std::nullopt;
         write.ends.push_back(end.get<uint64_t>());
       }

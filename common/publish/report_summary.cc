@@ -8,6 +8,7 @@
 #include "common/base/duration_text.h"
 #include "common/base/format.h"
 #include "common/base/status.h"
+#include "common/config/json_text.h"
 #include "common/publish/numbers.h"
 #include "common/publish/report.h"
 #include "nlohmann/json.hpp"
@@ -230,6 +231,10 @@ std::string Summary(const Json& report) {
 }  // namespace
 
 absl::StatusOr<std::string> SummariseReport(std::string_view report_json) {
+  if (NestsDeeply(report_json)) {
+    return absl::DataLossError(
+        absl::StrCat("report: found more than ", kMaxJsonDepth, " brackets in each other"));
+  }
   try {
     const Json report = Json::parse(report_json);
     if (const int format = report.at("format").get<int>(); format != 1) {

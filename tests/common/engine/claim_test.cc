@@ -43,6 +43,17 @@ TEST(ClaimText, RoundTrips) {
   EXPECT_EQ(back->pid, 4711);
 }
 
+// A member nested deeper than any stack, with others behind it.
+std::string Deep() {
+  constexpr size_t kDepth = 1'000'000;
+  return absl::StrCat("{\"a\": ", std::string(kDepth, '['), std::string(kDepth, ']'),
+                      ", \"b\": 1, \"c\": 2, \"d\": 3, \"e\": 4}");
+}
+
+TEST(ClaimText, DeepNestingIsDataLoss) {
+  EXPECT_TRUE(absl::IsDataLoss(ParseClaim(Deep()).status()));
+}
+
 TEST(ClaimText, OtherTextIsDataLoss) {
   for (std::string_view text : {"", "{}", "[]", "{\"job\": 1}", "job-1", "{\"job\":\"a\""}) {
     EXPECT_TRUE(absl::IsDataLoss(ParseClaim(text).status())) << text;

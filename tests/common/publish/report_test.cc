@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/digest.h"
 #include "common/plan/pieces.h"
 #include "common/storage/memory/memory_store.h"
@@ -284,6 +285,17 @@ TEST(SummariseReport, TellsWhatResMergeMeasured) {
   EXPECT_THAT(*text, HasSubstr("3 in 2 leaves"));
   EXPECT_LT(text->find("5.000 s  c"), text->find("4.000 s  b"));
   EXPECT_LT(text->find("4.000 s  b"), text->find("1.000 s  a"));
+}
+
+// A member nested deeper than any stack, with others behind it.
+std::string Deep() {
+  constexpr size_t kDepth = 1'000'000;
+  return absl::StrCat("{\"a\": ", std::string(kDepth, '['), std::string(kDepth, ']'),
+                      ", \"b\": 1, \"c\": 2, \"d\": 3, \"e\": 4}");
+}
+
+TEST(SummariseReport, RefusesDeepNesting) {
+  EXPECT_TRUE(absl::IsDataLoss(SummariseReport(Deep()).status()));
 }
 
 TEST(SummariseReport, RefusesWhatIsNoReport) {

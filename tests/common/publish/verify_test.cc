@@ -192,6 +192,17 @@ TEST_F(Verify, AReportOrIndexTooLargeToReadWholeIsRefusedUnread) {
   }
 }
 
+TEST_F(Verify, AReportThatIsNestedDeeplyIsDataLoss) {
+  constexpr size_t kDepth = 1'000'000;
+  Publish(OneShardPlan());
+  ASSERT_TRUE(store_
+                  ->Put(kReportKey, absl::StrCat("{\"format\": 1, \"a\": ",
+                                                 std::string(kDepth, '['), std::string(kDepth, ']'),
+                                                 ", \"b\": 1, \"c\": 2, \"d\": 3, \"e\": 4}"))
+                  .ok());
+  EXPECT_TRUE(absl::IsDataLoss(Run())) << Run();
+}
+
 TEST_F(Verify, ABrokenReportIsDataLoss) {
   const Plan plan = OneShardPlan();
   Publish(plan);
