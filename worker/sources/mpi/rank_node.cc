@@ -190,7 +190,7 @@ absl::Status RankNode::Step() {
   return Tell({.kind = MessageKind::kStopped});
 }
 
-absl::Status RankNode::TellEvents(RankEvents events) {
+absl::Status RankNode::TellEvents(const RankEvents& events) {
   for (const UnitResult& result : events.results) {
     Message message{.kind = MessageKind::kResult, .round = result.round};
     message.text = PackResult(job_->plan.digest, result);

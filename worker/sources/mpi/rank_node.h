@@ -74,7 +74,7 @@ class RankNode {
   void Refuse(absl::Status status);
   void GiveWaiting();
   absl::Status Tell(const Message& message);
-  absl::Status TellEvents(RankEvents events);
+  absl::Status TellEvents(const RankEvents& events);
 
   Transport& transport_;
   const RankOptions options_;
