@@ -17,6 +17,7 @@ namespace {
 // counts in 8 bytes each.
 constexpr std::string_view kMagics[] = {"MRGPROG1", "MRGPROG2", "MRGPROG3"};
 constexpr int kVersion = 3;
+constexpr std::string_view kFamily = "MRGPROG";  // what those of all versions begin with
 constexpr size_t kMagicBytes = 8;
 constexpr size_t kDigestBytes = 32;
 
@@ -136,10 +137,17 @@ absl::StatusOr<std::vector<UnitResult>> ParseResults(std::string_view bytes, con
   absl::Status damaged = absl::DataLossError(absl::StrCat(
       "found ", bytes.size(), " bytes that are damaged or cut off, expected results of units"));
   const int version = VersionOf(bytes);
-  if (bytes.size() < kMagicBytes + kDigestBytes || version == 0) return damaged;
+  if (bytes.size() < kMagicBytes + kDigestBytes || !bytes.starts_with(kFamily)) return damaged;
   const std::string_view digest = bytes.substr(bytes.size() - kDigestBytes);
   bytes.remove_suffix(kDigestBytes);
   if (DigestHex(bytes) != digest) return damaged;
+  if (version == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "found results that another version of merganser put on record (",
+        OneLine(bytes.substr(0, kMagicBytes)), "), expected ", std::string(kMagics[kVersion - 1]),
+        " or an earlier one; go on with the version that began it, or begin again with "
+        "--overwrite"));
+  }
   WireReader reader(bytes.substr(kMagicBytes));
   std::string plan_digest;
   reader.Field(plan_digest);

@@ -183,6 +183,20 @@ TEST(ResultRecord, AHistogramWhoseKeysDoNotAscendIsRefused) {
   EXPECT_TRUE(absl::IsDataLoss(ParseResult(PackResult(plan.digest, result), plan).status()));
 }
 
+// Whole, and by a version that is not there yet: nobody is told that it is damaged.
+TEST(ResultRecord, WhatANewerVersionWroteIsRefusedAsThat) {
+  const Plan plan = TwoRounds();
+  std::string bytes = PackResults(plan.digest, SomeResults(plan));
+  bytes.resize(bytes.size() - 32);
+  bytes.replace(0, 8, "MRGPROG9");
+  bytes += DigestHex(bytes);
+  const absl::Status status = ParseResults(bytes, plan).status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("another version of merganser"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("found results"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("MRGPROG9"));
+}
+
 TEST(ResultRecord, OfOneUnitTheResultsOfTwoAreRefused) {
   const Plan plan = TwoRounds();
   EXPECT_TRUE(
