@@ -23,7 +23,8 @@ std::string PackResults(const std::string& plan_digest, const std::vector<UnitRe
 std::string PackResult(const std::string& plan_digest, const UnitResult& result);
 
 // kDataLoss for bytes that are damaged or cut off; kFailedPrecondition when they
-// were written under another plan, or by a newer version; kDataLoss when a result does not fit the plan (CheckResult).
+// were written under another plan, or by a newer version; kDataLoss when a result does not fit the
+// plan (CheckResult).
 absl::StatusOr<std::vector<UnitResult>> ParseResults(std::string_view bytes, const Plan& plan);
 // What PackResult made; kDataLoss for the results of several units.
 absl::StatusOr<UnitResult> ParseResult(std::string_view bytes, const Plan& plan);
